@@ -1,0 +1,77 @@
+"""Few-shot datasets by name: `load('cifar_fs', data_dir)`."""
+
+import difflib
+import importlib
+from pathlib import Path
+
+from metalearn.data.cache import cached, default_root
+from metalearn.data.download import check_digests, fetch
+from metalearn.data.source import Dataset, Reader, Split
+from metalearn.errors import UserError
+
+# Where each dataset's `Reader` is, or a function of load's options that makes one. Imported when asked for.
+READERS = {
+    "cifar_fs": "metalearn.data.cifar:cifar_fs",
+    "fc100": "metalearn.data.cifar:fc100",
+    "folder": "metalearn.data.folder:reader",
+    "glyphs": "metalearn.data.glyphs:READER",
+    "mini_imagenet": "metalearn.data.mini_imagenet:reader",
+    "omniglot": "metalearn.data.omniglot:omniglot",
+}
+TFDS = "metalearn.data.tfds:reader"  # a function of the name behind 'tfds:'
+
+
+def load(
+    name: str,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    seed: int = 0,
+    image_size: int | None = None,
+) -> Dataset:
+    """Opens a dataset, prepared and memory-mapped; the first call prepares it and downloads what is missing.
+
+    Args:
+      name: one of `READERS`, or 'tfds:NAME'.
+      data_dir: where the official files are, or are downloaded to; for `folder` and `mini_imagenet` the user's images.
+        By default `downloads` in the cache folder.
+      cache_dir: where prepared datasets are kept; by default $METALEARN_CACHE, $XDG_CACHE_HOME/metalearn or
+        ~/.cache/metalearn.
+      seed: of the class split of a `folder` without `train` and `test` subfolders.
+      image_size: height and width to resize to, in pixels, for `folder` and `mini_imagenet` (84 by default).
+
+    Raises:
+      UserError: unknown name, missing or damaged files, a cache that cannot be written.
+    """
+    reader = find_reader(name, seed, image_size)
+    root = Path(cache_dir).expanduser() if cache_dir else default_root()
+    folder = Path(data_dir).expanduser() if data_dir else root / "downloads"
+    fetch(reader.files, folder)
+
+    def prepare() -> dict[str, Split]:
+        splits = reader.read(folder)
+        check_digests(reader.files, folder)
+        return splits
+
+    key = f"{name.replace(':', '-').replace('/', '-')}-v{reader.version}-{reader.fingerprint(folder)}"
+    return cached(root, key, prepare)._replace(name=name, rotations=reader.rotations)
+
+
+def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
+    """The reader of `name`; `seed` and `image_size` as in `load`.
+
+    Raises:
+      UserError: unknown name.
+    """
+    if name.startswith("tfds:"):
+        return _import(TFDS)(name.removeprefix("tfds:"))
+    if name not in READERS:
+        close = difflib.get_close_matches(name, READERS, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise UserError(f"unknown dataset {name!r}.{hint} Known: {', '.join(sorted(READERS))}, tfds:NAME.")
+    found = _import(READERS[name])
+    return found if isinstance(found, Reader) else found(seed=seed, image_size=image_size)
+
+
+def _import(target: str):
+    module, attribute = target.split(":")
+    return getattr(importlib.import_module(module), attribute)

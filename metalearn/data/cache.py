@@ -1,0 +1,165 @@
+"""Prepared data sets on disk: per split one .npy file that is memory-mapped, and one small JSON file.
+
+A cache is a folder, `NAME-vVERSION-FINGERPRINT`. It is written under another name, flushed to disk and renamed, all
+under a lock that dies with its process, so that under its own name it is whole or absent whenever a run is killed.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from metalearn.data.source import Dataset, Split
+from metalearn.data.splits import SPLITS
+from metalearn.errors import UserError
+
+INFO = "info.json"
+_TEMPORARY = ".tmp"
+
+
+def default_root() -> Path:
+    """$METALEARN_CACHE, else $XDG_CACHE_HOME/metalearn, else ~/.cache/metalearn."""
+    if own := os.environ.get("METALEARN_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "metalearn"
+
+
+def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dataset:
+    """The data set cached as `root/key`, prepared first if there is none or if it is not whole.
+
+    Of processes that start at once, one prepares and the others wait for it. The data set's `name` and `rotations`
+    are left for the caller to fill in.
+
+    Raises:
+      UserError: the cache cannot be written (disk full, read-only, no permission).
+    """
+    if (dataset := open_cache(root / key)) is not None:
+        return dataset
+    with _writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+    with _lock(root, key):
+        if (dataset := open_cache(root / key)) is None:
+            splits = prepare()
+            with _writing(root):
+                _write(root, key, splits)
+            dataset = open_cache(root / key)
+    if dataset is None:
+        raise UserError(f"{root / key} was written but cannot be read back: check the disk, or choose another "
+                        "cache folder (--cache_dir or $METALEARN_CACHE).")
+    return dataset
+
+
+def open_cache(folder: Path) -> Dataset | None:
+    """The cache in `folder`, images memory-mapped; None where it is absent, truncated or unreadable."""
+    try:
+        info = json.loads((folder / INFO).read_text("utf-8"))
+        splits = {split: _open_split(folder, split, info) for split in SPLITS}
+        mean, std = np.array(info["mean"], np.float32), np.array(info["std"], np.float32)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Dataset("", splits["train"], splits["valid"], splits["test"], mean, std)
+
+
+def _open_split(folder: Path, split: str, info: dict) -> Split:
+    part, path = info[split], folder / f"{split}.npy"
+    counts, names = np.array(part["counts"], np.int32), tuple(part["names"])
+    if path.stat().st_size != part["bytes"]:
+        raise ValueError(f"{path} has the wrong size")
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    if images.dtype != np.uint8 or images.ndim != 4 or len(images) != counts.sum() or len(names) != len(counts):
+        raise ValueError(f"{path} does not agree with {INFO}")
+    return Split(images, counts, names)
+
+
+def _write(root: Path, key: str, splits: dict[str, Split]) -> None:
+    """Writes `root/key` so that it appears at once and whole. The caller holds the key's lock."""
+    temporary = root / (key + _TEMPORARY)
+    _remove_stale(root)
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        mean, std = pixel_moments(splits["train"].images)
+        info: dict = {"mean": mean.tolist(), "std": std.tolist()}
+        for split in SPLITS:
+            images, counts, names = splits[split]
+            path = temporary / f"{split}.npy"
+            with open(path, "wb") as stream:
+                np.save(stream, np.ascontiguousarray(images), allow_pickle=False)
+                _flush(stream.fileno())
+            info[split] = {"bytes": path.stat().st_size, "counts": counts.tolist(), "names": names}
+        with open(temporary / INFO, "w", encoding="utf-8") as text:
+            json.dump(info, text)
+            text.flush()
+            _flush(text.fileno())
+        _flush_folder(temporary)
+        shutil.rmtree(root / key, ignore_errors=True)  # a cache that was not whole
+        os.rename(temporary, root / key)
+        _flush_folder(root)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def pixel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation, float32 [Ch], of uint8 images [M, H, W, Ch] scaled to [0, 1]."""
+    channels = images.shape[-1]
+    histogram = np.zeros((channels, 256), np.int64)
+    for start in range(0, len(images), 1024):
+        flat = images[start : start + 1024].reshape(-1, channels)
+        histogram += [np.bincount(flat[:, channel], minlength=256) for channel in range(channels)]
+    share, values = histogram / histogram.sum(axis=1, keepdims=True), np.arange(256) / 255
+    mean = share @ values
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def _flush(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    """Turns the operating system's refusals into one readable line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write the cache {root} ({error.strerror or error}): free some space, or choose another "
+                        "folder (--cache_dir or $METALEARN_CACHE).") from error
+
+
+@contextmanager
+def _lock(root: Path, key: str) -> Iterator[None]:
+    """Holds the lock of `key`; the system releases it when the process dies, however it dies."""
+    with _writing(root):
+        descriptor = os.open(root / f".{key}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        with _writing(root):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_stale(root: Path) -> None:
+    """Removes what killed processes left half-written: temporary folders whose lock nobody holds."""
+    for folder in root.glob("*" + _TEMPORARY):
+        descriptor = os.open(root / f".{folder.name.removesuffix(_TEMPORARY)}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,65 @@
+"""Official files: found below the data folder, or downloaded there."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+from metalearn.data.source import RemoteFile
+from metalearn.errors import UserError
+
+
+def fetch(files: tuple[RemoteFile, ...], folder: Path) -> None:
+    """Downloads those of `files` that are not below `folder`.
+
+    A download is checked against the official digest and appears under its name only when it is whole.
+
+    Raises:
+      UserError: no network, wrong contents, or a folder that cannot be written.
+    """
+    for file in files:
+        if not (folder / file.name).is_file():
+            _download(file, folder)
+
+
+def _download(file: RemoteFile, folder: Path) -> None:
+    try:
+        import pooch
+    except ImportError as error:
+        raise UserError(_by_hand(file, folder, "pooch is not installed")) from error
+    try:
+        target = folder / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        progress = pooch.HTTPDownloader(progressbar=True, timeout=60)
+        pooch.retrieve(file.url, file.digest, fname=target.name, path=target.parent, downloader=progress)
+    except (OSError, ValueError) as error:  # requests' exceptions are OSErrors; ValueError: wrong digest
+        raise UserError(_by_hand(file, folder, error)) from error
+
+
+def _by_hand(file: RemoteFile, folder: Path, why: object) -> str:
+    reason = " ".join(str(why).split())
+    reason = reason if len(reason) < 160 else reason[:157] + "..."
+    return f"{file.name} is not in {folder} and could not be downloaded ({reason}): get {file.url} and put it there."
+
+
+def check_digests(files: tuple[RemoteFile, ...], folder: Path) -> None:
+    """Warns of each file that is not byte for byte the official one; its contents were verified by the reader."""
+    for file in files:
+        kind, _, official = file.digest.partition(":")
+        with open(folder / file.name, "rb") as stream:
+            if hashlib.file_digest(stream, kind).hexdigest() != official:
+                logging.getLogger(__name__).warning(
+                    "%s: right contents, but not byte for byte the official file (%s differs).",
+                    folder / file.name,
+                    kind,
+                )
+
+
+def fingerprint(folder: Path, files: tuple[RemoteFile, ...]) -> str:
+    """Names, sizes and modification times of `files` below `folder`, hashed."""
+    stats = [(file.name, (folder / file.name).stat()) for file in files]
+    return hash_of(*((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+
+
+def hash_of(*parts: object) -> str:
+    """12 hexadecimal digits that identify `parts`."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
