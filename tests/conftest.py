@@ -1,0 +1,43 @@
+"""Two simulated CPU devices, a compilation cache, and the folder of real data, for every test."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _configure_jax() -> None:
+    """Sets what JAX reads when it is first imported; what the caller has set stays."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=2".strip()
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "metalearn" / "xla"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+_configure_jax()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds --data_dir."""
+    default = os.environ.get("METALEARN_DATA_DIR")
+    parser.addoption("--data_dir", default=default, help="folder of real data; default: METALEARN_DATA_DIR")
+
+
+@pytest.fixture(scope="session")
+def data_dir(request: pytest.FixtureRequest) -> Path:
+    """The folder of real datasets; a test that asks for it is skipped where there is none."""
+    folder = request.config.getoption("--data_dir")
+    if not folder:
+        pytest.skip("real data: pass --data_dir or METALEARN_DATA_DIR, a folder with the official files")
+    if not Path(folder).is_dir():
+        pytest.fail(f"--data_dir {folder}: no such folder")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for converted datasets, shared by the tests of one run and thrown away with it."""
+    return tmp_path_factory.mktemp("cache")
