@@ -1,0 +1,1 @@
+"""Few-shot learning in JAX: meta-learning, transfer and fine-tuning under one protocol."""

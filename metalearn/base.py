@@ -1,0 +1,99 @@
+"""The few types that everything else is written in.
+
+Dimension letters, used in every docstring and shape comment of the package:
+
+    T tasks    N ways    K shots    S = N*K support images    Q query images
+    D features J inner steps    M images of a split    C classes of a split
+    B images of a batch    H, W, Ch height, width, channels
+
+Everything below is written for *one* task. `vmap` over tasks, sharding and `jit` are applied once, at the edge
+(`metalearn.train`, `metalearn.evaluate`). Random keys come first in every signature.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+PyTree = Any
+Info = dict[str, Array]
+
+
+class Task(NamedTuple):
+    """One few-shot episode; with a leading T on every field, a batch of them."""
+
+    support_x: Array  # [S, H, W, Ch] float32
+    support_y: Array  # [S] int32 in [0, N)
+    query_x: Array  # [Q, H, W, Ch] float32
+    query_y: Array  # [Q] int32 in [0, N)
+
+
+class Batch(NamedTuple):
+    """Labelled images of the base classes, for supervised pre-training."""
+
+    x: Array  # [B, H, W, Ch] float32
+    y: Array  # [B] int32 in [0, C)
+
+
+class ClassSource(NamedTuple):
+    """A whole split on the device: images (or features of images) sorted by class, classes of any size."""
+
+    images: Array  # uint8 [M, H, W, Ch], or float32 [M, D] once embedded
+    starts: Array  # int32 [C], position of each class's first image
+    counts: Array  # int32 [C], number of images of each class
+
+
+class Network(NamedTuple):
+    """A body as pure functions; the only thing that knows Flax.
+
+    Where a normalisation layer takes its moments from is the caller's choice, not the layer's: `apply` normalises by
+    the moments of the very images it is given, unless it is handed `moments` collected from others.
+
+    Attributes:
+      init: `(key, x [B,H,W,Ch]) -> params`.
+      apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`. A key turns dropout on.
+      moments: `(params, x [B,H,W,Ch]) -> moments`, each layer's moments on x; an empty tree where the normalisation
+        keeps none (group, layer, none).
+    """
+
+    init: Callable[..., PyTree]
+    apply: Callable[..., Array]
+    moments: Callable[..., PyTree]
+
+
+class Head(NamedTuple):
+    """A classifier fitted to the features of one task's support set.
+
+    Attributes:
+      fit: `(key, z [S,D], y [S], ways) -> fitted`.
+      predict: `(fitted, z [Q,D]) -> logits [Q,N]`.
+    """
+
+    fit: Callable[..., PyTree]
+    predict: Callable[..., Array]
+
+
+class Learner(NamedTuple):
+    """A few-shot method as pure functions.
+
+    Attributes:
+      init: `(key, x [1,H,W,Ch]) -> meta`, everything that the outer optimiser trains.
+      adapt: `(key, meta, support_x, support_y) -> adapted`: fast weights, prototypes, a fitted head.
+      predict: `(meta, adapted, query_x) -> logits [Q,N]`.
+      loss: `(key, meta, batch) -> (scalar, info)`, on a `Task`, or on a `Batch` for supervised pre-training.
+      embed: `(meta, x [B,H,W,Ch]) -> z [B,D]` for methods whose features of an image depend on that image alone, so
+        that a split is embedded once and every episode is a look-up; None for all others.
+      head: what such a method fits to the looked-up features; None for all others.
+      moments: `(meta, x [B,H,W,Ch]) -> moments` where normalisation at test uses population moments of the training
+        split, which are measured with it and stored in `meta['moments']` before adapting; None for all others.
+    """
+
+    init: Callable[..., PyTree]
+    adapt: Callable[..., PyTree]
+    predict: Callable[..., Array]
+    loss: Callable[..., tuple[Array, Info]]
+    embed: Callable[..., Array] | None = None
+    head: Head | None = None
+    moments: Callable[..., PyTree] | None = None

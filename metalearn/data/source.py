@@ -1,0 +1,66 @@
+"""What a dataset is: three splits of classes, held on the host as memory-mapped arrays."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Split(NamedTuple):
+    """Images of one split, sorted by class.
+
+    Attributes:
+      images: uint8 [M, H, W, Ch].
+      counts: int32 [C], images per class; classes may differ in size.
+      names: C class names, in the order of the images.
+    """
+
+    images: np.ndarray
+    counts: np.ndarray
+    names: tuple[str, ...]
+
+
+class Dataset(NamedTuple):
+    """A few-shot dataset: classes of `train`, `valid` and `test` are disjoint.
+
+    Attributes:
+      name: as the user gave it.
+      train, valid, test: the splits.
+      mean, std: float32 [Ch], statistics of the training split's pixels scaled to [0, 1].
+      rotations: 4 where each class also stands rotated by 90, 180 and 270 degrees as a class of its own, else 1.
+    """
+
+    name: str
+    train: Split
+    valid: Split
+    test: Split
+    mean: np.ndarray
+    std: np.ndarray
+    rotations: int = 1
+
+
+class RemoteFile(NamedTuple):
+    """A file a dataset is read from: `name` below the data folder, its official address, its official digest."""
+
+    name: str
+    url: str
+    digest: str  # 'md5:...' or 'sha256:...'
+
+
+class Reader(NamedTuple):
+    """How a dataset becomes arrays; one per dataset file.
+
+    Attributes:
+      read: `(folder) -> {'train': Split, 'valid': Split, 'test': Split}`; raises `UserError` on wrong contents.
+      files: what `read` needs below the folder; empty where the user's own folder is read.
+      version: raised whenever `read` would give other arrays than before; part of the cache's name.
+      rotations: see `Dataset`.
+      fingerprint: `(folder) -> str` of the inputs' identity (names, sizes, times); part of the cache's name.
+    """
+
+    read: Callable[[Path], dict[str, Split]]
+    files: tuple[RemoteFile, ...]
+    version: int
+    rotations: int
+    fingerprint: Callable[[Path], str]
