@@ -69,7 +69,7 @@ install() {
         "$base" -m venv --clear "$venv" || die 1 "could not make $venv"
     fi
     say "installing requirements.txt into .venv (once, takes minutes)"
-    "$python" -m pip install --quiet --disable-pip-version-check --no-input \
+    "$python" -m pip install -qq --retries 2 --disable-pip-version-check --no-input \
         ${jax:+"$jax"} -r "$here/requirements.txt" >&2 </dev/null ||
         die 1 "installation failed, see above; the package index must be reachable. Run again to repeat it"
     printf '%s\n' "$contents" >"$stamp.new"

@@ -21,7 +21,7 @@ _configure_jax()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds --data_dir."""
+    """Adds --data_dir; write it with `=`, or pytest takes the folder for one of tests."""
     default = os.environ.get("METALEARN_DATA_DIR")
     parser.addoption("--data_dir", default=default, help="folder of real data; default: METALEARN_DATA_DIR")
 
@@ -31,7 +31,7 @@ def data_dir(request: pytest.FixtureRequest) -> Path:
     """The folder of real datasets; a test that asks for it is skipped where there is none."""
     folder = request.config.getoption("--data_dir")
     if not folder:
-        pytest.skip("real data: pass --data_dir or METALEARN_DATA_DIR, a folder with the official files")
+        pytest.skip("real data: pass --data_dir=FOLDER or METALEARN_DATA_DIR, a folder with the official files")
     if not Path(folder).is_dir():
         pytest.fail(f"--data_dir {folder}: no such folder")
     return Path(folder).resolve()
