@@ -165,8 +165,8 @@ def jitter(rng: np.random.Generator, image: Image.Image, strength: float) -> np.
     offset = centre - matrix @ (centre + 2 * FINE * np.array([right, down]))
     affine = (*matrix[0], offset[0], *matrix[1], offset[1])
     moved = image.transform((CANVAS, CANVAS), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
-    soft = np.asarray(moved.filter(ImageFilter.BoxBlur(2)))
-    ink = soft[np.asarray(moved) >= max(1, np.max(moved) // 2)]
+    sharp, soft = np.asarray(moved), np.asarray(moved.filter(ImageFilter.BoxBlur(2)))
+    ink = soft[sharp >= sharp.max() / 2]
     thin = np.partition(ink, ink.size // 5)[ink.size // 5]  # how bright the thinnest strokes are once blurred
     level = thin * (0.45 + 0.25 * weight)  # ink is what is brighter than this: a low level thickens
     ramp = np.clip((np.arange(256) - level) * max(4, 128 / level) + 128, 0, 255)  # 0 stays 0
