@@ -2,7 +2,9 @@
 
 import difflib
 import importlib
+import re
 from pathlib import Path
+from typing import Any
 
 from metalearn.data.cache import cached, default_root
 from metalearn.data.download import check_digests, fetch
@@ -52,7 +54,7 @@ def load(
         check_digests(reader.files, folder)
         return splits
 
-    key = f"{name.replace(':', '-').replace('/', '-')}-v{reader.version}-{reader.fingerprint(folder)}"
+    key = re.sub(r"[^\w.-]+", "-", f"{name}-v{reader.version}-{reader.fingerprint(folder)}")
     return cached(root, key, prepare)._replace(name=name, rotations=reader.rotations)
 
 
@@ -72,6 +74,6 @@ def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Read
     return found if isinstance(found, Reader) else found(seed=seed, image_size=image_size)
 
 
-def _import(target: str):
+def _import(target: str) -> Any:
     module, attribute = target.split(":")
     return getattr(importlib.import_module(module), attribute)

@@ -11,15 +11,16 @@ from typing import IO
 from metalearn.errors import UserError
 
 _LARGEST = 2**30  # bytes; no member of a known archive comes near it
-_DAMAGE = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error, tarfile.TarError,
-           zipfile.BadZipFile)
+_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
 
 
 def damaged(path: Path, why: object) -> UserError:
     """The one line shown for a file whose contents are wrong: which file, why, what to do."""
     reason = " ".join(str(why).split()) or type(why).__name__
-    return UserError(f"{path} is damaged or not the official file ({reason}): delete it and start again to download "
-                     "it, or copy it there again.")
+    return UserError(
+        f"{path} is damaged or not the official file ({reason}): delete it and start again to download it, or copy it "
+        "there again."
+    )
 
 
 def read_tar_gz(path: Path, wanted: set[str]) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from metalearn.errors import UserError
 
 INFO = "info.json"
 _TEMPORARY = ".tmp"
+_ELSEWHERE = "choose another cache folder (--cache_dir or $METALEARN_CACHE)"
 
 
 def default_root() -> Path:
@@ -49,8 +51,7 @@ def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dat
                 _write(root, key, splits)
             dataset = open_cache(root / key)
     if dataset is None:
-        raise UserError(f"{root / key} was written but cannot be read back: check the disk, or choose another "
-                        "cache folder (--cache_dir or $METALEARN_CACHE).")
+        raise UserError(f"{root / key} was written but cannot be read back: check the disk, or {_ELSEWHERE}.")
     return dataset
 
 
@@ -65,7 +66,7 @@ def open_cache(folder: Path) -> Dataset | None:
     return Dataset("", splits["train"], splits["valid"], splits["test"], mean, std)
 
 
-def _open_split(folder: Path, split: str, info: dict) -> Split:
+def _open_split(folder: Path, split: str, info: dict[str, Any]) -> Split:
     part, path = info[split], folder / f"{split}.npy"
     counts, names = np.array(part["counts"], np.int32), tuple(part["names"])
     if path.stat().st_size != part["bytes"]:
@@ -84,18 +85,18 @@ def _write(root: Path, key: str, splits: dict[str, Split]) -> None:
     try:
         temporary.mkdir()
         mean, std = pixel_moments(splits["train"].images)
-        info: dict = {"mean": mean.tolist(), "std": std.tolist()}
+        info: dict[str, Any] = {"mean": mean.tolist(), "std": std.tolist()}
         for split in SPLITS:
             images, counts, names = splits[split]
             path = temporary / f"{split}.npy"
             with open(path, "wb") as stream:
                 np.save(stream, np.ascontiguousarray(images), allow_pickle=False)
-                _flush(stream.fileno())
+                os.fsync(stream.fileno())
             info[split] = {"bytes": path.stat().st_size, "counts": counts.tolist(), "names": names}
         with open(temporary / INFO, "w", encoding="utf-8") as text:
             json.dump(info, text)
             text.flush()
-            _flush(text.fileno())
+            os.fsync(text.fileno())
         _flush_folder(temporary)
         shutil.rmtree(root / key, ignore_errors=True)  # a cache that was not whole
         os.rename(temporary, root / key)
@@ -117,10 +118,6 @@ def pixel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def _flush(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
 def _flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -135,8 +132,8 @@ def _writing(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write the cache {root} ({error.strerror or error}): free some space, or choose another "
-                        "folder (--cache_dir or $METALEARN_CACHE).") from error
+        reason = error.strerror or error
+        raise UserError(f"cannot write the cache {root} ({reason}): free some space, or {_ELSEWHERE}.") from error
 
 
 @contextmanager

@@ -37,6 +37,9 @@ class Facts(NamedTuple):
     moments: tuple[tuple[float, ...], tuple[float, ...]] | None = (MEAN, STD)
 
 
+FACTS = Facts()
+
+
 class Cifar100(NamedTuple):
     """CIFAR-100 in memory.
 
@@ -52,7 +55,7 @@ class Cifar100(NamedTuple):
     coarse: tuple[str, ...]
 
 
-def read_cifar100(path: Path, facts: Facts = Facts()) -> Cifar100:
+def read_cifar100(path: Path, facts: Facts = FACTS) -> Cifar100:
     """Reads and verifies the official binary archive.
 
     Raises:
@@ -62,10 +65,8 @@ def read_cifar100(path: Path, facts: Facts = Facts()) -> Cifar100:
     members = read_tar_gz(path, {f"{FOLDER}/{name}" for name in wanted})
     train, test, fine_text, coarse_text = (members[f"{FOLDER}/{name}"] for name in wanted)
     fine, coarse = _names(path, fine_text, 100), _names(path, coarse_text, 20)
-    records = np.concatenate([
-        _records(path, "train.bin", train, facts.train),
-        _records(path, "test.bin", test, facts.test),
-    ])
+    parts = _records(path, "train.bin", train, facts.train), _records(path, "test.bin", test, facts.test)
+    records = np.concatenate(parts)
     _check_moments(path, records[: 100 * facts.train, 2:], facts)
     parents = _parents(path, records)
     per_class = facts.train + facts.test
@@ -121,7 +122,7 @@ def _check_moments(path: Path, pixels: np.ndarray, facts: Facts) -> None:
             raise damaged(path, f"channel {channel} has mean {mean:.4f}, std {std:.4f}, not {expected}")
 
 
-def read(folder: Path, split: str, facts: Facts = Facts()) -> dict[str, Split]:
+def read(folder: Path, split: str, facts: Facts = FACTS) -> dict[str, Split]:
     """`Reader.read` of the class list `split`, of fine classes (`cifar_fs`) or of superclasses (`fc100`)."""
     data = read_cifar100(folder / ARCHIVE.name, facts)
     return {part: _select(folder / ARCHIVE.name, data, names) for part, names in load_split(split).items()}

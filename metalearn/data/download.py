@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from metalearn.data.source import RemoteFile
@@ -29,16 +30,17 @@ def _download(file: RemoteFile, folder: Path) -> None:
     try:
         target = folder / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
+        pooch.get_logger().setLevel("WARNING")  # the progress bar says it all
         progress = pooch.HTTPDownloader(progressbar=True, timeout=60)
         pooch.retrieve(file.url, file.digest, fname=target.name, path=target.parent, downloader=progress)
-    except (OSError, ValueError) as error:  # requests' exceptions are OSErrors; ValueError: wrong digest
-        raise UserError(_by_hand(file, folder, error)) from error
+    except OSError as error:  # requests' exceptions are OSErrors too, with an essay for a message
+        raise UserError(_by_hand(file, folder, error.strerror or type(error).__name__)) from error
+    except ValueError as error:
+        raise UserError(_by_hand(file, folder, "what came is not the official file")) from error
 
 
-def _by_hand(file: RemoteFile, folder: Path, why: object) -> str:
-    reason = " ".join(str(why).split())
-    reason = reason if len(reason) < 160 else reason[:157] + "..."
-    return f"{file.name} is not in {folder} and could not be downloaded ({reason}): get {file.url} and put it there."
+def _by_hand(file: RemoteFile, folder: Path, why: str) -> str:
+    return f"{file.name} is not in {folder} and could not be downloaded ({why}): get {file.url} and put it there."
 
 
 def check_digests(files: tuple[RemoteFile, ...], folder: Path) -> None:
@@ -56,8 +58,23 @@ def check_digests(files: tuple[RemoteFile, ...], folder: Path) -> None:
 
 def fingerprint(folder: Path, files: tuple[RemoteFile, ...]) -> str:
     """Names, sizes and modification times of `files` below `folder`, hashed."""
-    stats = [(file.name, (folder / file.name).stat()) for file in files]
-    return hash_of(*((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+    return hash_of(identities(folder, [folder / file.name for file in files]))
+
+
+def identities(folder: Path, paths: Sequence[Path]) -> list[tuple[str, int, int]]:
+    """Name relative to `folder`, size in bytes and modification time in nanoseconds of each of `paths`.
+
+    Raises:
+      UserError: a file that cannot be looked at, such as a broken link.
+    """
+    found = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}): mend it or take it out.") from error
+        found.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
+    return found
 
 
 def hash_of(*parts: object) -> str:

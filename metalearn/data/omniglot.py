@@ -60,8 +60,8 @@ def read_characters(path: Path, facts: Facts) -> Characters:
         drawings.setdefault(_character(path, name), []).append(image)
         ink.append(share)
     if len(drawings) != facts.characters or {len(images) for images in drawings.values()} != {facts.drawers}:
-        raise damaged(path, f"not {facts.characters} characters drawn {facts.drawers} times: found {len(drawings)} "
-                      f"characters, {len(ink)} drawings")
+        expected = f"{facts.characters} characters drawn {facts.drawers} times each"
+        raise damaged(path, f"{len(ink)} drawings of {len(drawings)} characters, not {expected}")
     if facts.ink is not None and abs(np.mean(ink) - facts.ink) > TOLERANCE:
         raise damaged(path, f"{np.mean(ink):.4f} of the drawings is ink, not {facts.ink:.4f}")
     return {character: np.stack(images) for character, images in drawings.items()}
