@@ -20,7 +20,7 @@ READERS = {
     "mini_imagenet": "metalearn.data.mini_imagenet:reader",
     "omniglot": "metalearn.data.omniglot:omniglot",
 }
-TFDS = "metalearn.data.tfds:reader"  # a function of the name behind 'tfds:'
+TFDS = "metalearn.data.tfds:reader"  # a function of the name behind 'tfds:' and of load's options
 
 
 def load(
@@ -38,8 +38,9 @@ def load(
         By default `downloads` in the cache folder.
       cache_dir: where prepared datasets are kept; by default $METALEARN_CACHE, $XDG_CACHE_HOME/metalearn or
         ~/.cache/metalearn.
-      seed: of the class split of a `folder` without `train` and `test` subfolders.
-      image_size: height and width to resize to, in pixels, for `folder` and `mini_imagenet` (84 by default).
+      seed: of the class split of a `folder` without `train` and `test` subfolders, and of 'tfds:NAME'.
+      image_size: height and width to resize to, in pixels, for `folder`, `mini_imagenet` (84 by default) and
+        'tfds:NAME'.
 
     Raises:
       UserError: unknown name, missing or damaged files, a cache that cannot be written.
@@ -65,7 +66,7 @@ def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Read
       UserError: unknown name.
     """
     if name.startswith("tfds:"):
-        return _import(TFDS)(name.removeprefix("tfds:"))
+        return _import(TFDS)(name.removeprefix("tfds:"), seed=seed, image_size=image_size)
     if name not in READERS:
         close = difflib.get_close_matches(name, READERS, 1)
         hint = f" Did you mean {close[0]}?" if close else ""

@@ -78,6 +78,14 @@ def test_unknown_name(tmp_path: Path, name: str, hint: str) -> None:
     assert "tfds:NAME" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_readers_get_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr("metalearn.data._import", lambda target: lambda *args, **options: calls.append((args, options)))
+    find_reader("tfds:some/thing:1.0.0", 3, 32)
+    find_reader("folder", 4, 64)
+    assert calls == [(("some/thing:1.0.0",), {"seed": 3, "image_size": 32}), ((), {"seed": 4, "image_size": 64})]
+
+
 @pytest.mark.parametrize("name", ["cifar_fs", "fc100", "omniglot"])
 def test_official_files_have_addresses_and_digests(name: str) -> None:
     for file in find_reader(name).files:
