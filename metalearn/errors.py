@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The exceptions a user is meant to read."""
 
 
 class UserError(Exception):
@@ -7,3 +7,11 @@ class UserError(Exception):
     The message is one line that says what is wrong, where, and what to do about it. Programs under
     `experiments/` print it without a traceback and exit with status 2.
     """
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM arrived; everything is saved. Programs exit with 128 plus the signal's number."""
+
+    def __init__(self, signal: int, message: str):
+        super().__init__(message)
+        self.signal = signal

@@ -1,0 +1,1 @@
+"""Programs: each is flags and wiring over `metalearn`."""

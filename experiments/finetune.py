@@ -1,0 +1,6 @@
+"""Supervised pre-training, then a head per task: `python -m experiments.finetune --method=rfs --dataset=cifar_fs`."""
+
+from experiments.program import program
+
+if __name__ == "__main__":
+    program("baseline", ("baseline", "baseline++", "rfs"), "experiments.finetune")

@@ -1,0 +1,6 @@
+"""Prototypical networks on any dataset: `python -m experiments.protonet --dataset=omniglot --shots=5`."""
+
+from experiments.program import program
+
+if __name__ == "__main__":
+    program("protonet", ("protonet",), "experiments.protonet")

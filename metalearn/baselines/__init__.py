@@ -1,0 +1,1 @@
+"""Supervised pre-training and the heads put on it: what meta-learning is compared with."""

@@ -1,0 +1,105 @@
+"""Checkpoints of a run: the latest, to resume from, and the best by validation, to test."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from metalearn.base import PyTree
+from metalearn.errors import UserError
+from metalearn.train import TrainState
+
+
+class Best(NamedTuple):
+    """Validation accuracy of the best checkpoint so far and its step; (-1, 0) before the first validation."""
+
+    accuracy: float = -1.0
+    step: int = 0
+
+
+class Checkpoints:
+    """Two orbax managers below `<workdir>/checkpoints`; a save is whole or absent, whenever the program dies."""
+
+    def __init__(self, workdir: Path):
+        self.root = Path(workdir).absolute() / "checkpoints"
+        self._latest = self._manager("latest", 2)
+        self._best = self._manager("best", 1)
+
+    def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+        return ocp.CheckpointManager(self.root / name, options=options)
+
+    def save(self, state: TrainState, best: Best) -> None:
+        """Save the state to resume from, unless it is there."""
+        best_tree = {"accuracy": np.float64(best.accuracy), "step": np.int64(best.step)}
+        _save(self._latest, int(state.step), {"state": state._asdict(), "best": best_tree})
+
+    def save_best(self, step: int, meta: PyTree) -> None:
+        """Save the meta-parameters that did best on validation."""
+        _save(self._best, step, meta)
+
+    def latest_step(self) -> int | None:
+        """Step of the latest state saved, None before the first."""
+        return self._latest.latest_step()
+
+    def restore(self, like: TrainState) -> tuple[TrainState, Best] | None:
+        """The latest state, or None before the first save; `like` gives structure, shapes and placement."""
+        step = self._latest.latest_step()
+        if step is None:
+            return None
+        target = {"state": like._asdict(), "best": {"accuracy": np.float64(0), "step": np.int64(0)}}
+        tree = self._restore(self._latest, step, target)
+        best = Best(float(tree["best"]["accuracy"]), int(tree["best"]["step"]))
+        return TrainState(**tree["state"]), best
+
+    def restore_best(self, like: PyTree, step: int) -> PyTree:
+        """The meta-parameters saved by `save_best` at this step."""
+        if step not in self._best.all_steps():
+            raise UserError(f"no checkpoint of step {step} in {self.root / 'best'}: train again in another --workdir")
+        return self._restore(self._best, step, like)
+
+    def _restore(self, manager: ocp.CheckpointManager, step: int, like: PyTree) -> PyTree:
+        where = manager.directory / str(step)
+        try:
+            found = manager.item_metadata(step)
+            expected = jax.tree.map(lambda x: tuple(np.shape(x)), like)
+            shapes = jax.tree.map(lambda x: tuple(x.shape), getattr(found, "tree", found))
+            if not _same_tree(shapes, expected):
+                raise UserError(f"{where} is a checkpoint of another model or optimiser: choose another --workdir")
+            return manager.restore(step, args=ocp.args.StandardRestore(like))
+        except UserError:
+            raise
+        except Exception as error:
+            line = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
+            raise UserError(f"{where} cannot be read ({line}): delete that folder and run again") from error
+
+    def close(self) -> None:
+        self._latest.close()
+        self._best.close()
+
+
+def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
+    if step in manager.all_steps():  # written before a kill; steps are deterministic, so it is the same
+        return
+    try:
+        manager.save(step, args=ocp.args.StandardSave(tree))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"cannot write checkpoint {manager.directory / str(step)}: {reason}; "
+            "earlier checkpoints are kept: make room and run the same command again"
+        ) from error
+
+
+def _same_tree(a: PyTree, b: PyTree) -> bool:
+    """Whether two trees hold the same shapes at the same paths, whatever their container types."""
+    return _paths(a) == _paths(b)
+
+
+def _paths(tree: PyTree) -> dict[str, tuple]:
+    leaves = jax.tree_util.tree_leaves_with_path(
+        tree, is_leaf=lambda x: isinstance(x, tuple) and not hasattr(x, "_fields")
+    )
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

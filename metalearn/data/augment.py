@@ -1,0 +1,65 @@
+"""Random image transforms on the device, different for every image."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from metalearn.base import Array, Key
+from metalearn.errors import UserError
+
+
+def flip(key: Key, x: Array) -> Array:
+    """Mirror each image of x uint8 [B,H,W,Ch] left to right with probability one half."""
+    mirrored = jax.random.bernoulli(key, 0.5, (len(x), 1, 1, 1))
+    return jnp.where(mirrored, x[:, :, ::-1], x)
+
+
+def crop(key: Key, x: Array) -> Array:
+    """Shift each image of x uint8 [B,H,W,Ch] by up to an eighth of its size either way, black where it moved from."""
+    _, height, width, _ = x.shape
+    tall, wide = height // 8, width // 8
+    padded = jnp.pad(x, ((0, 0), (tall, tall), (wide, wide), (0, 0)))
+    corner = jax.random.randint(key, (len(x), 2), 0, jnp.array([2 * tall + 1, 2 * wide + 1]))
+    window = lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), x.shape[1:])  # noqa: E731
+    return jax.vmap(window)(padded, corner)
+
+
+def jitter(key: Key, x: Array) -> Array:
+    """Brightness, contrast and saturation of each image of x uint8 [B,H,W,Ch], each by a factor in [0.6, 1.4].
+
+    The three factors of the few-shot literature (Chen et al. 2019), applied in that order.
+    """
+    bright, contrast, colour = jax.random.uniform(key, (3, len(x), 1, 1, 1), minval=0.6, maxval=1.4)
+    grey_weights = jnp.array([0.299, 0.587, 0.114]) if x.shape[-1] == 3 else jnp.full(x.shape[-1], 1 / x.shape[-1])
+    y = jnp.clip(x.astype(jnp.float32) * bright, 0, 255)
+    mean = (y @ grey_weights).mean((1, 2), keepdims=True)[..., None]
+    y = jnp.clip(mean + (y - mean) * contrast, 0, 255)
+    grey = (y @ grey_weights)[..., None]
+    y = jnp.clip(grey + (y - grey) * colour, 0, 255)
+    return jnp.round(y).astype(x.dtype)
+
+
+TRANSFORMS = {"flip": flip, "crop": crop, "jitter": jitter}
+
+
+def augmentation(names: str) -> Callable[[Key, Array], Array] | None:
+    """The transforms named, comma-separated, in that order; None for 'none'.
+
+    Raises:
+      UserError: unknown name.
+    """
+    if names == "none":
+        return None
+    chosen = []
+    for name in names.split(","):
+        if name not in TRANSFORMS:
+            raise UserError(f"unknown augmentation '{name}': choose from {', '.join(TRANSFORMS)}, or none")
+        chosen.append(TRANSFORMS[name])
+
+    def augment(key: Key, x: Array) -> Array:
+        for i, transform in enumerate(chosen):
+            x = transform(jax.random.fold_in(key, i), x)
+        return x
+
+    return augment

@@ -1,0 +1,219 @@
+"""`tfds:NAME`: any image classification dataset of TensorFlow Datasets, such as `tfds:eurosat` or `tfds:NAME/CONFIG`.
+
+All its splits are pooled, each image once a class, and the classes are split by a seed, 64 % for training, 16 % for
+validation and 20 % for test. Where its splits are `train`, `validation` (or `valid`) and `test` and share no class,
+it is a few-shot dataset already and they stay as they are.
+
+A dataset that is prepared in array_record, parquet or tfrecord format is read without TensorFlow. One that is not is
+downloaded and prepared first, in array_record format; most datasets' own code needs TensorFlow for that, once.
+"""
+
+import difflib
+import io
+import struct
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from metalearn.data.download import hash_of, identities
+from metalearn.data.folder import SIZE, TEST, VALID
+from metalearn.data.source import Reader, Split
+from metalearn.data.splits import SPLITS
+from metalearn.errors import UserError
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA", None: "RGB"}  # channels -> Pillow's mode
+OWN_SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "test": "test"}
+
+Classes = dict[int, dict[bytes, None]]  # label -> its encoded images, each once, in the order of the files
+
+
+def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
+    """The reader of the TFDS dataset `name`.
+
+    Args:
+      name: as TFDS knows it, with a configuration or version if wanted: 'NAME/CONFIG:1.0.0'.
+      seed: of the class split.
+      image_size: height and width to resize to; by default images keep their size if it is one for all of them, and
+        are made `metalearn.data.folder.SIZE` pixels high and wide otherwise.
+    """
+    options = {"name": name, "seed": seed, "image_size": image_size}
+    return Reader(partial(read, **options), (), 1, 1, partial(fingerprint, **options))
+
+
+def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) -> dict[str, Split]:
+    """`Reader.read`: classes in the order of their labels.
+
+    Raises:
+      UserError: unknown, not prepared and not to be prepared, without images and labels, fewer than three classes.
+    """
+    builder = prepared(name, folder)
+    image_key, label_key = _keys(builder, name)
+    features = builder.info.features
+    height, width, channels = features[image_key].shape
+    if image_size or height is None or width is None:
+        height = width = image_size or SIZE
+    found = {split: _collect(builder, name, split) for split in builder.info.splits}
+    splits = {}
+    for split, classes in _split_classes(found, name, seed).items():
+        encoded = [data for images in classes.values() for data in images]
+        images = _decode(encoded, (height, width), MODES[channels], name)
+        counts = np.array([len(images) for images in classes.values()], np.int32)
+        splits[split] = Split(images, counts, tuple(features[label_key].int2str(label) for label in classes))
+    return splits
+
+
+def fingerprint(folder: Path, name: str, seed: int, image_size: int | None) -> str:
+    """Names, sizes and times of the prepared files, hashed together with the options."""
+    builder = prepared(name, folder)
+    files = [Path(path) for split in builder.info.splits.values() for path in split.filepaths]
+    return hash_of(seed, image_size, identities(Path(builder.data_dir), sorted(files)))
+
+
+def prepared(name: str, folder: Path) -> Any:
+    """The `tfds.core.DatasetBuilder` of `name`, prepared below `folder`.
+
+    Raises:
+      UserError: unknown name, or a dataset that cannot be prepared here.
+    """
+    try:
+        import tensorflow_datasets as tfds
+
+        from metalearn.data import tfds_builders  # noqa: F401, registers ours
+    except ImportError as error:
+        raise UserError(f"tfds:{name} needs tensorflow-datasets ({error}): pip install tensorflow-datasets") from error
+    try:
+        builder = tfds.builder(name, data_dir=folder)
+    except tfds.core.DatasetNotFoundError as error:
+        close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False), 1)
+        hint = f"did you mean tfds:{close[0]}?" if close else f"nor is it prepared in {folder}."
+        raise UserError(f"TensorFlow Datasets has no dataset {name!r}; {hint}") from error
+    except Exception as error:  # a wrong configuration or version, in as many ways as there are datasets
+        raise UserError(f"tfds:{name} cannot be opened: {_line(error)}") from error
+    if not builder.is_prepared():
+        _prepare(builder, name, folder)
+    return builder
+
+
+def _prepare(builder: Any, name: str, folder: Path) -> None:
+    from tensorflow_datasets.core.download import downloader
+
+    downloader.MAX_RETRIES = 4  # not 10: without a network their growing pauses take minutes
+    try:
+        builder.download_and_prepare(file_format="array_record")
+    except UserError:
+        raise
+    except Exception as error:  # whatever the dataset's own code raises
+        needs = "pip install tensorflow" if "tensorflow" in _line(error) else "mend that"
+        raise UserError(
+            f"tfds:{name} is not in {folder} and could not be prepared ({_line(error)}): {needs}, or put it there as "
+            "download_and_prepare(file_format='array_record') writes it on another machine."
+        ) from error
+
+
+def _line(error: BaseException) -> str:
+    """One short line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _keys(builder: Any, name: str) -> tuple[str, str]:
+    """The features that hold the image and the label."""
+    import tensorflow_datasets as tfds
+
+    image, label = "image", "label"
+    if len(builder.info.supervised_keys or ()) == 2:
+        image, label = builder.info.supervised_keys
+    features = builder.info.features
+    if isinstance(features.get(image), tfds.features.Image) and isinstance(
+        features.get(label), tfds.features.ClassLabel
+    ):
+        if features[image].np_dtype == np.uint8 and features[image].shape[-1] in MODES:
+            return image, label
+    raise UserError(
+        f"tfds:{name} is no dataset of 8-bit images with one class label each, it has {', '.join(features)}."
+    )
+
+
+def _collect(builder: Any, name: str, split: str) -> Classes:
+    """The encoded images of one split by label; images without a label (-1) are left out."""
+    import tensorflow_datasets as tfds
+
+    image_key, label_key = _keys(builder, name)
+    classes: Classes = {}
+    for example in _examples(builder, name, split, {image_key: tfds.decode.SkipDecoding()}):
+        if (label := int(example[label_key])) >= 0:
+            classes.setdefault(label, {})[example[image_key]] = None
+    return classes
+
+
+def _examples(builder: Any, name: str, split: str, decoders: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The examples of one split, read without TensorFlow."""
+    import tensorflow_datasets as tfds
+
+    formats = builder.info.available_file_formats()
+    if formats & {tfds.core.FileFormat.ARRAY_RECORD, tfds.core.FileFormat.PARQUET}:
+        yield from builder.as_data_source(split, decoders=decoders)
+    elif tfds.core.FileFormat.TFRECORD in formats:
+        for path in builder.info.splits[split].filepaths:
+            for record in _tfrecords(Path(path)):
+                yield builder.info.features.deserialize_example_np(record, decoders=decoders)
+    else:
+        raise UserError(
+            f"{builder.data_dir} is in a format that is not read here: prepare tfds:{name} again, with "
+            "download_and_prepare(file_format='array_record')."
+        )
+
+
+def _tfrecords(path: Path) -> Iterator[bytes]:
+    """The records of a TFRecord file: 8 bytes of length, 4 of checksum, the record, 4 of checksum."""
+    with open(path, "rb") as stream:
+        while header := stream.read(12):
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else 0
+            record = stream.read(length + 4)
+            if len(header) < 12 or len(record) < length + 4:
+                raise UserError(f"{path} is cut short: delete its folder and prepare the dataset again.")
+            yield record[:-4]
+
+
+def _split_classes(found: dict[str, Classes], name: str, seed: int) -> dict[str, Classes]:
+    """Train, valid and test, classes sorted by label; see the module's docstring."""
+    pooled: Classes = {}
+    for classes in found.values():
+        for label, images in classes.items():
+            pooled.setdefault(label, {}).update(images)
+    if len(pooled) < 3:
+        raise UserError(f"tfds:{name} has {len(pooled)} classes; it takes 3 or more to split them.")
+    own = {OWN_SPLITS[split]: classes.keys() for split, classes in found.items() if split in OWN_SPLITS}
+    if len(found) == len(own) == 3 and all(own.values()) and sum(map(len, own.values())) == len(pooled):
+        parts = {split: list(labels) for split, labels in own.items()}
+    else:
+        labels = np.random.default_rng(seed).permutation(sorted(pooled)).tolist()
+        valid, test = (max(1, round(share * len(labels))) for share in (VALID, TEST))
+        parts = {"train": labels[valid + test :], "valid": labels[:valid], "test": labels[valid : valid + test]}
+    return {split: {label: pooled[label] for label in sorted(parts[split])} for split in SPLITS}
+
+
+def _decode(encoded: Sequence[bytes], size: tuple[int, int], mode: str, name: str) -> np.ndarray:
+    """uint8 [M, H, W, Ch]; images of another size are resized, not cropped, with Pillow's Lanczos filter."""
+    images = np.empty((len(encoded), *size, len(mode)), np.uint8)
+
+    def fill(index: int) -> None:
+        with Image.open(io.BytesIO(encoded[index])) as image:
+            image = image.convert(mode)
+        if image.size != size[::-1]:
+            image = image.resize(size[::-1], Image.Resampling.LANCZOS)
+        images[index] = np.asarray(image).reshape(images.shape[1:])
+
+    try:
+        with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's global lock
+            list(pool.map(fill, range(len(encoded))))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"tfds:{name}: an image does not decode ({_line(error)}): prepare the dataset again."
+        ) from error
+    return images

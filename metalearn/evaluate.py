@@ -1,0 +1,214 @@
+"""Evaluation on a fixed, hashed list of episodes that all methods share."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from metalearn.base import Array, ClassSource, Key, Learner, PyTree, Task
+from metalearn.data.episodes import Prepare, episode_hash, episode_indices, make_task
+from metalearn.losses import cross_entropy
+
+BINS = 15
+
+
+class Episodes(NamedTuple):
+    """A list of test episodes as positions in a split, int32 [E, N, K+Q], and how many of K+Q are support."""
+
+    indices: np.ndarray
+    shots: int
+
+    @property
+    def hash(self) -> str:
+        return episode_hash(self.indices)
+
+
+class Result(NamedTuple):
+    """What evaluating a learner on E episodes gives.
+
+    Attributes:
+      accuracies: float32 [E], fraction of right queries of each episode.
+      loss: mean cross-entropy of the queries, nats.
+      ece: expected calibration error over all queries (Guo et al. 2017, equation 3, 15 bins), in [0, 1].
+      seconds: wall clock, compilation included.
+    """
+
+    accuracies: np.ndarray
+    loss: float
+    ece: float
+    seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.accuracies.mean())
+
+    @property
+    def ci95(self) -> float:
+        """Half width of the 95 % confidence interval of the mean over episodes, 1.96 sd / sqrt(E)."""
+        return float(1.96 * self.accuracies.std(ddof=1) / len(self.accuracies) ** 0.5)
+
+
+def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, queries: int, seed: int) -> Episodes:
+    """Episode i is drawn from `fold_in(key(seed), i)`: a longer list begins with the shorter one."""
+    largest = int(source.counts.max())
+
+    @jax.jit
+    def draw(start: Array) -> Array:
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(start + jnp.arange(100))
+        pick = partial(episode_indices, largest=largest, ways=ways, per_class=shots + queries)
+        return jax.vmap(lambda k: pick(k, source.starts, source.counts))(keys)
+
+    blocks = [np.asarray(draw(start)) for start in range(0, count, 100)]
+    return Episodes(np.concatenate(blocks)[:count], shots)
+
+
+def moments_measurer(learner: Learner, source: ClassSource, prepare: Prepare, seed: int = 0) -> Callable[..., PyTree]:
+    """`meta -> meta` with the moments of the training split, where the learner normalises by them; else as it is.
+
+    The moments are those of 16 batches of 256 random images, each normalised by its own in the layers before; the
+    variance adds that between the batches to that within (Wu & Johnson 2021, "Rethinking Batch in BatchNorm").
+    """
+    measure = learner.moments
+    if measure is None:
+        return lambda meta: meta
+    size = min(256, len(source.images))
+
+    @jax.jit
+    def run(meta: PyTree, source: ClassSource) -> PyTree:
+        def one(key: Key) -> PyTree:
+            rows = jax.random.randint(key, (size,), 0, len(source.images))
+            return measure(meta, prepare(source.images[rows]))
+
+        return pool_moments(jax.lax.map(one, jax.random.split(jax.random.key(seed), 16)))
+
+    return lambda meta: meta | {"moments": run(meta, source)}
+
+
+def pool_moments(stacked: PyTree) -> PyTree:
+    """Moments {mean, var} over all of several equal batches, from theirs stacked along the leading axis."""
+    if "mean" not in stacked:
+        return {k: pool_moments(v) for k, v in stacked.items()}
+    mean = stacked["mean"].mean(0)
+    return {"mean": mean, "var": stacked["var"].mean(0) + stacked["mean"].var(0)}
+
+
+def embedder(learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh) -> Callable[..., ClassSource]:
+    """`meta -> ` the split as features float32 [M,D], each image embedded once."""
+    assert learner.embed is not None
+    embed, size, block = learner.embed, len(source.images), 128 * mesh.size
+    mapped = jax.shard_map(
+        lambda meta, x: embed(meta, prepare(x)),
+        mesh=mesh,
+        in_specs=(P(), P("tasks")),
+        out_specs=P("tasks"),
+        check_vma=False,
+    )
+
+    @jax.jit
+    def run(meta: PyTree, images: Array, start: Array) -> Array:
+        rows = jnp.minimum(start + jnp.arange(block), size - 1)
+        return mapped(meta, images[rows])
+
+    def features(meta: PyTree) -> ClassSource:
+        parts = [np.asarray(run(meta, source.images, start)) for start in range(0, size, block)]
+        return source._replace(images=jnp.asarray(np.concatenate(parts)[:size]))
+
+    return features
+
+
+def episode_metrics(logits: Array, labels: Array) -> dict[str, Array]:
+    """Accuracy, loss and calibration counts [3, BINS] (queries, right ones, summed confidence) of one episode."""
+    probability = jax.nn.softmax(logits, -1)
+    right = (logits.argmax(-1) == labels).astype(jnp.float32)
+    confidence = probability.max(-1)
+    bins = jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(jnp.int32)
+    member = jax.nn.one_hot(bins, BINS)
+    calibration = jnp.stack([member.sum(0), right @ member, confidence @ member])
+    return {"accuracy": right.mean(), "loss": cross_entropy(logits, labels), "calibration": calibration}
+
+
+def calibration_error(counts: np.ndarray) -> float:
+    """Expected calibration error from calibration counts [3, BINS]."""
+    queries, right, confidence = counts
+    return float(np.abs(right - confidence).sum() / queries.sum())
+
+
+def evaluator(
+    learner: Learner,
+    source: ClassSource,
+    episodes: Episodes,
+    prepare: Prepare,
+    mesh: Mesh,
+    seed: int = 0,
+    block: int = 32,
+) -> Callable[[PyTree], Result]:
+    """`meta -> Result`: adapts to the support set of every episode and predicts its queries; compiled once.
+
+    Learners that embed images one by one embed the split once and look features up.
+
+    Args:
+      learner: built for the episodes' N.
+      source: the split on the device.
+      episodes: positions in it.
+      prepare: uint8 images to float32.
+      mesh: its axis `tasks` shares out the episodes.
+      seed: of the keys that `adapt` gets (heads with a random start).
+      block: episodes a device works on at once.
+    """
+    head = learner.head
+    features = None if learner.embed is None else embedder(learner, source, prepare, mesh)
+
+    def one(key: Key, indices: Array, meta: PyTree, source: ClassSource) -> dict[str, Array]:
+        task = make_task(source.images, indices, episodes.shots)
+        if head is not None:
+            fitted = head.fit(key, task.support_x, task.support_y, len(indices))
+            return episode_metrics(head.predict(fitted, task.query_x), task.query_y)
+        adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
+        return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
+
+    tasks, everywhere = P("tasks"), P()
+    mapped = jax.vmap(one, (0, 0, None, None))
+    run = jax.jit(
+        jax.shard_map(
+            mapped, mesh=mesh, in_specs=(tasks, tasks, everywhere, everywhere), out_specs=tasks, check_vma=False
+        )
+    )
+
+    def evaluate(meta: PyTree) -> Result:
+        begin = time.perf_counter()
+        looked_up = source if features is None else features(meta)
+        found = _in_blocks(run, episodes.indices, block * mesh.size, seed, meta, looked_up)
+        return Result(
+            found["accuracy"],
+            float(found["loss"].mean(dtype=np.float64)),
+            calibration_error(found["calibration"].sum(0, dtype=np.float64)),
+            time.perf_counter() - begin,
+        )
+
+    return evaluate
+
+
+def _in_blocks(run, indices: np.ndarray, size: int, seed: int, meta: PyTree, source: ClassSource) -> dict:
+    """run's results over all episodes; the last block is filled up with its first episode, cut off afterwards."""
+    count = len(indices)
+    key_of = jax.jit(jax.vmap(partial(jax.random.fold_in, jax.random.key(seed))))
+    parts = []
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
+        parts.append(run(key_of(rows), jnp.asarray(indices[rows]), meta, source))
+    return {k: np.concatenate([np.asarray(part[k]) for part in parts])[:count] for k in parts[0]}
+
+
+def is_transductive(learner: Learner, meta: PyTree, task: Task) -> bool:
+    """Whether a query's prediction depends on the other queries, found by predicting them together and one by one."""
+    adapted = learner.adapt(jax.random.key(0), meta, task.support_x, task.support_y)
+    together = learner.predict(meta, adapted, task.query_x)
+    alone = jnp.concatenate([learner.predict(meta, adapted, x[None]) for x in task.query_x])
+    scale = 1e-3 * float(jnp.abs(together).max()) + 1e-6
+    return bool(jnp.abs(together - alone).max() > scale)

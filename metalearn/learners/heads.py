@@ -1,0 +1,110 @@
+"""Heads: classifiers fitted to the features of one task's support set.
+
+Each is a pair of pure functions (`metalearn.base.Head`): `fit(key, z [S,D], y [S], ways)` and
+`predict(fitted, z [Q,D]) -> logits [Q,N]`. A body may be trained through one, or be given one after pre-training.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metalearn.base import Array, Head, Key, PyTree
+from metalearn.classifier import KINDS, classify, init_classifier
+from metalearn.errors import UserError
+from metalearn.losses import cosine, cross_entropy, squared_euclidean, unit
+
+
+def class_means(z: Array, y: Array, ways: int) -> Array:
+    """Mean [N,D] of the rows of z [S,D] of each label."""
+    members = jax.nn.one_hot(y, ways, dtype=z.dtype)
+    return members.T @ z / members.sum(0)[:, None]
+
+
+def nearest_centroid(distance: str = "euclidean", scale: float = 1.0) -> Head:
+    """Softmax over negative distances to class means (Snell et al. 2017, equations 1 and 2).
+
+    distance is `euclidean` (squared) or `cosine` (scale times the cosine similarity, as in Chen et al. 2020).
+    """
+    if distance not in ("euclidean", "cosine"):
+        raise UserError(f"distance must be euclidean or cosine, not '{distance}'")
+
+    def predict(means: Array, z: Array) -> Array:
+        if distance == "cosine":
+            return scale * cosine(z, means)
+        return -scale * squared_euclidean(z, means)
+
+    return Head(lambda key, z, y, ways: class_means(z, y, ways), predict)
+
+
+def sgd_classifier(kind: str = "linear", epochs: int = 100, batch: int = 4, scale: float = 2.0) -> Head:
+    """The new classifier of Baseline (`linear`) and Baseline++ (`cosine`), Chen et al. 2019, section 3.2.
+
+    Trained as they do: SGD at 0.01, momentum 0.9, dampening 0.9, weight decay 1e-3, shuffled batches of 4, 100 epochs.
+    Deviations: an epoch's incomplete batch is left out (every shuffle leaves out others), the first step is dampened
+    like all others.
+    """
+    if kind not in KINDS:
+        raise UserError(f"classifier must be {' or '.join(KINDS)}, not '{kind}'")
+    optimizer = optax.chain(
+        optax.add_decayed_weights(1e-3), optax.scale(0.1), optax.trace(decay=0.9), optax.scale(-0.01)
+    )
+
+    def predict(fitted: PyTree, z: Array) -> Array:
+        return classify(kind, fitted, z, scale)
+
+    def fit(key: Key, z: Array, y: Array, ways: int) -> PyTree:
+        init_key, key = jax.random.split(key)
+        params = init_classifier(init_key, kind, z.shape[-1], ways)
+        size = min(batch, len(z))
+        orders = jax.vmap(lambda k: jax.random.permutation(k, len(z)))(jax.random.split(key, epochs))
+        batches = orders[:, : len(z) // size * size].reshape(-1, size)
+
+        def step(carry, rows):
+            params, state = carry
+            grads = jax.grad(lambda p: cross_entropy(predict(p, z[rows]), y[rows]))(params)
+            updates, state = optimizer.update(grads, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), batches)
+        return params
+
+    return Head(fit, predict)
+
+
+def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int = 15) -> Head:
+    """Multinomial logistic regression with an L2 penalty, minimised to convergence by Newton's method.
+
+    The head of RFS (Tian et al. 2020, section 3.1): features scaled to length one, then scikit-learn's objective
+    |w|^2 / 2 + c * sum of cross-entropies, biases not penalised. The weights lie in the span of the S support
+    features, so the problem is solved exactly in S*N dual coordinates and N biases, whatever D is.
+    """
+
+    def fit(key: Key, z: Array, y: Array, ways: int) -> PyTree:
+        z = unit(z) if normalise else z
+        size = len(z)
+        gram = z @ z.T
+        target = jax.nn.one_hot(y, ways, dtype=z.dtype)
+
+        def step(carry, _):
+            alpha, b = carry  # w = z.T @ alpha; at the optimum alpha = c * (target - p)
+            p = jax.nn.softmax(gram @ alpha + b, -1)
+            # Newton in (alpha, b) of F = alpha - c (target - p) = 0 and sum over support of (p - target) = 0.
+            jacobian = jnp.einsum("sn,nm->snm", p, jnp.eye(ways)) - jnp.einsum("sn,sm->snm", p, p)  # dp/dlogits
+            d_alpha = c * jnp.einsum("snm,st->sntm", jacobian, gram).reshape(size * ways, size * ways)
+            d_bias = c * jacobian.reshape(size * ways, ways)
+            by_alpha = jnp.einsum("snm,st->ntm", jacobian, gram).reshape(ways, size * ways)
+            by_bias = jacobian.sum(0) + jnp.ones((ways, ways))  # biases sum to zero: the softmax leaves that free
+            system = jnp.block([[jnp.eye(size * ways) + d_alpha, d_bias], [by_alpha, by_bias]])
+            residual = jnp.concatenate([(alpha - c * (target - p)).reshape(-1), (p - target).sum(0)])
+            delta = jnp.linalg.solve(system, -residual)
+            return (alpha + delta[: size * ways].reshape(size, ways), b + delta[size * ways :]), None
+
+        start = (jnp.zeros((size, ways)), jnp.zeros(ways))
+        (alpha, b), _ = jax.lax.scan(step, start, length=iterations)
+        return {"w": z.T @ alpha, "b": b}
+
+    def predict(fitted: PyTree, z: Array) -> Array:
+        z = unit(z) if normalise else z
+        return z @ fitted["w"] + fitted["b"]
+
+    return Head(fit, predict)

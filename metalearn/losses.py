@@ -1,0 +1,31 @@
+"""Losses and distances, for one task."""
+
+import jax.numpy as jnp
+import optax
+
+from metalearn.base import Array
+
+
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    """Mean negative log-likelihood in nats; logits [B,N], labels int [B]."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def accuracy(logits: Array, labels: Array) -> Array:
+    """Fraction of rows whose largest logit is the label; logits [B,N], labels int [B]."""
+    return (logits.argmax(-1) == labels).mean(dtype=jnp.float32)
+
+
+def squared_euclidean(a: Array, b: Array) -> Array:
+    """Pairwise squared distances [A,B] of rows a [A,D] and b [B,D], as |a|^2 - 2ab + |b|^2."""
+    return (a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1)[None, :]
+
+
+def unit(x: Array, eps: float = 1e-12) -> Array:
+    """Rows of x [..., D] scaled to length one; a zero row stays zero, with a finite gradient."""
+    return x * jnp.reciprocal(jnp.sqrt(jnp.maximum((x * x).sum(-1, keepdims=True), eps)))
+
+
+def cosine(a: Array, b: Array) -> Array:
+    """Pairwise cosine similarities [A,B] of rows a [A,D] and b [B,D]."""
+    return unit(a) @ unit(b).T

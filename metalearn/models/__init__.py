@@ -1,0 +1,59 @@
+"""Bodies by name. Flax stays in here: what leaves is a `Network` of pure functions."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from metalearn.base import Network
+from metalearn.errors import UserError
+from metalearn.models.conv4 import Conv4
+from metalearn.models.norms import KINDS
+from metalearn.models.resnet import ResNet12
+
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "conv4-32": lambda **kw: Conv4(widths=(32,) * 4, **kw),
+    "conv4-64": lambda **kw: Conv4(widths=(64,) * 4, **kw),
+    "conv4-32-gap": lambda **kw: Conv4(widths=(32,) * 4, readout="mean", **kw),
+    "conv4-64-gap": lambda **kw: Conv4(widths=(64,) * 4, readout="mean", **kw),
+    "conv4-64-strided": lambda **kw: Conv4(widths=(64,) * 4, downsample="stride", readout="mean", **kw),
+    "resnet12": lambda **kw: ResNet12(**kw),
+    "resnet12-flat": lambda **kw: ResNet12(readout="flatten", **kw),
+    "resnet12-84px": lambda **kw: ResNet12(dropblock=5, **kw),
+}
+
+
+def as_network(module: nn.Module) -> Network:
+    """The pure functions of a Linen module called as `module(x, deterministic)`."""
+
+    def init(key, x):
+        return module.init(key, x)["params"]
+
+    def apply(params, x, moments=None, key=None):
+        variables = {"params": params} | ({} if moments is None else {"moments": moments})
+        rngs = None if key is None else {"dropout": key}
+        return module.apply(variables, x, deterministic=key is None, rngs=rngs)
+
+    def moments(params, x):
+        _, state = module.apply({"params": params}, x, mutable=["moments"])
+        return state.get("moments", {})
+
+    return Network(init, apply, moments)
+
+
+def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32) -> Network:
+    """A body of `BACKBONES`.
+
+    Args:
+      name: key of `BACKBONES`.
+      norm: kind of `Norm` inside.
+      dtype: of the convolutions' inputs; parameters and sums stay float32.
+
+    Raises:
+      UserError: unknown name or norm.
+    """
+    if name not in BACKBONES:
+        raise UserError(f"unknown backbone '{name}': choose one of {', '.join(BACKBONES)}")
+    if norm not in KINDS:
+        raise UserError(f"unknown normalisation '{norm}': choose one of {', '.join(KINDS)}")
+    return as_network(BACKBONES[name](norm=norm, dtype=dtype))

@@ -1,0 +1,65 @@
+"""Normalisation whose moments come from outside or from the images at hand, never from hidden state."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metalearn.base import Array
+from metalearn.models.conv import max_pool
+
+KINDS = ("batch", "group", "layer", "none")
+
+
+class Norm(nn.Module):
+    """Normalise, scale and shift y [B,H,W,F], after an optional max-pool.
+
+    Kinds: `batch` (Ioffe & Szegedy 2015: moments per channel over images and places), `group` (Wu & He 2018: per
+    image and group of channels), `layer` (Ba et al. 2016: per image), `none` (scale and shift alone).
+
+    For `batch`, moments are read from the collection `moments` if the caller supplies it, else taken from y itself;
+    they are written there if the caller makes it mutable. There is no running average: population moments are
+    measured exactly when wanted (Wu & Johnson 2021, "precise BatchNorm").
+
+    Pooling commutes with an increasing affine map. So the sign of the scale moves into y, the maximum is taken first
+    and the affine map is applied to a quarter of the elements: exactly the usual order's result, for less work.
+    """
+
+    kind: str = "batch"
+    pool: int = 1
+    groups: int = 8
+    eps: float = 1e-5
+
+    @nn.compact
+    def __call__(self, y: Array) -> Array:
+        features = y.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (features,))
+        shift = self.param("shift", nn.initializers.zeros, (features,))
+        mean, var = self._moments(y)
+        if self.pool > 1:
+            sign = jnp.where(scale < 0, -1.0, 1.0)
+            y, mean, scale = max_pool(y * sign, self.pool), mean * sign, scale * sign
+        return (y - mean) * (scale * jax.lax.rsqrt(var + self.eps)) + shift
+
+    def _moments(self, y: Array) -> tuple[Array, Array]:
+        if self.kind == "none":
+            return jnp.zeros(()), jnp.ones(())
+        if self.kind == "batch":
+            return self._batch_moments(y)
+        groups = 1 if self.kind == "layer" else min(self.groups, y.shape[-1])
+        grouped = y.reshape(*y.shape[:-1], groups, -1)
+        mean = grouped.mean((1, 2, 4), keepdims=True)
+        var = jnp.square(grouped - mean).mean((1, 2, 4), keepdims=True)
+        return tuple(
+            jnp.broadcast_to(m, (*m.shape[:-1], y.shape[-1] // groups)).reshape(m.shape[0], 1, 1, -1)
+            for m in (mean, var)
+        )
+
+    def _batch_moments(self, y: Array) -> tuple[Array, Array]:
+        if self.has_variable("moments", "mean"):
+            return self.get_variable("moments", "mean"), self.get_variable("moments", "var")
+        mean = y.mean((0, 1, 2))
+        var = jnp.square(y - mean).mean((0, 1, 2))
+        if self.is_mutable_collection("moments"):
+            self.put_variable("moments", "mean", mean)
+            self.put_variable("moments", "var", var)
+        return mean, var

@@ -1,0 +1,77 @@
+"""ResNet-12, the deeper network of the few-shot literature."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metalearn.base import Array
+from metalearn.models.conv import conv, max_pool
+from metalearn.models.norms import Norm
+
+
+class DropBlock(nn.Module):
+    """Drop square regions of feature maps (Ghiasi et al. 2018), kept elements rescaled.
+
+    x [B,H,W,F]; each channel of each image drops its own `size` x `size` squares so that about `rate` of the
+    elements fall. With size 1 this is dropout.
+    """
+
+    rate: float
+    size: int
+
+    @nn.compact
+    def __call__(self, x: Array, deterministic: bool) -> Array:
+        if deterministic or self.rate == 0:
+            return x
+        _, height, width, _ = x.shape
+        size = min(self.size, height, width)
+        places = (height - size + 1) * (width - size + 1)
+        gamma = self.rate / size**2 * height * width / places
+        corner = jax.random.bernoulli(
+            self.make_rng("dropout"), gamma, (len(x), height - size + 1, width - size + 1, x.shape[-1])
+        )
+        spread = jnp.pad(corner, ((0, 0), (size - 1, size - 1), (size - 1, size - 1), (0, 0)))
+        dropped = jnp.zeros(x.shape, bool)
+        for i in range(size):
+            for j in range(size):
+                dropped |= spread[:, i : i + height, j : j + width]
+        keep = (~dropped).astype(x.dtype)
+        return x * keep * (keep.size / jnp.maximum(keep.sum(), 1.0))
+
+
+class ResNet12(nn.Module):
+    """Four residual blocks of three 3x3 convolutions, leaky ReLU 0.1, 2x2 max-pool; [B,H,W,Ch] -> [B,D].
+
+    Lee et al. 2019 (MetaOptNet): widths 64-160-320-640, dropout 0.1 in the first two blocks and DropBlock in the last
+    two (5 for 84-pixel images, 2 for 32), features flattened. Tian et al. 2020 (RFS) averages over places instead.
+    """
+
+    widths: Sequence[int] = (64, 160, 320, 640)
+    readout: str = "mean"
+    norm: str = "batch"
+    drop: float = 0.1
+    dropblock: int = 2
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, deterministic: bool = True) -> Array:
+        for i, width in enumerate(self.widths):
+            x = self._block(x, width, f"block{i}")
+            size = self.dropblock if i >= 2 else 1
+            x = DropBlock(self.drop, size, name=f"drop{i}")(x, deterministic)
+        return x.mean((1, 2)) if self.readout == "mean" else x.reshape(x.shape[0], -1)
+
+    def _block(self, x: Array, width: int, name: str) -> Array:
+        he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+        def unit(x: Array, kernel: int, part: str) -> Array:
+            w = self.param(f"{name}_{part}", he, (kernel, kernel, x.shape[-1], width))
+            return Norm(self.norm, name=f"{name}_{part}_norm")(conv(x, w, dtype=self.dtype))
+
+        y = nn.leaky_relu(unit(x, 3, "conv0"), 0.1)
+        y = nn.leaky_relu(unit(y, 3, "conv1"), 0.1)
+        y = unit(y, 3, "conv2") + unit(x, 1, "shortcut")
+        y = nn.leaky_relu(y, 0.1)
+        return max_pool(y) if min(y.shape[1:3]) > 1 else y

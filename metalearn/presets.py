@@ -1,0 +1,93 @@
+"""Published recipes, by (method, dataset, shots). Any flag overrides.
+
+A preset says what the paper did where it is known, and what we chose where it is not, or where a CPU's patience asks
+for less; the comment beside it says which.
+"""
+
+from typing import Any
+
+Preset = dict[str, Any]
+
+# Finn et al. 2017, appendix A.1, and its released code: 60,000 updates of Adam at 1e-3, train queries = K on Omniglot
+# and 15 elsewhere, moments of each call, no augmentation.
+_MAML_OMNIGLOT: Preset = dict(
+    backbone="conv4-64-strided",
+    steps=60_000,
+    meta_batch=32,
+    inner_lr=0.4,
+    inner_steps=1,
+    test_inner_steps=3,
+)
+_MAML_COLOUR: Preset = dict(
+    backbone="conv4-32",
+    steps=60_000,
+    meta_batch=4,
+    inner_lr=0.01,
+    inner_steps=5,
+    test_inner_steps=10,
+    train_queries=15,
+)
+
+# Snell et al. 2017, section 3: Adam at 1e-3, halved every 2,000 episodes; 60-way 5-query training on Omniglot.
+_PROTO: Preset = dict(backbone="conv4-64", norm="running", lr=1e-3, schedule="halve:2000")
+_PROTO_OMNIGLOT: Preset = _PROTO | dict(train_ways=60, train_queries=5, meta_batch=1, steps=10_000, valid_every=500)
+_PROTO_COLOUR: Preset = _PROTO | dict(train_queries=5, meta_batch=2, schedule="cosine", augment="flip,crop")
+
+# Tian et al. 2020: SGD 0.05, momentum 0.9, weight decay 5e-4, batches of 64, 100 epochs, decayed late; augmented by
+# crop, jitter and flip. Cosine decay stands for their two steps.
+_SUPERVISED: Preset = dict(
+    backbone="conv4-64",
+    norm="running",
+    optimizer="sgd",
+    lr=0.05,
+    weight_decay=5e-4,
+    schedule="cosine",
+    augment="flip,crop,jitter",
+    steps=60_000,
+    meta_batch=1,
+    batch_size=64,
+    valid_every=2000,
+)
+
+GLYPHS_MAML: Preset = dict(
+    backbone="conv4-64-strided",
+    steps=1500,
+    meta_batch=16,
+    inner_lr=0.4,
+    inner_steps=1,
+    test_inner_steps=3,
+    train_queries=5,
+    valid_every=250,
+    episodes=2000,
+)
+
+PRESETS: dict[tuple[str, str, int], Preset] = {}
+for _shots in (1, 5):
+    PRESETS["maml", "omniglot", _shots] = _MAML_OMNIGLOT | dict(train_queries=_shots)
+    PRESETS["maml", "glyphs", _shots] = GLYPHS_MAML
+    PRESETS["protonet", "omniglot", _shots] = _PROTO_OMNIGLOT
+    PRESETS["protonet", "glyphs", _shots] = _PROTO_OMNIGLOT | dict(train_ways=20, meta_batch=2, steps=1500)
+    for _dataset in ("cifar_fs", "fc100", "mini_imagenet"):
+        PRESETS["maml", _dataset, _shots] = _MAML_COLOUR
+        # Snell et al. 2017 train miniImageNet with 30 ways for 1 shot and 20 for 5.
+        PRESETS["protonet", _dataset, _shots] = _PROTO_COLOUR | dict(train_ways=30 if _shots == 1 else 20, steps=10_000)
+        for _method in ("baseline", "baseline++", "rfs"):
+            PRESETS[_method, _dataset, _shots] = _SUPERVISED
+
+DEFAULTS: dict[str, Preset] = {
+    "maml": _MAML_COLOUR,
+    "fomaml": {"first_order": True},
+    "anil": {"adapts": "head"},
+    "boil": {"adapts": "body"},
+    "protonet": _PROTO_COLOUR | dict(steps=10_000),
+    "baseline": _SUPERVISED,
+    "baseline++": _SUPERVISED,
+    "rfs": _SUPERVISED,
+}
+
+
+def preset(method: str, dataset: str, shots: int) -> Preset:
+    """The settings published (or chosen) for this method, dataset and number of shots."""
+    parent = {"fomaml": "maml", "anil": "maml", "boil": "maml"}.get(method, method)
+    base = PRESETS.get((parent, dataset, 1 if shots < 3 else 5), DEFAULTS[parent])
+    return base | (DEFAULTS[method] if parent != method else {})

@@ -1,0 +1,79 @@
+"""Records: what a run measured, as one JSON file that anyone can check."""
+
+import json
+import os
+from pathlib import Path
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.evaluate import Episodes, Result
+from metalearn.runtime import commit, device_name, peak_memory_mb
+
+
+def make_record(
+    config: Config,
+    norm: str,
+    transductive: bool,
+    episodes: Episodes,
+    result: Result,
+    before: Result | None,
+    best_step: int,
+    valid_accuracy: float,
+    train_wall_s: float,
+    command: str,
+) -> dict:
+    """Everything to quote a result by; accuracies, CI and ECE as fractions, times in seconds, memory in MiB."""
+    return {
+        "method": config.method,
+        "dataset": config.dataset,
+        "backbone": config.backbone,
+        "ways": config.ways,
+        "shots": config.shots,
+        "queries": config.queries,
+        "train_ways": config.train_ways,
+        "train_shots": config.train_shots,
+        "norm": norm,
+        "train_norm": config.norm,
+        "transductive": transductive,
+        "episodes": len(result.accuracies),
+        "eval_seed": config.eval_seed,
+        "episode_hash": episodes.hash,
+        "accuracy": round(result.accuracy, 6),
+        "ci95": round(result.ci95, 6),
+        "accuracy_before": None if before is None else round(before.accuracy, 6),
+        "ci95_before": None if before is None else round(before.ci95, 6),
+        "ece": round(result.ece, 6),
+        "valid_accuracy": round(valid_accuracy, 6),
+        "seed": config.seed,
+        "steps": config.steps,
+        "best_step": best_step,
+        "train_wall_s": round(train_wall_s, 1),
+        "tasks_per_s": round(len(result.accuracies) / result.seconds, 2),
+        "peak_memory_mb": peak_memory_mb(),
+        "device": device_name(),
+        "precision": config.precision,
+        "commit": commit(),
+        "command": command,
+    }
+
+
+def record_path(root: Path, config: Config, norm: str) -> Path:
+    """`<root>/<dataset>/<method>-<backbone>-<N>w<K>s-<norm>-seed<k>.json`."""
+    shape = f"{config.ways}w{config.shots}s"
+    dataset = config.dataset.replace(":", "_").replace("/", "_")
+    return Path(root) / dataset / f"{config.method}-{config.backbone}-{shape}-{norm}-seed{config.seed}.json"
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Write whole or not at all.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(value, indent=2) + "\n")
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; make room or choose another folder") from error
