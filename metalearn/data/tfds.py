@@ -1,8 +1,8 @@
 """`tfds:NAME`: any image classification dataset of TensorFlow Datasets, such as `tfds:eurosat` or `tfds:NAME/CONFIG`.
 
-All its splits are pooled, each image once a class, and the classes are split by a seed, 64 % for training, 16 % for
-validation and 20 % for test. Where its splits are `train`, `validation` (or `valid`) and `test` and share no class,
-it is a few-shot dataset already and they stay as they are.
+All its splits are pooled, an image that stands in several of them counting once, and the classes are split by a seed,
+64 % for training, 16 % for validation and 20 % for test. Where its splits are `train`, `validation` (or `valid`) and
+`test` and share no class, it is a few-shot dataset already and they stay as they are.
 
 A dataset that is prepared in array_record, parquet or tfrecord format is read without TensorFlow. One that is not is
 downloaded and prepared first, in array_record format; most datasets' own code needs TensorFlow for that, once.
@@ -29,7 +29,7 @@ from metalearn.errors import UserError
 MODES = {1: "L", 3: "RGB", 4: "RGBA", None: "RGB"}  # channels -> Pillow's mode
 OWN_SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "test": "test"}
 
-Classes = dict[int, dict[bytes, None]]  # label -> its encoded images, each once, in the order of the files
+Classes = dict[int, list[bytes]]  # label -> its encoded images, in the order of the files
 
 
 def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
@@ -41,8 +41,8 @@ def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
       image_size: height and width to resize to; by default images keep their size if it is one for all of them, and
         are made `metalearn.data.folder.SIZE` pixels high and wide otherwise.
     """
-    options = {"name": name, "seed": seed, "image_size": image_size}
-    return Reader(partial(read, **options), (), 1, 1, partial(fingerprint, **options))
+    read_it = partial(read, name=name, seed=seed, image_size=image_size)
+    return Reader(read_it, (), 1, 1, partial(fingerprint, name=name, seed=seed, image_size=image_size))
 
 
 def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) -> dict[str, Split]:
@@ -116,8 +116,10 @@ def _prepare(builder: Any, name: str, folder: Path) -> None:
 
 
 def _line(error: BaseException) -> str:
-    """One short line."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """One short line; network errors, whose own is an essay, by their names."""
+    text = (error.strerror or "") if isinstance(error, OSError) else " ".join(str(error).split())
+    text = text.rpartition('}": ')[2]  # without TFDS's account of its own arguments
+    text = text or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
 
 
@@ -128,15 +130,12 @@ def _keys(builder: Any, name: str) -> tuple[str, str]:
     image, label = "image", "label"
     if len(builder.info.supervised_keys or ()) == 2:
         image, label = builder.info.supervised_keys
-    features = builder.info.features
-    if isinstance(features.get(image), tfds.features.Image) and isinstance(
-        features.get(label), tfds.features.ClassLabel
-    ):
+    features = dict(builder.info.features.items())
+    kinds = {image: tfds.features.Image, label: tfds.features.ClassLabel}
+    if all(isinstance(features.get(key), kind) for key, kind in kinds.items()):
         if features[image].np_dtype == np.uint8 and features[image].shape[-1] in MODES:
             return image, label
-    raise UserError(
-        f"tfds:{name} is no dataset of 8-bit images with one class label each, it has {', '.join(features)}."
-    )
+    raise UserError(f"tfds:{name} has no 8-bit images with one class label each, but {', '.join(features)}.")
 
 
 def _collect(builder: Any, name: str, split: str) -> Classes:
@@ -147,7 +146,7 @@ def _collect(builder: Any, name: str, split: str) -> Classes:
     classes: Classes = {}
     for example in _examples(builder, name, split, {image_key: tfds.decode.SkipDecoding()}):
         if (label := int(example[label_key])) >= 0:
-            classes.setdefault(label, {})[example[image_key]] = None
+            classes.setdefault(label, []).append(example[image_key])
     return classes
 
 
@@ -182,20 +181,17 @@ def _tfrecords(path: Path) -> Iterator[bytes]:
 
 def _split_classes(found: dict[str, Classes], name: str, seed: int) -> dict[str, Classes]:
     """Train, valid and test, classes sorted by label; see the module's docstring."""
-    pooled: Classes = {}
-    for classes in found.values():
-        for label, images in classes.items():
-            pooled.setdefault(label, {}).update(images)
-    if len(pooled) < 3:
-        raise UserError(f"tfds:{name} has {len(pooled)} classes; it takes 3 or more to split them.")
-    own = {OWN_SPLITS[split]: classes.keys() for split, classes in found.items() if split in OWN_SPLITS}
-    if len(found) == len(own) == 3 and all(own.values()) and sum(map(len, own.values())) == len(pooled):
-        parts = {split: list(labels) for split, labels in own.items()}
-    else:
-        labels = np.random.default_rng(seed).permutation(sorted(pooled)).tolist()
-        valid, test = (max(1, round(share * len(labels))) for share in (VALID, TEST))
-        parts = {"train": labels[valid + test :], "valid": labels[:valid], "test": labels[valid : valid + test]}
-    return {split: {label: pooled[label] for label in sorted(parts[split])} for split in SPLITS}
+    own = {OWN_SPLITS[split]: classes for split, classes in found.items() if split in OWN_SPLITS}
+    labels = sorted(set().union(*found.values()))
+    if len(labels) < 3:
+        raise UserError(f"tfds:{name} has {len(labels)} classes; it takes 3 or more to split them.")
+    if len(found) == len(own) == 3 and all(own.values()) and sum(map(len, own.values())) == len(labels):
+        return {split: dict(sorted(own[split].items())) for split in SPLITS}
+    pooled = {label: [image for classes in found.values() for image in classes.get(label, ())] for label in labels}
+    order = np.random.default_rng(seed).permutation(labels).tolist()
+    valid, test = (max(1, round(share * len(labels))) for share in (VALID, TEST))
+    parts = {"train": order[valid + test :], "valid": order[:valid], "test": order[valid : valid + test]}
+    return {split: {label: list(dict.fromkeys(pooled[label])) for label in sorted(parts[split])} for split in SPLITS}
 
 
 def _decode(encoded: Sequence[bytes], size: tuple[int, int], mode: str, name: str) -> np.ndarray:
@@ -203,8 +199,8 @@ def _decode(encoded: Sequence[bytes], size: tuple[int, int], mode: str, name: st
     images = np.empty((len(encoded), *size, len(mode)), np.uint8)
 
     def fill(index: int) -> None:
-        with Image.open(io.BytesIO(encoded[index])) as image:
-            image = image.convert(mode)
+        with Image.open(io.BytesIO(encoded[index])) as file:
+            image = file.convert(mode)
         if image.size != size[::-1]:
             image = image.resize(size[::-1], Image.Resampling.LANCZOS)
         images[index] = np.asarray(image).reshape(images.shape[1:])
@@ -213,7 +209,5 @@ def _decode(encoded: Sequence[bytes], size: tuple[int, int], mode: str, name: st
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's global lock
             list(pool.map(fill, range(len(encoded))))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"tfds:{name}: an image does not decode ({_line(error)}): prepare the dataset again."
-        ) from error
+        raise UserError(f"tfds:{name}: an image does not decode ({_line(error)}): prepare it again.") from error
     return images

@@ -16,7 +16,7 @@ from metalearn.data.source import Reader, Split
 TFDS_SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 
 
-class FewShotBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class FewShotBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A dataset of disjoint classes from a `Reader`, stored as PNG in array_record format unless told otherwise."""
 
     VERSION = tfds.core.Version("1.0.0")
