@@ -29,7 +29,7 @@ class Checkpoints:
 
     def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
-        return ocp.CheckpointManager(self.root / name, options=options)
+        return ocp.CheckpointManager(self.root / name, options=options, item_handlers=ocp.StandardCheckpointHandler())
 
     def save(self, state: TrainState, best: Best) -> None:
         """Save the state to resume from, unless it is there."""
@@ -63,10 +63,7 @@ class Checkpoints:
     def _restore(self, manager: ocp.CheckpointManager, step: int, like: PyTree) -> PyTree:
         where = manager.directory / str(step)
         try:
-            found = manager.item_metadata(step)
-            expected = jax.tree.map(lambda x: tuple(np.shape(x)), like)
-            shapes = jax.tree.map(lambda x: tuple(x.shape), getattr(found, "tree", found))
-            if not _same_tree(shapes, expected):
+            if _shapes(manager.item_metadata(step).tree) != _shapes(like):
                 raise UserError(f"{where} is a checkpoint of another model or optimiser: choose another --workdir")
             return manager.restore(step, args=ocp.args.StandardRestore(like))
         except UserError:
@@ -93,13 +90,7 @@ def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
         ) from error
 
 
-def _same_tree(a: PyTree, b: PyTree) -> bool:
-    """Whether two trees hold the same shapes at the same paths, whatever their container types."""
-    return _paths(a) == _paths(b)
-
-
-def _paths(tree: PyTree) -> dict[str, tuple]:
-    leaves = jax.tree_util.tree_leaves_with_path(
-        tree, is_leaf=lambda x: isinstance(x, tuple) and not hasattr(x, "_fields")
-    )
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    """Shape by path of every leaf; containers are told apart by their keys, not by their types."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
