@@ -33,7 +33,7 @@ class Checkpoints:
 
     def save(self, state: TrainState, best: Best) -> None:
         """Save the state to resume from, unless it is there."""
-        best_tree = {"accuracy": np.float64(best.accuracy), "step": np.int64(best.step)}
+        best_tree = {"accuracy": np.asarray(best.accuracy, np.float64), "step": np.asarray(best.step, np.int64)}
         _save(self._latest, int(state.step), {"state": state._asdict(), "best": best_tree})
 
     def save_best(self, step: int, meta: PyTree) -> None:
@@ -49,7 +49,10 @@ class Checkpoints:
         step = self._latest.latest_step()
         if step is None:
             return None
-        target = {"state": like._asdict(), "best": {"accuracy": np.float64(0), "step": np.int64(0)}}
+        target = {
+            "state": like._asdict(),
+            "best": {"accuracy": np.zeros((), np.float64), "step": np.zeros((), np.int64)},
+        }
         tree = self._restore(self._latest, step, target)
         best = Best(float(tree["best"]["accuracy"]), int(tree["best"]["step"]))
         return TrainState(**tree["state"]), best
