@@ -135,7 +135,7 @@ def _keys(builder: Any, name: str) -> tuple[str, str]:
     if all(isinstance(features.get(key), kind) for key, kind in kinds.items()):
         if features[image].np_dtype == np.uint8 and features[image].shape[-1] in MODES:
             return image, label
-    raise UserError(f"tfds:{name} has no 8-bit images with one class label each, but {', '.join(features)}.")
+    raise UserError(f"tfds:{name} has no 8-bit images with one class label each, but {', '.join(sorted(features))}.")
 
 
 def _collect(builder: Any, name: str, split: str) -> Classes:

@@ -38,8 +38,8 @@ def tiny_reader(splits: dict[str, Split], files: tuple[RemoteFile, ...] = ()) ->
 
 def assert_same(prepared: dict, info: tfds.core.DatasetInfo, splits: dict[str, Split]) -> None:
     """Every example of `prepared` (a TFDS data source per split) is that of `splits`."""
-    assert set(prepared) == set(TFDS_SPLITS.values())
-    for split, tfds_split in TFDS_SPLITS.items():
+    for split in splits:
+        tfds_split = TFDS_SPLITS[split]
         examples = list(prepared[tfds_split])
         np.testing.assert_array_equal([example["image"] for example in examples], splits[split].images)
         names = [info.features["label"].int2str(example["label"]) for example in examples]
@@ -52,6 +52,7 @@ def test_prepared_and_read_without_tensorflow(name: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(CLASSES[name], "reader", tiny_reader(splits))
     prepared = tfds.data_source(name, data_dir=tmp_path)
     info = tfds.builder(name, data_dir=tmp_path).info
+    assert set(prepared) == {"train", "validation", "test"}
     assert info.file_format == tfds.core.FileFormat.ARRAY_RECORD
     assert_same(prepared, info, splits)
     assert "tensorflow" not in sys.modules
@@ -92,4 +93,4 @@ def test_real_omniglot(data_dir: Path, tmp_path: Path, monkeypatch: pytest.Monke
     }
     info = tfds.builder("omniglot_vinyals", data_dir=tmp_path).info
     assert len(set(info.features["label"].names)) == 1623
-    assert_same(prepared, info, reader.read(data_dir))
+    assert_same(prepared, info, {"valid": reader.read(data_dir)["valid"]})
