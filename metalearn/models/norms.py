@@ -58,7 +58,7 @@ class Norm(nn.Module):
         if self.has_variable("moments", "mean"):
             return self.get_variable("moments", "mean"), self.get_variable("moments", "var")
         mean = y.mean((0, 1, 2))
-        var = jnp.square(y - mean).mean((0, 1, 2))
+        var = jnp.maximum(jnp.square(y).mean((0, 1, 2)) - jnp.square(mean), 0.0)
         if self.is_mutable_collection("moments"):
             self.put_variable("moments", "mean", mean)
             self.put_variable("moments", "var", var)
