@@ -2,7 +2,7 @@
 # Sets up .venv beside this file (once) and runs a program of this project in it.
 #
 #   ./run.sh                                            the main job: MAML on glyphs, into runs/glyphs-maml
-#   ./run.sh --seed=1                                   the same with other flags
+#   ./run.sh --seed=1 --steps=500                       the same job with other flags, into a folder of its own
 #   ./run.sh experiments.protonet --dataset=omniglot    any program
 #   ./run.sh test [pytest arguments]                    the tests
 #   ./run.sh setup                                      only sets up
@@ -106,6 +106,7 @@ test)
     cd -- "$here"
     exec "$python" -m pytest "$@"
     ;;
-'' | -*) exec "$python" -P -m experiments.maml --dataset=glyphs --workdir="$here/runs/glyphs-maml" "$@" ;;
+'') exec "$python" -P -m experiments.maml --dataset=glyphs --workdir="$here/runs/glyphs-maml" ;;
+-*) exec "$python" -P -m experiments.maml --dataset=glyphs "$@" ;;
 *) exec "$python" -P -m "$@" ;;
 esac

@@ -159,9 +159,9 @@ def test_the_cache_folder_that_is_set_stays(checkout: Checkout) -> None:
 
 def test_without_a_program_it_runs_the_main_job(checkout: Checkout) -> None:
     checkout.python("python3")
-    job = f"<-P><-m><experiments.maml><--dataset=glyphs><--workdir={checkout.root}/runs/glyphs-maml>"
-    assert checkout.run()[0].endswith(job)
-    assert checkout.run("--seed=1")[0].endswith(job + "<--seed=1>")
+    job = "<-P><-m><experiments.maml><--dataset=glyphs>"
+    assert checkout.run()[0].endswith(f"{job}<--workdir={checkout.root}/runs/glyphs-maml>")
+    assert checkout.run("--seed=1")[0].endswith(f"{job}<--seed=1>")
 
 
 def test_the_tests_run_in_the_checkout(checkout: Checkout) -> None:
