@@ -3,4 +3,4 @@
 from experiments.program import program
 
 if __name__ == "__main__":
-    program("baseline", ("baseline", "baseline++", "rfs"), "experiments.finetune")
+    program("experiments.finetune", "baseline", ("baseline", "baseline++", "rfs"))

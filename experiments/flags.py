@@ -1,32 +1,40 @@
 """Flags made from `metalearn.config.Config`, and where things lie on the disk."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from metalearn.config import Config
+from metalearn.data import READERS
 from metalearn.presets import preset
+from metalearn.record import dataset_slug, run_slug
 
 FLAGS = flags.FLAGS
 
-DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string, bool: flags.DEFINE_boolean}
+DEFINE: dict[type, Callable] = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    bool: flags.DEFINE_boolean,
+}
 
 
-def define(default_method: str, methods: tuple[str, ...]) -> None:
-    """Define every setting as a flag without a value (the preset has one until the user gives another), and places."""
+def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
+    """Define every setting as a flag without a value (the recipe has one until the user gives another), and places.
+
+    default_method is None for programs that read method and dataset from a run's folder.
+    """
     for f in fields(Config):
-        if f.name == "method":
-            flags.DEFINE_enum("method", default_method, list(methods), "method")
-        elif f.name == "dataset":
-            flags.DEFINE_string(
-                "dataset", "cifar_fs", "cifar_fs, fc100, omniglot, mini_imagenet, folder, glyphs, tfds:NAME"
-            )
-        else:
-            DEFINE[type(f.default)](
-                f.name, None, f"{f.metadata['help']} [{f.default}, unless the recipe says otherwise]"
-            )
+        text = f"{f.metadata['help']} [{f.default}, unless the recipe says otherwise]"
+        if f.name not in ("method", "dataset"):
+            DEFINE[type(f.default)](f.name, None, text)
+    if default_method is not None:
+        flags.DEFINE_enum("method", default_method, list(methods), "method")
+        flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
     flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
     flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
     flags.DEFINE_string("workdir", None, "folder of the run: checkpoints, metrics, pictures [runs/<name of the run>]")
@@ -35,21 +43,21 @@ def define(default_method: str, methods: tuple[str, ...]) -> None:
     flags.DEFINE_integer("devices", None, "local devices to use [all]")
 
 
+def settings_given() -> dict[str, Any]:
+    """The settings whose flags the user gave."""
+    names = [f.name for f in fields(Config) if f.name in FLAGS]
+    return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
 def config_from_flags() -> Config:
     """Defaults, then the recipe of (method, dataset, shots), then the flags given."""
-    given = {f.name: FLAGS[f.name].value for f in fields(Config) if FLAGS[f.name].value is not None}
-    shots = given.get("shots", Config.shots)
-    recipe = preset(given["method"], given["dataset"], shots)
+    given = settings_given()
+    recipe = preset(FLAGS.method, FLAGS.dataset, given.get("shots", Config.shots))
     return dataclasses.replace(Config(), **(recipe | given)).with_defaults()
 
 
-def run_name(config: Config) -> str:
-    """`<dataset>-<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`."""
-    shape = f"{config.ways}w{config.shots}s"
-    dataset = config.dataset.replace(":", "_").replace("/", "_")
-    return f"{dataset}-{config.method}-{config.backbone}-{shape}-{config.norm}-seed{config.seed}"
-
-
 def workdir_from_flags(config: Config) -> Path:
-    """--workdir, else a folder below runs/ named after the run."""
-    return Path(FLAGS.workdir) if FLAGS.workdir else Path("runs") / run_name(config)
+    """--workdir, else `runs/<dataset>-<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`."""
+    if FLAGS.workdir:
+        return Path(FLAGS.workdir)
+    return Path("runs") / f"{dataset_slug(config)}-{run_slug(config, config.norm)}"

@@ -3,4 +3,4 @@
 from experiments.program import program
 
 if __name__ == "__main__":
-    program("maml", ("maml", "fomaml", "anil", "boil"), "experiments.maml")
+    program("experiments.maml", "maml", ("maml", "fomaml", "anil", "boil"))

@@ -3,4 +3,4 @@
 from experiments.program import program
 
 if __name__ == "__main__":
-    program("protonet", ("protonet",), "experiments.protonet")
+    program("experiments.protonet", "protonet", ("protonet",))

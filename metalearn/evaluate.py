@@ -194,7 +194,9 @@ def evaluator(
     return evaluate
 
 
-def _in_blocks(run, indices: np.ndarray, size: int, seed: int, meta: PyTree, source: ClassSource) -> dict:
+def _in_blocks(
+    run: Callable[..., dict[str, Array]], indices: np.ndarray, size: int, seed: int, meta: PyTree, source: ClassSource
+) -> dict:
     """run's results over all episodes; the last block is filled up with its first episode, cut off afterwards."""
     count = len(indices)
     key_of = jax.jit(jax.vmap(partial(jax.random.fold_in, jax.random.key(seed))))

@@ -96,22 +96,46 @@ def fit(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree
       Interrupted: SIGINT or SIGTERM, after saving.
     """
     optimizer = make_optimizer(config)
-    state = initial_state(config, method, lab, optimizer)
-    meta_like = state.meta
+    fresh = initial_state(config, method, lab, optimizer)
     checkpoints = Checkpoints(workdir)
-    state, best = checkpoints.restore(state) or (state, Best())
+    state, best = checkpoints.restore(fresh) or (fresh, Best())
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), fresh.meta)
     if int(state.step) < config.steps:
         trainer = Trainer(config, method, lab, optimizer, checkpoints, Diary(workdir, int(state.step)))
         best = trainer.run(state, best)
-    meta = checkpoints.restore_best(meta_like, best.step)
+    meta = checkpoints.restore_best(like, best.step)
     checkpoints.close()
     return meta, best
+
+
+def restore(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree, Best]:
+    """The best meta-parameters so far of the run in workdir, trained to its end or not.
+
+    Raises:
+      UserError: there is no checkpoint, or not of this model.
+    """
+    fresh = initial_state(config, method, lab, make_optimizer(config))
+    checkpoints = Checkpoints(workdir)
+    found = checkpoints.restore(fresh)
+    if found is None or found[1].step == 0:
+        raise UserError(f"{workdir} holds no validated checkpoint yet: train first")
+    meta = checkpoints.restore_best(fresh.meta, found[1].step)
+    checkpoints.close()
+    return meta, found[1]
 
 
 class Trainer:
     """The host's side of the outer loop."""
 
-    def __init__(self, config: Config, method: Method, lab: Lab, optimizer, checkpoints: Checkpoints, diary: Diary):
+    def __init__(
+        self,
+        config: Config,
+        method: Method,
+        lab: Lab,
+        optimizer: optax.GradientTransformation,
+        checkpoints: Checkpoints,
+        diary: Diary,
+    ):
         self.config, self.lab, self.checkpoints, self.diary = config, lab, checkpoints, diary
         sample = training_sampler(config, lab, method.supervised)
         self.chunk = make_chunk(method.train.loss, sample, optimizer, config.meta_batch, lab.mesh)

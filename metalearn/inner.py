@@ -25,7 +25,7 @@ def descend(
     """
     start = jax.tree.map(jax.lax.stop_gradient, params) if first_order else params
 
-    def step(carry, _):
+    def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], None]:
         current, state = carry
         updates, state = optimizer.update(jax.grad(loss)(current), state, current)
         return (optax.apply_updates(current, updates), state), None

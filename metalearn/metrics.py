@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 
 class Diary:
@@ -20,7 +21,7 @@ class Diary:
         self._writer = self._events(Path(workdir) / "tensorboard", step)
 
     @staticmethod
-    def _events(folder: Path, step: int):
+    def _events(folder: Path, step: int) -> Any:
         try:
             from tensorboardX import SummaryWriter
         except ImportError:

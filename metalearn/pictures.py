@@ -1,6 +1,7 @@
 """Pictures of a run: its learning curve, and one test episode. matplotlib is imported only here, when drawing."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from metalearn.base import Task
 from metalearn.metrics import read_rows
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -54,11 +55,16 @@ def draw_episode(task: Task, predicted: np.ndarray, path: Path, title: str, most
     for label in range(ways):
         row = axes[label]
         for axis, image in zip(row, task.support_x[task.support_y == label][:shots], strict=False):
-            _show(axis, image, None, f"class {label}")
+            _show(axis, np.asarray(image), None, f"class {label}")
         found = np.flatnonzero(task.query_y == label)[:queries]
         for axis, i in zip(row[shots + 1 :], found, strict=True):
             right = predicted[i] == label
-            _show(axis, task.query_x[i], "#2e7d32" if right else "#c62828", f"{'' if right else 'not '}{predicted[i]}")
+            _show(
+                axis,
+                np.asarray(task.query_x[i]),
+                "#2e7d32" if right else "#c62828",
+                f"{'' if right else 'not '}{predicted[i]}",
+            )
     share = 100 * float((predicted == task.query_y).mean())
     figure.suptitle(
         f"{title}: support left, queries right with predicted class; {share:.0f} % of queries right", fontsize=9
@@ -66,7 +72,7 @@ def draw_episode(task: Task, predicted: np.ndarray, path: Path, title: str, most
     figure.savefig(path, dpi=110)
 
 
-def _show(axis, image: np.ndarray, frame: str | None, text: str) -> None:
+def _show(axis: Any, image: np.ndarray, frame: str | None, text: str) -> None:
     axis.set_axis_on()
     axis.imshow(image.squeeze(), cmap="gray" if image.shape[-1] == 1 else None)
     axis.set(xticks=[], yticks=[])

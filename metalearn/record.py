@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, Result
@@ -17,8 +18,7 @@ def make_record(
     episodes: Episodes,
     result: Result,
     before: Result | None,
-    best_step: int,
-    valid_accuracy: float,
+    best: Best,
     train_wall_s: float,
     command: str,
 ) -> dict:
@@ -42,11 +42,12 @@ def make_record(
         "ci95": round(result.ci95, 6),
         "accuracy_before": None if before is None else round(before.accuracy, 6),
         "ci95_before": None if before is None else round(before.ci95, 6),
+        "test_inner_steps": config.test_inner_steps,
         "ece": round(result.ece, 6),
-        "valid_accuracy": round(valid_accuracy, 6),
+        "valid_accuracy": round(best.accuracy, 6),
         "seed": config.seed,
         "steps": config.steps,
-        "best_step": best_step,
+        "best_step": best.step,
         "train_wall_s": round(train_wall_s, 1),
         "tasks_per_s": round(len(result.accuracies) / result.seconds, 2),
         "peak_memory_mb": peak_memory_mb(),
@@ -57,11 +58,31 @@ def make_record(
     }
 
 
+def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) -> dict | None:
+    """The record at path if it is of this very test of this very checkpoint, else None."""
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        return None
+    wanted = {"episode_hash": episodes.hash, "best_step": best_step, "test_inner_steps": config.test_inner_steps}
+    return record if all(record.get(k) == v for k, v in wanted.items()) else None
+
+
+def dataset_slug(config: Config) -> str:
+    """The dataset's name as part of a file's name."""
+    return config.dataset.replace(":", "_").replace("/", "_")
+
+
+def run_slug(config: Config, norm: str) -> str:
+    """`<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`."""
+    return f"{config.method}-{config.backbone}-{config.ways}w{config.shots}s-{norm}-seed{config.seed}"
+
+
 def record_path(root: Path, config: Config, norm: str) -> Path:
     """`<root>/<dataset>/<method>-<backbone>-<N>w<K>s-<norm>-seed<k>.json`."""
-    shape = f"{config.ways}w{config.shots}s"
-    dataset = config.dataset.replace(":", "_").replace("/", "_")
-    return Path(root) / dataset / f"{config.method}-{config.backbone}-{shape}-{norm}-seed{config.seed}.json"
+    return Path(root) / dataset_slug(config) / f"{run_slug(config, norm)}.json"
 
 
 def write_json(path: Path, value: dict) -> None:

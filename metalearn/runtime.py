@@ -31,7 +31,7 @@ def configure(meta_batch: int, precision: str) -> None:
         cores = math.gcd(meta_batch, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 1
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}={cores}".strip()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "metalearn" / "xla"
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_default_matmul_precision", {"float32": "float32", "tf32": "tensorfloat32"}.get(precision))
@@ -61,7 +61,7 @@ def peak_memory_mb() -> float:
 
 @functools.cache
 def commit() -> str:
-    """The checkout's commit when first asked for, with `+` where tracked files differ from it; `unknown` outside git."""
+    """The checkout's commit when first asked for, `+` if tracked files differ from it; `unknown` outside git."""
 
     def git(*arguments: str) -> str:
         root = Path(__file__).resolve().parent.parent
@@ -84,10 +84,10 @@ class Interrupt:
         self._old = {s: signal.signal(s, self._catch) for s in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
-    def _catch(self, number, frame) -> None:
+    def _catch(self, number: int, frame: object) -> None:
         self.signal = number
         signal.signal(number, signal.SIG_DFL)

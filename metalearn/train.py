@@ -13,6 +13,7 @@ from metalearn.base import Array, ClassSource, Info, Key, PyTree
 
 Loss = Callable[..., tuple[Array, Info]]
 Sample = Callable[[Key, ClassSource], Any]
+Chunk = Callable[..., tuple["TrainState", "Progress"]]
 
 
 class TrainState(NamedTuple):
@@ -43,7 +44,9 @@ def start(init: Callable[..., PyTree], optimizer: optax.GradientTransformation, 
     return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
 
 
-def make_chunk(loss: Loss, sample: Sample, optimizer: optax.GradientTransformation, meta_batch: int, mesh: Mesh):
+def make_chunk(
+    loss: Loss, sample: Sample, optimizer: optax.GradientTransformation, meta_batch: int, mesh: Mesh
+) -> Chunk:
     """`(state, key, source, stop) -> (state, Progress)`: steps from state.step to stop, compiled once for all.
 
     Step s draws its tasks from `fold_in(key, s)` and task t of them from `fold_in(., t)`: neither the length of a
@@ -66,13 +69,14 @@ def make_chunk(loss: Loss, sample: Sample, optimizer: optax.GradientTransformati
         values, info = jax.vmap(one, (0, None, None))(keys, meta, source)
         return values.mean(), jax.tree.map(jnp.mean, info)
 
-    def local(meta: PyTree, keys: Array, source: ClassSource):
+    def local(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info, PyTree]:
         (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source)
-        return jax.lax.pmean((value, info, grads), "tasks")
+        value, info, grads = jax.lax.pmean((value, info, grads), "tasks")
+        return value, info, grads
 
     shared = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), P()), out_specs=P(), check_vma=False)
 
-    def update(state: TrainState, key: Key, source: ClassSource):
+    def update(state: TrainState, key: Key, source: ClassSource) -> tuple[TrainState, Info, Array]:
         step_key = jax.random.fold_in(key, state.step)
         keys = jax.vmap(lambda t: jax.random.fold_in(step_key, t))(jnp.arange(meta_batch))
         value, info, grads = shared(state.meta, keys, source)
@@ -81,11 +85,11 @@ def make_chunk(loss: Loss, sample: Sample, optimizer: optax.GradientTransformati
         return TrainState(state.step + 1, optax.apply_updates(state.meta, updates), opt_state), info, fine
 
     def chunk(state: TrainState, key: Key, source: ClassSource, stop: Array) -> tuple[TrainState, Progress]:
-        def go_on(carry):
+        def go_on(carry: tuple[TrainState, Progress]) -> Array:
             state, progress = carry
             return (state.step < stop) & (progress.bad_step < 0)
 
-        def body(carry):
+        def body(carry: tuple[TrainState, Progress]) -> tuple[TrainState, Progress]:
             state, progress = carry
             new, info, fine = update(state, key, source)
             kept = jax.tree.map(lambda a, b: jnp.where(fine, a, b), new, state)

@@ -64,7 +64,7 @@ def smallest(ranks: Array, k: int) -> Array:
 
 
 def make_task(images: Array, indices: Array, shots: int) -> Task:
-    """The task, not yet prepared, whose class n has images at indices[n]: first `shots` of support, the rest queries."""
+    """The task, not yet prepared, whose class n has images at indices[n]: `shots` of support, then queries."""
     labels = jnp.broadcast_to(jnp.arange(len(indices), dtype=jnp.int32)[:, None], indices.shape)
     support, query = indices[:, :shots].reshape(-1), indices[:, shots:].reshape(-1)
     return Task(images[support], labels[:, :shots].reshape(-1), images[query], labels[:, shots:].reshape(-1))
@@ -76,7 +76,9 @@ def standardise(dataset: Dataset) -> Prepare:
     return lambda x: (x.astype(jnp.float32) / 255 - mean) / std
 
 
-def task_sampler(largest: int, ways: int, shots: int, queries: int, prepare: Prepare, augment: Transform | None = None):
+def task_sampler(
+    largest: int, ways: int, shots: int, queries: int, prepare: Prepare, augment: Transform | None = None
+) -> Callable[[Key, ClassSource], Task]:
     """`(key, source) -> Task`, for use inside a jitted step; augment alters every support and query image by itself."""
 
     def sample(key: Key, source: ClassSource) -> Task:
@@ -91,7 +93,7 @@ def task_sampler(largest: int, ways: int, shots: int, queries: int, prepare: Pre
     return sample
 
 
-def batch_sampler(size: int, prepare: Prepare, augment: Transform | None = None):
+def batch_sampler(size: int, prepare: Prepare, augment: Transform | None = None) -> Callable[[Key, ClassSource], Batch]:
     """`(key, source) -> Batch` of `size` images drawn uniformly, labelled by class of the split."""
 
     def sample(key: Key, source: ClassSource) -> Batch:

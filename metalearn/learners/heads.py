@@ -59,7 +59,7 @@ def sgd_classifier(kind: str = "linear", epochs: int = 100, batch: int = 4, scal
         orders = jax.vmap(lambda k: jax.random.permutation(k, len(z)))(jax.random.split(key, epochs))
         batches = orders[:, : len(z) // size * size].reshape(-1, size)
 
-        def step(carry, rows):
+        def step(carry: tuple[PyTree, PyTree], rows: Array) -> tuple[tuple[PyTree, PyTree], None]:
             params, state = carry
             grads = jax.grad(lambda p: cross_entropy(predict(p, z[rows]), y[rows]))(params)
             updates, state = optimizer.update(grads, state, params)
@@ -85,7 +85,7 @@ def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int 
         gram = z @ z.T
         target = jax.nn.one_hot(y, ways, dtype=z.dtype)
 
-        def step(carry, _):
+        def step(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
             alpha, b = carry  # w = z.T @ alpha; at the optimum alpha = c * (target - p)
             p = jax.nn.softmax(gram @ alpha + b, -1)
             # Newton in (alpha, b) of F = alpha - c (target - p) = 0 and sum over support of (p - target) = 0.

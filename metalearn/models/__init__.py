@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from metalearn.base import Network
+from metalearn.base import Array, Key, Network, PyTree
 from metalearn.errors import UserError
 from metalearn.models.conv4 import Conv4
 from metalearn.models.norms import KINDS
@@ -26,15 +26,16 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 def as_network(module: nn.Module) -> Network:
     """The pure functions of a Linen module called as `module(x, deterministic)`."""
 
-    def init(key, x):
+    def init(key: Key, x: Array) -> PyTree:
         return module.init(key, x)["params"]
 
-    def apply(params, x, moments=None, key=None):
+    def apply(params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None) -> Array:
         variables = {"params": params} | ({} if moments is None else {"moments": moments})
         rngs = None if key is None else {"dropout": key}
-        return module.apply(variables, x, deterministic=key is None, rngs=rngs)
+        z: Array = module.apply(variables, x, deterministic=key is None, rngs=rngs)  # type: ignore[assignment]
+        return z
 
-    def moments(params, x):
+    def moments(params: PyTree, x: Array) -> PyTree:
         _, state = module.apply({"params": params}, x, mutable=["moments"])
         return state.get("moments", {})
 

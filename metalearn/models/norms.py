@@ -49,10 +49,12 @@ class Norm(nn.Module):
         grouped = y.reshape(*y.shape[:-1], groups, -1)
         mean = grouped.mean((1, 2, 4), keepdims=True)
         var = jnp.square(grouped - mean).mean((1, 2, 4), keepdims=True)
-        return tuple(
-            jnp.broadcast_to(m, (*m.shape[:-1], y.shape[-1] // groups)).reshape(m.shape[0], 1, 1, -1)
-            for m in (mean, var)
-        )
+        return self._spread(mean, y.shape[-1]), self._spread(var, y.shape[-1])
+
+    @staticmethod
+    def _spread(moment: Array, features: int) -> Array:
+        """Moments [B,1,1,G,1] of groups, as those [B,1,1,F] of their channels."""
+        return jnp.repeat(moment[..., 0], features // moment.shape[3], axis=-1)
 
     def _batch_moments(self, y: Array) -> tuple[Array, Array]:
         if self.has_variable("moments", "mean"):

@@ -1,0 +1,32 @@
+"""Test a trained run again on other episodes, shots, ways or normalisation.
+
+`python -m experiments.evaluate --workdir=runs/omniglot-protonet-... --shots=5`. Everything else is as in the run.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from experiments.flags import FLAGS, define, settings_given
+from experiments.program import command_line, finish, open_lab, start
+from metalearn.errors import UserError
+from metalearn.run import re_examine, read_config
+
+TEST_SETTINGS = ("ways", "shots", "queries", "test_inner_steps", "test_norms", "eval_seed", "episodes")
+
+
+def main() -> None:
+    """Read the run's configuration, change its test, make that test."""
+    if not FLAGS.workdir:
+        raise UserError("which run? give its folder with --workdir")
+    workdir = Path(FLAGS.workdir)
+    given = settings_given()
+    fixed = [name for name in given if name not in TEST_SETTINGS]
+    if fixed:
+        raise UserError(f"--{fixed[0]} belongs to training and cannot change in a test; leave it out")
+    config = dataclasses.replace(read_config(workdir), **given)
+    finish(config, workdir, re_examine(config, open_lab(config), workdir, command_line("experiments.evaluate")))
+
+
+if __name__ == "__main__":
+    define(None)
+    start(main)
