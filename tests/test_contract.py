@@ -1,0 +1,234 @@
+"""What every method keeps to, under every normalisation it offers: shapes, symmetries, no leaks."""
+
+import functools
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metalearn import models
+from metalearn.base import Array, Batch, Key, PyTree, Task
+from metalearn.config import Config
+from metalearn.evaluate import draw_episodes, evaluator
+from metalearn.learners import embedding, maml
+from metalearn.methods import METHODS, make_method
+from metalearn.models.conv4 import Conv4
+from metalearn.presets import preset
+from metalearn.train import task_mesh
+from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit
+
+WAYS, SHOTS, QUERIES, CLASSES = 3, 2, 2, 6
+SETTINGS = dict(backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2)
+GRADIENT = ("maml", "fomaml", "anil", "boil")
+RANDOM = ("baseline", "baseline++")  # their heads start at random and shuffle
+
+# Every method under the normalisation of its recipe; one of each family, and what differs from it, under all.
+RECIPES = [(method, preset(method, "cifar_fs", 1).get("norm", "batch"), "euclidean") for method in METHODS]
+CASES = RECIPES + [("maml", norm, "euclidean") for norm in maml.NORMS if norm != "batch"]
+CASES += [("anil", "support", "euclidean"), ("boil", "support", "euclidean")]
+CASES += [("protonet", norm, "euclidean") for norm in embedding.NORMS if norm != "running"]
+CASES += [("protonet", "running", "cosine"), ("rfs", "batch", "euclidean"), ("rfs", "support", "euclidean")]
+SYMMETRIC = [c for c in CASES if c[0] not in RANDOM]
+
+
+def stack(trees: Sequence[PyTree]) -> PyTree:
+    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+class Outcome(NamedTuple):
+    loss: Array
+    logits: Array  # [Q,N], queries predicted together
+    alone: Array  # [Q,N], one by one
+
+
+class Case:
+    """A method and the results of its few compiled programs, which all tests of it share."""
+
+    def __init__(self, method: str, norm: str, distance: str):
+        self.name, self.norm = method, norm
+        chosen = {"method": method, "norm": norm, "distance": distance, "scale": 10.0 if distance == "cosine" else 1.0}
+        config = Config(**(preset(method, "cifar_fs", 1) | SETTINGS | chosen))
+        self.method = make_method(config, CLASSES)
+        self.learner = self.method.test(norm)._replace(loss=self.method.train.loss)
+        self.key = jax.random.key(1)
+        self.task = easy_task(jax.random.key(0), WAYS, SHOTS, QUERIES, noise=1.0)
+        self.meta = quick_jit(self.learner.init)(self.key, jnp.zeros((1, SIDE, SIDE, 1)))
+        if self.learner.moments is not None:
+            self.meta["moments"] = quick_jit(self.learner.moments)(self.meta, self.task.support_x)
+
+    def batch(self, task: Task) -> Task | Batch:
+        """What the method's loss takes: the task itself, or labelled images."""
+        return Batch(task.support_x, task.support_y) if self.method.supervised else task
+
+    def outcome(self, key: Key, meta: PyTree, task: Task) -> Outcome:
+        adapted = self.learner.adapt(key, meta, task.support_x, task.support_y)
+        alone = jax.vmap(lambda x: self.learner.predict(meta, adapted, x[None])[0])(task.query_x)
+        loss, _ = self.learner.loss(key, meta, self.batch(task))
+        return Outcome(loss, self.learner.predict(meta, adapted, task.query_x), alone)
+
+    def variants(self) -> list[tuple[PyTree, Task]]:
+        """The task, its queries reversed, its classes relabelled, its support reversed, another task."""
+        task, meta = self.task, self.meta
+        turn, back = jnp.array([1, 2, 0]), jnp.array([2, 0, 1])
+        turned_meta = meta | {"head": {k: v[..., back] for k, v in meta["head"].items()}} if "head" in meta else meta
+        return [
+            (meta, task),
+            (meta, task._replace(query_x=task.query_x[::-1], query_y=task.query_y[::-1])),
+            (turned_meta, task._replace(support_y=turn[task.support_y], query_y=turn[task.query_y])),
+            (meta, task._replace(support_x=task.support_x[::-1], support_y=task.support_y[::-1])),
+            (meta, easy_task(jax.random.key(5), WAYS, SHOTS, QUERIES, noise=1.0)),
+        ]
+
+    @functools.cached_property
+    def outcomes(self) -> Outcome:
+        """Those of all variants, one after the other."""
+        self.single = quick_jit(self.outcome)
+        return stack([self.single(self.key, *variant) for variant in self.variants()])
+
+
+@pytest.fixture(scope="module")
+def tiny_backbone() -> Iterator[None]:
+    models.BACKBONES["tiny"] = lambda **kw: Conv4(widths=(4, 4), **kw)
+    yield
+    del models.BACKBONES["tiny"]
+
+
+case_of = functools.cache(Case)
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest, tiny_backbone: None) -> Case:
+    return case_of(*request.param)
+
+
+def over(cases: Sequence[tuple[str, str, str]]) -> pytest.MarkDecorator:
+    """Run the test for each of the cases."""
+    return pytest.mark.parametrize("case", cases, indirect=True, ids=["-".join(c) for c in cases])
+
+
+def close(a: Array, b: Array) -> None:
+    np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+
+
+def names(function: Any) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@over(CASES)
+def test_signatures(case: Case) -> None:
+    learner = case.learner
+    assert names(learner.init) == ["key", "x"]
+    assert names(learner.adapt) == ["key", "meta", "support_x", "support_y"]
+    assert names(learner.predict) == ["meta", "adapted", "query_x"]
+    assert names(learner.loss) == ["key", "meta", "batch" if case.method.supervised else "task"]
+    assert (learner.embed is None) == (learner.head is None)
+    if learner.embed is not None:
+        assert names(learner.embed) == ["meta", "x"]
+        assert names(learner.head.fit) == ["key", "z", "y", "ways"]
+        assert len(names(learner.head.predict)) == 2
+    if learner.moments is not None:
+        assert names(learner.moments) == ["meta", "x"]
+
+
+@over(CASES)
+def test_shapes_and_one_compilation(case: Case) -> None:
+    found = case.outcomes
+    assert case.single._cache_size() == 1
+    assert found.logits.shape == (5, WAYS * QUERIES, WAYS) and found.loss.shape == (5,)
+    assert all(leaf.dtype == jnp.float32 and jnp.isfinite(leaf).all() for leaf in found)
+
+
+@over(RECIPES)
+def test_vmap_over_tasks_is_a_loop(case: Case) -> None:
+    metas, tasks = (stack(part) for part in zip(*case.variants(), strict=True))
+    found = quick_jit(jax.vmap(case.outcome, (None, 0, 0)))(case.key, metas, tasks)
+    jax.tree.map(close, found, case.outcomes)
+
+
+@over(CASES)
+def test_order_of_queries_does_not_matter(case: Case) -> None:
+    close(case.outcomes.logits[1], case.outcomes.logits[0][::-1])
+    close(case.outcomes.loss[1], case.outcomes.loss[0])
+
+
+@over(SYMMETRIC)
+def test_names_of_classes_do_not_matter(case: Case) -> None:
+    close(case.outcomes.logits[2][:, jnp.array([1, 2, 0])], case.outcomes.logits[0])
+
+
+@over(SYMMETRIC)
+def test_order_of_support_does_not_matter(case: Case) -> None:
+    close(case.outcomes.logits[3], case.outcomes.logits[0])
+
+
+@over(CASES)
+def test_only_batch_moments_tell_queries_of_each_other(case: Case) -> None:
+    together, alone = case.outcomes.logits, case.outcomes.alone
+    if case.norm == "batch":
+        assert jnp.abs(together - alone).max() > 0.01
+    else:
+        close(together, alone)
+
+
+@over(SYMMETRIC)
+def test_support_labels_matter(case: Case) -> None:
+    """Not just the images: the same queries, other labels, other logits."""
+    assert jnp.abs(case.outcomes.logits[2] - case.outcomes.logits[0]).max() > 1e-3
+
+
+@over(RECIPES)
+def test_loss_falls(case: Case) -> None:
+    optimizer = optax.adam(3e-2)
+    batch = case.batch(case.task)
+
+    @quick_jit
+    def train(meta: PyTree) -> Array:
+        def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
+            meta, state = carry
+            value, grads = jax.value_and_grad(lambda m: case.learner.loss(case.key, m, batch)[0])(meta)
+            updates, state = optimizer.update(grads, state)
+            return (optax.apply_updates(meta, updates), state), value
+
+        return jax.lax.scan(step, (meta, optimizer.init(meta)), length=20)[1]
+
+    meta = {k: v for k, v in case.meta.items() if k != "moments"}
+    values = train(meta)
+    assert jnp.isfinite(values).all()
+    assert values[-1] < 0.5 * values[0]
+
+
+def mean_accuracy(case: Case, before: bool) -> tuple[float, float]:
+    """Over 400 episodes of noise, and the half width of its 99.9 % confidence interval."""
+    source = noise_source((6,) * CLASSES)
+    episodes = draw_episodes(source, 400, WAYS, SHOTS, QUERIES, seed=3)
+    learner = case.method.before(case.norm) if before else case.learner
+    accuracies = evaluator(learner, source, episodes, prepare, task_mesh(1), block=100)(case.meta).accuracies
+    return float(accuracies.mean()), 3.29 * float(accuracies.std()) / 20
+
+
+@pytest.mark.parametrize(("method", "norm"), [("maml", "batch"), ("maml", "support")])
+def test_chance_before_adaptation(tiny_backbone: None, method: str, norm: str) -> None:
+    found, margin = mean_accuracy(case_of(method, norm, "euclidean"), before=True)
+    assert abs(found - 1 / WAYS) < margin < 0.05
+
+
+@pytest.mark.parametrize("method", ["maml", "protonet", "rfs", "baseline"])
+def test_chance_where_support_labels_mean_nothing(tiny_backbone: None, method: str) -> None:
+    """Easy images, but support classes named at random: anything above chance reads the queries' labels."""
+    case = case_of(method, "batch" if method == "maml" else "running", "euclidean")
+
+    def one(key: Key) -> Array:
+        task_key, name_key, key = jax.random.split(key, 3)
+        task = easy_task(task_key, WAYS, SHOTS, QUERIES)
+        called = jax.random.permutation(name_key, WAYS)[task.support_y]
+        adapted = case.learner.adapt(key, case.meta, task.support_x, called)
+        return (case.learner.predict(case.meta, adapted, task.query_x).argmax(-1) == task.query_y).mean()
+
+    found = quick_jit(jax.vmap(one))(jax.random.split(jax.random.key(2), 400))
+    assert abs(found.mean() - 1 / WAYS) < 3.29 * found.std() / 20 < 0.1
+    assert found.max() == 1  # where the names happen to be right
