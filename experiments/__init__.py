@@ -1,1 +1,24 @@
-"""Programs: each is flags and wiring over `metalearn`."""
+"""Programs: each is flags and wiring over `metalearn`.
+
+Started as `python -m experiments.NAME` on Linux, a program first starts itself over with huge pages for malloc, unless
+GLIBC_TUNABLES is set: training on a CPU takes 1.3 to 1.8 times as long without. The C library reads that variable
+when a process begins, and only then; the process keeps its number.
+"""
+
+import os
+import sys
+
+
+def _start_over() -> None:
+    if sys.platform != "linux" or sys.argv[:1] != ["-m"]:  # it is -m only while `python -m` looks for its module
+        return
+    if "GLIBC_TUNABLES" in os.environ or "METALEARN_STARTED" in os.environ:
+        return
+    tuned = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "METALEARN_STARTED": "once, whatever becomes of the other"}
+    try:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **tuned})
+    except OSError:
+        pass  # slower, then
+
+
+_start_over()

@@ -6,10 +6,11 @@
 import dataclasses
 from pathlib import Path
 
-from experiments.flags import FLAGS, define, settings_given
+from experiments.flags import FLAGS, default_workdir, define, settings_given
 from experiments.program import command_line, finish, open_lab, start
 from metalearn.errors import UserError
-from metalearn.run import re_examine, read_config
+from metalearn.run import re_examine
+from metalearn.workdir import read_workdir
 
 TEST_SETTINGS = ("ways", "shots", "queries", "test_inner_steps", "test_norms", "eval_seed", "episodes")
 
@@ -23,8 +24,10 @@ def main() -> None:
     fixed = [name for name in given if name not in TEST_SETTINGS]
     if fixed:
         raise UserError(f"--{fixed[0]} belongs to training and cannot change in a test; leave it out")
-    config = dataclasses.replace(read_config(workdir), **given)
-    finish(config, workdir, re_examine(config, open_lab(config), workdir, command_line("experiments.evaluate")))
+    trained = read_workdir(workdir)[0]
+    config = dataclasses.replace(trained, **given)
+    command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
+    finish(config, workdir, re_examine(config, open_lab(config), workdir, command))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,9 @@ def config_from_flags() -> Config:
 
 def workdir_from_flags(config: Config) -> Path:
     """--workdir, else `runs/<dataset>-<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`."""
-    if FLAGS.workdir:
-        return Path(FLAGS.workdir)
+    return Path(FLAGS.workdir) if FLAGS.workdir else default_workdir(config)
+
+
+def default_workdir(config: Config) -> Path:
+    """Where a run goes that is given no --workdir."""
     return Path("runs") / f"{dataset_slug(config)}-{run_slug(config, config.norm)}"

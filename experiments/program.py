@@ -1,23 +1,26 @@
 """What every experiment does around its run: flags, one-line errors, exit codes, the closing summary."""
 
+import math
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 
 from experiments.flags import FLAGS, config_from_flags, define, workdir_from_flags
 from metalearn.config import Config
 from metalearn.data import load
 from metalearn.errors import Interrupted, UserError
-from metalearn.fit import Lab, make_lab
-from metalearn.record import record_path, write_json
-from metalearn.run import execute, summary
+from metalearn.lab import Lab, make_lab
+from metalearn.record import check_writable, record_path, write_json
+from metalearn.run import check_settings, execute, summary
 from metalearn.runtime import configure
 
-PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", "record", "norecord")
+PLACES = ("data_dir", "cache_dir", "workdir", "results_dir")
 
 
 def program(module: str, default_method: str, methods: tuple[str, ...]) -> None:
@@ -32,8 +35,9 @@ def start(main: Callable[[], None]) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    if any(word in ("--help", "-h", "-help", "--helpfull", "--helpshort") for word in argv[1:]):
-        return app.parse_flags_with_usage(argv)
+    if {"-h", "-help", "--help", "--helpfull", "--helpshort"} & set(argv[1:]):
+        print(f"{sys.modules['__main__'].__doc__}\n{FLAGS.module_help('experiments.flags')}")
+        sys.exit(0)
     try:
         rest = FLAGS(argv)
     except flags.Error as error:
@@ -50,7 +54,8 @@ def _fail(message: str) -> int:
 
 def guarded(run: Callable[[], None]) -> int:
     """The exit code of run(), its user's errors told in one line."""
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
+    old = signal.signal(signal.SIGTERM, _terminate)
     try:
         run()
     except UserError as error:
@@ -59,19 +64,34 @@ def guarded(run: Callable[[], None]) -> int:
         print(f"{stop}; the same command goes on from there", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
-        print("interrupted; what was saved before is kept", file=sys.stderr)
-        return 130
+        print("interrupted; the same command goes on from what was saved", file=sys.stderr)
+        return 128 + signal.SIGINT
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _fail(f"the system refused{where}: {error.strerror or error}")
+    finally:
+        signal.signal(signal.SIGTERM, old)
     return 0
 
 
+def _terminate(number: int, frame: object) -> None:
+    raise Interrupted(number, "stopped; what was saved is kept")
+
+
 def open_lab(config: Config) -> Lab:
-    """The machine set up for the config, and its dataset on the devices."""
+    """The machine set up for the config, and its dataset on the devices: as many as share out the tasks evenly.
+
+    Raises:
+      UserError: a setting that cannot be right, as far as can be told without the dataset; or no such dataset.
+    """
+    config.check()
     configure(config.meta_batch, config.precision)
-    size = config.image_size or None
-    return make_lab(load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, size), FLAGS.devices)
+    check_settings(config)
+    if FLAGS.record:
+        check_writable(Path(FLAGS.results_dir))
+    dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, config.image_size or None)
+    even = math.gcd(config.meta_batch, len(jax.devices()))
+    return make_lab(dataset, even if FLAGS.devices is None else FLAGS.devices)
 
 
 def train_and_test(module: str) -> None:
@@ -92,7 +112,14 @@ def finish(config: Config, workdir: Path, records: list[dict]) -> None:
 
 def command_line(module: str) -> str:
     """The command as typed, without the places of this machine."""
-    words = [word for word in sys.argv[1:] if word.lstrip("-").split("=")[0] not in PLACES]
+    words, given = [], iter(sys.argv[1:])
+    for word in given:
+        name, equals, _ = word.lstrip("-").partition("=")
+        if name in PLACES:
+            if not equals:
+                next(given, None)  # its value
+        elif name not in ("record", "norecord"):
+            words.append(word)
     return shlex.join(["python", "-m", module, *words])
 
 

@@ -1,5 +1,7 @@
 """Checkpoints of a run: the latest, to resume from, and the best by validation, to test."""
 
+import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +21,28 @@ class Best(NamedTuple):
     step: int = 0
 
 
+class Unreadable(UserError):
+    """A checkpoint whose files are damaged."""
+
+
 class Checkpoints:
-    """Two orbax managers below `<workdir>/checkpoints`; a save is whole or absent, whenever the program dies."""
+    """Two orbax managers below `<workdir>/checkpoints`; a save is whole or absent, whenever the program dies.
 
-    def __init__(self, workdir: Path):
+    The last two of either kind stay. `clean` removes what a killed process left half-written: for the one process
+    that writes here.
+    """
+
+    def __init__(self, workdir: Path, clean: bool = False):
         self.root = Path(workdir).absolute() / "checkpoints"
-        self._latest = self._manager("latest", 2)
-        self._best = self._manager("best", 1)
+        try:
+            self._latest, self._best = self._manager("latest", clean), self._manager("best", clean)
+        except OSError as error:
+            raise UserError(f"cannot write {self.root}: {error.strerror or error}; choose another --workdir") from error
 
-    def _manager(self, name: str, keep: int) -> ocp.CheckpointManager:
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+    def _manager(self, name: str, clean: bool) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=clean
+        )
         return ocp.CheckpointManager(self.root / name, options=options, item_handlers=ocp.StandardCheckpointHandler())
 
     def save(self, state: TrainState, best: Best) -> None:
@@ -45,23 +59,53 @@ class Checkpoints:
         return self._latest.latest_step()
 
     def restore(self, like: TrainState) -> tuple[TrainState, Best] | None:
-        """The latest state, or None before the first save; `like` gives structure, shapes and placement."""
-        step = self._latest.latest_step()
-        if step is None:
-            return None
-        target = {
-            "state": like._asdict(),
-            "best": {"accuracy": np.zeros((), np.float64), "step": np.zeros((), np.int64)},
-        }
-        tree = self._restore(self._latest, step, target)
-        best = Best(float(tree["best"]["accuracy"]), int(tree["best"]["step"]))
-        return TrainState(**tree["state"]), best
+        """The latest state, or None before the first save; `like` gives structure, shapes and placement.
+
+        A damaged checkpoint is passed over for the one before, moved aside and told of.
+
+        Raises:
+          UserError: there are checkpoints, but all are damaged, or they are of another model.
+        """
+        best = {"accuracy": np.zeros((), np.float64), "step": np.zeros((), np.int64)}
+        target = {"state": like._asdict(), "best": best}
+        damaged: list[tuple[int, Unreadable]] = []
+        for step in sorted(self._latest.all_steps(), reverse=True):
+            try:
+                tree = self._restore(self._latest, step, target)
+            except Unreadable as error:
+                damaged.append((step, error))
+                continue
+            for bad, why in damaged:
+                self._set_aside(bad, f"{why}; going on from step {step}")
+            return TrainState(**tree["state"]), Best(float(tree["best"]["accuracy"]), int(tree["best"]["step"]))
+        if damaged:
+            raise UserError(f"{damaged[0][1]}, nor can an older one: to train from the start, delete {self.root}")
+        return None
+
+    def _set_aside(self, step: int, why: str) -> None:
+        aside = self.root / "damaged" / str(step)
+        while aside.exists():
+            aside = aside.with_name(aside.name + "-again")
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            os.replace(self._latest.directory / str(step), aside)
+        except OSError as error:
+            raise UserError(f"{why}: but it cannot be moved to {aside}: {error.strerror}") from error
+        self._latest.reload()
+        print(f"warning: {why}; its files are now in {aside}", file=sys.stderr)
 
     def restore_best(self, like: PyTree, step: int) -> PyTree:
-        """The meta-parameters saved by `save_best` at this step."""
+        """The meta-parameters saved by `save_best` at this step.
+
+        Raises:
+          UserError: they are not there, not whole, or of another model.
+        """
         if step not in self._best.all_steps():
             raise UserError(f"no checkpoint of step {step} in {self.root / 'best'}: train again in another --workdir")
-        return self._restore(self._best, step, like)
+        try:
+            return self._restore(self._best, step, like)
+        except Unreadable as error:
+            raise UserError(f"{error}: train again in another --workdir") from error
 
     def _restore(self, manager: ocp.CheckpointManager, step: int, like: PyTree) -> PyTree:
         where = manager.directory / str(step)
@@ -69,11 +113,11 @@ class Checkpoints:
             if _shapes(manager.item_metadata(step).tree) != _shapes(like):
                 raise UserError(f"{where} is a checkpoint of another model or optimiser: choose another --workdir")
             return manager.restore(step, args=ocp.args.StandardRestore(like))
-        except UserError:
+        except (UserError, MemoryError):
             raise
         except Exception as error:
             line = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
-            raise UserError(f"{where} cannot be read ({line}): delete that folder and run again") from error
+            raise Unreadable(f"{where} cannot be read ({line})") from error
 
     def close(self) -> None:
         self._latest.close()

@@ -4,10 +4,17 @@ import dataclasses
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from metalearn.errors import UserError
 
-def setting(default: Any, text: str, training: bool = True) -> Any:
-    """A dataclass field with a line of help; training=False for what does not touch the trained weights."""
-    return field(default=default, metadata={"help": text, "training": training})
+LARGEST = 2**31 - 2  # of a whole number: what JAX counts with, and room for the next
+
+
+def setting(default: Any, text: str, training: bool = True, least: float | None = None) -> Any:
+    """A dataclass field with a line of help; training=False for what does not touch the trained weights.
+
+    least is the smallest value that makes sense, once `with_defaults` is done; None for any.
+    """
+    return field(default=default, metadata={"help": text, "training": training, "least": least})
 
 
 @dataclass(frozen=True)
@@ -16,45 +23,56 @@ class Config:
 
     method: str = setting("maml", "name in metalearn.methods.METHODS")
     dataset: str = setting("cifar_fs", "name of a dataset")
-    image_size: int = setting(0, "side of the images in pixels, for folder, mini_imagenet and tfds:NAME (0: theirs)")
+    image_size: int = setting(
+        0, "side of the images in pixels, for folder, mini_imagenet and tfds:NAME (0: theirs)", least=0
+    )
     backbone: str = setting("conv4-64", "name in metalearn.models.BACKBONES")
     norm: str = setting("batch", "normalisation in training: batch, running, support, group, layer, none")
-    ways: int = setting(5, "N, classes of a test episode; of a training episode too unless --train_ways")
-    shots: int = setting(1, "K, labelled images a class at test; in training too unless --train_shots")
-    queries: int = setting(15, "query images a class at test", training=False)
-    train_ways: int = setting(0, "classes of a training episode (0: as --ways)")
-    train_shots: int = setting(0, "labelled images a class in training (0: as --shots)")
-    train_queries: int = setting(15, "query images a class in training")
-    steps: int = setting(10_000, "outer updates")
-    meta_batch: int = setting(4, "T, tasks an outer update")
-    batch_size: int = setting(64, "images an update of supervised pre-training")
+    ways: int = setting(5, "N, classes of a test episode; of a training episode too unless --train_ways", least=1)
+    shots: int = setting(1, "K, labelled images a class at test; in training too unless --train_shots", least=1)
+    queries: int = setting(15, "query images a class at test", training=False, least=1)
+    train_ways: int = setting(0, "classes of a training episode (0: as --ways)", least=1)
+    train_shots: int = setting(0, "labelled images a class in training (0: as --shots)", least=1)
+    train_queries: int = setting(15, "query images a class in training", least=1)
+    steps: int = setting(10_000, "outer updates", least=1)
+    meta_batch: int = setting(4, "T, tasks an outer update", least=1)
+    batch_size: int = setting(64, "images an update of supervised pre-training", least=1)
     optimizer: str = setting("adam", "outer optimiser: adam, or sgd (Nesterov momentum 0.9)")
-    lr: float = setting(1e-3, "outer learning rate")
+    lr: float = setting(1e-3, "outer learning rate", least=0)
     schedule: str = setting(
         "constant", "outer learning rate over time: constant, cosine (to zero), or halve:N (every N)"
     )
-    weight_decay: float = setting(0.0, "added to the gradient of the kernels, times the kernels")
+    weight_decay: float = setting(0.0, "added to the gradient of the kernels, times the kernels", least=0)
     augment: str = setting("none", "transforms of training images: none, or a list of flip,crop,jitter")
-    inner_lr: float = setting(0.01, "step size of the inner loop")
-    inner_steps: int = setting(5, "J, inner steps in training")
-    test_inner_steps: int = setting(10, "inner steps at test", training=False)
+    inner_lr: float = setting(0.01, "step size of the inner loop", least=0)
+    inner_steps: int = setting(5, "J, inner steps in training", least=0)
+    test_inner_steps: int = setting(10, "inner steps at test", training=False, least=0)
     first_order: bool = setting(False, "drop second derivatives")
     adapts: str = setting("all", "what the inner loop changes: all, head (ANIL) or body (BOIL)")
     distance: str = setting("euclidean", "of prototypes: euclidean (squared) or cosine")
     scale: float = setting(1.0, "of prototypes' logits")
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
-    seed: int = setting(0, "of initial weights, training tasks and class splits")
+    seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
     test_norms: str = setting("", "normalisations to test under, comma-separated (empty: the method's own)", False)
-    eval_seed: int = setting(0, "of the episode lists", training=False)
-    episodes: int = setting(10_000, "test episodes", training=False)
-    valid_episodes: int = setting(400, "validation episodes")
-    valid_every: int = setting(1000, "updates between validations, which pick the checkpoint to test")
+    eval_seed: int = setting(0, "of the episode lists", training=False, least=0)
+    episodes: int = setting(10_000, "test episodes", training=False, least=2)
+    valid_episodes: int = setting(400, "validation episodes", least=2)
+    valid_every: int = setting(1000, "updates between validations, which pick the checkpoint to test", least=1)
 
     def with_defaults(self) -> "Config":
         """With the training episodes' shape filled in where it follows the test's."""
         return dataclasses.replace(
             self, train_ways=self.train_ways or self.ways, train_shots=self.train_shots or self.shots
         )
+
+    def check(self) -> None:
+        """Raise `UserError` if a number is smaller than makes sense, or larger than can be counted to."""
+        for f in fields(self):
+            value, least = getattr(self, f.name), f.metadata["least"]
+            if least is not None and not value >= least:
+                raise UserError(f"--{f.name} must be at least {least}, not {value}")
+            if type(value) is int and value > LARGEST:
+                raise UserError(f"--{f.name} must be at most {LARGEST}, not {value}")
 
     def training(self) -> dict[str, Any]:
         """The settings that decide the trained weights: two runs that agree here are the same run."""

@@ -1,7 +1,8 @@
 """Training one run to its end: chunks, validation, checkpoints, resume."""
 
+import sys
 import time
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,73 +10,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
-from metalearn.base import ClassSource, PyTree
+from metalearn.base import ClassSource, Info, Key, PyTree
 from metalearn.checkpoint import Best, Checkpoints
 from metalearn.config import Config
-from metalearn.data.augment import augmentation
-from metalearn.data.episodes import Prepare, batch_sampler, check, standardise, task_sampler, to_device
-from metalearn.data.source import Dataset
 from metalearn.errors import Interrupted, UserError
-from metalearn.evaluate import Result, draw_episodes, evaluator, moments_measurer
+from metalearn.lab import Lab, make_validate, training_sampler
 from metalearn.methods import Method
 from metalearn.metrics import Diary
 from metalearn.optimizers import make_optimizer
-from metalearn.runtime import Interrupt
-from metalearn.train import Progress, Sample, TrainState, make_chunk, start, task_mesh
+from metalearn.runtime import Interrupt, device_name, peak_memory_mb
+from metalearn.train import Progress, TrainState, make_chunk, start
 
-LOG_EVERY = 100
-SAVE_SECONDS = 60.0
+LOG_EVERY = 100  # steps a row of metrics.jsonl
+SAVE_SECONDS = 60.0  # how much a kill may lose
 CHUNK_SECONDS = 2.0  # how long Ctrl-C may have to wait
-
-
-class Lab(NamedTuple):
-    """A dataset on the devices: its training split, how images are prepared, and the mesh over tasks."""
-
-    dataset: Dataset
-    train: ClassSource
-    prepare: Prepare
-    mesh: Mesh
-
-
-def make_lab(dataset: Dataset, devices: int | None = None) -> Lab:
-    """Put the training split on every device."""
-    mesh = task_mesh(devices)
-    source = jax.device_put(to_device(dataset.train, dataset.rotations), NamedSharding(mesh, P()))
-    return Lab(dataset, source, standardise(dataset), mesh)
-
-
-def split_source(lab: Lab, name: str) -> ClassSource:
-    """The split `train`, `valid` or `test` on every device."""
-    if name == "train":
-        return lab.train
-    source = to_device(getattr(lab.dataset, name), lab.dataset.rotations)
-    return jax.device_put(source, NamedSharding(lab.mesh, P()))
-
-
-def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sample:
-    """What draws a training batch: episodes of the training classes, or labelled images of all of them."""
-    augment = augmentation(config.augment)
-    if supervised:
-        return batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
-    shape = (config.train_ways, config.train_shots, config.train_queries)
-    check(lab.dataset.train, f"{lab.dataset.name}'s training split", *shape, lab.dataset.rotations)
-    return task_sampler(int(np.max(lab.dataset.train.counts)), *shape, lab.prepare, augment)
-
-
-def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], Result]:
-    """`meta -> Result` on the validation split's episodes, under the normalisation of training."""
-    shape = (config.ways, config.shots, config.queries)
-    check(lab.dataset.valid, f"{lab.dataset.name}'s validation split", *shape, lab.dataset.rotations)
-    source = split_source(lab, "valid")
-    learner = method.test(config.norm)
-    episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
-    run = evaluator(learner, source, episodes, lab.prepare, lab.mesh)
-    with_moments = moments_measurer(learner, lab.train, lab.prepare)
-    return lambda meta: run(with_moments(meta))
 
 
 def initial_state(config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation) -> TrainState:
@@ -97,31 +49,51 @@ def fit(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree
     """
     optimizer = make_optimizer(config)
     fresh = initial_state(config, method, lab, optimizer)
-    checkpoints = Checkpoints(workdir)
-    state, best = checkpoints.restore(fresh) or (fresh, Best())
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), fresh.meta)
-    if int(state.step) < config.steps:
-        trainer = Trainer(config, method, lab, optimizer, checkpoints, Diary(workdir, int(state.step)))
-        best = trainer.run(state, best)
-    meta = checkpoints.restore_best(like, best.step)
-    checkpoints.close()
-    return meta, best
+    with closing(Checkpoints(workdir, clean=True)) as checkpoints:
+        state, best = checkpoints.restore(fresh) or (fresh, Best())
+        print(headline(config, lab, workdir, int(state.step)), flush=True)
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), fresh.meta)
+        if int(state.step) < config.steps:
+            with closing(Diary(workdir, int(state.step))) as diary:
+                best = Trainer(config, method, lab, optimizer, checkpoints, diary).run(state, best)
+        return checkpoints.restore_best(like, best.step), best
+
+
+def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:
+    """The line a run begins with."""
+    if step >= config.steps:
+        doing = f"trained to step {config.steps} already"
+    else:
+        doing = f"training to step {config.steps}" + (f", resumed from step {step}" if step else "")
+    return (
+        f"{config.method} on {config.dataset}, {config.backbone} ({config.norm}), {config.ways}-way "
+        f"{config.shots}-shot: {doing}; {device_name()}, {lab.mesh.size} used; {workdir}"
+    )
 
 
 def restore(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree, Best]:
-    """The best meta-parameters so far of the run in workdir, trained to its end or not.
+    """The best meta-parameters of the finished run in workdir.
 
     Raises:
-      UserError: there is no checkpoint, or not of this model.
+      UserError: there is no checkpoint, not of this model, or the run is not at its end.
     """
     fresh = initial_state(config, method, lab, make_optimizer(config))
-    checkpoints = Checkpoints(workdir)
-    found = checkpoints.restore(fresh)
-    if found is None or found[1].step == 0:
-        raise UserError(f"{workdir} holds no validated checkpoint yet: train first")
-    meta = checkpoints.restore_best(fresh.meta, found[1].step)
-    checkpoints.close()
-    return meta, found[1]
+    with closing(Checkpoints(workdir)) as checkpoints:
+        found = checkpoints.restore(fresh)
+        step = 0 if found is None else int(found[0].step)
+        if found is None or step < config.steps:
+            raise UserError(
+                f"{workdir} is trained to step {step} of {config.steps}: run its training command again to finish it"
+            )
+        return checkpoints.restore_best(fresh.meta, found[1].step), found[1]
+
+
+class Interval(NamedTuple):
+    """The row of the diary that training is at: its steps so far begin after `first`."""
+
+    first: int
+    sums: dict[str, np.float32]
+    seconds: float = 0.0
 
 
 class Trainer:
@@ -137,58 +109,84 @@ class Trainer:
         diary: Diary,
     ):
         self.config, self.lab, self.checkpoints, self.diary = config, lab, checkpoints, diary
-        sample = training_sampler(config, lab, method.supervised)
-        self.chunk = make_chunk(method.train.loss, sample, optimizer, config.meta_batch, lab.mesh)
+        self.sample = training_sampler(config, lab, method.supervised)
+        self.loss = method.train.loss
+        self.chunk = make_chunk(self.loss, self.sample, optimizer, config.meta_batch, lab.mesh)
         self.key = jax.device_put(jax.random.key(config.seed + 1), NamedSharding(lab.mesh, P()))
         self.validate = make_validate(config, method, lab)
+        self.unit, self.batch = ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
         self.rate = 0.0  # steps a second, 0 until measured
         self.saved = time.monotonic()
 
     def run(self, state: TrainState, best: Best) -> Best:
+        """Train to the end, from `state` and what was best before it."""
         config = self.config
         step = int(state.step)
-        with Interrupt() as interrupt, tqdm(total=config.steps, initial=step, unit="step", mininterval=1) as bar:
+        row = self._begin(state)
+        with Interrupt() as interrupt, progress_bar(config.steps, step) as bar:
             while step < config.steps:
-                state, row = self._log_interval(state, interrupt, bar)
+                state, row = self._train(state, row, interrupt, bar)
                 step = int(state.step)
-                self.diary.write(step, **row)
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     best = self._validate(state, best, bar)
-                if due or interrupt.signal or time.monotonic() - self.saved > SAVE_SECONDS:
+                if due or interrupt.signal or self._save_due():
                     self.checkpoints.save(state, best)
                     self.saved = time.monotonic()
-                if interrupt.signal and step < config.steps:
+                if interrupt.signal:
                     raise Interrupted(interrupt.signal, f"stopped and saved at step {step} of {config.steps}")
-        self.diary.close()
         return best
 
-    def _log_interval(self, state: TrainState, interrupt: Interrupt, bar: tqdm) -> tuple[TrainState, dict]:
-        """Train to the next line of the diary, in chunks short enough to answer a signal."""
-        step = first = int(state.step)
+    def _begin(self, state: TrainState) -> Interval:
+        """The row that an earlier process was at, or a new one."""
+        if self.diary.part is not None:
+            part = self.diary.part
+            return Interval(part["first"], {k: np.float32(v) for k, v in part["sums"].items()}, part["seconds"])
+
+        def info(key: Key, meta: PyTree, source: ClassSource) -> Info:
+            return self.loss(key, meta, self.sample(key, source))[1]
+
+        names = jax.eval_shape(info, self.key, state.meta, self.lab.train)
+        return Interval(int(state.step), dict.fromkeys(names, np.float32(0)))
+
+    def _train(self, state: TrainState, row: Interval, interrupt: Interrupt, bar: tqdm) -> tuple[TrainState, Interval]:
+        """Train to the end of the row, or until a signal or the time to save, in chunks short enough to notice."""
+        step = int(state.step)
         goal = min((step // LOG_EVERY + 1) * LOG_EVERY, self.config.steps, self._next_validation(step))
-        sums: dict[str, float] = {}
-        begin = time.perf_counter()
-        while step < goal and not interrupt.signal:
+        while True:
             stop = min(goal, step + max(1, int(self.rate * CHUNK_SECONDS)))
-            started = time.perf_counter()
-            state, progress = self.chunk(state, self.key, self.lab.train, jnp.int32(stop))
+            begin = time.perf_counter()
+            state, progress = self.chunk(state, self.key, self.lab.train, jnp.int32(stop), row.sums)
             progress = jax.device_get(progress)
-            self._stop_if_bad(progress, state)
-            self.rate = (stop - step) / (time.perf_counter() - started)
-            sums = {k: sums.get(k, 0.0) + float(v) for k, v in progress.sums.items()}
+            self._stop_if_bad(progress)
+            seconds = time.perf_counter() - begin
+            self.rate = (stop - step) / seconds
+            row = Interval(row.first, progress.sums, row.seconds + seconds)
             bar.update(stop - step)
             step = stop
-        made, seconds = step - first, time.perf_counter() - begin
-        row = {k: v / made for k, v in sums.items()} if made else {}
-        tasks_per_s = made * self.config.meta_batch / seconds
-        bar.set_postfix({k: f"{v:.3f}" for k, v in row.items()} | {"tasks/s": f"{tasks_per_s:.1f}"}, refresh=False)
-        return state, row | {"tasks_per_s": tasks_per_s, "seconds": seconds}
+            if step == goal:
+                return state, self._write(step, row, bar)
+            if interrupt.signal or self._save_due():
+                self.diary.write_part(step, row.first, {k: float(v) for k, v in row.sums.items()}, row.seconds)
+                return state, row
+
+    def _write(self, step: int, row: Interval, bar: tqdm) -> Interval:
+        """Write the row; the next one, empty."""
+        made = step - row.first
+        means = {k: float(v) / made for k, v in row.sums.items()}
+        rate = made * self.batch / row.seconds
+        times = {f"{self.unit}_per_s": rate, "seconds": row.seconds, "peak_memory_mb": peak_memory_mb()}
+        self.diary.write(step, **means, **times)
+        bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()} | {f"{self.unit}/s": f"{rate:.1f}"}, refresh=False)
+        return Interval(step, dict.fromkeys(row.sums, np.float32(0)))
+
+    def _save_due(self) -> bool:
+        return time.monotonic() - self.saved > SAVE_SECONDS
 
     def _next_validation(self, step: int) -> int:
         return (step // self.config.valid_every + 1) * self.config.valid_every
 
-    def _stop_if_bad(self, progress: Progress, state: TrainState) -> None:
+    def _stop_if_bad(self, progress: Progress) -> None:
         if progress.bad_step < 0:
             return
         good = self.checkpoints.latest_step()
@@ -206,3 +204,9 @@ class Trainer:
             return best
         self.checkpoints.save_best(step, state.meta)
         return Best(result.accuracy, step)
+
+
+def progress_bar(steps: int, step: int) -> tqdm:
+    """A bar with the time left; in a log file, where every state of it stays, a state every half minute."""
+    seconds = 1 if sys.stderr.isatty() else 30
+    return tqdm(total=steps, initial=step, unit="step", mininterval=seconds, maxinterval=max(10, seconds))

@@ -1,5 +1,9 @@
 """Pictures of a run: its learning curve, and one test episode. matplotlib is imported only here, when drawing."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,23 @@ def _figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Any, path: Path, dpi: int) -> None:
+    """Write the picture whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    figure.savefig(part, dpi=dpi, format="png")
+    os.replace(part, path)
+
+
+@contextmanager
+def told_if_not_drawn(path: Path) -> Iterator[None]:
+    """Tell in one line of whatever goes wrong inside: no result is lost for want of a picture."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        print(f"warning: {path} could not be drawn ({reason})", file=sys.stderr)
 
 
 def draw_curve(metrics: Path, path: Path, title: str) -> None:
@@ -32,7 +53,7 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
     axes.set(xlabel="outer updates", ylabel="accuracy after adaptation (%)", title=title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+    _save(figure, path, 120)
 
 
 def draw_episode(task: Task, predicted: np.ndarray, path: Path, title: str, most: int = 10) -> None:
@@ -69,7 +90,7 @@ def draw_episode(task: Task, predicted: np.ndarray, path: Path, title: str, most
     figure.suptitle(
         f"{title}: support left, queries right with predicted class; {share:.0f} % of queries right", fontsize=9
     )
-    figure.savefig(path, dpi=110)
+    _save(figure, path, 110)
 
 
 def _show(axis: Any, image: np.ndarray, frame: str | None, text: str) -> None:

@@ -1,24 +1,28 @@
 """One run from configuration to records: train, or resume, or find it done; test; draw; write down."""
 
-import dataclasses
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from metalearn.base import ClassSource, Learner, PyTree
+from metalearn.base import ClassSource, Learner, PyTree, Task
 from metalearn.checkpoint import Best
 from metalearn.config import Config
-from metalearn.data.episodes import check, make_task
+from metalearn.data.augment import augmentation
+from metalearn.data.episodes import make_task
 from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, draw_episodes, evaluator, is_transductive, moments_measurer
-from metalearn.fit import Lab, fit, restore, split_source
+from metalearn.fit import fit, restore
+from metalearn.lab import Lab, check_test, split_source, training_sampler
 from metalearn.methods import Method, make_method
-from metalearn.metrics import seconds_until
-from metalearn.pictures import draw_curve, draw_episode
+from metalearn.metrics import peak_memory_until, seconds_until
+from metalearn.optimizers import make_optimizer
+from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
 from metalearn.record import make_record, same_test, write_json
+from metalearn.workdir import open_workdir, read_workdir, sole
+
+STATELESS = ("group", "layer", "none")  # normalisations that are part of the network
 
 
 class Exam(NamedTuple):
@@ -29,41 +33,28 @@ class Exam(NamedTuple):
     meta: PyTree
     best: Best
     train_wall_s: float
+    peak_memory_mb: float
 
 
-def read_config(workdir: Path) -> Config:
-    """The configuration of the run in this folder.
-
-    Raises:
-      UserError: there is none, or it is not whole.
-    """
-    path = workdir / "config.json"
-    try:
-        saved = json.loads(path.read_text())
-        return Config(**{k: v for k, v in saved.items() if k != "command"})
-    except FileNotFoundError:
-        raise UserError(f"{workdir} holds no run (no config.json): give the --workdir of a training run") from None
-    except (json.JSONDecodeError, TypeError) as error:
-        raise UserError(f"{path} is not the configuration of a run: choose another --workdir") from error
-
-
-def open_workdir(workdir: Path, config: Config, command: str) -> None:
-    """Make the folder and write the configuration there, or see that it is this run's folder.
-
-    A run whose learning rate does not depend on its length may be continued with more `steps`.
+def check_settings(config: Config) -> None:
+    """Find settings that no dataset would make right before one is loaded.
 
     Raises:
-      UserError: the folder cannot be written, or belongs to a run with other settings.
+      UserError: a number out of range, an unknown name, settings that contradict each other.
     """
-    path = workdir / "config.json"
-    if path.exists():
-        old, new = read_config(workdir).training(), config.training()
-        if config.schedule != "cosine" and old["steps"] < new["steps"]:
-            old["steps"] = new["steps"]
-        other = [f"{k} is {old[k]} there, {v} here" for k, v in new.items() if old[k] != v]
-        if other:
-            raise UserError(f"{workdir} holds another run ({'; '.join(other[:3])}): choose another --workdir")
-    write_json(path, dataclasses.asdict(config) | {"command": command})
+    config.check()
+    method = make_method(config, 2)
+    make_optimizer(config)
+    augmentation(config.augment)
+    for norm in tested_norms(config, method):
+        method.test(norm)
+        if {norm, config.norm} & set(STATELESS) and norm != config.norm:
+            raise UserError(f"a network trained with --norm={config.norm} cannot be tested with --test_norms={norm}")
+
+
+def tested_norms(config: Config, method: Method) -> tuple[str, ...]:
+    """The normalisations to test under: those asked for, else the method's own."""
+    return tuple(config.test_norms.split(",")) if config.test_norms else method.norms
 
 
 def execute(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]:
@@ -73,78 +64,100 @@ def execute(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]
       UserError: as `fit`, or the settings do not fit the dataset.
       Interrupted: as `fit`.
     """
-    method = make_method(config, len(lab.dataset.train.counts) * lab.dataset.rotations)
-    norms = check_test(config, method, lab)
+    method = prepare(config, lab)
+    check_test(config, lab, "valid")
+    training_sampler(config, lab, method.supervised)
     open_workdir(workdir, config, command)
-    meta, best = fit(config, method, lab, workdir)
-    draw_curve(workdir / "metrics.jsonl", workdir / "curve.png", f"{config.method}, {config.dataset}")
-    return examine(config, method, lab, workdir, meta, best, norms, command)
+    with sole(workdir):
+        meta, best = fit(config, method, lab, workdir)
+        records = examine(config, method, lab, workdir, meta, best, command)
+        metrics, curve = workdir / "metrics.jsonl", workdir / "curve.png"
+        if not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime:
+            with told_if_not_drawn(curve):
+                draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
+    return records
 
 
 def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]:
-    """Test the best checkpoint of a run again, with other test settings than it was trained for."""
-    trained_by = json.loads((workdir / "config.json").read_text())["command"]
-    method = make_method(config, len(lab.dataset.train.counts) * lab.dataset.rotations)
-    norms = check_test(config, method, lab)
+    """Test the best checkpoint of a finished run again, with other test settings than it was trained for.
+
+    Raises:
+      UserError: the run is not finished or cannot be read, or the settings do not fit it or the dataset.
+    """
+    trained_by = read_workdir(workdir)[1]
+    method = prepare(config, lab)
     meta, best = restore(config, method, lab, workdir)
-    return examine(config, method, lab, workdir, meta, best, norms, f"{trained_by} && {command}")
+    return examine(config, method, lab, workdir, meta, best, f"{trained_by} && {command}")
 
 
-def check_test(config: Config, method: Method, lab: Lab) -> tuple[str, ...]:
-    """The normalisations to test under; wrong names and shapes are found here, before hours of training."""
-    norms = tuple(config.test_norms.split(",")) if config.test_norms else method.norms
-    shape = (config.ways, config.shots, config.queries)
-    check(lab.dataset.test, f"{lab.dataset.name}'s test split", *shape, lab.dataset.rotations)
-    for norm in norms:
-        method.test(norm)
-    return norms
+def prepare(config: Config, lab: Lab) -> Method:
+    """The method for this dataset; what does not fit the test is found here, before hours of training."""
+    check_settings(config)
+    check_test(config, lab, "test")
+    return make_method(config, len(lab.dataset.train.counts) * lab.dataset.rotations)
 
 
 def examine(
-    config: Config,
-    method: Method,
-    lab: Lab,
-    workdir: Path,
-    meta: PyTree,
-    best: Best,
-    norms: tuple[str, ...],
-    command: str,
+    config: Config, method: Method, lab: Lab, workdir: Path, meta: PyTree, best: Best, command: str
 ) -> list[dict]:
     """A record for each of the norms; a test already made, and written down in workdir, is not made again."""
     source = split_source(lab, "test")
     episodes = draw_episodes(source, config.episodes, config.ways, config.shots, config.queries, config.eval_seed)
-    exam = Exam(source, episodes, meta, best, seconds_until(workdir / "metrics.jsonl", config.steps))
+    metrics = workdir / "metrics.jsonl"
+    exam = Exam(
+        source, episodes, meta, best, seconds_until(metrics, config.steps), peak_memory_until(metrics, config.steps)
+    )
     records = []
-    for norm in norms:
-        path = workdir / f"result-{config.ways}w{config.shots}s-{norm}.json"
+    for norm in tested_norms(config, method):
+        name = f"{config.ways}w{config.shots}s-{norm}"
+        path, picture = workdir / f"result-{name}.json", workdir / f"episode-{name}.png"
         record = same_test(path, config, episodes, best.step)
         if record is None:
-            record = _examine(config, method, lab, exam, norm, workdir, command)
+            record = _examine(config, method, lab, exam, norm, command)
             write_json(path, record)
+            picture.unlink(missing_ok=True)
+        if not picture.exists():
+            with told_if_not_drawn(picture):
+                draw_first(method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
         records.append(record)
     return records
 
 
-def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, workdir: Path, command: str) -> dict:
+def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> dict:
     learner = method.test(norm)
     ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
     result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh)(ready)
     before = None
     if method.before is not None:
         before = evaluator(method.before(norm), exam.source, exam.episodes, lab.prepare, lab.mesh)(ready)
-    picture = workdir / f"episode-{config.ways}w{config.shots}s-{norm}.png"
-    transductive = show_first(learner, ready, exam, lab, picture, f"{config.method}, {norm}")
-    return make_record(config, norm, transductive, exam.episodes, result, before, exam.best, exam.train_wall_s, command)
+    transductive = is_transductive(learner, ready, first_task(lab, exam)[1])
+    return make_record(
+        config,
+        norm,
+        transductive,
+        exam.episodes,
+        result,
+        before,
+        exam.best,
+        exam.train_wall_s,
+        exam.peak_memory_mb,
+        command,
+    )
 
 
-def show_first(learner: Learner, meta: PyTree, exam: Exam, lab: Lab, picture: Path, title: str) -> bool:
-    """Draw the first test episode; whether a query's prediction there depends on the other queries."""
+def first_task(lab: Lab, exam: Exam) -> tuple[Task, Task]:
+    """The first test episode as it is in the archive, and prepared."""
     raw = make_task(exam.source.images, exam.episodes.indices[0], exam.episodes.shots)
-    task = raw._replace(support_x=lab.prepare(raw.support_x), query_x=lab.prepare(raw.query_x))
+    return raw, raw._replace(support_x=lab.prepare(raw.support_x), query_x=lab.prepare(raw.query_x))
+
+
+def draw_first(learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
+    """Draw the first test episode."""
+    raw, task = first_task(lab, exam)
+    meta = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
     adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
     predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
     draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title)
-    return is_transductive(learner, meta, task)
 
 
 def summary(records: list[dict], workdir: Path) -> str:

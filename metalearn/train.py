@@ -47,7 +47,9 @@ def start(init: Callable[..., PyTree], optimizer: optax.GradientTransformation, 
 def make_chunk(
     loss: Loss, sample: Sample, optimizer: optax.GradientTransformation, meta_batch: int, mesh: Mesh
 ) -> Chunk:
-    """`(state, key, source, stop) -> (state, Progress)`: steps from state.step to stop, compiled once for all.
+    """`(state, key, source, stop[, sums]) -> (state, Progress)`: steps from state.step to stop, compiled once for all.
+
+    sums are those of the chunk before, to be added to: so they too do not depend on where chunks end.
 
     Step s draws its tasks from `fold_in(key, s)` and task t of them from `fold_in(., t)`: neither the length of a
     chunk, nor a resume, nor the number of devices changes which tasks are seen. A step whose loss or gradient is not
@@ -84,7 +86,9 @@ def make_chunk(
         fine = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
         return TrainState(state.step + 1, optax.apply_updates(state.meta, updates), opt_state), info, fine
 
-    def chunk(state: TrainState, key: Key, source: ClassSource, stop: Array) -> tuple[TrainState, Progress]:
+    def chunk(
+        state: TrainState, key: Key, source: ClassSource, stop: Array, sums: Info | None = None
+    ) -> tuple[TrainState, Progress]:
         def go_on(carry: tuple[TrainState, Progress]) -> Array:
             state, progress = carry
             return (state.step < stop) & (progress.bad_step < 0)
@@ -97,8 +101,9 @@ def make_chunk(
             bad = jnp.where(fine, -1, state.step + 1)
             return kept, Progress(sums, progress.steps + fine, bad)
 
-        shapes = jax.eval_shape(update, state, key, source)[1]
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        return jax.lax.while_loop(go_on, body, (state, Progress(zeros, jnp.int32(0), jnp.int32(-1))))
+        if sums is None:
+            shapes = jax.eval_shape(update, state, key, source)[1]
+            sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        return jax.lax.while_loop(go_on, body, (state, Progress(sums, jnp.int32(0), jnp.int32(-1))))
 
     return jax.jit(chunk, donate_argnums=0)

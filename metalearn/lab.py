@@ -1,0 +1,89 @@
+"""A dataset on the devices, and what training and validation draw from it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from metalearn.base import ClassSource, PyTree
+from metalearn.config import Config
+from metalearn.data.augment import augmentation
+from metalearn.data.episodes import Prepare, batch_sampler, check, standardise, task_sampler, to_device
+from metalearn.data.source import Dataset
+from metalearn.errors import UserError
+from metalearn.evaluate import Result, draw_episodes, evaluator, moments_measurer
+from metalearn.methods import Method
+from metalearn.train import Sample, task_mesh
+
+
+class Lab(NamedTuple):
+    """A dataset on the devices: its training split, how images are prepared, and the mesh over tasks."""
+
+    dataset: Dataset
+    train: ClassSource
+    prepare: Prepare
+    mesh: Mesh
+
+
+def make_lab(dataset: Dataset, devices: int | None = None) -> Lab:
+    """Put the training split on every device, or on the first `devices`.
+
+    Raises:
+      UserError: there are fewer.
+    """
+    if devices is not None and not 1 <= devices <= len(jax.devices()):
+        raise UserError(f"--devices={devices} asks for {devices} devices, but there are {len(jax.devices())}")
+    mesh = task_mesh(devices)
+    source = jax.device_put(to_device(dataset.train, dataset.rotations), NamedSharding(mesh, P()))
+    return Lab(dataset, source, standardise(dataset), mesh)
+
+
+def split_source(lab: Lab, name: str) -> ClassSource:
+    """The split `train`, `valid` or `test` on every device."""
+    if name == "train":
+        return lab.train
+    source = to_device(getattr(lab.dataset, name), lab.dataset.rotations)
+    return jax.device_put(source, NamedSharding(lab.mesh, P()))
+
+
+def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sample:
+    """What draws a training batch: episodes of the training classes, or labelled images of all of them.
+
+    Raises:
+      UserError: the dataset has too few classes or images, or a batch cannot be shared out.
+    """
+    augment = augmentation(config.augment)
+    if config.meta_batch % lab.mesh.size:
+        raise UserError(
+            f"--meta_batch={config.meta_batch} cannot be shared out to {lab.mesh.size} devices: "
+            "give a multiple, or fewer --devices"
+        )
+    if supervised:
+        if config.batch_size % config.meta_batch:
+            raise UserError(f"--batch_size={config.batch_size} is no multiple of --meta_batch={config.meta_batch}")
+        return batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
+    shape = (config.train_ways, config.train_shots, config.train_queries)
+    check(lab.dataset.train, f"{lab.dataset.name}'s training split", *shape, lab.dataset.rotations)
+    return task_sampler(int(np.max(lab.dataset.train.counts)), *shape, lab.prepare, augment)
+
+
+def check_test(config: Config, lab: Lab, split: str) -> None:
+    """Raise `UserError` unless the split `valid` or `test` has classes and images for test episodes."""
+    name = {"valid": "validation", "test": "test"}[split]
+    where, shape = f"{lab.dataset.name}'s {name} split", (config.ways, config.shots, config.queries)
+    check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations)
+
+
+def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], Result]:
+    """`meta -> Result` on the validation split's episodes, under the normalisation of training."""
+    check_test(config, lab, "valid")
+    source = split_source(lab, "valid")
+    learner = method.test(config.norm)
+    shape = (config.ways, config.shots, config.queries)
+    episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
+    run = evaluator(learner, source, episodes, lab.prepare, lab.mesh)
+    with_moments = moments_measurer(learner, lab.train, lab.prepare)
+    return lambda meta: run(with_moments(meta))

@@ -1,0 +1,80 @@
+"""The folder of a run: whose it is, and who is at work in it."""
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.record import write_json
+
+
+def read_workdir(workdir: Path) -> tuple[Config, str]:
+    """The configuration of the run in this folder, and the command that began it.
+
+    Raises:
+      UserError: there is none, or it is not whole.
+    """
+    path = workdir / "config.json"
+    try:
+        saved = json.loads(path.read_text())
+        command = saved.pop("command", "")
+        config = Config(**saved)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{workdir} holds no run (no config.json): give the --workdir of a training run") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not the configuration of a run: choose another --workdir") from error
+    for f in dataclasses.fields(Config):
+        value, kind = getattr(config, f.name), (int, float) if isinstance(f.default, float) else type(f.default)
+        if not isinstance(value, kind):
+            raise UserError(f"{path}: {f.name} cannot be {value!r}: choose another --workdir")
+    return config, command
+
+
+def open_workdir(workdir: Path, config: Config, command: str) -> None:
+    """Make the folder and write the configuration there, or see that it is this run's folder.
+
+    A run whose learning rate does not depend on its length may be continued with more `steps`.
+
+    Raises:
+      UserError: the folder cannot be written, or belongs to a run with other settings.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        saved, said = read_workdir(workdir)
+        old, new = saved.training(), config.training()
+        if config.schedule != "cosine" and old["steps"] < new["steps"]:
+            old["steps"] = new["steps"]
+        other = [f"{k} is {old[k]} there, {v} here" for k, v in new.items() if old[k] != v]
+        if other:
+            raise UserError(f"{workdir} holds another run ({'; '.join(other[:3])}): choose another --workdir")
+        if (saved, said) == (config, command):
+            return
+    elif (workdir / "checkpoints").exists():
+        raise UserError(f"{workdir} holds checkpoints of an unknown run (no config.json): choose another --workdir")
+    write_json(path, dataclasses.asdict(config) | {"command": command})
+
+
+@contextmanager
+def sole(workdir: Path) -> Iterator[None]:
+    """Hold the folder against a second process that would train in it; the system lets go when this one dies.
+
+    Raises:
+      UserError: another process holds it.
+    """
+    folder = os.open(workdir, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise UserError(f"another process is at work in {workdir}: wait for it, or choose another --workdir") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)

@@ -1,0 +1,123 @@
+"""Running programs on a tiny folder of images, inside this process or as a process of their own."""
+
+import io
+import json
+import os
+import runpy
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import jax
+import numpy as np
+from absl import flags
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = {
+    "dataset": "folder",
+    "image_size": 8,
+    "backbone": "conv4-8",
+    "ways": 2,
+    "queries": 3,
+    "train_queries": 3,
+    "inner_steps": 1,
+    "test_inner_steps": 2,
+    "steps": 4,
+    "valid_every": 2,
+    "valid_episodes": 4,
+    "episodes": 6,
+    "meta_batch": 2,
+    "batch_size": 8,
+}
+TIMES = {"seconds", "tasks_per_s", "images_per_s", "peak_memory_mb", "train_wall_s"}  # the only things that may differ
+
+
+def make_images(folder: Path, classes: int = 12, images: int = 8, size: int = 8) -> Path:
+    """Class folders of PNGs; the images of a class are one random picture plus noise."""
+    rng = np.random.default_rng(0)
+    for label in range(classes):
+        base = rng.integers(0, 256, (size, size, 3))
+        (folder / f"class{label:02d}").mkdir(parents=True)
+        for i in range(images):
+            pixels = np.clip(base + rng.normal(0, 40, base.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"class{label:02d}" / f"{i}.png")
+    return folder
+
+
+def words(images: Path, **settings: object) -> list[str]:
+    """The flags of a tiny run on these images, some set otherwise, or left out by None."""
+    places = {"data_dir": images, "cache_dir": images.parent / "cache"}
+    return [f"--{name}={value}" for name, value in (TINY | places | settings).items() if value is not None]
+
+
+class Said(NamedTuple):
+    """What a program leaves behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line of an error."""
+        lines = [line for line in self.err.replace("\r", "\n").splitlines() if line.strip() and "step/s]" not in line]
+        assert self.code == 2 and len(lines) == 1 and lines[0].startswith("error: "), self
+        return lines[0].removeprefix("error: ")
+
+
+def program(name: str, *arguments: str) -> Said:
+    """`python -m experiments.<name> <arguments>` inside this process, compiled hastily."""
+    precision = jax.config.jax_default_matmul_precision
+    out, err = io.StringIO(), io.StringIO()
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        with mock.patch.object(sys, "argv", [name, *arguments]), redirect_stdout(out), redirect_stderr(err):
+            runpy.run_module(f"experiments.{name}", run_name="__main__")
+        code = 0
+    except SystemExit as stop:
+        code = 0 if stop.code is None else int(stop.code)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+        jax.config.update("jax_default_matmul_precision", precision)
+        for flag in list(flags.FLAGS.flags_by_module_dict().get("experiments.flags", [])):
+            delattr(flags.FLAGS, flag.name)
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def environment(**more: str) -> dict[str, str]:
+    """For a process of its own: this one's, with hasty compilation and the project on the path."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("GLIBC_TUNABLES", "METALEARN_STARTED")}
+    return kept | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONPATH": str(ROOT)} | more
+
+
+def process(name: str, *arguments: str, cwd: Path, **more: str) -> Said:
+    """`python -m experiments.<name> <arguments>` as a process of its own."""
+    command = [sys.executable, "-m", f"experiments.{name}", *arguments]
+    done = subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300)
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def lasting(record: dict) -> dict:
+    """A record or row without what depends on the clock and the machine's memory."""
+    return {k: v for k, v in record.items() if k not in TIMES}
+
+
+def rows(workdir: Path) -> list[dict]:
+    """The rows of a run's diary, without times."""
+    return [lasting(json.loads(line)) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def results(workdir: Path) -> dict[str, dict]:
+    """A run's records, without times, by file."""
+    found = {path.name: json.loads(path.read_text()) for path in sorted(workdir.glob("result-*.json"))}
+    return {name: lasting({k: v for k, v in r.items() if k != "tasks_per_s"}) for name, r in found.items()}
+
+
+def contents(workdir: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file of a run with its time and bytes: what must not change where nothing is done."""
+    files = sorted(path for path in workdir.rglob("*") if path.is_file())
+    return {str(path.relative_to(workdir)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}

@@ -1,0 +1,211 @@
+"""Programs as a user starts them: every method on a folder of images, and what is said when something is wrong."""
+
+import json
+import os
+import shlex
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from metalearn.config import Config
+from metalearn.methods import METHODS
+from tests.programs import contents, make_images, process, program, results, words
+
+PROGRAM = {"protonet": "protonet", "baseline": "finetune", "baseline++": "finetune", "rfs": "finetune"}
+NORMS = {"protonet": ("running",), "baseline": ("running",), "baseline++": ("running",), "rfs": ("running",)}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("folder") / "images")
+
+
+@pytest.fixture(scope="module")
+def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of protonet; copy it before changing it."""
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    assert program("protonet", *words(images, workdir=workdir)).code == 0
+    return workdir
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_and_is_found_done(method: str, images: Path, tmp_path: Path) -> None:
+    workdir, norms = tmp_path / "run", NORMS.get(method, ("batch", "support"))
+    command = words(images, method=method, workdir=workdir, results_dir=tmp_path / "results") + ["--record"]
+    said = program(PROGRAM.get(method, "maml"), *command)
+    assert said.code == 0, said
+    first, *_, last = said.out.splitlines()
+    assert first.startswith(f"{method} on folder, conv4-8 (") and "2-way 1-shot: training to step 4;" in first
+    assert str(workdir) in first and last.startswith(f"files: {workdir}")
+    assert said.out.count("recorded: ") == len(norms) == said.out.count("(95 % CI, 6 test episodes ")
+
+    named = [f"{kind}-2w1s-{norm}.{end}" for norm in norms for kind, end in (("episode", "png"), ("result", "json"))]
+    folders = ["checkpoints", "tensorboard"]
+    assert sorted(os.listdir(workdir)) == sorted([*named, *folders, "config.json", "curve.png", "metrics.jsonl"])
+    for norm in norms:
+        record = json.loads((workdir / f"result-2w1s-{norm}.json").read_text())
+        kept = tmp_path / "results" / "folder" / f"{method}-conv4-8-2w1s-{norm}-seed0.json"
+        assert json.loads(kept.read_text()) == record
+        check_record(record, method, norm)
+    rate = "images_per_s" if PROGRAM.get(method) == "finetune" else "tasks_per_s"
+    raw = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in raw] == [2, 2, 4, 4]
+    assert all({"loss", "accuracy", rate, "seconds", "peak_memory_mb"} == row.keys() - {"step"} for row in raw[::2])
+    assert sum(row.get("seconds", 0) for row in raw) == pytest.approx(record["train_wall_s"], abs=0.06)
+
+    before = contents(tmp_path)
+    again = program(PROGRAM.get(method, "maml"), *command)
+    assert again.code == 0 and "trained to step 4 already" in again.out
+    assert again.out.splitlines()[1:] == [line for line in said.out.splitlines()[1:] if not line.startswith("step ")]
+    after = contents(tmp_path)
+    assert {k: v[1] for k, v in after.items()} == {k: v[1] for k, v in before.items()}
+    assert {k for k in before if before[k] != after[k]} <= {k for k in before if k.startswith("results/")}
+
+
+def check_record(record: dict, method: str, norm: str) -> None:
+    wanted = {"method": method, "dataset": "folder", "norm": norm, "ways": 2, "shots": 1, "queries": 3, "seed": 0}
+    wanted |= {"episodes": 6, "eval_seed": 0, "steps": 4, "backbone": "conv4-8", "precision": "float32"}
+    assert wanted.items() <= record.items()
+    assert record["transductive"] == (norm == "batch") and record["best_step"] in (2, 4)
+    assert 0 <= record["accuracy"] <= 1 and record["ci95"] >= 0 and 0 <= record["ece"] <= 1
+    assert (record["accuracy_before"] is None) == (method in PROGRAM)
+    assert len(record["episode_hash"]) == 16 and record["peak_memory_mb"] > 1 and record["tasks_per_s"] > 0
+    assert record["train_wall_s"] > 0 and record["device"] and record["commit"]
+    assert "data_dir" not in record["command"] and "--record" not in record["command"]
+
+
+WRONG = [  # program, settings, what the one line must say
+    ("maml", {"dataset": "omniglott"}, "unknown dataset 'omniglott'. Did you mean omniglot?"),
+    ("maml", {"backbone": "conv5"}, "unknown backbone 'conv5': choose one of conv4-8"),
+    ("maml", {"method": "reptil"}, "flag --method=reptil"),
+    ("protonet", {"method": "maml"}, "flag --method=maml"),
+    ("maml", {"norm": "running"}, "gradient methods normalise by batch"),
+    ("protonet", {"norm": "bacth"}, "embedding methods normalise by running"),
+    ("maml", {"test_norms": "batch,bacth"}, "not 'bacth'"),
+    ("maml", {"test_norms": "group"}, "trained with --norm=batch cannot be tested with --test_norms=group"),
+    ("protonet", {"norm": "group", "test_norms": "running"}, "cannot be tested with --test_norms=running"),
+    ("maml", {"augment": "flop"}, "unknown augmentation 'flop'"),
+    ("maml", {"schedule": "linear"}, "unknown schedule 'linear'"),
+    ("maml", {"schedule": "halve:0"}, "unknown schedule 'halve:0'"),
+    ("maml", {"optimizer": "adamw"}, "unknown optimizer 'adamw'"),
+    ("maml", {"precision": "float16"}, "unknown precision 'float16'"),
+    ("maml", {"adapts": "nothing"}, "adapts must be all, head or body"),
+    ("protonet", {"distance": "manhattan"}, "manhattan"),
+    ("maml", {"ways": 0}, "--ways must be at least 1, not 0"),
+    ("maml", {"shots": 0}, "--shots must be at least 1, not 0"),
+    ("maml", {"queries": 0}, "--queries must be at least 1, not 0"),
+    ("maml", {"train_queries": 0}, "--train_queries must be at least 1, not 0"),
+    ("maml", {"ways": 3}, "3-way episodes need 3 classes, but folder's test split has 2"),
+    ("maml", {"queries": 8}, "has 8 images, fewer than 1 shots + 8 queries"),
+    ("maml", {"train_queries": 8}, "folder's training split has 8 images, fewer than 1 shots + 8 queries"),
+    ("protonet", {"train_ways": 9}, "9-way episodes need 9 classes, but folder's training split has 8"),
+    ("maml", {"train_ways": 3}, "--train_ways must equal --ways (2)"),
+    ("maml", {"meta_batch": 0}, "--meta_batch must be at least 1, not 0"),
+    ("maml", {"meta_batch": 3, "devices": 2}, "--meta_batch=3 cannot be shared out to 2 devices"),
+    ("maml", {"devices": 3}, "--devices=3 asks for 3 devices, but there are 2"),
+    ("maml", {"devices": 0}, "--devices=0 asks for 0 devices"),
+    ("finetune", {"batch_size": 7}, "--batch_size=7 is no multiple of --meta_batch=2"),
+    ("finetune", {"batch_size": 0}, "--batch_size must be at least 1, not 0"),
+    ("maml", {"steps": 0}, "--steps must be at least 1, not 0"),
+    ("maml", {"steps": -5}, "--steps must be at least 1, not -5"),
+    ("maml", {"steps": 10**12}, "--steps must be at most 2147483646"),
+    ("maml", {"valid_every": 0}, "--valid_every must be at least 1, not 0"),
+    ("maml", {"episodes": 1}, "--episodes must be at least 2, not 1"),
+    ("maml", {"seed": -1}, "--seed must be at least 0, not -1"),
+    ("maml", {"lr": "nan"}, "--lr must be at least 0, not nan"),
+    ("maml", {"lr": "fast"}, "flag --lr=fast"),
+    ("maml", {"sters": 3}, "Unknown command line flag 'sters'"),
+    ("maml", {"data_dir": "/nowhere/at/all"}, "/nowhere/at/all is no folder"),
+    ("maml", {"workdir": "/proc/run"}, "cannot write /proc/run/config.json: No such file or directory"),
+    ("maml", {"record": "true", "results_dir": "/proc/results"}, "cannot write /proc/results/.writable"),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "line"), WRONG, ids=[f"{n}-{s}" for n, s, _ in WRONG])
+def test_a_wrong_setting_costs_one_line(name: str, settings: dict, line: str, images: Path, tmp_path: Path) -> None:
+    said = program(name, *words(images, **({"workdir": tmp_path / "run"} | settings)))
+    assert line in said.complaint and "Traceback" not in said.err + said.out
+    assert said.out == "" and list(tmp_path.iterdir()) == []  # mended, the same command may run here
+
+
+def test_a_stray_word_is_refused(images: Path) -> None:
+    assert "unexpected argument 'go'" in program("maml", *words(images), "go").complaint
+
+
+def test_a_folder_of_another_run_is_left_alone(trained: Path, images: Path) -> None:
+    before = contents(trained)
+    said = program("protonet", *words(images, workdir=trained, lr=0.5, seed=1))
+    assert "holds another run (lr is 0.001 there, 0.5 here; seed is 0 there, 1 here)" in said.complaint
+    assert "(method is protonet there, maml here" in program("maml", *words(images, workdir=trained)).complaint
+    assert contents(trained) == before
+
+
+def test_the_first_word_of_a_second_test_is_about_the_run(images: Path, trained: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(trained, workdir)
+    said = program("evaluate", *places(images), f"--workdir={workdir}", "--shots=2", "--episodes=8")
+    assert said.code == 0 and "2-way 2-shot, protonet conv4-8, inductive (running): " in said.out
+    record = json.loads((workdir / "result-2w2s-running.json").read_text())
+    assert (record["shots"], record["train_shots"], record["episodes"]) == (2, 1, 8)
+    assert json.loads((workdir / "result-2w1s-running.json").read_text()) == json.loads(
+        (trained / "result-2w1s-running.json").read_text()
+    )
+    assert (workdir / "episode-2w2s-running.png").exists()
+    assert (workdir / "config.json").read_bytes() == (trained / "config.json").read_bytes()
+
+
+def places(images: Path) -> list[str]:
+    return [word for word in words(images) if word.startswith(("--data_dir", "--cache_dir"))]
+
+
+def test_the_command_in_a_record_makes_it_again(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert program("protonet", *words(images, workdir="elsewhere/run")).code == 0
+    assert program("evaluate", *places(images), "--workdir", "elsewhere/run", "--shots=2").code == 0
+    want = results(tmp_path / "elsewhere" / "run")
+    train, test = want["result-2w2s-running.json"]["command"].split(" && ")
+    for command in (train, test):
+        python, m, module, *rest = shlex.split(command)
+        assert (python, m) == ("python", "-m") and "elsewhere" not in command
+        assert program(module.removeprefix("experiments."), *rest, *places(images)).code == 0
+    assert results(tmp_path / "runs" / "folder-protonet-conv4-8-2w1s-running-seed0") == want
+
+
+def test_a_gradient_method_is_tested_by_support_moments(images: Path, tmp_path: Path) -> None:
+    workdir = f"--workdir={tmp_path / 'run'}"
+    assert program("maml", *words(images, test_norms="batch"), workdir).code == 0
+    said = program("evaluate", *places(images), workdir, "--test_norms=support")
+    assert said.code == 0 and "inductive (support): before adaptation" in said.out
+    refused = program("evaluate", *places(images), workdir, "--ways=1")
+    assert "--train_ways must equal --ways (1)" in refused.complaint
+
+
+def test_what_cannot_be_tested_again_is_refused(images: Path, trained: Path, tmp_path: Path) -> None:
+    run = [*places(images), f"--workdir={trained}"]
+    assert "--lr belongs to training" in program("evaluate", *run, "--lr=0.1").complaint
+    assert "Unknown command line flag 'method'" in program("evaluate", *run, "--method=maml").complaint
+    assert "which run? give its folder with --workdir" in program("evaluate").complaint
+    assert "holds no run" in program("evaluate", *places(images), f"--workdir={tmp_path}").complaint
+    assert "3-way episodes need 3 classes" in program("evaluate", *run, "--ways=3").complaint
+
+
+def test_help_names_the_program_and_every_setting(tmp_path: Path) -> None:
+    said = process("maml", "--help", cwd=tmp_path)
+    assert said.code == 0 and said.out.startswith("MAML, FOMAML, ANIL and BOIL on any dataset") and not said.err
+    assert all(f"--{f.name}" in said.out or f"--[no]{f.name}" in said.out for f in fields(Config))
+
+
+def test_programs_start_over_once_with_huge_pages(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nprint(os.getpid(), os.environ.get('GLIBC_TUNABLES', 'unset'), file=sys.stderr)\n"
+    )
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).resolve().parent.parent}"}
+    said = process("maml", "--steps=no", cwd=tmp_path, **path)
+    (pid, first), (same, second), *_ = (line.split(maxsplit=1) for line in said.err.splitlines())
+    assert said.code == 2 and pid == same and (first, second) == ("unset", "glibc.malloc.hugetlb=1"), said
+    kept = process("maml", "--steps=no", cwd=tmp_path, GLIBC_TUNABLES="glibc.malloc.check=0", **path)
+    assert kept.err.count("glibc.malloc.check=0") == 1 and "hugetlb" not in kept.err
+    once = process("maml", "--steps=no", cwd=tmp_path, METALEARN_STARTED="yes", **path)
+    assert once.err.count("unset") == 1 and "hugetlb" not in once.err
