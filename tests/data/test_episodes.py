@@ -1,0 +1,164 @@
+"""Episodes: what they are made of, that all are equally likely, and that they are the same everywhere."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from metalearn.data.episodes import (
+    batch_sampler,
+    check,
+    episode_hash,
+    episode_indices,
+    make_task,
+    smallest,
+    standardise,
+    task_sampler,
+    to_device,
+)
+from metalearn.data.source import Dataset, Split
+from metalearn.errors import UserError
+from metalearn.evaluate import draw_episodes
+from tests.small import noise_source, prepare, quick_jit
+
+COUNTS = (5, 9, 4, 12, 7, 5)  # ragged
+WAYS, SHOTS, QUERIES = 3, 1, 3
+CLASS_OF = np.repeat(np.arange(len(COUNTS)), COUNTS)
+
+
+@pytest.fixture(scope="module")
+def episodes() -> np.ndarray:
+    return draw_episodes(noise_source(COUNTS), 3000, WAYS, SHOTS, QUERIES, seed=0).indices
+
+
+def test_classes_and_images_are_distinct(episodes: np.ndarray) -> None:
+    assert episodes.shape == (3000, WAYS, SHOTS + QUERIES) and episodes.dtype == np.int32
+    classes = CLASS_OF[episodes]
+    assert (classes == classes[..., :1]).all()  # no image beyond its class
+    assert (np.diff(np.sort(classes[..., 0])) > 0).all()
+    assert (np.diff(np.sort(episodes)) > 0).all()
+
+
+def test_classes_and_images_are_uniform(episodes: np.ndarray) -> None:
+    for way in range(WAYS):
+        assert chisquare(np.bincount(CLASS_OF[episodes[:, way, 0]], minlength=6)).pvalue > 1e-3
+    for place in (0, SHOTS + QUERIES - 1):
+        found = np.bincount(episodes[:, :, place].reshape(-1), minlength=sum(COUNTS))
+        expected = 3000 * WAYS / len(COUNTS) / np.repeat(COUNTS, COUNTS)
+        assert chisquare(found, expected * found.sum() / expected.sum()).pvalue > 1e-3
+
+
+def test_a_class_as_large_as_the_episode_gives_all_it_has(episodes: np.ndarray) -> None:
+    third = episodes[CLASS_OF[episodes[..., 0]] == 2]
+    assert (np.sort(third) == np.arange(14, 18)).all()
+    assert len(np.unique(third, axis=0)) == 24  # in every order
+
+
+def test_a_longer_list_begins_with_the_shorter(episodes: np.ndarray) -> None:
+    short = draw_episodes(noise_source(COUNTS), 130, WAYS, SHOTS, QUERIES, seed=0)
+    np.testing.assert_array_equal(short.indices, episodes[:130])
+    other = draw_episodes(noise_source(COUNTS), 130, WAYS, SHOTS, QUERIES, seed=1)
+    assert other.hash != short.hash
+
+
+def test_the_list_of_a_seed_never_changes() -> None:
+    """Accuracies are compared over years on these lists: a new hash here makes every record a stranger."""
+    drawn = draw_episodes(noise_source(COUNTS), 100, WAYS, SHOTS, QUERIES, seed=0)
+    assert drawn.hash == "5fc6f9cd6a68de49"
+    assert episode_hash(np.arange(24, dtype=np.int64).reshape(2, 3, 4)) == "a26f2589bc817e20"
+
+
+def test_jit_and_position_in_a_batch_do_not_change_an_episode(episodes: np.ndarray) -> None:
+    source = noise_source(COUNTS)
+    key = jax.random.fold_in(jax.random.key(0), 17)
+    pick = partial(episode_indices, largest=max(COUNTS), ways=WAYS, per_class=SHOTS + QUERIES)
+    np.testing.assert_array_equal(pick(key, source.starts, source.counts), episodes[17])
+
+
+def test_smallest_breaks_ties_by_position() -> None:
+    ranks = jnp.array([7, 3, 2**32 - 1, 3, 0], jnp.uint32)
+    np.testing.assert_array_equal(smallest(ranks, 4), [4, 1, 3, 0])
+
+
+def test_make_task_labels_by_row() -> None:
+    images = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1)
+    task = make_task(jnp.asarray(images), jnp.array([[3, 5, 4], [10, 12, 11]]), shots=2)
+    np.testing.assert_array_equal(task.support_x.reshape(-1), [3, 5, 10, 12])
+    np.testing.assert_array_equal(task.query_x.reshape(-1), [4, 11])
+    np.testing.assert_array_equal(task.support_y, [0, 0, 1, 1])
+    np.testing.assert_array_equal(task.query_y, [0, 1])
+    assert task.query_y.dtype == jnp.int32
+
+
+def numbered_source() -> object:
+    """A source each of whose images is its position."""
+    source = noise_source(COUNTS, side=1)
+    return source._replace(images=jnp.arange(sum(COUNTS), dtype=jnp.uint8).reshape(-1, 1, 1, 1))
+
+
+def test_task_sampler() -> None:
+    source = numbered_source()
+    transform = lambda key, x: x + jnp.uint8(100)  # noqa: E731
+    sample = quick_jit(task_sampler(max(COUNTS), WAYS, SHOTS, QUERIES, lambda x: x.astype(jnp.float32), transform))
+    task = sample(jax.random.key(0), source)
+    drawn = np.asarray(jnp.concatenate([task.support_x, task.query_x])).reshape(-1).astype(int) - 100
+    assert len(set(drawn)) == WAYS * (SHOTS + QUERIES)  # support and queries disjoint
+    classes = CLASS_OF[drawn[WAYS * SHOTS :]].reshape(WAYS, QUERIES)
+    assert (classes == CLASS_OF[drawn[: WAYS * SHOTS]][:, None]).all()
+    assert (sample(jax.random.key(1), source).support_x != task.support_x).any()
+
+
+def test_batch_sampler_labels_images_by_class() -> None:
+    batch = quick_jit(batch_sampler(4000, lambda x: x.astype(jnp.float32)))(jax.random.key(0), numbered_source())
+    drawn = np.asarray(batch.x).reshape(-1).astype(int)
+    np.testing.assert_array_equal(batch.y, CLASS_OF[drawn])
+    assert chisquare(np.bincount(drawn, minlength=sum(COUNTS))).pvalue > 1e-3
+
+
+def split(counts: tuple[int, ...]) -> Split:
+    images = np.asarray(noise_source(counts, side=3).images)
+    return Split(images, np.array(counts, np.int32), tuple(f"c{i}" for i in range(len(counts))))
+
+
+def test_rotations_are_classes_of_their_own() -> None:
+    given = split((2, 3))
+    source = to_device(given, rotations=4)
+    np.testing.assert_array_equal(source.counts, [2, 3] * 4)
+    np.testing.assert_array_equal(source.starts, [0, 2, 5, 7, 10, 12, 15, 17])
+    for turn in range(4):
+        expected = [np.rot90(image, turn) for image in given.images]
+        np.testing.assert_array_equal(source.images[5 * turn : 5 * turn + 5], expected)
+    np.testing.assert_array_equal(to_device(given).images, given.images)
+
+
+def test_check_accepts_what_fits_exactly() -> None:
+    check(split((4, 6, 5)), "the test split", 3, 1, 3)
+    check(split((4, 6)), "the test split", 8, 1, 3, rotations=4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((0, 1, 1), "ways must be at least 1, not 0: set --ways"),
+        ((2, 0, 1), "shots must be at least 1"),
+        ((2, 1, 0), "queries must be at least 1"),
+        ((4, 1, 1), "4-way episodes need 4 classes, but the test split has 3: lower the ways"),
+        ((2, 2, 3), "class 'c0' of the test split has 4 images, fewer than 2 shots [+] 3 queries"),
+    ],
+)
+def test_check_says_what_does_not_fit(shape: tuple[int, int, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check(split((4, 6, 5)), "the test split", *shape)
+
+
+def test_standardise() -> None:
+    given = split((50, 50))
+    scaled = given.images / 255
+    dataset = Dataset("noise", given, given, given, scaled.mean((0, 1, 2)), scaled.std((0, 1, 2)))
+    x = standardise(dataset)(jnp.asarray(given.images))
+    assert x.dtype == jnp.float32
+    np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=1e-5)
+    assert prepare(jnp.zeros(1, jnp.uint8)) == -1

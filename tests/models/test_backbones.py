@@ -1,0 +1,149 @@
+"""Conv4 and ResNet-12: sizes, parameter counts, moments, dropout, precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metalearn.base import Network, PyTree
+from metalearn.errors import UserError
+from metalearn.models import BACKBONES, as_network, make_network
+from metalearn.models.resnet import DropBlock, ResNet12
+from tests.small import quick_jit, tiny_network
+
+KEY = jax.random.key(0)
+
+
+def feature_size(name: str, side: int, channels: int = 3) -> int:
+    network, x = make_network(name), jnp.zeros((2, side, side, channels))
+    z = jax.eval_shape(lambda x: network.apply(network.init(KEY, x[:1]), x), x)
+    assert z.dtype == jnp.float32 and z.shape[0] == 2 and z.ndim == 2
+    return z.shape[1]
+
+
+def parameter_count(network: Network) -> int:
+    params = jax.eval_shape(network.init, KEY, jnp.zeros((1, 32, 32, 3)))
+    return sum(p.size for p in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "features"),
+    [
+        ("conv4-64", 28, 64),
+        ("conv4-64", 32, 4 * 64),
+        ("conv4-64", 84, 25 * 64),
+        ("conv4-32", 84, 25 * 32),
+        ("conv4-64-strided", 28, 64),
+        ("conv4-64-gap", 84, 64),
+        ("resnet12", 84, 640),
+        ("resnet12-84px", 84, 640),
+        ("resnet12-flat", 84, 25 * 640),
+        ("resnet12-flat", 32, 4 * 640),
+    ],
+)
+def test_feature_sizes(name: str, side: int, features: int) -> None:
+    assert feature_size(name, side) == features
+
+
+def test_every_backbone_takes_images_of_one_pixel() -> None:
+    assert {name: feature_size(name, 1, channels=1) for name in BACKBONES}.keys() == BACKBONES.keys()
+
+
+def test_parameter_counts() -> None:
+    def layer(kernel: int, inputs: int, outputs: int) -> int:
+        return kernel**2 * inputs * outputs + 2 * outputs  # weights, scales, shifts; no bias
+
+    conv4 = layer(3, 3, 64) + 3 * layer(3, 64, 64)
+    assert parameter_count(make_network("conv4-64")) == conv4 == 112_832
+
+    def resnet12(widths: tuple[int, ...]) -> int:
+        total = 0
+        for inputs, width in zip((3, *widths), widths, strict=False):
+            total += layer(3, inputs, width) + 2 * layer(3, width, width) + layer(1, inputs, width)
+        assert parameter_count(as_network(ResNet12(widths=widths))) == total
+        return total
+
+    # The literature's "12.4M" of the wide network and "8.0M" of the narrow one, without their classifiers.
+    assert round(resnet12((64, 160, 320, 640)) / 1e6, 1) == 12.4
+    assert round(resnet12((64, 128, 256, 512)) / 1e6, 1) == 8.0
+    assert parameter_count(make_network("resnet12")) == resnet12((64, 160, 320, 640))
+
+
+def test_moments_of_the_same_images_change_nothing() -> None:
+    network, x = tiny_network(), jax.random.normal(KEY, (5, 8, 8, 1))
+    params = network.init(KEY, x)
+    moments, apply = quick_jit(network.moments), quick_jit(network.apply)
+    np.testing.assert_allclose(apply(params, x, moments(params, x)), apply(params, x), rtol=1e-5, atol=1e-5)
+    assert jnp.abs(apply(params, x, moments(params, 2 * x + 1)) - apply(params, x)).max() > 0.1
+
+
+@pytest.mark.parametrize("norm", ["group", "layer", "none"])
+def test_other_normalisations_keep_no_moments(norm: str) -> None:
+    network, x = tiny_network(norm), jax.random.normal(KEY, (2, 8, 8, 1))
+    params = network.init(KEY, x)
+    assert network.moments(params, x) == {}
+    np.testing.assert_array_equal(network.apply(params, x, {}), network.apply(params, x))
+
+
+def drop(rate: float, size: int, key: jax.Array | None, side: int = 20) -> np.ndarray:
+    x = jnp.ones((16, side, side, 8))
+    rngs = None if key is None else {"dropout": key}
+    return np.asarray(DropBlock(rate, size).apply({}, x, key is None, rngs=rngs))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_dropblock_drops_about_its_rate_and_keeps_the_sum(size: int) -> None:
+    assert (drop(0.1, size, None) == 1).all()
+    dropped = drop(0.1, size, KEY)
+    assert abs((dropped == 0).mean() - 0.1) < 0.015
+    np.testing.assert_allclose(dropped.mean(), 1, rtol=1e-5)
+    assert len(np.unique(dropped)) == 2
+    assert (drop(0.1, size, jax.random.key(1)) != dropped).any()
+
+
+def test_dropblock_drops_whole_squares() -> None:
+    """Whatever is dropped lies in a 3x3 square that is dropped whole."""
+    gone = drop(0.05, 3, KEY) == 0
+    windows = np.lib.stride_tricks.sliding_window_view(gone, (3, 3), (1, 2)).all((-1, -2))
+    covered = np.zeros_like(gone)
+    for i in range(3):
+        for j in range(3):
+            covered[:, i : i + windows.shape[1], j : j + windows.shape[2]] |= windows
+    np.testing.assert_array_equal(covered, gone)
+    assert gone.any()
+
+
+def test_dropblock_wider_than_the_map_drops_it_whole() -> None:
+    gone = (drop(0.3, 5, KEY, side=2) == 0).reshape(16, 4, 8)
+    assert (gone.all(1) == gone.any(1)).all() and gone.any() and not gone.all()
+
+
+def test_resnet12_trains() -> None:
+    """Three of its blocks: the third has DropBlock, and a fourth would only compile for longer."""
+    network = as_network(ResNet12(widths=(4, 4, 8)))
+    x = jax.random.normal(KEY, (2, 16, 16, 3))
+    params = quick_jit(network.init)(KEY, x)
+
+    @quick_jit
+    def gradient(params: PyTree, key: jax.Array) -> PyTree:
+        return jax.grad(lambda p: jnp.square(network.apply(p, x, key=key)).sum())(params)
+
+    gradients = [gradient(params, jax.random.key(i)) for i in (0, 1)]
+    assert all(jnp.isfinite(g).all() and jnp.abs(g).max() > 0 for g in jax.tree.leaves(gradients[0]))
+    assert not jnp.array_equal(*(g["block0_conv0"] for g in gradients))  # dropout
+
+
+def test_bfloat16_products_stay_near_float32() -> None:
+    x = jax.random.normal(KEY, (4, 8, 8, 1))
+    exact, rough = tiny_network(), tiny_network(dtype=jnp.bfloat16)
+    params = exact.init(KEY, x)
+    found, expected = rough.apply(params, x), exact.apply(params, x)
+    assert found.dtype == jnp.float32
+    assert 0 < jnp.abs(found - expected).max() < 0.05
+    assert all(p.dtype == jnp.float32 for p in jax.tree.leaves(rough.init(KEY, x)))
+
+
+@pytest.mark.parametrize(("name", "norm"), [("conv5", "batch"), ("conv4-64", "instance")])
+def test_unknown_names_are_refused(name: str, norm: str) -> None:
+    with pytest.raises(UserError, match="choose one of"):
+        make_network(name, norm)

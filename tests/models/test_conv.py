@@ -1,0 +1,72 @@
+"""Convolution and pooling against XLA's and Flax's, at every order of derivative that training takes."""
+
+from collections.abc import Callable, Iterator
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metalearn.models.conv import conv, max_pool
+from tests.small import quick_jit
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def native(x: jax.Array, w: jax.Array, stride: int) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def ours(x: jax.Array, w: jax.Array, stride: int) -> jax.Array:
+    return conv(x, w, stride, jnp.float64)
+
+
+def orders(function: Callable, x: jax.Array, w: jax.Array, stride: int) -> tuple:
+    """The value, its gradients, and how the gradients change along a direction."""
+    weight = jnp.cos(jnp.arange(function(x, w, stride).size, dtype=x.dtype))
+    loss = lambda x, w: (jnp.sin(function(x, w, stride)).reshape(-1) * weight).sum()  # noqa: E731
+    gradients = jax.grad(loss, (0, 1))
+    second = jax.grad(lambda x, w: sum(jnp.square(g).sum() for g in gradients(x, w)), (0, 1))
+    return function(x, w, stride), gradients(x, w), second(x, w)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("size", [(6, 6), (7, 5), (1, 2)])
+def test_conv(size: tuple[int, int], kernel: int, stride: int, float64: None) -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, *size, 3)), rng.normal(size=(kernel, kernel, 3, 4))
+    if size == (7, 5) and kernel == 3:
+        found, expected = (quick_jit(orders, static_argnums=(0, 3))(f, x, w, stride) for f in (ours, native))
+    else:
+        found, expected = ours(x, w, stride), native(x, w, stride)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), found, expected)
+
+
+def test_conv_of_low_precision_sums_in_float32() -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 6, 6, 8))
+    w = jax.random.normal(jax.random.key(1), (3, 3, 8, 4)) / 8
+    found = conv(x, w, dtype=jnp.bfloat16)
+    assert found.dtype == jnp.float32
+    rounded = (a.astype(jnp.bfloat16).astype(jnp.float32) for a in (x, w))
+    np.testing.assert_allclose(found, native(*rounded, 1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 4, 3), (1, 7, 5, 2), (1, 2, 3, 1)])
+def test_max_pool(shape: tuple[int, ...]) -> None:
+    x = jax.random.normal(jax.random.key(0), shape)
+    weight = jax.random.normal(jax.random.key(1), max_pool(x).shape)
+    theirs = lambda x: nn.max_pool(x, (2, 2), (2, 2), "VALID")  # noqa: E731
+    np.testing.assert_array_equal(max_pool(x), theirs(x))
+    gradients = [jax.grad(lambda x, f=f: (f(x) * weight).sum())(x) for f in (max_pool, theirs)]
+    np.testing.assert_array_equal(*gradients)
+
+
+def test_gradient_of_equal_maxima_goes_to_the_first() -> None:
+    gradient = jax.grad(lambda x: max_pool(x).sum())(jnp.zeros((1, 2, 2, 1)))
+    np.testing.assert_array_equal(gradient.reshape(-1), [1, 0, 0, 0])
