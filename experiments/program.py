@@ -18,7 +18,7 @@ from metalearn.errors import Interrupted, UserError
 from metalearn.lab import Lab, make_lab
 from metalearn.record import check_writable, record_path, write_json
 from metalearn.run import check_settings, execute, summary
-from metalearn.runtime import configure
+from metalearn.runtime import configure, overlook_closed_loops
 
 PLACES = ("data_dir", "cache_dir", "workdir", "results_dir")
 
@@ -31,6 +31,7 @@ def program(module: str, default_method: str, methods: tuple[str, ...]) -> None:
 
 def start(main: Callable[[], None]) -> None:
     """Parse the flags and run main: exit 0 when done, 2 with one line on a user's error, 128 + n on signal n."""
+    overlook_closed_loops()
     app.run(lambda argv: sys.exit(guarded(main)), flags_parser=_parse)
 
 
@@ -54,7 +55,7 @@ def _fail(message: str) -> int:
 
 def guarded(run: Callable[[], None]) -> int:
     """The exit code of run(), its user's errors told in one line."""
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # libraries log what they raise as well
     old = signal.signal(signal.SIGTERM, _terminate)
     try:
         run()

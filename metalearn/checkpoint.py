@@ -1,8 +1,10 @@
 """Checkpoints of a run: the latest, to resume from, and the best by validation, to test."""
 
 import os
+import re
 import sys
 from pathlib import Path
+from textwrap import shorten
 from typing import NamedTuple
 
 import jax
@@ -116,8 +118,7 @@ class Checkpoints:
         except (UserError, MemoryError):
             raise
         except Exception as error:
-            line = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
-            raise Unreadable(f"{where} cannot be read ({line})") from error
+            raise Unreadable(f"{where} cannot be read ({_reason(error)})") from error
 
     def close(self) -> None:
         self._latest.close()
@@ -130,11 +131,17 @@ def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
     try:
         manager.save(step, args=ocp.args.StandardSave(tree))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(
-            f"cannot write checkpoint {manager.directory / str(step)}: {reason}; "
+            f"cannot write checkpoint {manager.directory / str(step)}: {_reason(error)}; "
             "earlier checkpoints are kept: make room and run the same command again"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in some words: TensorStore's errors name the system's by number at their end."""
+    if number := re.search(r"os_error_code='(\d+)'", str(error)):
+        return os.strerror(int(number[1]))
+    return getattr(error, "strerror", None) or shorten(str(error), 80) or type(error).__name__
 
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:

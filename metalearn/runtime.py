@@ -74,6 +74,17 @@ def commit() -> str:
         return "unknown"
 
 
+def overlook_closed_loops() -> None:
+    """Keep quiet about TensorStore's threads that, after a failed read, report to a loop that orbax has closed."""
+    shown = sys.unraisablehook
+
+    def show(happened: "sys.UnraisableHookArgs") -> None:
+        if str(happened.exc_value) != "Event loop is closed":
+            shown(happened)
+
+    sys.unraisablehook = show
+
+
 class Interrupt:
     """Turns the first SIGINT or SIGTERM into `.signal`, asked for between chunks; a second one ends at once."""
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -64,7 +65,8 @@ class Said(NamedTuple):
     @property
     def complaint(self) -> str:
         """The one line of an error."""
-        lines = [line for line in self.err.replace("\r", "\n").splitlines() if line.strip() and "step/s]" not in line]
+        shown = self.err.replace("\r", "\n").splitlines()
+        lines = [line for line in shown if line.strip() and not re.search(r"\d+%\|.*\| \d+/\d+ \[", line)]  # no bars
         assert self.code == 2 and len(lines) == 1 and lines[0].startswith("error: "), self
         return lines[0].removeprefix("error: ")
 
@@ -75,7 +77,8 @@ def program(name: str, *arguments: str) -> Said:
     out, err = io.StringIO(), io.StringIO()
     jax.config.update("jax_disable_most_optimizations", True)
     try:
-        with mock.patch.object(sys, "argv", [name, *arguments]), redirect_stdout(out), redirect_stderr(err):
+        ours = mock.patch.multiple(sys, argv=[name, *arguments], unraisablehook=sys.unraisablehook)
+        with ours, redirect_stdout(out), redirect_stderr(err):
             runpy.run_module(f"experiments.{name}", run_name="__main__")
         code = 0
     except SystemExit as stop:

@@ -1,0 +1,173 @@
+"""The folder of a run: what may happen to it, and what is never lost."""
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from metalearn import metrics, pictures
+from tests.programs import contents, make_images, process, program, results, rows, words
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("folder") / "images")
+
+
+@pytest.fixture(scope="module")
+def finished(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    assert program("protonet", *words(images, workdir=workdir)).code == 0
+    return workdir
+
+
+@pytest.fixture
+def workdir(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture
+def run(images: Path, workdir: Path) -> list[str]:
+    """The words of that run's command; the last three are places."""
+    return words(images, workdir=workdir)
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_damaged_last_checkpoint_is_trained_again(run: list[str], workdir: Path, finished: Path) -> None:
+    for path in (workdir / "checkpoints" / "latest" / "4").rglob("manifest.ocdbt"):
+        path.unlink()
+    said = program("protonet", *run)
+    assert said.code == 0 and "resumed from step 2;" in said.out and "Traceback" not in said.err
+    assert said.err.startswith(f"warning: {workdir}/checkpoints/latest/4 cannot be read (")
+    assert "; going on from step 2; its files are now in " in said.err
+    assert rows(workdir) == rows(finished) and results(workdir) == results(finished)
+
+
+def test_damaged_checkpoints_are_told_in_one_line(images: Path, workdir: Path, tmp_path: Path) -> None:
+    for path in (workdir / "checkpoints" / "latest").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"garbage")
+    said = process("protonet", *words(images, workdir=workdir), cwd=tmp_path)
+    assert "to train from the start, delete" in said.complaint
+
+
+def test_a_checkpoint_of_another_model_is_refused(images: Path, workdir: Path) -> None:
+    edit(workdir / "config.json", backbone="conv4-32")
+    said = program("protonet", *words(images, workdir=workdir, backbone="conv4-32"))
+    assert "latest/4 is a checkpoint of another model or optimiser" in said.complaint
+    assert (workdir / "checkpoints" / "latest" / "4").is_dir()
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"3", b'{"nonsense": 1}', b"\xff\xfe\x00", b'{"ways": "two"}'])
+def test_a_broken_configuration_is_refused(text: bytes, run: list[str], workdir: Path) -> None:
+    (workdir / "config.json").write_bytes(text)
+    before = contents(workdir)
+    assert "choose another --workdir" in program("protonet", *run).complaint
+    assert "choose another --workdir" in program("evaluate", *run[-3:]).complaint
+    assert contents(workdir) == before
+
+
+def test_checkpoints_without_a_configuration_are_left_alone(run: list[str], workdir: Path) -> None:
+    (workdir / "config.json").unlink()
+    assert "holds checkpoints of an unknown run (no config.json)" in program("protonet", *run).complaint
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"\xff\x00", b'{"accuracy": 1}'])
+def test_a_broken_record_is_made_again(text: bytes, run: list[str], workdir: Path, finished: Path) -> None:
+    (workdir / "result-2w1s-running.json").write_bytes(text)
+    assert program("protonet", *run).code == 0
+    assert results(workdir) == results(finished)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_folder_that_cannot_be_written(
+    number: int, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", refuse)
+        said = program("protonet", *words(images, workdir=tmp_path / "run"))
+    assert f"cannot write {tmp_path / 'run' / 'config.json'}: {os.strerror(number)}; make room or" in said.complaint
+
+
+def test_a_disk_that_fills_up_in_training(images: Path, finished: Path, tmp_path: Path) -> None:
+    append, written = metrics.Diary._append, []
+
+    def refuse(self: metrics.Diary, row: dict) -> None:
+        written.append(row)
+        if len(written) < 3:
+            return append(self, row)
+        raise metrics._refused(self.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    run = words(images, workdir=tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics.Diary, "_append", refuse)
+        said = program("protonet", *run)
+    assert "metrics.jsonl: No space left on device; checkpoints are kept: make room and run" in said.complaint
+    again = program("protonet", *run)
+    assert again.code == 0 and "resumed from step 2;" in again.out
+    assert rows(tmp_path / "run") == rows(finished) and results(tmp_path / "run") == results(finished)
+
+
+def test_no_result_is_lost_for_want_of_a_picture(images: Path, tmp_path: Path, finished: Path) -> None:
+    def fail(*_: object) -> None:
+        raise ImportError("No module named 'matplotlib'")
+
+    run = words(images, workdir=tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "_figure", fail)
+        said = program("protonet", *run)
+    assert said.code == 0 and "(95 % CI, 6 test episodes " in said.out
+    assert said.err.count("could not be drawn (No module named 'matplotlib')") == 2
+    assert results(tmp_path / "run") == results(finished) and not list((tmp_path / "run").glob("*.png"))
+    assert program("protonet", *run).code == 0  # draws what is missing, tests nothing
+    assert sorted(p.name for p in (tmp_path / "run").glob("*.png")) == ["curve.png", "episode-2w1s-running.png"]
+
+
+def test_a_run_that_is_not_finished_is_not_tested(run: list[str], workdir: Path) -> None:
+    shutil.rmtree(workdir / "checkpoints" / "latest" / "4")
+    said = program(
+        "evaluate", *[word for word in run if word.split("=")[0] in ("--data_dir", "--cache_dir", "--workdir")]
+    )
+    assert "is trained to step 2 of 4: run its training command again to finish it" in said.complaint
+
+
+def test_seconds_and_memory_of_training_add_up(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [
+        {"step": 2, "seconds": 1.5, "peak_memory_mb": 30.0},
+        {"step": 3, "first": 2, "sums": {"loss": 1.0}, "seconds": 4.0},
+        {"step": 4, "seconds": 8.0, "peak_memory_mb": 20.0},
+        {"step": 4, "valid_accuracy": 0.5},
+        {"step": 5, "first": 4, "sums": {"loss": 1.0}, "seconds": 0.25},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 6, "sec')
+    assert metrics.seconds_until(path, 6) == 9.75 and metrics.seconds_until(path, 3) == 1.5
+    assert metrics.peak_memory_until(path, 6) == 30.0 and metrics.peak_memory_until(path, 1) == 0.0
+    diary = metrics.Diary(tmp_path, 4)
+    assert diary.part is None
+    diary.close()
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [lines[0], *lines[2:4]]
+
+
+def test_a_diary_hands_back_the_part_at_its_end(tmp_path: Path) -> None:
+    diary = metrics.Diary(tmp_path, 0)
+    diary.write(2, loss=1.0)
+    diary.write_part(3, 2, {"loss": 0.1}, 0.5)
+    diary.close()
+    parts = []
+    for step in (3, 2):
+        diary = metrics.Diary(tmp_path, step)
+        parts.append(diary.part)
+        diary.close()
+    assert parts == [{"step": 3, "first": 2, "sums": {"loss": 0.1}, "seconds": 0.5}, None]
+    assert len(list((tmp_path / "tensorboard").iterdir())) >= 1
