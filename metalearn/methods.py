@@ -33,10 +33,16 @@ class Method(NamedTuple):
     supervised: bool = False
 
 
+def _layers(norm: str) -> str:
+    """The kind of `Norm` in the network: batch, running and support differ only in where its moments come from."""
+    return norm if norm in ("group", "layer", "none") else "batch"
+
+
 def body(config: Config) -> Network:
     """The network of the config's backbone, normalisation and precision."""
-    layers = config.norm if config.norm in ("group", "layer", "none") else "batch"
-    return make_network(config.backbone, layers, jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32)
+    return make_network(
+        config.backbone, _layers(config.norm), jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
+    )
 
 
 def _gradient(config: Config, classes: int) -> Method:
@@ -97,4 +103,11 @@ def make_method(config: Config, classes: int) -> Method:
     """
     if config.method not in METHODS:
         raise UserError(f"unknown method '{config.method}': choose one of {', '.join(METHODS)}")
-    return METHODS[config.method](config, classes)
+    method = METHODS[config.method](config, classes)
+
+    def test(norm: str) -> Learner:
+        if _layers(norm) != _layers(config.norm):
+            raise UserError(f"--test_norms {norm} does not fit a network trained with {config.norm} layers")
+        return method.test(norm)
+
+    return method._replace(test=test)

@@ -1,0 +1,157 @@
+"""Evaluation: its formulas in numpy, look-ups against the general path, and the probe for transduction."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metalearn.base import Learner, PyTree
+from metalearn.evaluate import (
+    Episodes,
+    Result,
+    calibration_error,
+    draw_episodes,
+    episode_metrics,
+    evaluator,
+    is_transductive,
+    moments_measurer,
+    pool_moments,
+)
+from metalearn.learners import embedding, maml
+from metalearn.learners.protonet import protonet
+from metalearn.train import task_mesh
+from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit, tiny_network
+
+WAYS, SHOTS, QUERIES = 3, 2, 2
+COUNTS = (7, 5, 9, 6)
+
+
+def test_confidence_interval() -> None:
+    accuracies = np.random.default_rng(0).uniform(size=50).astype(np.float32)
+    result = Result(accuracies, 0.0, 0.0, 1.0)
+    mean = sum(map(float, accuracies)) / 50
+    variance = sum((float(a) - mean) ** 2 for a in accuracies) / 49
+    assert result.accuracy == pytest.approx(mean, rel=1e-6)
+    assert result.ci95 == pytest.approx(1.96 * (variance / 50) ** 0.5, rel=1e-5)
+
+
+def test_metrics_and_calibration() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = 2 * rng.normal(size=(40, 25, 4)).astype(np.float32), rng.integers(0, 4, (40, 25))
+    found = jax.vmap(episode_metrics)(logits, labels)
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    right, confidence = (p.argmax(-1) == labels).reshape(-1), p.max(-1).reshape(-1)
+    np.testing.assert_allclose(found["accuracy"], right.reshape(40, 25).mean(-1), rtol=1e-6)
+    chosen = np.take_along_axis(p, labels[..., None], -1)[..., 0]
+    np.testing.assert_allclose(found["loss"], -np.log(chosen).mean(-1), rtol=1e-4)
+    expected = 0.0
+    for low in np.arange(15) / 15:
+        inside = (confidence > low) & (confidence <= low + 1 / 15)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert calibration_error(np.asarray(found["calibration"], np.float64).sum(0)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_calibration_of_certain_predictions() -> None:
+    logits = jnp.array([[1e4, 0.0], [1e4, 0.0], [1e4, 0.0], [1e4, 0.0]])
+    counts = np.asarray(episode_metrics(logits, jnp.array([0, 0, 0, 1]))["calibration"])
+    assert counts[:, -1].tolist() == [4, 3, 4]
+    assert calibration_error(counts) == 0.25
+
+
+def ready(learner: Learner) -> PyTree:
+    meta = learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+    return moments_measurer(learner, noise_source(COUNTS), prepare)(meta)
+
+
+@pytest.fixture(scope="module")
+def episodes() -> Episodes:
+    return draw_episodes(noise_source(COUNTS), 25, WAYS, SHOTS, QUERIES, seed=0)
+
+
+@pytest.fixture(scope="module")
+def learner() -> Learner:
+    return protonet(tiny_network(), WAYS)
+
+
+@pytest.fixture(scope="module")
+def reference(learner: Learner, episodes: Episodes) -> Result:
+    """All episodes in one block on one device, features looked up."""
+    run = evaluator(learner, noise_source(COUNTS), episodes, prepare, task_mesh(1), block=25)
+    return run(ready(learner))
+
+
+def agrees(found: Result, expected: Result) -> None:
+    np.testing.assert_allclose(found.accuracies, expected.accuracies, atol=1e-6)
+    assert found.loss == pytest.approx(expected.loss, rel=1e-3)
+    assert found.ece == pytest.approx(expected.ece, abs=1e-2)
+
+
+def test_looking_features_up_is_adapting_and_predicting(
+    learner: Learner, episodes: Episodes, reference: Result
+) -> None:
+    general = learner._replace(embed=None, head=None)
+    run = evaluator(general, noise_source(COUNTS), episodes, prepare, task_mesh(1), block=25)
+    agrees(run(ready(learner)), reference)
+    assert len(reference.accuracies) == 25 and reference.accuracies.std() > 0
+
+
+def test_blocks_and_devices_change_nothing(learner: Learner, episodes: Episodes, reference: Result) -> None:
+    """25 episodes in blocks of 2 x 4: the last holds one."""
+    run = evaluator(learner, noise_source(COUNTS), episodes, prepare, task_mesh(2), block=4)
+    agrees(run(ready(learner)), reference)
+
+
+def test_every_image_of_a_long_split_is_embedded_in_its_place(learner: Learner) -> None:
+    """300 images in blocks of 256; episodes from the last class alone would show a shift."""
+    source = noise_source((100, 100, 100))
+    episodes = draw_episodes(source, 20, WAYS, SHOTS, QUERIES, seed=0)
+    meta = ready(learner)
+    runs = [
+        evaluator(k, source, episodes, prepare, task_mesh(2))
+        for k in (learner, learner._replace(embed=None, head=None))
+    ]
+    agrees(runs[0](meta), runs[1](meta))
+
+
+@pytest.mark.parametrize("norm", ["batch", "support", "group", "none"])
+def test_probe_of_gradient_methods(norm: str) -> None:
+    layers = norm if norm in ("group", "none") else "batch"
+    learner = maml.maml(tiny_network(layers), WAYS, inner_lr=0.1, inner_steps=2, norm=norm)
+    found = is_transductive(jitted(learner), ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES))
+    assert found == (norm == "batch")
+
+
+@pytest.mark.parametrize("norm", embedding.NORMS)
+def test_probe_of_embedding_methods(norm: str) -> None:
+    layers = norm if norm in ("group", "layer", "none") else "batch"
+    learner = protonet(tiny_network(layers), WAYS, norm=norm)
+    found = is_transductive(jitted(learner), ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES))
+    assert found == (norm == "batch")
+
+
+def jitted(learner: Learner) -> Learner:
+    return learner._replace(adapt=quick_jit(learner.adapt), predict=quick_jit(learner.predict))
+
+
+def test_pooled_moments_are_those_of_all_batches_together() -> None:
+    y = np.random.default_rng(0).normal(np.arange(3)[:, None, None], 2, size=(3, 10, 4))
+    stacked = {"norm0": {"mean": y.mean(1), "var": y.var(1)}, "deeper": {"norm1": {"mean": y.mean(1), "var": y.var(1)}}}
+    pooled = pool_moments(stacked)
+    for found in (pooled["norm0"], pooled["deeper"]["norm1"]):
+        np.testing.assert_allclose(found["mean"], y.reshape(-1, 4).mean(0), rtol=1e-10)
+        np.testing.assert_allclose(found["var"], y.reshape(-1, 4).var(0), rtol=1e-10)
+
+
+def test_measured_moments_are_near_those_of_the_whole_split(learner: Learner) -> None:
+    source, meta = noise_source((200, 200)), learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+    measured = moments_measurer(learner, source, prepare)(meta)
+    exact = learner.moments(meta, prepare(source.images))
+    assert measured.keys() == {"body", "moments"}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0.1, atol=0.05), measured["moments"], exact)
+
+
+def test_no_moments_are_measured_where_none_are_used() -> None:
+    learner = protonet(tiny_network("group"), WAYS, norm="group")
+    meta = {"body": {}}
+    assert moments_measurer(learner, noise_source(COUNTS), prepare)(meta) is meta

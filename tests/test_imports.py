@@ -1,0 +1,105 @@
+"""The layers of the package, read off its imports; and the size of its functions."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = sorted((ROOT / "metalearn").rglob("*.py"))
+MODULES = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in FILES]
+HEAVY = ("tensorflow_datasets", "tensorflow", "tensorboardX", "matplotlib")  # imported inside functions only
+LAZY = ("metalearn.data.glyphs", "metalearn.data.tfds_builders")  # themselves imported only when asked for
+LONGEST = 60  # lines of a function, its docstring not counted
+
+# What a part of the package may import of it, beside itself; longest prefix first.
+ALLOWED = {
+    "metalearn.base": (),
+    "metalearn.errors": (),
+    "metalearn.config": ("errors",),
+    "metalearn.losses": ("base",),
+    "metalearn.inner": ("base",),
+    "metalearn.classifier": ("base", "losses"),
+    "metalearn.learners": ("base", "errors", "inner", "losses", "classifier"),
+    "metalearn.models": ("base", "errors"),
+    "metalearn.data": ("base", "errors"),
+    "metalearn.baselines": ("base", "errors", "losses", "classifier", "learners"),
+    "metalearn.train": ("base",),
+    "metalearn.evaluate": ("base", "losses", "data"),
+    "metalearn.optimizers": ("base", "config", "errors"),
+    "metalearn.presets": (),
+    "metalearn.methods": ("base", "errors", "config", "baselines", "learners", "models"),
+}
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Full names imported, and whether at the top of the file."""
+    top = set(map(id, ast.iter_child_nodes(tree)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            yield from ((f"{origin}.{alias.name}", id(node) in top) for alias in node.names)
+
+
+def within(name: str, part: str) -> bool:
+    return name == part or name.startswith(part + ".")
+
+
+def broken_rules(source: str, module: str) -> list[str]:
+    """What the imports of a module's source break."""
+    broken = []
+    rules = [part for part in ALLOWED if within(module, part)]
+    for name, top in imports(ast.parse(source)):
+        if rules and within(name, "metalearn"):
+            allowed = [rules[0], *(f"metalearn.{part}" for part in ALLOWED[rules[0]])]
+            if not any(within(name, part) for part in allowed):
+                broken.append(f"{module} imports {name}")
+        if within(name, "flax") and not within(module, "metalearn.models"):
+            broken.append(f"{module} imports {name}: Flax stays in metalearn.models")
+        if any(within(name, part) for part in ("experiments", "benchmarks", "tests")):
+            broken.append(f"{module} imports {name}: the library knows none of its users")
+        if name.startswith("."):
+            broken.append(f"{module} imports {name}: write the full name")
+        lazy = any(within(module, part) for part in LAZY)
+        if top and not lazy and any(within(name, part) for part in (*HEAVY, *LAZY)):
+            broken.append(f"{module} imports {name} at its top")
+    return broken
+
+
+@pytest.mark.parametrize(("path", "module"), list(zip(FILES, MODULES, strict=True)), ids=MODULES)
+def test_module(path: Path, module: str) -> None:
+    tree = ast.parse(path.read_text())
+    assert broken_rules(path.read_text(), module) == []
+    assert ast.get_docstring(tree), "no docstring"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            docstring = ast.get_docstring(node, clean=False)
+            lines -= len(docstring.splitlines()) if docstring else 0
+            assert lines <= LONGEST, f"{node.name} has {lines} lines"
+
+
+def test_all_rules_are_about_something() -> None:
+    assert len(MODULES) > 30
+    assert [part for part in ALLOWED if not any(within(module, part) for module in MODULES)] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [
+        ("from metalearn.models import make_network", "metalearn.learners.maml"),
+        ("from metalearn import models", "metalearn.learners.maml"),
+        ("from ..models.conv import conv", "metalearn.learners.maml"),
+        ("import metalearn.losses", "metalearn.base"),
+        ("def f():\n    from metalearn.learners import maml", "metalearn.data.episodes"),
+        ("import flax.linen as nn", "metalearn.train"),
+        ("import matplotlib.pyplot", "metalearn.pictures"),
+        ("from metalearn.data import glyphs", "metalearn.lab"),
+        ("from experiments.flags import define", "metalearn.run"),
+    ],
+)
+def test_rules_catch_what_they_forbid(source: str, module: str) -> None:
+    assert len(broken_rules(source, module)) == 1

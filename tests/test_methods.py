@@ -1,0 +1,91 @@
+"""Methods by name: what fits together, and what is refused with a reason."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.learners.embedding import embedding
+from metalearn.learners.heads import nearest_centroid
+from metalearn.learners.maml import maml
+from metalearn.methods import make_method
+from metalearn.optimizers import make_optimizer, schedule
+from tests.small import tiny_network
+
+
+def config(**chosen: object) -> Config:
+    return dataclasses.replace(Config(), **chosen).with_defaults()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (dict(method="mamba"), "unknown method 'mamba': choose one of maml, fomaml"),
+        (dict(train_ways=20), "--train_ways must equal --ways"),
+        (dict(norm="running"), "gradient methods normalise by batch, support"),
+        (dict(adapts="neck"), "adapts must be all, head or body"),
+        (dict(method="protonet", norm="instance"), "embedding methods normalise by"),
+        (dict(method="protonet", distance="taxicab"), "distance must be euclidean or cosine"),
+        (dict(backbone="conv5"), "unknown backbone 'conv5'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(chosen: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_method(config(**chosen), 64)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "norms"),
+    [
+        (dict(method="maml", norm="batch"), ("batch", "support")),
+        (dict(method="anil", norm="support"), ("batch", "support")),
+        (dict(method="maml", norm="group"), ("group",)),
+        (dict(method="protonet", norm="running"), ("running",)),
+        (dict(method="rfs", norm="running"), ("running",)),
+    ],
+)
+def test_normalisations_tested_under(chosen: dict, norms: tuple[str, ...]) -> None:
+    assert make_method(config(**chosen), 64).norms == norms
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested"), [("group", "batch"), ("batch", "group"), ("none", "support"), ("layer", "group")]
+)
+@pytest.mark.parametrize("method", ["maml", "protonet", "baseline"])
+def test_a_network_is_not_tested_under_layers_it_does_not_have(method: str, trained: str, tested: str) -> None:
+    """The numbers would be those of the layers it has, under another name."""
+    with pytest.raises(UserError, match=f"trained with {trained}"):
+        make_method(config(method=method, norm=trained), 64).test(tested)
+
+
+def test_learners_refuse_unknown_normalisations() -> None:
+    with pytest.raises(UserError, match="not 'running'"):
+        maml(tiny_network(), 5, norm="running")
+    with pytest.raises(UserError, match="not 'instance'"):
+        embedding(tiny_network(), nearest_centroid(), 5, norm="instance")
+
+
+def test_schedules() -> None:
+    constant, cosine, halve = (schedule(text, 0.8, 100) for text in ("constant", "cosine", "halve:10"))
+    np.testing.assert_allclose([constant(0), constant(99)], 0.8)
+    np.testing.assert_allclose([cosine(0), cosine(50), cosine(100)], [0.8, 0.4, 0], atol=1e-6)
+    np.testing.assert_allclose([halve(9), halve(10), halve(29)], [0.8, 0.4, 0.2], rtol=1e-6)
+    for text in ("linear", "halve", "halve:0", "halve:-3"):
+        with pytest.raises(UserError, match="unknown schedule"):
+            schedule(text, 0.8, 100)
+
+
+def test_weight_decay_spares_vectors() -> None:
+    params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    optimizer = make_optimizer(config(optimizer="sgd", lr=0.1, weight_decay=0.5))
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    decayed = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(decayed["w"], 1 - 0.1 * 0.5 * 1.9, rtol=1e-6)  # Nesterov's first step: 1 + 0.9
+    np.testing.assert_array_equal(decayed["b"], 1)
+    with pytest.raises(UserError, match="choose adam or sgd"):
+        make_optimizer(config(optimizer="lion"))

@@ -1,0 +1,146 @@
+"""Chunks of training: neither their length nor the number of devices changes anything, nothing compiles twice."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from metalearn.base import Array, ClassSource, Info, Key, PyTree
+from metalearn.data.episodes import task_sampler
+from metalearn.learners.protonet import protonet
+from metalearn.train import Progress, TrainState, make_chunk, start, task_mesh
+from tests.small import SIDE, noise_source, prepare, tiny_network
+
+OPTIMIZER = optax.adam(1e-2)
+KEY = jax.random.key(7)
+
+
+class Trainer:
+    """A chunk of ProtoNet on some devices, with what it takes."""
+
+    def __init__(self, devices: int):
+        mesh = task_mesh(devices)
+        self.everywhere = NamedSharding(mesh, P())
+        self.learner = protonet(tiny_network(), 3, norm="support")
+        self.chunk = make_chunk(self.learner.loss, task_sampler(6, 3, 1, 2, prepare), OPTIMIZER, 4, mesh)
+        self.source, self.key = jax.device_put((noise_source((6, 5, 6, 4)), KEY), self.everywhere)
+
+    def fresh(self) -> TrainState:
+        state = start(self.learner.init, OPTIMIZER, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+        return jax.device_put(state, self.everywhere)
+
+    def run(self, *stops: int) -> tuple[TrainState, list[Progress]]:
+        state, progress = self.fresh(), []
+        for stop in stops:
+            state, one = self.chunk(state, self.key, self.source, jax.device_put(jnp.int32(stop), self.everywhere))
+            progress.append(one)
+        return state, progress
+
+
+@pytest.fixture(scope="module")
+def trainer() -> Trainer:
+    return Trainer(2)
+
+
+def same(a: PyTree, b: PyTree) -> None:
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_length_of_chunks_changes_no_bit(trainer: Trainer) -> None:
+    whole, (all_steps,) = trainer.run(6)
+    parts, progress = trainer.run(1, 4, 4, 6)
+    same(whole, parts)
+    assert int(whole.step) == 6
+    assert [int(p.steps) for p in progress] == [1, 3, 0, 2]
+    summed = sum(p.sums["loss"] for p in progress)
+    np.testing.assert_allclose(summed, all_steps.sums["loss"], rtol=1e-6)
+    assert all_steps.sums.keys() == {"loss", "accuracy"} and int(all_steps.bad_step) == -1
+
+
+def test_steps_see_other_tasks(trainer: Trainer) -> None:
+    losses = [float(p.sums["loss"]) for p in trainer.run(1, 2, 3)[1]]
+    assert len(set(losses)) == 3
+
+
+def test_nothing_is_compiled_or_copied_after_the_first_chunk(trainer: Trainer) -> None:
+    state, _ = trainer.run(1)
+    stop = jax.device_put(jnp.int32(3), trainer.everywhere)
+    compiled = trainer.chunk._cache_size()
+    with jax.transfer_guard("disallow"):
+        new, progress = trainer.chunk(state, trainer.key, trainer.source, stop)
+    assert trainer.chunk._cache_size() == compiled == 1
+    assert int(new.step) == 3 and int(progress.steps) == 2
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))  # donated
+    assert not trainer.source.images.is_deleted()
+
+
+def test_two_devices_train_as_one(trainer: Trainer) -> None:
+    two, (progress_two,) = trainer.run(2)
+    one, (progress_one,) = Trainer(1).run(2)
+    assert len(two.step.devices()) == 2 and len(one.step.devices()) == 1
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
+    jax.tree.map(close, (two, progress_two), (one, progress_one))
+
+
+def quadratic(poison: Callable[[Array, Array], Array]) -> Callable[..., tuple[TrainState, Progress]]:
+    """Training of w on (w - 1)^2, each batch a pair of uniform numbers; poison(loss, draw) is what is minimised."""
+
+    def loss(key: Key, meta: Array, batch: Array) -> tuple[Array, Info]:
+        value = poison(jnp.square(meta - 1), batch)
+        return value, {"loss": value}
+
+    sample = lambda key, source: jax.random.uniform(key)  # noqa: E731
+    return make_chunk(loss, sample, optax.sgd(0.1), 2, task_mesh(2))
+
+
+def draws(step: int) -> list[float]:
+    """The numbers that the tasks of a step draw."""
+    keys = [jax.random.fold_in(jax.random.fold_in(KEY, step), t) for t in range(2)]
+    return [float(jax.random.uniform(jax.random.split(k)[0])) for k in keys]
+
+
+@pytest.mark.parametrize("kind", ["loss", "gradient"])
+def test_training_stops_where_it_is_not_finite(kind: str) -> None:
+    """At the first step one of whose tasks draws the most, with the state from before it."""
+    highest = [max(draws(s)) for s in range(12)]
+    bad = int(np.argmax(highest[2:])) + 2
+    limit = float(np.sort(highest)[-1] - 1e-6)
+
+    def poison(value: Array, draw: Array) -> Array:
+        if kind == "loss":
+            return jnp.where(draw > limit, jnp.nan, value)
+        return value + jnp.sqrt(jnp.where(draw > limit, 0.0, 1.0) * jnp.square(value))  # sqrt'(0) is infinite
+
+    chunk = quadratic(poison)
+    fresh = lambda: TrainState(jnp.int32(0), jnp.float32(0.0), optax.sgd(0.1).init(jnp.float32(0.0)))  # noqa: E731
+    source = ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1))
+    state, progress = chunk(fresh(), KEY, source, jnp.int32(12))
+    good, _ = chunk(fresh(), KEY, source, jnp.int32(bad))
+    assert int(progress.bad_step) == bad + 1 and int(progress.steps) == bad
+    same(state, good)
+    assert int(state.step) == bad and np.isfinite(state.meta) and np.isfinite(progress.sums["loss"])
+
+
+def test_tasks_of_a_step_are_those_of_its_keys() -> None:
+    """Which numbers training draws is fixed: a run continues, on any machine, with the tasks it would have seen."""
+    chunk = quadratic(lambda value, draw: value * 0 + draw)
+    state = TrainState(jnp.int32(3), jnp.float32(0.0), optax.sgd(0.1).init(jnp.float32(0.0)))
+    _, progress = chunk(state, KEY, ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)), jnp.int32(4))
+    np.testing.assert_allclose(progress.sums["loss"], np.mean(draws(3)), rtol=1e-6)
+
+
+def test_a_mesh_of_some_devices() -> None:
+    assert task_mesh(1).size == 1 and task_mesh().size == len(jax.devices())
+    assert task_mesh().axis_names == ("tasks",)
+
+
+def test_start(trainer: Trainer) -> None:
+    state = trainer.fresh()
+    assert int(state.step) == 0
+    again = start(trainer.learner.init, OPTIMIZER, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+    same(state.meta, again.meta)
