@@ -1,0 +1,220 @@
+"""What a table of results is made of: records grouped over seeds, and the published numbers beside them."""
+
+import csv
+import io
+import json
+import math
+import shlex
+from collections.abc import Callable, Iterable
+from itertools import zip_longest
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from metalearn.errors import UserError
+
+WHOLE = "ways shots queries train_ways train_shots episodes eval_seed test_inner_steps seed steps best_step".split()
+TEXT = "method dataset backbone norm train_norm episode_hash device precision commit command".split()
+SHARE = "accuracy ci95 ece valid_accuracy accuracy_before ci95_before".split()
+AMOUNT = "train_wall_s tasks_per_s peak_memory_mb".split()
+
+# Records that agree in these, and in the flags below, differ in seed and in the normalisation at test alone.
+SAME = (
+    "ways shots method backbone train_ways train_shots train_norm steps test_inner_steps precision "
+    "queries episodes eval_seed episode_hash"
+).split()
+NOT_RECIPE = {"test_norms", "devices", *WHOLE, *TEXT}
+
+
+class Published(NamedTuple):
+    """A row of published.csv; accuracy and ci95 stay as their source writes them."""
+
+    dataset: str
+    method: str
+    backbone: str
+    ways: str
+    shots: str
+    accuracy: str
+    ci95: str
+    spread: str
+    transductive: str
+    kind: str
+    protocol: str
+    source: str
+
+    @property
+    def apart(self) -> bool:
+        """Trained on more than the training classes' episodes: not to be measured against."""
+        return any(word in self.protocol for word in ("external data", "pre-trained", "train + validation"))
+
+    @property
+    def number(self) -> str:
+        """`48.70 ± 1.84`."""
+        return self.accuracy + (f" ± {self.ci95}" if self.ci95 else f" (± {self.spread})" if self.spread else "")
+
+
+class Row(NamedTuple):
+    """One line of the table: records that differ in seed, tested inductively and transductively; one may be empty."""
+
+    inductive: list[dict]
+    transductive: list[dict]
+
+    @property
+    def records(self) -> list[dict]:
+        """All of them."""
+        return self.inductive + self.transductive
+
+
+def read_published(path: Path) -> list[Published]:
+    """The rows of published.csv.
+
+    Raises:
+      UserError: no such file, or a row that is not as it should be.
+    """
+    try:
+        header, *lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"cannot read {path}: {error}; it comes with the repository") from error
+    if tuple(header) != Published._fields:
+        raise UserError(f"{path}: the first line must be {','.join(Published._fields)}")
+    for number, line in enumerate(lines, 2):
+        wrong = _wrong_line(line)
+        if wrong:
+            raise UserError(f"{path}, line {number}: {wrong}; put it right")
+    return [Published(*line) for line in lines]
+
+
+def _wrong_line(line: list[str]) -> str | None:
+    if len(line) != len(Published._fields):
+        return f"{len(line)} cells, not {len(Published._fields)}"
+    row = Published(*line)
+    if not (row.ways.isdecimal() and row.shots.isdecimal()):
+        return "ways and shots must be whole numbers"
+    for name, value in (("accuracy", row.accuracy), ("ci95", row.ci95 or "0")):
+        try:
+            fine = 0 <= float(value) <= 100
+        except ValueError:
+            fine = False
+        if not fine:
+            return f"{name} '{value}' is no percentage"
+    if row.transductive not in ("yes", "no", "unknown") or row.kind not in ("published", "rerun"):
+        return "transductive is yes, no or unknown, kind is published or rerun"
+    return None if row.method and row.backbone and row.source else "method, backbone and source must not be empty"
+
+
+def read_records(root: Path) -> list[dict]:
+    """Every record `<root>/<dataset>/*.json`, by path, which it holds as `path`.
+
+    Raises:
+      UserError: a file that is no record.
+    """
+    records = []
+    for path in sorted(root.glob("*/*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON ({error}); make the record again or delete it") from error
+        wrong = _wrong_field(record) if isinstance(record, dict) else "everything: it is no object"
+        if wrong:
+            raise UserError(f"{path} is no record: wrong or missing {wrong}; make the record again or delete it")
+        records.append(record | {"path": str(path)})
+    return records
+
+
+def _wrong_field(record: dict) -> str | None:
+    def number(value: Any, most: float) -> bool:
+        return type(value) in (int, float) and 0 <= value <= most and math.isfinite(value)
+
+    checks: list[tuple[Iterable[str], Callable[[Any], bool]]] = [
+        (TEXT, lambda v: isinstance(v, str) and "\n" not in v),
+        (WHOLE, lambda v: type(v) is int),
+        (("transductive",), lambda v: isinstance(v, bool)),
+        (SHARE[:-2], lambda v: number(v, 1)),
+        (SHARE[-2:], lambda v: v is None or number(v, 1)),
+        (AMOUNT, lambda v: number(v, math.inf)),
+    ]
+    for names, fine in checks:
+        for name in names:
+            if name not in record or not fine(record[name]):
+                return name
+    try:
+        shlex.split(record["command"])
+    except ValueError:
+        return "command"
+    return None
+
+
+def recipe(command: str) -> frozenset[str]:
+    """The flags of a command that no field of a record tells: two runs pooled as seeds must agree in them."""
+    flags: list[str] = []
+    for word in shlex.split(command)[3:]:
+        if word.startswith("-") or not flags or "=" in flags[-1]:
+            flags.append(word.lstrip("-"))
+        else:
+            flags[-1] += f"={word}"
+    return frozenset(flag for flag in flags if flag.partition("=")[0] not in NOT_RECIPE)
+
+
+def make_rows(records: list[dict]) -> list[Row]:
+    """Records of one dataset as lines of its table, sorted.
+
+    Raises:
+      UserError: two records of the same test of the same training.
+    """
+
+    def training(record: dict) -> tuple:  # what a later test of the same run repeats
+        return tuple(record[k] for k in ("method", "seed", "steps", "best_step", "valid_accuracy", "train_wall_s"))
+
+    trained = [r for r in records if " experiments.evaluate" not in r["command"]]
+    recipes = {training(r): recipe(r["command"]) for r in trained}
+    groups: dict[tuple, dict[tuple, dict[int, dict]]] = {}
+    for record in records:
+        flags = tuple(sorted(recipes.get(training(record), ())))
+        norms = groups.setdefault((*(record[k] for k in SAME), flags), {})
+        seeds = norms.setdefault((record["transductive"], record["norm"]), {})
+        other = seeds.setdefault(record["seed"], record)
+        if other is not record:
+            raise UserError(f"{other['path']} and {record['path']} record the same test; delete one")
+    rows = []
+    for _, norms in sorted(groups.items()):
+        sides = [[list(s.values()) for (t, _), s in sorted(norms.items()) if t is side] for side in (False, True)]
+        rows += [Row(i, t) for i, t in zip_longest(*sides, fillvalue=[])]
+    return rows
+
+
+def beside(row: Row, published: list[Published]) -> list[Published]:
+    """The published numbers to set a row against, the one to measure by first.
+
+    Ways, shots and method must agree, and the backbone as far as its source names it; where none does, its family.
+    """
+    ours = row.records[0]
+    same = (ours["dataset"], ours["method"], str(ours["ways"]), str(ours["shots"]))
+    found = [p for p in published if (p.dataset, p.method, p.ways, p.shots) == same]
+
+    def distance(theirs: str) -> int:
+        mine = ours["backbone"]
+        if f"{mine}-".startswith(f"{theirs}-") or f"{theirs}-".startswith(f"{mine}-"):
+            return 0
+        return 1 if mine.split("-")[0] == theirs.split("-")[0] else 2 if theirs in ("cnn", "unstated") else 3
+
+    nearest = min((distance(p.backbone) for p in found), default=3)
+    near = [p for p in found if distance(p.backbone) == nearest < 3]
+    return sorted(near, key=lambda p: (p.apart, p.kind != "published"))  # else as in the file
+
+
+def mean(records: list[dict], field: str) -> float | None:
+    """Mean over seeds, None if there is nothing to average."""
+    values = [r[field] for r in records if r[field] is not None]
+    return fmean(values) if values else None
+
+
+def between_seeds(records: list[dict]) -> float | None:
+    """Standard deviation of the accuracy between seeds, None for one seed."""
+    return stdev(r["accuracy"] for r in records) if len(records) > 1 else None
+
+
+def differences(row: Row, theirs: Published) -> dict[str, float]:
+    """Ours minus theirs, in points, by side: the side that theirs is, or both where the source does not say."""
+    sides = {"inductive": (row.inductive, "yes"), "transductive": (row.transductive, "no")}
+    means = {side: mean(records, "accuracy") for side, (records, not_) in sides.items() if theirs.transductive != not_}
+    return {side: 100 * value - float(theirs.accuracy) for side, value in means.items() if value is not None}

@@ -1,0 +1,229 @@
+"""The table of results as Markdown, LaTeX and CSV: the same inputs give the same bytes."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from metalearn.report import (
+    Published,
+    Row,
+    beside,
+    between_seeds,
+    differences,
+    make_rows,
+    mean,
+    read_published,
+    read_records,
+)
+
+DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
+SUPERVISED = ("baseline", "baseline++", "rfs")  # not trained on episodes
+NONE = "–"
+
+INTRO = """# Results
+
+Written by `python -m experiments.tables` from the records in `results/`; do not edit. Each record names the command and
+the commit that made it.
+
+The validation classes pick the checkpoint, and nothing is chosen on the test classes. Below each table are the lists of
+test episodes, by their hash: every method tested on one is tested on the very same episodes.
+
+- **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes (and the normalisation at
+  test). A transductive prediction depends on the other queries of its episode, an inductive one does not; a probe found
+  out which. In other columns, `a / b` is inductive / transductive.
+- **seeds**: trainings. With several, every measurement is the mean over them, the width of the interval too, and **sd**
+  is the standard deviation of the accuracy between them, in points. The interval does not contain it.
+- **before**: accuracy in % before adaptation, where that means something; at chance, nothing leaks.
+- **published**: numbers of others for the same method, ways and shots, on the backbone nearest to ours (named where its
+  name is not the same). Their episodes, recipes and budgets differ from ours: `results/published.csv` says how.
+- **difference**: ours minus the first of them, in points; against ours inductive (ind.) or transductive (trans.) as
+  theirs is, against both where the source does not say. It compares numbers, not implementations.
+- **ECE**: expected calibration error. **steps**: updates trained. **tasks/s**: test episodes a second, compilation
+  included. **MiB**: peak memory over training and test. Compare these two on the same device only.
+- **commit**: `+` means that files differed from it.
+"""
+
+
+def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
+    """The rows of each dataset, in the order of the tables, and all published numbers."""
+    published, records = read_published(root / "published.csv"), read_records(root)
+    found = {p.dataset for p in published} | {r["dataset"] for r in records}
+    names = [*DATASETS, *sorted(found - {*DATASETS})]
+    return {name: make_rows([r for r in records if r["dataset"] == name]) for name in names}, published
+
+
+def markdown(root: Path) -> str:
+    """RESULTS.md."""
+    datasets, published = load(root)
+    return "\n".join([INTRO, *(_section(name, rows, published) for name, rows in datasets.items())])
+
+
+def _section(name: str, rows: list[Row], published: list[Published]) -> str:
+    parts = [f"## {name}\n"]
+    if rows:
+        lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
+        parts += [_table(lines), _episodes(rows), _commands(rows)]
+    else:
+        parts.append("no run recorded yet\n")
+    shown = {p for row in rows for p in beside(row, published)}
+    rest = [p for p in published if p.dataset == name and p not in shown]
+    for external in (False, True):
+        listed = [_published_cells(p) for p in rest if p.protocol.startswith("external data") is external]
+        if listed:
+            what = "with external data, not to be compared with the others" if external else "not measured here"
+            parts.append(
+                f"<details><summary>Published, {what} ({len(listed)})</summary>\n\n{_table(listed)}\n</details>\n"
+            )
+    return "\n".join(parts)
+
+
+def _table(lines: list[dict[str, str]]) -> str:
+    grid = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in grid)
+
+
+def _published_cells(p: Published) -> dict[str, str]:
+    return {
+        "method": p.method,
+        "backbone": p.backbone,
+        "test": f"{p.ways}-way {p.shots}-shot",
+        "accuracy %": p.number,
+        "transductive": p.transductive,
+        "kind": p.kind,
+        "protocol": p.protocol,
+        "source": p.source,
+    }
+
+
+def _episodes(rows: list[Row]) -> str:
+    lists = {
+        f"{r['ways']}-way {r['shots']}-shot, {r['queries']} queries a class: {r['episodes']} episodes of seed "
+        f"{r['eval_seed']}, `{r['episode_hash']}`": None
+        for row in rows
+        for r in row.records
+    }
+    return "Test episodes:\n\n" + "".join(f"- {line}\n" for line in lists)
+
+
+def _commands(rows: list[Row]) -> str:
+    made: dict[str, list[int]] = {}
+    for number, row in enumerate(rows, 1):
+        for record in row.records:
+            numbers = made.setdefault(record["command"], [])
+            if number not in numbers:
+                numbers.append(number)
+    lines = (f"{command}  # {', '.join(map(str, numbers))}\n" for command, numbers in made.items())
+    return f"Commands, and the lines of the table that they made:\n\n```\n{''.join(lines)}```\n"
+
+
+def _shown(value: float | None, digits: int, factor: float = 1) -> str:
+    return NONE if value is None else f"{factor * value:.{digits}f}"
+
+
+def _pair(row: Row, field: str, digits: int, factor: float = 1) -> str:
+    """A field's mean, inductive / transductive, or the one that there is."""
+    return " / ".join(_shown(mean(side, field), digits, factor) for side in row if side)
+
+
+def _accuracy(side: list[dict]) -> str:
+    """`47.12 ± 0.20 (support)`."""
+    if not side:
+        return NONE
+    accuracy, ci95 = (_shown(mean(side, field), 2, 100) for field in ("accuracy", "ci95"))
+    return f"{accuracy} ± {ci95} ({side[0]['norm']})"
+
+
+def _all(row: Row, field: str) -> str:
+    return ", ".join(sorted({r[field] for r in row.records}))
+
+
+def _trained(r: dict) -> str:
+    return (
+        "classes" if r["method"] in SUPERVISED else f"{r['train_ways']}-way {r['train_shots']}-shot, {r['train_norm']}"
+    )
+
+
+def _beside(p: Published, backbone: str) -> str:
+    rerun = "rerun " if p.kind == "rerun" else ""
+    notes = [p.source, *([p.backbone] if p.backbone != backbone else []), *([p.protocol] if p.apart else [])]
+    known = {"yes": ["transductive"], "no": ["inductive"]}.get(p.transductive, [])
+    return f"{rerun}{p.number} ({'; '.join(notes + known)})"
+
+
+def cells(row: Row, published: list[Published]) -> dict[str, str]:
+    """A line of the table."""
+    first, theirs = row.records[0], beside(row, published)
+    points = differences(row, theirs[0]) if theirs else {}
+    short = {"inductive": "ind.", "transductive": "trans."}
+    return {
+        "method": first["method"],
+        "backbone": first["backbone"],
+        "test": f"{first['ways']}-way {first['shots']}-shot",
+        "trained on": _trained(first),
+        "inductive %": _accuracy(row.inductive),
+        "transductive %": _accuracy(row.transductive),
+        "seeds": " / ".join(str(n) for n in dict.fromkeys(len(side) for side in row if side)),
+        "sd": " / ".join(_shown(between_seeds(side), 2, 100) for side in row if side),
+        "before %": _pair(row, "accuracy_before", 2, 100),
+        "published %": "; ".join(_beside(p, first["backbone"]) for p in theirs) or NONE,
+        "difference": ", ".join(f"{short[side]} {value:+.2f}" for side, value in points.items()) or NONE,
+        "ECE": _pair(row, "ece", 3),
+        "steps": str(first["steps"]),
+        "tasks/s": _pair(row, "tasks_per_s", 1),
+        "MiB": f"{max(r['peak_memory_mb'] for r in row.records):.0f}",
+        "device": _all(row, "device"),
+        "precision": first["precision"],
+        "commit": _all(row, "commit"),
+    }
+
+
+def latex(root: Path) -> str:
+    """A table (booktabs) for each dataset that has a record."""
+    datasets, published = load(root)
+    special: dict[str, str | int | None] = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$", NONE: "--"}
+    parts = []
+    for name, rows in datasets.items():
+        lines = []
+        for row in rows:
+            line, theirs = cells(row, published), beside(row, published)
+            kept = [line[k] for k in ("method", "backbone", "test", "inductive %", "transductive %", "seeds", "sd")]
+            kept.append(theirs[0].number if theirs else NONE)
+            lines.append("  " + " & ".join(cell.translate(str.maketrans(special)) for cell in kept) + r" \\")
+        head = r"  method & backbone & test & inductive (\%) & transductive (\%) & seeds & sd & published (\%) \\"
+        caption = rf"\caption{{{name.translate(str.maketrans(special))}: accuracy $\pm$ 95\,\% CI over episodes}}"
+        table = [r"\begin{table}", r"\centering", caption, r"\begin{tabular}{lllrrrrr}", r"  \toprule", head]
+        table += [r"  \midrule", *lines, r"  \bottomrule", r"\end{tabular}", r"\end{table}", ""]
+        parts += table if rows else []
+    return "\n".join(parts)
+
+
+def _side(name: str, side: list[dict]) -> dict[str, Any]:
+    means = {field: mean(side, field) for field in ("accuracy", "ci95", "accuracy_before", "ece", "tasks_per_s")}
+    numbers = {field: None if value is None else round(value, 6) for field, value in means.items()}
+    sd = between_seeds(side)
+    more = {"sd": None if sd is None else round(sd, 6), "seeds": " ".join(str(r["seed"]) for r in side)}
+    return {f"{name}_{k}": v for k, v in ({"norm": side[0]["norm"] if side else None} | numbers | more).items()}
+
+
+def table_csv(root: Path) -> str:
+    """A line for each row of all tables: ours as fractions, the published number as in its source, in percent."""
+    datasets, published = load(root)
+    lines = []
+    for row in (row for rows in datasets.values() for row in rows):
+        first, theirs = row.records[0], beside(row, published)
+        names = (
+            "dataset method backbone ways shots queries train_ways train_shots train_norm episodes episode_hash steps"
+        )
+        line = {name: first[name] for name in names.split()}
+        line |= _side("inductive", row.inductive) | _side("transductive", row.transductive)
+        best = theirs[0] if theirs else None
+        line |= {f"published_{k}": best and getattr(best, k) for k in ("accuracy", "ci95", "transductive", "source")}
+        line |= {"peak_memory_mb": max(r["peak_memory_mb"] for r in row.records), "device": _all(row, "device")}
+        lines.append(line | {"precision": first["precision"], "commit": _all(row, "commit")})
+    out = io.StringIO()
+    if lines:
+        writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return out.getvalue()

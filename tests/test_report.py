@@ -1,0 +1,259 @@
+"""Tables from a few made-up records; RESULTS.md is what its command makes; a bad file is named in one line."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.record import record_path
+from metalearn.report import Published, read_published, recipe
+from metalearn.tables import latex, markdown, table_csv
+from tests.programs import ROOT, process
+
+RECORD = {
+    "method": "maml",
+    "dataset": "cifar_fs",
+    "backbone": "conv4-32",
+    "ways": 5,
+    "shots": 1,
+    "queries": 15,
+    "train_ways": 5,
+    "train_shots": 1,
+    "norm": "batch",
+    "train_norm": "batch",
+    "transductive": True,
+    "episodes": 10000,
+    "eval_seed": 0,
+    "episode_hash": "abc123",
+    "accuracy": 0.58,
+    "ci95": 0.002,
+    "accuracy_before": 0.2,
+    "ci95_before": 0.0004,
+    "test_inner_steps": 10,
+    "ece": 0.05,
+    "valid_accuracy": 0.55,
+    "seed": 0,
+    "steps": 60000,
+    "best_step": 50000,
+    "train_wall_s": 1000.0,
+    "tasks_per_s": 100.0,
+    "peak_memory_mb": 500.0,
+    "device": "1x Device",
+    "precision": "float32",
+    "commit": "0123456789ab",
+    "command": "python -m experiments.maml --dataset=cifar_fs",
+}
+PUBLISHED = [
+    Published("cifar_fs", "maml", "conv4-32", "5", "1", "56.8", "1.9", "", "unknown", "rerun", "", "Someone"),
+    Published("cifar_fs", "maml", "conv4-32", "5", "1", "58.9", "1.9", "", "unknown", "published", "", "A paper"),
+    Published("cifar_fs", "maml", "resnet12", "5", "1", "70.1", "", "", "no", "published", "", "Another"),
+    Published(
+        "cifar_fs", "maml", "conv4-32", "5", "5", "71.5", "", "1 sd of 3 inits", "yes", "published", "", "A paper"
+    ),
+]
+
+
+def write(root: Path, name: str = "", **changes: object) -> Path:
+    record = RECORD | changes
+    config = Config(**{k: record[k] for k in ("method", "dataset", "backbone", "ways", "shots", "seed")})
+    path = root / record["dataset"] / name if name else record_path(root, config, record["norm"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two seeds of MAML tested both ways, and one of a method that nobody published."""
+    with (tmp_path / "published.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([Published._fields, *PUBLISHED])
+    other = {"seed": 1, "valid_accuracy": 0.54, "command": RECORD["command"] + " --seed 1", "device": "1x Other"}
+    write(tmp_path)
+    write(tmp_path, norm="support", transductive=False, accuracy=0.56, ece=0.04)
+    write(tmp_path, **other | {"accuracy": 0.59})
+    write(tmp_path, **other | {"accuracy": 0.55, "ece": 0.06, "norm": "support", "transductive": False})
+    alone = {"method": "baseline", "norm": "running", "train_norm": "running", "transductive": False}
+    write(tmp_path, **alone, accuracy_before=None, ci95_before=None, command="python -m experiments.finetune")
+    return tmp_path
+
+
+def table(root: Path) -> list[dict[str, str]]:
+    """The measured rows of cifar_fs."""
+    lines = markdown(root).split("## cifar_fs")[1].split("Test episodes")[0].strip().splitlines()
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_a_row_says_what_was_measured_and_what_was_published(root: Path) -> None:
+    baseline, maml = table(root)
+    assert maml == {
+        "#": "2",
+        "method": "maml",
+        "backbone": "conv4-32",
+        "test": "5-way 1-shot",
+        "trained on": "5-way 1-shot, batch",
+        "inductive %": "55.50 ± 0.20 (support)",
+        "transductive %": "58.50 ± 0.20 (batch)",
+        "seeds": "2",
+        "sd": "0.71 / 0.71",
+        "before %": "20.00 / 20.00",
+        "published %": "58.9 ± 1.9 (A paper); rerun 56.8 ± 1.9 (Someone)",
+        "difference": "ind. -3.40, trans. -0.40",
+        "ECE": "0.050 / 0.050",
+        "steps": "60000",
+        "tasks/s": "100.0 / 100.0",
+        "MiB": "500",
+        "device": "1x Device, 1x Other",
+        "precision": "float32",
+        "commit": "0123456789ab",
+    }
+    absent = {k: v for k, v in baseline.items() if v == "–"}
+    assert absent.keys() == {"transductive %", "sd", "before %", "published %", "difference"}
+    assert (baseline["inductive %"], baseline["trained on"]) == ("58.00 ± 0.20 (running)", "classes")
+
+
+def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
+    text = markdown(root)
+    assert text.count("- 5-way 1-shot, 15 queries a class: 10000 episodes of seed 0, `abc123`\n") == 1
+    assert "python -m experiments.maml --dataset=cifar_fs  # 2\npython -m experiments.maml" in text
+    assert "python -m experiments.finetune  # 1\n" in text
+    assert "Published, not measured here (2)" in text
+    assert "| maml | conv4-32 | 5-way 5-shot | 71.5 (± 1 sd of 3 inits) | yes | published |  | A paper |" in text
+    assert "## omniglot\n\nno run recorded yet\n" in text
+
+
+def test_only_seeds_are_pooled(root: Path) -> None:
+    write(root, seed=2, command=RECORD["command"] + " --inner_lr=0.1 --seed=2")
+    write(root, seed=3, steps=100)
+    maml = [row for row in table(root) if row["method"] == "maml"]
+    assert sorted(row["seeds"] for row in maml) == ["1", "1", "2"]
+
+
+def test_a_later_test_of_a_run_is_pooled_with_the_run(root: Path) -> None:
+    again = "python -m experiments.evaluate --test_norms=support --workdir=runs/cifar_fs-maml-conv4-32-5w1s-batch-seed2"
+    own = {"seed": 2, "valid_accuracy": 0.5}
+    write(root, **own, command=RECORD["command"] + " --inner_lr=0.1 --seed=2")
+    write(root, **own, command=again, norm="support", transductive=False, accuracy=0.4)
+    row = next(row for row in table(root) if row["inductive %"].startswith("40.00"))
+    assert row["transductive %"] == "58.00 ± 0.20 (batch)" and row["seeds"] == "1"
+
+
+def test_two_inductive_tests_are_two_rows(root: Path) -> None:
+    write(root, norm="running", transductive=False, accuracy=0.3)
+    maml = [row for row in table(root) if row["method"] == "maml"]
+    assert [row["inductive %"].split(" (")[1] for row in maml] == ["running)", "support)"]
+    assert [row["transductive %"] for row in maml] == ["58.50 ± 0.20 (batch)", "–"]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "first"),
+    [
+        ("conv4-64", "58.9 ± 1.9 (A paper; conv4-32)"),
+        ("resnet12-flat", "70.1 (Another; resnet12; inductive)"),
+        ("mlp", "–"),
+    ],
+)
+def test_the_nearest_backbone_is_beside(root: Path, backbone: str, first: str) -> None:
+    write(root, backbone=backbone)
+    row = next(row for row in table(root) if row["backbone"] == backbone)
+    assert row["published %"].split("; rerun")[0] == first
+    if backbone == "resnet12-flat":
+        assert row["difference"] == "–"  # theirs is inductive, ours transductive
+
+
+def test_recipes_are_compared_by_flags() -> None:
+    assert recipe("python -m experiments.maml --inner_lr 0.1 --seed=3 --first_order --steps 5") == {
+        "inner_lr=0.1",
+        "first_order",
+    }
+
+
+def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
+    baseline, maml = csv.DictReader(io.StringIO(table_csv(root)))
+    assert (maml["inductive_accuracy"], maml["inductive_seeds"], maml["published_accuracy"]) == ("0.555", "0 1", "58.9")
+    assert (baseline["transductive_accuracy"], baseline["published_accuracy"]) == ("", "")
+    text = latex(root)
+    assert r"  maml & conv4-32 & 5-way 1-shot & 55.50 $\pm$ 0.20 (support) & 58.50 $\pm$ 0.20 (batch) & 2 & " in text
+    assert text.count(r"\toprule") == text.count(r"\end{table}") == 1 and r"cifar\_fs" in text
+
+
+@pytest.mark.parametrize("make", [markdown, latex, table_csv])
+def test_the_same_records_make_the_same_bytes(make: Callable[[Path], str], root: Path) -> None:
+    first = make(root)
+    files = sorted((path.name, path.read_text()) for path in (root / "cifar_fs").iterdir())
+    shutil.rmtree(root / "cifar_fs")
+    (root / "cifar_fs").mkdir()
+    for name, text in reversed(files):
+        (root / "cifar_fs" / name).write_text(text)
+    assert make(root) == first
+
+
+def test_results_md_is_up_to_date() -> None:
+    said = "RESULTS.md is not what its command makes: run python -m experiments.tables"
+    assert (ROOT / "RESULTS.md").read_text(encoding="utf-8") == markdown(ROOT / "results"), said
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"accuracy": 58.0}, "accuracy"),
+        ({"ece": float("nan")}, "ece"),
+        ({"ways": "5"}, "ways"),
+        ({"transductive": None}, "transductive"),
+        ({"command": "python 'open"}, "command"),
+    ],
+)
+def test_a_wrong_field_is_named(root: Path, change: dict, wrong: str) -> None:
+    path = write(root, "bad.json", **change)
+    with pytest.raises(UserError) as error:
+        markdown(root)
+    assert str(error.value) == f"{path} is no record: wrong or missing {wrong}; make the record again or delete it"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "\xff"])
+def test_what_is_no_record_is_named(root: Path, text: str) -> None:
+    path = root / "cifar_fs" / "bad.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=f"^{path} is no") as error:
+        markdown(root)
+    assert "\n" not in str(error.value)
+
+
+def test_a_test_recorded_twice_is_refused(root: Path) -> None:
+    write(root, "copy.json")
+    with pytest.raises(UserError, match="record the same test; delete one"):
+        markdown(root)
+
+
+@pytest.mark.parametrize(
+    ("row", "wrong"),
+    [
+        ("cifar_fs,maml", "line 6: 2 cells, not 12"),
+        ("cifar_fs,maml,conv4,5,1,580,,,no,rerun,,x", "line 6: accuracy '580' is no percentage"),
+        ("cifar_fs,maml,conv4,5,1,58,nan,,no,rerun,,x", "line 6: ci95 'nan' is no percentage"),
+        ("cifar_fs,maml,conv4,5,one,58,,,no,rerun,,x", "line 6: ways and shots must be whole numbers"),
+        ("cifar_fs,maml,conv4,5,1,58,,,maybe,rerun,,x", "line 6: transductive is yes, no or unknown"),
+        ("cifar_fs,maml,conv4,5,1,58,,,no,rerun,,", "line 6: method, backbone and source must not be empty"),
+    ],
+)
+def test_a_wrong_published_row_is_named(root: Path, row: str, wrong: str) -> None:
+    path = root / "published.csv"
+    path.write_text(path.read_text() + row + "\n")
+    with pytest.raises(UserError, match=wrong):
+        read_published(path)
+
+
+def test_the_program_writes_all_three_and_tells_an_error_in_one_line(root: Path) -> None:
+    said = process("tables", f"--results_dir={root}", "--csv=t.csv", "--latex", "t.tex", cwd=root)
+    assert said.code == 0 and said.out.split() == ["wrote", "RESULTS.md", "wrote", "t.csv", "wrote", "t.tex"], said
+    assert (root / "RESULTS.md").read_text(encoding="utf-8") == markdown(root)
+    assert "results_dir" in process("tables", "--help", cwd=root).out
+    assert process("tables", "--results_dir=nowhere", cwd=root).complaint.startswith(
+        "cannot read nowhere/published.csv: "
+    )
