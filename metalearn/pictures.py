@@ -12,6 +12,9 @@ import numpy as np
 from metalearn.base import Task
 from metalearn.metrics import read_rows
 
+GREEN, RED, GREY = "#2e7d32", "#c62828", "#777777"
+PITCH, ROW = 1.12, 1.32  # from image to image and from row to row, in images
+
 
 def _figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
@@ -41,18 +44,21 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
     rows = read_rows(metrics)
     trained = [(r["step"], 100 * r["accuracy"]) for r in rows if "accuracy" in r]
     valid = [(r["step"], 100 * r["valid_accuracy"], 100 * r["valid_ci95"]) for r in rows if "valid_accuracy" in r]
+    what = "training images, all classes" if any("images_per_s" in r for r in rows) else "training tasks"
     figure = _figure(7, 4)
     axes = figure.subplots()
     if trained:
-        axes.plot(*zip(*trained, strict=True), color="#9db4c9", linewidth=1, label="training tasks")
+        axes.plot(*zip(*trained, strict=True), color="#9db4c9", linewidth=1, label=what)
     if valid:
         steps, accuracy, ci = zip(*valid, strict=True)
-        axes.errorbar(
-            steps, accuracy, ci, color="#b2452c", marker="o", markersize=3, capsize=2, label="validation, 95 % CI"
-        )
-    axes.set(xlabel="outer updates", ylabel="accuracy after adaptation (%)", title=title)
+        label = "validation tasks, 95 % CI"
+        axes.errorbar(steps, accuracy, ci, color="#b2452c", marker="o", markersize=3, capsize=2, label=label)
+        best = accuracy.index(max(accuracy))
+        axes.plot(steps[best], accuracy[best], "o", markersize=10, fillstyle="none", color="#333333", label="tested")
+    axes.set(xlabel="outer updates", ylabel="accuracy (%)", title=title)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    if axes.has_data():
+        axes.legend(frameon=False)
     _save(figure, path, 120)
 
 
@@ -69,34 +75,34 @@ def draw_episode(task: Task, predicted: np.ndarray, path: Path, title: str, most
     ways = int(task.support_y.max()) + 1
     shots = min(most, int((task.support_y == 0).sum()))
     queries = min(most, int((task.query_y == 0).sum()))
-    figure = _figure(0.85 * (shots + queries + 1), 0.95 * ways + 0.6)
-    axes = figure.subplots(ways, shots + queries + 1, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    first, right = shots * PITCH + 0.4, 100 * float((predicted == task.query_y).mean())
+    figure = _figure(0.8 * (first + queries * PITCH + 0.8), 0.8 * (ways * ROW + 0.9))
+    axes = figure.subplots()
     for label in range(ways):
-        row = axes[label]
-        for axis, image in zip(row, task.support_x[task.support_y == label][:shots], strict=False):
-            _show(axis, np.asarray(image), None, f"class {label}")
-        found = np.flatnonzero(task.query_y == label)[:queries]
-        for axis, i in zip(row[shots + 1 :], found, strict=True):
-            right = predicted[i] == label
-            _show(
-                axis,
-                np.asarray(task.query_x[i]),
-                "#2e7d32" if right else "#c62828",
-                f"{'' if right else 'not '}{predicted[i]}",
-            )
-    share = 100 * float((predicted == task.query_y).mean())
-    figure.suptitle(
-        f"{title}: support left, queries right with predicted class; {share:.0f} % of queries right", fontsize=9
-    )
+        top = label * ROW
+        axes.text(-0.15, top + 0.5, f"class {label}", ha="right", va="center", fontsize=9)
+        for i, image in enumerate(task.support_x[task.support_y == label][:shots]):
+            _show(axes, image, i * PITCH, top, GREY)
+        for i, q in enumerate(np.flatnonzero(task.query_y == label)[:queries]):
+            wrong = predicted[q] != label
+            _show(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
+            if wrong:
+                at = first + i * PITCH + 0.5
+                axes.text(at, top + 1.05, f"as class {predicted[q]}", color=RED, ha="center", va="top", fontsize=7)
+    axes.text(0, -0.15, "support", fontsize=9)
+    axes.text(first, -0.15, "queries", fontsize=9)
+    width = first + queries * PITCH
+    axes.set(xlim=(-0.8, width), ylim=(ways * ROW, -0.4), aspect="equal")
+    axes.set_axis_off()
+    figure.suptitle(f"{title}: {right:.0f} % of {len(predicted)} queries right", fontsize=10)
     _save(figure, path, 110)
 
 
-def _show(axis: Any, image: np.ndarray, frame: str | None, text: str) -> None:
-    axis.set_axis_on()
-    axis.imshow(image.squeeze(), cmap="gray" if image.shape[-1] == 1 else None)
-    axis.set(xticks=[], yticks=[])
-    axis.set_title(text, fontsize=6, pad=2)
-    for spine in axis.spines.values():
-        spine.set(color=frame or "#777777", linewidth=2 if frame else 0.8)
+def _show(axes: Any, image: Any, left: float, top: float, frame: str) -> None:
+    """The image in a unit square, framed."""
+    pixels = np.asarray(image)
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.shape[-1] == 1 else {}
+    square = (left, left + 1, top + 1, top)
+    axes.imshow(pixels.squeeze(-1) if grey else pixels, extent=square, interpolation="nearest", **grey)
+    corners = ([left, left + 1, left + 1, left, left], [top, top, top + 1, top + 1, top])
+    axes.plot(*corners, color=frame, linewidth=1 if frame == GREY else 2.5)

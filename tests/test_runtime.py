@@ -1,0 +1,84 @@
+"""The machine: what is set up before JAX starts, and what is read off it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from metalearn import runtime
+from metalearn.errors import UserError
+from metalearn.fit import progress_bar
+from tests.programs import ROOT, environment
+
+
+def in_a_process(code: str, **variables: str) -> str:
+    env = {k: v for k, v in environment(**variables).items() if k != "XLA_FLAGS" or k in variables}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+COUNT = "import jax; from metalearn.runtime import configure; configure({}, 'float32'); print(jax.device_count())"
+
+
+def test_a_device_per_core_that_the_tasks_share_out_to() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert in_a_process(COUNT.format(1)) == "1"
+    assert in_a_process(COUNT.format(4 * cores)) == str(cores)
+    assert in_a_process(COUNT.format(2), XLA_FLAGS="--xla_force_host_platform_device_count=3") == "3"
+
+
+def test_what_was_asked_for_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = jax.config.jax_default_matmul_precision
+    try:
+        runtime.configure(1, "tf32")
+        assert jax.config.jax_default_matmul_precision == "tensorfloat32"
+        runtime.configure(1, "float32")
+        assert jax.config.jax_default_matmul_precision == "float32"
+        with pytest.raises(UserError, match="unknown precision 'half': choose float32, tf32 or bfloat16"):
+            runtime.configure(1, "half")
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
+
+
+def test_the_machine_is_described() -> None:
+    assert runtime.device_name()[0].isdigit() and runtime.peak_memory_mb() > 10
+
+
+def test_the_commit_is_that_of_the_checkout_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_git(*_: object, **__: object) -> None:
+        raise FileNotFoundError("git")
+
+    known = runtime.commit.__wrapped__()
+    assert known == "unknown" or len(known.rstrip("+")) == 12
+    monkeypatch.setattr(subprocess, "run", no_git)
+    assert runtime.commit.__wrapped__() == "unknown"
+
+
+def test_a_first_signal_is_kept_and_handlers_come_back() -> None:
+    old = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with runtime.Interrupt() as interrupt:
+        assert interrupt.signal == 0
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupt.signal == signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # a second one ends at once
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == old
+
+
+def test_only_closed_loops_are_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda happened: shown.append(str(happened.exc_value)))
+    runtime.overlook_closed_loops()
+    for message in ("Event loop is closed", "something else"):
+        sys.unraisablehook(type("Args", (), {"exc_value": RuntimeError(message)})())
+    assert shown == ["something else"]
+
+
+def test_a_log_file_is_not_flooded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with progress_bar(10_000, 0) as bar:
+        for _ in range(10_000):
+            bar.update(1)
+    assert capsys.readouterr().err.count("\r") <= 4 and bar.mininterval == 30
