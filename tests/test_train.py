@@ -62,11 +62,6 @@ def test_length_of_chunks_changes_no_bit(trainer: Trainer) -> None:
     assert all_steps.sums.keys() == {"loss", "accuracy"} and int(all_steps.bad_step) == -1
 
 
-def test_steps_see_other_tasks(trainer: Trainer) -> None:
-    losses = [float(p.sums["loss"]) for p in trainer.run(1, 2, 3)[1]]
-    assert len(set(losses)) == 3
-
-
 def test_nothing_is_compiled_or_copied_after_the_first_chunk(trainer: Trainer) -> None:
     state, _ = trainer.run(1)
     stop = jax.device_put(jnp.int32(3), trainer.everywhere)
