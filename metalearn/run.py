@@ -11,7 +11,6 @@ from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.data.episodes import make_task
-from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, draw_episodes, evaluator, is_transductive, moments_measurer
 from metalearn.fit import fit, restore
 from metalearn.lab import Lab, check_test, split_source, training_sampler
@@ -21,8 +20,6 @@ from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
 from metalearn.record import make_record, same_test, write_json
 from metalearn.workdir import open_workdir, read_workdir, sole
-
-STATELESS = ("group", "layer", "none")  # normalisations that are part of the network
 
 
 class Exam(NamedTuple):
@@ -48,8 +45,6 @@ def check_settings(config: Config) -> None:
     augmentation(config.augment)
     for norm in tested_norms(config, method):
         method.test(norm)
-        if {norm, config.norm} & set(STATELESS) and norm != config.norm:
-            raise UserError(f"a network trained with --norm={config.norm} cannot be tested with --test_norms={norm}")
 
 
 def tested_norms(config: Config, method: Method) -> tuple[str, ...]:

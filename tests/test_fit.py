@@ -87,10 +87,11 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert not list(one.rglob("*tmp*")) and not list(one.rglob("*.part"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Sharding info not provided")
 def test_killed_again_and_again_it_ends_where_it_would_have(images: Path, straight: Path, tmp_path: Path) -> None:
     workdir, chance = tmp_path / "run", random.Random(0)
-    for kill in range(8):
+    for kill in range(6):
         process = begin(images, workdir)
         wait_for_training(process, workdir)
         time.sleep(chance.uniform(0, 0.25))
@@ -103,6 +104,7 @@ def test_killed_again_and_again_it_ends_where_it_would_have(images: Path, straig
     assert_same_run(workdir, straight)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Sharding info not provided")
 def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
