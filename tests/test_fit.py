@@ -55,15 +55,17 @@ def begin(images: Path, workdir: Path, **settings: object) -> subprocess.Popen:
 
 
 def wait_for_training(process: subprocess.Popen, workdir: Path) -> None:
-    """Until this process has saved a checkpoint."""
+    """Until this process has saved a checkpoint of a later step."""
     latest = workdir / "checkpoints" / "latest"
-    before, limit = steps_saved(latest), time.monotonic() + 120
-    while steps_saved(latest) == before and process.poll() is None and time.monotonic() < limit:
+    before, limit = last_saved(latest), time.monotonic() + 120
+    while last_saved(latest) <= before and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)
 
 
-def steps_saved(latest: Path) -> set[str]:
-    return set(os.listdir(latest)) if latest.exists() else set()
+def last_saved(latest: Path) -> int:
+    """Step of the last whole checkpoint, -1 before the first."""
+    names = os.listdir(latest) if latest.exists() else []
+    return max((int(name) for name in names if name.isdigit()), default=-1)
 
 
 def weights(workdir: Path, kind: str) -> dict[str, np.ndarray]:
