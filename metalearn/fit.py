@@ -130,11 +130,12 @@ class Trainer:
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     best = self._validate(state, best, bar)
-                if due or interrupt.signal or self._save_due():
+                stopped = interrupt.signal  # looked at once: what comes after the save waits for the next
+                if due or stopped or self._save_due():
                     self.checkpoints.save(state, best)
                     self.saved = time.monotonic()
-                if interrupt.signal:
-                    raise Interrupted(interrupt.signal, f"stopped and saved at step {step} of {config.steps}")
+                if stopped:
+                    raise Interrupted(stopped, f"stopped and saved at step {step} of {config.steps}")
         return best
 
     def _begin(self, state: TrainState) -> Interval:

@@ -45,20 +45,28 @@ def body(config: Config) -> Network:
     )
 
 
-def _gradient(config: Config, classes: int) -> Method:
-    network = body(config)
+def _gradient(adapts: str = "all", first_order: bool = False) -> Callable[[Config, int], Method]:
+    """A method of MAML's body, see `maml`; what a name stands for no flag can change."""
 
-    def build(norm: str, steps: int) -> Learner:
-        return maml(network, config.ways, config.inner_lr, steps, config.first_order, config.adapts, norm)
+    def make(config: Config, classes: int) -> Method:
+        network = body(config)
+        first = first_order or config.first_order
 
-    if config.train_ways != config.ways:
-        raise UserError(f"{config.method} has one output a class: --train_ways must equal --ways ({config.ways})")
-    return Method(
-        train=build(config.norm, config.inner_steps),
-        test=lambda norm: build(norm, config.test_inner_steps),
-        norms=("batch", "support") if config.norm in ("batch", "support") else (config.norm,),
-        before=lambda norm: build(norm, 0),
-    )
+        def build(norm: str, steps: int) -> Learner:
+            return maml(network, config.ways, config.inner_lr, steps, first, adapts, norm)
+
+        if config.method == "maml" and first:
+            raise UserError("first-order MAML has a name of its own: --method=fomaml")
+        if config.train_ways != config.ways:
+            raise UserError(f"{config.method} has one output a class: --train_ways must equal --ways ({config.ways})")
+        return Method(
+            train=build(config.norm, config.inner_steps),
+            test=lambda norm: build(norm, config.test_inner_steps),
+            norms=("batch", "support") if config.norm in ("batch", "support") else (config.norm,),
+            before=lambda norm: build(norm, 0),
+        )
+
+    return make
 
 
 def _protonet(config: Config, classes: int) -> Method:
@@ -84,10 +92,10 @@ def _supervised(classifier: str, head: Callable[[], Head]) -> Callable[[Config, 
 
 
 METHODS: dict[str, Callable[[Config, int], Method]] = {
-    "maml": _gradient,
-    "fomaml": _gradient,
-    "anil": _gradient,
-    "boil": _gradient,
+    "maml": _gradient(),
+    "fomaml": _gradient(first_order=True),
+    "anil": _gradient("head"),
+    "boil": _gradient("body"),
     "protonet": _protonet,
     "baseline": _supervised("linear", lambda: sgd_classifier("linear")),
     "baseline++": _supervised("cosine", lambda: sgd_classifier("cosine")),

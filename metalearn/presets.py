@@ -33,8 +33,8 @@ _PROTO: Preset = dict(backbone="conv4-64", norm="running", lr=1e-3, schedule="ha
 _PROTO_OMNIGLOT: Preset = _PROTO | dict(train_ways=60, train_queries=5, meta_batch=1, steps=10_000, valid_every=500)
 _PROTO_COLOUR: Preset = _PROTO | dict(train_queries=5, meta_batch=2, schedule="cosine", augment="flip,crop")
 
-# Tian et al. 2020: SGD 0.05, momentum 0.9, weight decay 5e-4, batches of 64, 100 epochs, decayed late; augmented by
-# crop, jitter and flip. Cosine decay stands for their two steps.
+# One pre-training for all three baselines, so that heads alone are compared, after Tian et al. 2020: SGD 0.05, momentum
+# 0.9, weight decay 5e-4, batches of 64, 100 epochs, decayed late (here: cosine); augmented by crop, jitter and flip.
 _SUPERVISED: Preset = dict(
     backbone="conv4-64",
     norm="running",
@@ -63,33 +63,31 @@ _MAML_GLYPHS: Preset = dict(
     episodes=1000,
 )
 
+GRADIENT = ("maml", "fomaml", "anil", "boil")
+SUPERVISED = ("baseline", "baseline++", "rfs")
+
 PRESETS: dict[tuple[str, str, int], Preset] = {}
 for _shots in (1, 5):
-    PRESETS["maml", "omniglot", _shots] = _MAML_OMNIGLOT | dict(train_queries=_shots)
-    PRESETS["maml", "glyphs", _shots] = _MAML_GLYPHS
+    for _method in GRADIENT:
+        PRESETS[_method, "omniglot", _shots] = _MAML_OMNIGLOT | dict(train_queries=_shots)
+        PRESETS[_method, "glyphs", _shots] = _MAML_GLYPHS
     PRESETS["protonet", "omniglot", _shots] = _PROTO_OMNIGLOT
     PRESETS["protonet", "glyphs", _shots] = _PROTO_OMNIGLOT | dict(train_ways=20, meta_batch=2, steps=1500)
     for _dataset in ("cifar_fs", "fc100", "mini_imagenet"):
-        PRESETS["maml", _dataset, _shots] = _MAML_COLOUR
+        for _method in GRADIENT:
+            PRESETS[_method, _dataset, _shots] = _MAML_COLOUR
         # Snell et al. 2017 train miniImageNet with 30 ways for 1 shot and 20 for 5.
         PRESETS["protonet", _dataset, _shots] = _PROTO_COLOUR | dict(train_ways=30 if _shots == 1 else 20, steps=10_000)
-        for _method in ("baseline", "baseline++", "rfs"):
+        for _method in SUPERVISED:
             PRESETS[_method, _dataset, _shots] = _SUPERVISED
 
-DEFAULTS: dict[str, Preset] = {
-    "maml": _MAML_COLOUR,
-    "fomaml": {"first_order": True},
-    "anil": {"adapts": "head"},
-    "boil": {"adapts": "body"},
-    "protonet": _PROTO_COLOUR | dict(steps=10_000),
-    "baseline": _SUPERVISED,
-    "baseline++": _SUPERVISED,
-    "rfs": _SUPERVISED,
-}
+DEFAULTS: dict[str, Preset] = (
+    dict.fromkeys(GRADIENT, _MAML_COLOUR)
+    | dict.fromkeys(SUPERVISED, _SUPERVISED)
+    | {"protonet": _PROTO_COLOUR | dict(steps=10_000)}
+)
 
 
 def preset(method: str, dataset: str, shots: int) -> Preset:
     """The settings published (or chosen) for this method, dataset and number of shots."""
-    parent = {"fomaml": "maml", "anil": "maml", "boil": "maml"}.get(method, method)
-    base = PRESETS.get((parent, dataset, 1 if shots < 3 else 5), DEFAULTS[parent])
-    return base | (DEFAULTS[method] if parent != method else {})
+    return PRESETS.get((method, dataset, 1 if shots < 3 else 5), DEFAULTS[method])

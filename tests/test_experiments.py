@@ -91,7 +91,7 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"schedule": "halve:0"}, "unknown schedule 'halve:0'"),
     ("maml", {"optimizer": "adamw"}, "unknown optimizer 'adamw'"),
     ("maml", {"precision": "float16"}, "unknown precision 'float16'"),
-    ("maml", {"adapts": "nothing"}, "adapts must be all, head or body"),
+    ("maml", {"first_order": True}, "--method=fomaml"),
     ("protonet", {"distance": "manhattan"}, "manhattan"),
     ("maml", {"ways": 0}, "--ways must be at least 1, not 0"),
     ("maml", {"shots": 0}, "--shots must be at least 1, not 0"),

@@ -28,7 +28,7 @@ def config(**chosen: object) -> Config:
         (dict(method="mamba"), "unknown method 'mamba': choose one of maml, fomaml"),
         (dict(train_ways=20), "--train_ways must equal --ways"),
         (dict(norm="running"), "gradient methods normalise by batch, support"),
-        (dict(adapts="neck"), "adapts must be all, head or body"),
+        (dict(first_order=True), "--method=fomaml"),
         (dict(method="protonet", norm="instance"), "embedding methods normalise by"),
         (dict(method="protonet", distance="taxicab"), "distance must be euclidean or cosine"),
         (dict(backbone="conv5"), "unknown backbone 'conv5'"),
@@ -89,3 +89,15 @@ def test_weight_decay_spares_vectors() -> None:
     np.testing.assert_array_equal(decayed["b"], 1)
     with pytest.raises(UserError, match="choose adam or sgd"):
         make_optimizer(config(optimizer="lion"))
+
+
+@pytest.mark.parametrize(("method", "moves"), [("maml", "bh"), ("fomaml", "bh"), ("anil", "h"), ("boil", "b")])
+def test_a_name_says_what_adapts(method: str, moves: str) -> None:
+    learner = make_method(config(method=method, backbone="conv4-8", ways=2, inner_steps=1, inner_lr=0.5), 64).train
+    x = jax.random.normal(jax.random.key(1), (4, 16, 16, 1))
+    meta = jax.jit(learner.init)(jax.random.key(0), x[:1])
+    adapted = jax.jit(learner.adapt)(jax.random.key(2), meta, x, jnp.array([0, 0, 1, 1])).weights
+    changed = {
+        k: any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), meta[k], adapted[k]))) for k in meta
+    }
+    assert changed == {"body": "b" in moves, "head": "h" in moves}
