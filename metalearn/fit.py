@@ -134,8 +134,8 @@ class Trainer:
                 if due or stopped or self._save_due():
                     self.checkpoints.save(state, best)
                     self.saved = time.monotonic()
-                if stopped:
-                    raise Interrupted(stopped, f"stopped and saved at step {step} of {config.steps}")
+                if stopped or (interrupt.signal and step == config.steps):
+                    raise Interrupted(interrupt.signal, f"stopped and saved at step {step} of {config.steps}")
         return best
 
     def _begin(self, state: TrainState) -> Interval:
