@@ -6,13 +6,11 @@
 import dataclasses
 from pathlib import Path
 
-from experiments.flags import FLAGS, default_workdir, define, settings_given
+from experiments.flags import FLAGS, default_workdir, define, test_settings_given
 from experiments.program import command_line, finish, open_lab, start
 from metalearn.errors import UserError
 from metalearn.run import re_examine
 from metalearn.workdir import read_workdir
-
-TEST_SETTINGS = ("ways", "shots", "queries", "test_inner_steps", "test_norms", "eval_seed", "episodes")
 
 
 def main() -> None:
@@ -20,10 +18,7 @@ def main() -> None:
     if not FLAGS.workdir:
         raise UserError("which run? give its folder with --workdir")
     workdir = Path(FLAGS.workdir)
-    given = settings_given()
-    fixed = [name for name in given if name not in TEST_SETTINGS]
-    if fixed:
-        raise UserError(f"--{fixed[0]} belongs to training and cannot change in a test; leave it out")
+    given = test_settings_given()
     trained = read_workdir(workdir)[0]
     config = dataclasses.replace(trained, **given)
     command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"

@@ -10,10 +10,13 @@ from absl import flags
 
 from metalearn.config import Config
 from metalearn.data import READERS
+from metalearn.errors import UserError
 from metalearn.presets import preset
 from metalearn.record import dataset_slug, run_slug
 
 FLAGS = flags.FLAGS
+
+TEST_SETTINGS = ("ways", "shots", "queries", "test_inner_steps", "test_norms", "eval_seed", "episodes")
 
 DEFINE: dict[type, Callable] = {
     int: flags.DEFINE_integer,
@@ -47,6 +50,19 @@ def settings_given() -> dict[str, Any]:
     """The settings whose flags the user gave."""
     names = [f.name for f in fields(Config) if f.name in FLAGS]
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
+def test_settings_given() -> dict[str, Any]:
+    """The settings whose flags the user gave.
+
+    Raises:
+      UserError: one of them belongs to training.
+    """
+    given = settings_given()
+    fixed = [name for name in given if name not in TEST_SETTINGS]
+    if fixed:
+        raise UserError(f"--{fixed[0]} belongs to training and cannot change in a test; leave it out")
+    return given
 
 
 def config_from_flags() -> Config:

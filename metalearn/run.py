@@ -11,14 +11,14 @@ from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.data.episodes import make_task
-from metalearn.evaluate import Episodes, draw_episodes, evaluator, is_transductive, moments_measurer
+from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer
 from metalearn.fit import fit, restore
 from metalearn.lab import Lab, check_test, split_source, training_sampler
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
-from metalearn.record import make_record, same_test, write_json
+from metalearn.record import make_record, same_test, write_counts, write_json
 from metalearn.workdir import open_workdir, read_workdir, sole
 
 
@@ -104,11 +104,12 @@ def examine(
     )
     records = []
     for norm in tested_norms(config, method):
-        name = f"{config.ways}w{config.shots}s-{norm}"
-        path, picture = workdir / f"result-{name}.json", workdir / f"episode-{name}.png"
+        path = result_path(workdir, config, norm)
+        picture = path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
         record = same_test(path, config, episodes, best.step)
         if record is None:
-            record = _examine(config, method, lab, exam, norm, command)
+            record, result = _examine(config, method, lab, exam, norm, command)
+            write_counts(path, result.accuracies * config.ways * config.queries)
             write_json(path, record)
             picture.unlink(missing_ok=True)
         if not picture.exists():
@@ -118,7 +119,12 @@ def examine(
     return records
 
 
-def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> dict:
+def result_path(workdir: Path, config: Config, norm: str) -> Path:
+    """`<workdir>/result-<N>w<K>s-<norm>.json`."""
+    return workdir / f"result-{config.ways}w{config.shots}s-{norm}.json"
+
+
+def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> tuple[dict, Result]:
     learner = method.test(norm)
     ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
     result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh)(ready)
@@ -126,7 +132,7 @@ def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, co
     if method.before is not None:
         before = evaluator(method.before(norm), exam.source, exam.episodes, lab.prepare, lab.mesh)(ready)
     transductive = is_transductive(learner, ready, first_task(lab, exam)[1])
-    return make_record(
+    record = make_record(
         config,
         norm,
         transductive,
@@ -138,6 +144,7 @@ def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, co
         exam.peak_memory_mb,
         command,
     )
+    return record, result
 
 
 def first_task(lab: Lab, exam: Exam) -> tuple[Task, Task]:

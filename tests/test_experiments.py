@@ -7,10 +7,12 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metalearn.config import Config
 from metalearn.methods import METHODS
+from metalearn.record import counts_path
 from tests.programs import contents, make_images, process, program, results, words
 
 PROGRAM = {"protonet": "protonet", "baseline": "finetune", "baseline++": "finetune", "rfs": "finetune"}
@@ -41,13 +43,14 @@ def test_every_method_runs_and_is_found_done(method: str, images: Path, tmp_path
     assert str(workdir) in first and last.startswith(f"files: {workdir}")
     assert said.out.count("recorded: ") == len(norms) == said.out.count("(95 % CI, 6 test episodes ")
 
-    named = [f"{kind}-2w1s-{norm}.{end}" for norm in norms for kind, end in (("episode", "png"), ("result", "json"))]
+    kinds = (("episode", "png"), ("result", "json"), ("result", "npy"))
+    named = [f"{kind}-2w1s-{norm}.{end}" for norm in norms for kind, end in kinds]
     folders = ["checkpoints", "tensorboard"]
     assert sorted(os.listdir(workdir)) == sorted([*named, *folders, "config.json", "curve.png", "metrics.jsonl"])
     for norm in norms:
         record = json.loads((workdir / f"result-2w1s-{norm}.json").read_text())
         kept = tmp_path / "results" / "folder" / f"{method}-conv4-8-2w1s-{norm}-seed0.json"
-        assert json.loads(kept.read_text()) == record
+        assert json.loads(kept.read_text()) == record and counts_path(kept).exists()
         check_record(record, method, norm)
     rate = "images_per_s" if PROGRAM.get(method) == "finetune" else "tasks_per_s"
     raw = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
@@ -209,3 +212,37 @@ def test_programs_start_over_once_with_huge_pages(tmp_path: Path) -> None:
     assert kept.err.count("glibc.malloc.check=0") == 1 and "hugetlb" not in kept.err
     once = process("maml", "--steps=no", cwd=tmp_path, METALEARN_STARTED="yes", **path)
     assert once.err.count("unset") == 1 and "hugetlb" not in once.err
+
+
+def test_two_runs_are_compared_episode_by_episode(images: Path, trained: Path, tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    shutil.copytree(trained, a)
+    assert program("maml", *words(images, workdir=b)).code == 0
+    said = program("compare", str(a), str(b), *places(images))
+    assert said.code == 0, said
+    title, *lines = said.out.splitlines()
+    assert title.startswith("folder 2-way 1-shot, 6 test episodes ") and len(lines) == 2
+    for norm, line in zip(("batch", "support"), lines, strict=True):
+        difference = (scores(a, "running") - scores(b, norm)) / 6
+        half = 1.96 * difference.std(ddof=1) / 6**0.5
+        assert f"difference {100 * difference.mean():+.2f} ± {100 * half:.2f} points" in line
+        assert line.startswith("protonet conv4-8 (running) ") and f"maml conv4-8 ({norm}) " in line
+    same = program("compare", str(a), str(a), *places(images))
+    assert "difference +0.00 ± 0.00 points" in same.out and same.out.endswith("p = 1\n")
+
+
+def scores(workdir: Path, norm: str) -> np.ndarray:
+    """Right queries of each episode, which must agree with the record beside them."""
+    counts = np.load(workdir / f"result-2w1s-{norm}.npy").astype(float)
+    record = json.loads((workdir / f"result-2w1s-{norm}.json").read_text())
+    assert counts.mean() / 6 == pytest.approx(record["accuracy"], abs=1e-6)
+    return counts
+
+
+def test_what_cannot_be_compared_is_told(images: Path, trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    assert program("protonet", *words(images, workdir=other, seed=2)).code == 0  # the folder is split by the seed
+    assert "tested on different images" in program("compare", str(trained), str(other), *places(images)).complaint
+    assert program("compare", str(trained), *places(images)).complaint.startswith("RUN_B is missing")
+    assert "unexpected argument 'c'" in program("compare", "a", "b", "c", *places(images)).complaint
+    assert "--lr belongs to training" in program("compare", str(trained), str(other), "--lr=1").complaint
