@@ -19,6 +19,11 @@ from metalearn.report import (
 
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
 SUPERVISED = ("baseline", "baseline++", "rfs")  # not trained on episodes
+PLOTS = {  # of each dataset with a record, in results/plots, and what they show
+    "shots": "accuracy against labelled images a class",
+    "time": "accuracy against training time",
+    "paired": "differences on paired episodes",
+}
 NONE = "–"
 
 INTRO = """# Results
@@ -64,6 +69,7 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
     if rows:
         lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
         parts += [_table(lines), _episodes(rows), _commands(rows)]
+        parts += [f"![{said}](results/plots/{name}-{kind}.svg)\n" for kind, said in PLOTS.items()]
     else:
         parts.append("no run recorded yet\n")
     shown = {p for row in rows for p in beside(row, published)}
