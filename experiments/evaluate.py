@@ -12,7 +12,16 @@ from metalearn.errors import UserError
 from metalearn.run import re_examine
 from metalearn.workdir import read_workdir
 
-TEST_SETTINGS = ("ways", "shots", "queries", "test_inner_steps", "test_norms", "eval_seed", "episodes")
+TEST_SETTINGS = (
+    "ways",
+    "shots",
+    "queries",
+    "support_copies",
+    "test_inner_steps",
+    "test_norms",
+    "eval_seed",
+    "episodes",
+)
 
 
 def main() -> None:
