@@ -16,7 +16,16 @@ from metalearn.record import dataset_slug, run_slug
 
 FLAGS = flags.FLAGS
 
-TEST_SETTINGS = ("ways", "shots", "queries", "test_inner_steps", "test_norms", "eval_seed", "episodes")
+TEST_SETTINGS = (
+    "ways",
+    "shots",
+    "queries",
+    "support_copies",
+    "test_inner_steps",
+    "test_norms",
+    "eval_seed",
+    "episodes",
+)
 
 DEFINE: dict[type, Callable] = {
     int: flags.DEFINE_integer,

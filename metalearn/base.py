@@ -67,12 +67,24 @@ class Head(NamedTuple):
     """A classifier fitted to the features of one task's support set.
 
     Attributes:
-      fit: `(key, z [S,D], y [S], ways) -> fitted`.
-      predict: `(fitted, z [Q,D]) -> logits [Q,N]`.
+      fit: `(key, z [S,D], y [S], ways) -> fitted`. Features need not be vectors: maps [S,H,W,F] are features too.
+      predict: `(fitted, z [Q,D]) -> logits [Q,N]`; transductive if a query's logits depend on the other queries.
     """
 
     fit: Callable[..., PyTree]
     predict: Callable[..., Array]
+
+
+class TrainedHead(NamedTuple):
+    """A head with parameters of its own, trained along with the body.
+
+    Attributes:
+      init: `(key, shape) -> params`, for features of that shape an image.
+      head: `params -> Head`.
+    """
+
+    init: Callable[..., PyTree]
+    head: Callable[[PyTree], Head]
 
 
 class Learner(NamedTuple):
@@ -85,7 +97,7 @@ class Learner(NamedTuple):
       loss: `(key, meta, batch) -> (scalar, info)`, on a `Task`, or on a `Batch` for supervised pre-training.
       embed: `(meta, x [B,H,W,Ch]) -> z [B,D]` for methods whose features of an image depend on that image alone, so
         that a split is embedded once and every episode is a look-up; None for all others.
-      head: what such a method fits to the looked-up features; None for all others.
+      head: `meta -> Head`, what such a method fits to the looked-up features; None for all others.
       moments: `(meta, x [B,H,W,Ch]) -> moments` where normalisation at test uses population moments of the training
         split, which are measured with it and stored in `meta['moments']` before adapting; None for all others.
     """
@@ -95,5 +107,5 @@ class Learner(NamedTuple):
     predict: Callable[..., Array]
     loss: Callable[..., tuple[Array, Info]]
     embed: Callable[..., Array] | None = None
-    head: Head | None = None
+    head: Callable[[PyTree], Head] | None = None
     moments: Callable[..., PyTree] | None = None

@@ -52,6 +52,11 @@ class Config:
     scale: float = setting(1.0, "of prototypes' logits")
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
+    support_copies: int = setting(
+        1,
+        "copies of each support image that a head is fitted to at test, augmented by crop,jitter,flip (1: itself)",
+        least=1,
+    )
     test_norms: str = setting("", "normalisations to test under, comma-separated (empty: the method's own)", False)
     eval_seed: int = setting(0, "of the episode lists", least=0)
     episodes: int = setting(10_000, "test episodes", training=False, least=2)

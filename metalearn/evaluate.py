@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from metalearn.base import Array, ClassSource, Key, Learner, PyTree, Task
+from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, episode_hash, episode_indices, make_task
 from metalearn.losses import cross_entropy
 
@@ -98,10 +99,12 @@ def pool_moments(stacked: PyTree) -> PyTree:
     return {"mean": mean, "var": stacked["var"].mean(0) + stacked["mean"].var(0)}
 
 
-def embedder(learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh) -> Callable[..., ClassSource]:
-    """`meta -> ` the split as features float32 [M,D], each image embedded once."""
+def embedder(
+    learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh, copies: Copies
+) -> Callable[..., ClassSource]:
+    """`meta -> ` the split as features float32 [M,D], each image embedded once, and so each of its copies."""
     assert learner.embed is not None
-    embed, size, block = learner.embed, len(source.images), 128 * mesh.size
+    embed, size, block = learner.embed, len(source.images) * copies.versions, 128 * mesh.size
     mapped = jax.shard_map(
         lambda meta, x: embed(meta, prepare(x)),
         mesh=mesh,
@@ -113,13 +116,19 @@ def embedder(learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh
     @jax.jit
     def run(meta: PyTree, images: Array, start: Array) -> Array:
         rows = jnp.minimum(start + jnp.arange(block), size - 1)
-        return mapped(meta, images[rows])
+        return mapped(meta, copies.look(images, rows))
 
     def features(meta: PyTree) -> ClassSource:
         parts = [np.asarray(run(meta, source.images, start)) for start in range(0, size, block)]
         return source._replace(images=jnp.asarray(np.concatenate(parts)[:size]))
 
     return features
+
+
+def task_at(images: Array, indices: Array, shots: int, copies: Copies = THEMSELVES) -> Task:
+    """The task, not yet prepared, at indices [N, K+Q] of a split's images, its support replaced by copies."""
+    rows = make_task(jnp.arange(len(images) * copies.versions), *copies.rows(indices, shots, len(images)))
+    return rows._replace(support_x=copies.look(images, rows.support_x), query_x=images[rows.query_x])
 
 
 def episode_metrics(logits: Array, labels: Array) -> dict[str, Array]:
@@ -147,6 +156,7 @@ def evaluator(
     mesh: Mesh,
     seed: int = 0,
     block: int = 32,
+    copies: Copies = THEMSELVES,
 ) -> Callable[[PyTree], Result]:
     """`meta -> Result`: adapts to the support set of every episode and predicts its queries; compiled once.
 
@@ -160,15 +170,18 @@ def evaluator(
       mesh: its axis `tasks` shares out the episodes.
       seed: of the keys that `adapt` gets (heads with a random start).
       block: episodes a device works on at once.
+      copies: of support images, which the learner adapts to.
     """
-    head = learner.head
-    features = None if learner.embed is None else embedder(learner, source, prepare, mesh)
+    size = len(source.images)
+    features = None if learner.embed is None else embedder(learner, source, prepare, mesh, copies)
 
     def one(key: Key, indices: Array, meta: PyTree, source: ClassSource) -> dict[str, Array]:
-        task = make_task(source.images, indices, episodes.shots)
-        if head is not None:
+        if learner.head is not None:
+            task = make_task(source.images, *copies.rows(indices, episodes.shots, size))
+            head = learner.head(meta)
             fitted = head.fit(key, task.support_x, task.support_y, len(indices))
             return episode_metrics(head.predict(fitted, task.query_x), task.query_y)
+        task = task_at(source.images, indices, episodes.shots, copies)
         adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
         return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
 
@@ -208,9 +221,10 @@ def _in_blocks(
 
 
 def is_transductive(learner: Learner, meta: PyTree, task: Task) -> bool:
-    """Whether a query's prediction depends on the other queries, found by predicting them together and one by one."""
-    adapted = learner.adapt(jax.random.key(0), meta, task.support_x, task.support_y)
-    together = learner.predict(meta, adapted, task.query_x)
-    alone = jnp.concatenate([learner.predict(meta, adapted, x[None]) for x in task.query_x])
+    """Whether queries' predictions depend on the other queries: the first five are predicted with all and alone."""
+    predict = jax.jit(learner.predict)
+    adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
+    together = predict(meta, adapted, task.query_x)[:5]
+    alone = jnp.concatenate([predict(meta, adapted, x[None]) for x in task.query_x[:5]])
     scale = 1e-3 * float(jnp.abs(together).max()) + 1e-6
     return bool(jnp.abs(together - alone).max() > scale)

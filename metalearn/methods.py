@@ -9,7 +9,8 @@ from metalearn.base import Head, Learner, Network
 from metalearn.baselines.supervised import pretrained
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.learners.heads import logistic_regression, sgd_classifier
+from metalearn.learners.heads import sgd_classifier
+from metalearn.learners.logistic import logistic_regression
 from metalearn.learners.maml import maml
 from metalearn.learners.protonet import protonet
 from metalearn.models import make_network

@@ -48,6 +48,7 @@ _SUPERVISED: Preset = dict(
     batch_size=64,
     valid_every=2000,
 )
+_RFS: Preset = _SUPERVISED | dict(support_copies=5)
 
 # Ours, for a first look of some minutes on two CPU cores.
 _MAML_GLYPHS: Preset = dict(
@@ -78,13 +79,11 @@ for _shots in (1, 5):
             PRESETS[_method, _dataset, _shots] = _MAML_COLOUR
         # Snell et al. 2017 train miniImageNet with 30 ways for 1 shot and 20 for 5.
         PRESETS["protonet", _dataset, _shots] = _PROTO_COLOUR | dict(train_ways=30 if _shots == 1 else 20, steps=10_000)
-        for _method in SUPERVISED:
-            PRESETS[_method, _dataset, _shots] = _SUPERVISED
 
 DEFAULTS: dict[str, Preset] = (
     dict.fromkeys(GRADIENT, _MAML_COLOUR)
     | dict.fromkeys(SUPERVISED, _SUPERVISED)
-    | {"protonet": _PROTO_COLOUR | dict(steps=10_000)}
+    | {"protonet": _PROTO_COLOUR | dict(steps=10_000), "rfs": _RFS}
 )
 
 

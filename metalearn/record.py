@@ -39,6 +39,7 @@ def make_record(
         "ways": config.ways,
         "shots": config.shots,
         "queries": config.queries,
+        "support_copies": config.support_copies,
         "train_ways": config.train_ways,
         "train_shots": config.train_shots,
         "norm": norm,
@@ -80,6 +81,7 @@ def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) ->
         "steps": config.steps,
         "best_step": best_step,
         "test_inner_steps": config.test_inner_steps,
+        "support_copies": config.support_copies,
     }
     return record if isinstance(record, dict) and wanted.items() <= record.items() else None
 

@@ -10,10 +10,9 @@ from metalearn.base import ClassSource, Learner, PyTree, Task
 from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
-from metalearn.data.episodes import make_task
-from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer
+from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer, task_at
 from metalearn.fit import fit, restore
-from metalearn.lab import Lab, check_test, split_source, training_sampler
+from metalearn.lab import Lab, check_test, split_source, support_copies, training_sampler
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
@@ -114,7 +113,7 @@ def examine(
             picture.unlink(missing_ok=True)
         if not picture.exists():
             with told_if_not_drawn(picture):
-                draw_first(method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
+                draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
         records.append(record)
     return records
 
@@ -127,11 +126,12 @@ def result_path(workdir: Path, config: Config, norm: str) -> Path:
 def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> tuple[dict, Result]:
     learner = method.test(norm)
     ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
-    result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh)(ready)
+    copies = support_copies(config)
+    result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, copies=copies)(ready)
     before = None
     if method.before is not None:
-        before = evaluator(method.before(norm), exam.source, exam.episodes, lab.prepare, lab.mesh)(ready)
-    transductive = is_transductive(learner, ready, first_task(lab, exam)[1])
+        before = evaluator(method.before(norm), exam.source, exam.episodes, lab.prepare, lab.mesh, copies=copies)(ready)
+    transductive = is_transductive(learner, ready, first_task(config, lab, exam)[1])
     record = make_record(
         config,
         norm,
@@ -147,15 +147,17 @@ def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, co
     return record, result
 
 
-def first_task(lab: Lab, exam: Exam) -> tuple[Task, Task]:
-    """The first test episode as it is in the archive, and prepared."""
-    raw = make_task(exam.source.images, exam.episodes.indices[0], exam.episodes.shots)
-    return raw, raw._replace(support_x=lab.prepare(raw.support_x), query_x=lab.prepare(raw.query_x))
+def first_task(config: Config, lab: Lab, exam: Exam) -> tuple[Task, Task]:
+    """The first test episode as it is in the archive, and as it is tested: with support copies, prepared."""
+    images, indices, shots = exam.source.images, exam.episodes.indices[0], exam.episodes.shots
+    task = task_at(images, indices, shots, support_copies(config))
+    ready = task._replace(support_x=lab.prepare(task.support_x), query_x=lab.prepare(task.query_x))
+    return task_at(images, indices, shots), ready
 
 
-def draw_first(learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
+def draw_first(config: Config, learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
     """Draw the first test episode."""
-    raw, task = first_task(lab, exam)
+    raw, task = first_task(config, lab, exam)
     meta = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
     adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
     predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)

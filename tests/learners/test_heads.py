@@ -11,7 +11,8 @@ from scipy.special import log_softmax, softmax
 
 from metalearn.base import Head
 from metalearn.errors import UserError
-from metalearn.learners.heads import logistic_regression, nearest_centroid, sgd_classifier
+from metalearn.learners.heads import nearest_centroid, sgd_classifier
+from metalearn.learners.logistic import logistic_regression
 from metalearn.losses import unit
 from tests.small import quick_jit
 
@@ -70,7 +71,8 @@ def fit(head: Head, z: np.ndarray, y: np.ndarray, ways: int) -> np.ndarray:
 
 # Fewer and more features than images, one image a class, two classes, many.
 @pytest.mark.parametrize(
-    ("ways", "shots", "size", "c"), [(2, 1, 5, 1.0), (5, 1, 16, 0.1), (5, 1, 16, 10.0), (5, 3, 4, 1.0), (20, 1, 4, 1.0)]
+    ("ways", "shots", "size", "c"),
+    [(2, 1, 5, 1.0), (5, 1, 16, 0.1), (5, 1, 16, 10.0), (5, 3, 4, 1.0), (20, 1, 4, 1.0), (5, 25, 32, 1.0)],
 )
 def test_logistic_regression(ways: int, shots: int, size: int, c: float, float64: None) -> None:
     z, y = features(ways, shots, size)
