@@ -155,7 +155,7 @@ def evaluator(
     prepare: Prepare,
     mesh: Mesh,
     seed: int = 0,
-    block: int = 32,
+    block: int | None = None,
     copies: Copies = THEMSELVES,
 ) -> Callable[[PyTree], Result]:
     """`meta -> Result`: adapts to the support set of every episode and predicts its queries; compiled once.
@@ -169,10 +169,13 @@ def evaluator(
       prepare: uint8 images to float32.
       mesh: its axis `tasks` shares out the episodes.
       seed: of the keys that `adapt` gets (heads with a random start).
-      block: episodes a device works on at once.
+      block: episodes a device works on at once (default: 32, but 2 on a CPU where each one adapts a network, which
+        keeps them in its caches).
       copies: of support images, which the learner adapts to.
     """
     size = len(source.images)
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    at_once = mesh.size * (block or (2 if on_cpu and learner.embed is None else 32))
     features = None if learner.embed is None else embedder(learner, source, prepare, mesh, copies)
 
     def one(key: Key, indices: Array, meta: PyTree, source: ClassSource) -> dict[str, Array]:
@@ -196,7 +199,7 @@ def evaluator(
     def evaluate(meta: PyTree) -> Result:
         begin = time.perf_counter()
         looked_up = source if features is None else features(meta)
-        found = _in_blocks(run, episodes.indices, block * mesh.size, seed, meta, looked_up)
+        found = _in_blocks(run, episodes.indices, at_once, seed, meta, looked_up)
         return Result(
             found["accuracy"],
             float(found["loss"].mean(dtype=np.float64)),

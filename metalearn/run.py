@@ -20,6 +20,8 @@ from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
 from metalearn.record import make_record, same_test, write_counts, write_json
 from metalearn.workdir import open_workdir, read_workdir, sole
 
+BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
+
 
 class Exam(NamedTuple):
     """What is tested on, and what is tested: a split's episodes, trained meta-parameters and how they were chosen."""
@@ -130,7 +132,8 @@ def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, co
     result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, copies=copies)(ready)
     before = None
     if method.before is not None:
-        before = evaluator(method.before(norm), exam.source, exam.episodes, lab.prepare, lab.mesh, copies=copies)(ready)
+        first = exam.episodes._replace(indices=exam.episodes.indices[:BEFORE])
+        before = evaluator(method.before(norm), exam.source, first, lab.prepare, lab.mesh, copies=copies)(ready)
     transductive = is_transductive(learner, ready, first_task(config, lab, exam)[1])
     record = make_record(
         config,

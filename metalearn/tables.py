@@ -39,7 +39,8 @@ test episodes, by their hash: every method tested on one is tested on the very s
   out which. In other columns, `a / b` is inductive / transductive.
 - **seeds**: trainings. With several, every measurement is the mean over them, the width of the interval too, and **sd**
   is the standard deviation of the accuracy between them, in points. The interval does not contain it.
-- **before**: accuracy in % before adaptation, where that means something; at chance, nothing leaks.
+- **before**: accuracy in % before adaptation, where that means something, on the first 1,000 episodes; at chance,
+  nothing leaks.
 - **published**: numbers of others for the same method, ways and shots, on the backbone nearest to ours (named where its
   name is not the same). Their episodes, recipes and budgets differ from ours: `results/published.csv` says how.
 - **difference**: ours minus the first of them, in points; against ours inductive (ind.) or transductive (trans.) as
