@@ -49,7 +49,11 @@ class Config:
     test_inner_steps: int = setting(10, "inner steps at test", least=0)
     first_order: bool = setting(False, "drop second derivatives of ANIL or BOIL (of MAML: --method=fomaml)")
     distance: str = setting("euclidean", "of prototypes: euclidean (squared) or cosine")
-    scale: float = setting(1.0, "of prototypes' logits")
+    scale: float = setting(1.0, "of the logits of protonet, matchingnet and r2d2 (learned there)")
+    transform: str = setting("cl2n", "of simpleshot's features: none, l2 (length one) or cl2n (centred before)")
+    contextual: bool = setting(False, "matchingnet embeds images in the context of the support set, by LSTMs")
+    head: str = setting("svm", "of metaoptnet: svm or ridge")
+    label_smoothing: float = setting(0.0, "of metaoptnet's query labels in training", least=0)
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
     support_copies: int = setting(

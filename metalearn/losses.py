@@ -1,5 +1,6 @@
 """Losses and distances, for one task."""
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -9,6 +10,18 @@ from metalearn.base import Array
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """Mean negative log-likelihood in nats; logits [B,N], labels int [B]."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> Array:
+    """Mean cross-entropy in nats against targets 1 - smoothing, the rest shared by the other classes."""
+    ways = logits.shape[-1]
+    target = jnp.where(jax.nn.one_hot(labels, ways) > 0, 1 - smoothing, smoothing / max(ways - 1, 1))
+    return optax.softmax_cross_entropy(logits, target).mean()
+
+
+def squared_error(logits: Array, labels: Array) -> Array:
+    """Mean squared difference of sigmoid(logits) [B,N] and the one-hot labels [B]."""
+    return jnp.square(jax.nn.sigmoid(logits) - jax.nn.one_hot(labels, logits.shape[-1])).mean()
 
 
 def accuracy(logits: Array, labels: Array) -> Array:

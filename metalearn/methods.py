@@ -1,19 +1,26 @@
 """Methods by name: what each builds from a `Config`, for training and for test."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from metalearn.base import Head, Learner, Network
+from metalearn.baselines.finetune import finetuned
 from metalearn.baselines.supervised import pretrained
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.learners.heads import sgd_classifier
+from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
 from metalearn.learners.logistic import logistic_regression
 from metalearn.learners.maml import maml
+from metalearn.learners.matchingnet import matchingnet
+from metalearn.learners.metaoptnet import metaoptnet
 from metalearn.learners.protonet import protonet
-from metalearn.models import make_network
+from metalearn.learners.r2d2 import r2d2
+from metalearn.learners.relationnet import relationnet
+from metalearn.learners.transductive import information_maximization, laplacian_shot
+from metalearn.models import make_network, make_relation
 
 
 class Method(NamedTuple):
@@ -41,9 +48,11 @@ def _layers(norm: str) -> str:
 
 def body(config: Config) -> Network:
     """The network of the config's backbone, normalisation and precision."""
-    return make_network(
-        config.backbone, _layers(config.norm), jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
-    )
+    return make_network(config.backbone, _layers(config.norm), _dtype(config))
+
+
+def _dtype(config: Config) -> jnp.dtype:
+    return jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
 
 
 def _gradient(adapts: str = "all", first_order: bool = False) -> Callable[[Config, int], Method]:
@@ -70,22 +79,76 @@ def _gradient(adapts: str = "all", first_order: bool = False) -> Callable[[Confi
     return make
 
 
-def _protonet(config: Config, classes: int) -> Method:
-    network = body(config)
-
-    def build(ways: int, norm: str) -> Learner:
-        return protonet(network, ways, config.distance, config.scale, norm)
-
-    return Method(build(config.train_ways, config.norm), lambda norm: build(config.ways, norm), (config.norm,))
+Build = Callable[[Config, Network, int, str], Learner]  # of ways and norm
 
 
-def _supervised(classifier: str, head: Callable[[], Head]) -> Callable[[Config, int], Method]:
+def _episodic(build: Build) -> Callable[[Config, int], Method]:
+    """A method that trains the body through its head, in training episodes of any number of ways."""
+
+    def make(config: Config, classes: int) -> Method:
+        network = body(config)
+
+        def test(norm: str) -> Learner:
+            return build(config, network, config.ways, norm)
+
+        return Method(build(config, network, config.train_ways, config.norm), test, (config.norm,))
+
+    return make
+
+
+def _protonet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    return protonet(network, ways, config.distance, config.scale, norm)
+
+
+def _matchingnet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    return matchingnet(network, ways, config.scale, config.contextual, norm)
+
+
+def _relationnet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    if not config.backbone.endswith("-map"):
+        raise UserError(f"relationnet compares feature maps: --backbone={config.backbone} has none, conv4-64-map does")
+    return relationnet(network, make_relation(dtype=_dtype(config)), ways, norm)
+
+
+def _r2d2(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    return r2d2(network, ways, config.scale, norm)
+
+
+def _metaoptnet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    return metaoptnet(network, ways, config.head, config.label_smoothing, norm)
+
+
+def _supervised(classifier: str, head: Callable[[], Head], centre: bool = False) -> Callable[[Config, int], Method]:
+    """A method that fits a head to the features of a body pre-trained with this classifier."""
+
     def build(config: Config, classes: int) -> Method:
         network = body(config)
         scale = 2.0 if classes <= 200 else 10.0
 
         def learner(norm: str) -> Learner:
-            return pretrained(network, head(), config.ways, classes, classifier, scale, norm)
+            return pretrained(network, head(), config.ways, classes, classifier, scale, norm, centre)
+
+        return Method(learner(config.norm), learner, (config.norm,), supervised=True)
+
+    return build
+
+
+TRANSFORMS = ("none", "l2", "cl2n")
+
+
+def _simpleshot(config: Config, classes: int) -> Method:
+    if config.transform not in TRANSFORMS:
+        raise UserError(f"simpleshot's transform must be one of {', '.join(TRANSFORMS)}, not '{config.transform}'")
+    head = partial(nearest_centroid, normalise=config.transform != "none")
+    return _supervised("linear", head, centre=config.transform == "cl2n")(config, classes)
+
+
+def _finetuned(transductive: bool) -> Callable[[Config, int], Method]:
+    def build(config: Config, classes: int) -> Method:
+        network, (lr, steps) = body(config), (config.inner_lr, config.test_inner_steps)
+
+        def learner(norm: str) -> Learner:
+            return finetuned(network, config.ways, classes, lr, steps, transductive, norm)
 
         return Method(learner(config.norm), learner, (config.norm,), supervised=True)
 
@@ -97,10 +160,20 @@ METHODS: dict[str, Callable[[Config, int], Method]] = {
     "fomaml": _gradient(first_order=True),
     "anil": _gradient("head"),
     "boil": _gradient("body"),
-    "protonet": _protonet,
+    "protonet": _episodic(_protonet),
+    "matchingnet": _episodic(_matchingnet),
+    "relationnet": _episodic(_relationnet),
+    "r2d2": _episodic(_r2d2),
+    "metaoptnet": _episodic(_metaoptnet),
     "baseline": _supervised("linear", lambda: sgd_classifier("linear")),
     "baseline++": _supervised("cosine", lambda: sgd_classifier("cosine")),
     "rfs": _supervised("linear", logistic_regression),
+    "simpleshot": _simpleshot,
+    "nearest_neighbour": _supervised("linear", nearest_neighbour),
+    "laplacianshot": _supervised("linear", laplacian_shot, centre=True),
+    "tim": _supervised("linear", information_maximization),
+    "finetune": _finetuned(transductive=False),
+    "transductive_finetune": _finetuned(transductive=True),
 }
 
 

@@ -33,7 +33,35 @@ _PROTO: Preset = dict(backbone="conv4-64", norm="running", lr=1e-3, schedule="ha
 _PROTO_OMNIGLOT: Preset = _PROTO | dict(train_ways=60, train_queries=5, meta_batch=1, steps=10_000, valid_every=500)
 _PROTO_COLOUR: Preset = _PROTO | dict(train_queries=5, meta_batch=2, schedule="cosine", augment="flip,crop")
 
-# One pre-training for all three baselines, so that heads alone are compared, after Tian et al. 2020: SGD 0.05, momentum
+# Vinyals et al. 2016 trained by episodes like those of the test; cosines are scaled as in Chen et al. 2019's released
+# code. Its other settings, and all of Sung et al. 2018's but the network and the loss: ours, as for ProtoNet.
+_MATCHING: Preset = _PROTO_COLOUR | dict(train_queries=15, scale=100.0, steps=40_000)
+_RELATION: Preset = _PROTO_COLOUR | dict(backbone="conv4-64-map", train_queries=10, meta_batch=1, steps=40_000)
+
+# Bertinetto et al. 2019, released configurations: Adam at 5e-3, halved every 2,000 episodes of 240 images, 20 ways
+# on CIFAR, 16 on miniImageNet, 60 on Omniglot (600 images); the logits' scale begins at 10 or 1e-4. There the shots
+# of training episodes are drawn from 1 to 10, here they are 5.
+_R2D2: Preset = _PROTO | dict(
+    backbone="conv4-512", lr=5e-3, train_ways=20, train_shots=5, train_queries=7, meta_batch=1, steps=60_000, scale=10.0
+)
+
+# Lee et al. 2019, section 4.1: SGD at 0.1 with Nesterov momentum, weight decay 5e-4, 8 episodes an update, 60 epochs
+# of 1,000 updates, decayed in three steps (here: cosine); 5 shots in training on CIFAR-FS, 15 elsewhere; 6 queries.
+_METAOPT: Preset = dict(
+    backbone="resnet12-flat",
+    norm="running",
+    optimizer="sgd",
+    lr=0.1,
+    weight_decay=5e-4,
+    schedule="cosine",
+    augment="flip,crop,jitter",
+    train_shots=15,
+    train_queries=6,
+    meta_batch=8,
+    steps=60_000,
+)
+
+# One pre-training for all baselines, so that heads alone are compared, after Tian et al. 2020: SGD 0.05, momentum
 # 0.9, weight decay 5e-4, batches of 64, 100 epochs, decayed late (here: cosine); augmented by crop, jitter and flip.
 _SUPERVISED: Preset = dict(
     backbone="conv4-64",
@@ -49,6 +77,8 @@ _SUPERVISED: Preset = dict(
     valid_every=2000,
 )
 _RFS: Preset = _SUPERVISED | dict(support_copies=5)
+# Dhillon et al. 2020, section 4: Adam at 5e-5, 25 epochs. It takes long: few validation episodes.
+_FINETUNE: Preset = _SUPERVISED | dict(inner_lr=5e-5, test_inner_steps=25, valid_episodes=50, valid_every=10_000)
 
 # Ours, for a first look of some minutes on two CPU cores.
 _MAML_GLYPHS: Preset = dict(
@@ -65,7 +95,8 @@ _MAML_GLYPHS: Preset = dict(
 )
 
 GRADIENT = ("maml", "fomaml", "anil", "boil")
-SUPERVISED = ("baseline", "baseline++", "rfs")
+HEADS = ("baseline", "baseline++", "rfs", "simpleshot", "nearest_neighbour", "laplacianshot", "tim")
+SUPERVISED = (*HEADS, "finetune", "transductive_finetune")
 
 PRESETS: dict[tuple[str, str, int], Preset] = {}
 for _shots in (1, 5):
@@ -74,6 +105,10 @@ for _shots in (1, 5):
         PRESETS[_method, "glyphs", _shots] = _MAML_GLYPHS
     PRESETS["protonet", "omniglot", _shots] = _PROTO_OMNIGLOT
     PRESETS["protonet", "glyphs", _shots] = _PROTO_OMNIGLOT | dict(train_ways=20, meta_batch=2, steps=1500)
+    PRESETS["r2d2", "omniglot", _shots] = _R2D2 | dict(train_ways=60, steps=20_000)
+    PRESETS["r2d2", "mini_imagenet", _shots] = _R2D2 | dict(backbone="conv4-512-84px", train_ways=16, scale=1e-4)
+    PRESETS["metaoptnet", "cifar_fs", _shots] = _METAOPT | dict(train_shots=5)
+    PRESETS["metaoptnet", "mini_imagenet", _shots] = _METAOPT | dict(backbone="resnet12-84px-flat", label_smoothing=0.1)
     for _dataset in ("cifar_fs", "fc100", "mini_imagenet"):
         for _method in GRADIENT:
             PRESETS[_method, _dataset, _shots] = _MAML_COLOUR
@@ -82,8 +117,10 @@ for _shots in (1, 5):
 
 DEFAULTS: dict[str, Preset] = (
     dict.fromkeys(GRADIENT, _MAML_COLOUR)
-    | dict.fromkeys(SUPERVISED, _SUPERVISED)
-    | {"protonet": _PROTO_COLOUR | dict(steps=10_000), "rfs": _RFS}
+    | dict.fromkeys(HEADS, _SUPERVISED)
+    | dict.fromkeys(("finetune", "transductive_finetune"), _FINETUNE)
+    | {"protonet": _PROTO_COLOUR | dict(steps=10_000), "matchingnet": _MATCHING, "relationnet": _RELATION}
+    | {"r2d2": _R2D2, "metaoptnet": _METAOPT, "rfs": _RFS}
 )
 
 

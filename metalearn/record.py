@@ -40,6 +40,7 @@ def make_record(
         "shots": config.shots,
         "queries": config.queries,
         "support_copies": config.support_copies,
+        "transform": _transform(config),
         "train_ways": config.train_ways,
         "train_shots": config.train_shots,
         "norm": norm,
@@ -68,6 +69,10 @@ def make_record(
     }
 
 
+def _transform(config: Config) -> str | None:
+    return config.transform if config.method == "simpleshot" else None
+
+
 def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) -> dict | None:
     """The record at path, with its counts beside it, if it is of this very test of this very checkpoint, else None."""
     if not (path.exists() and counts_path(path).exists()):
@@ -82,6 +87,7 @@ def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) ->
         "best_step": best_step,
         "test_inner_steps": config.test_inner_steps,
         "support_copies": config.support_copies,
+        "transform": _transform(config),
     }
     return record if isinstance(record, dict) and wanted.items() <= record.items() else None
 

@@ -10,6 +10,7 @@ from metalearn.base import ClassSource, Learner, PyTree, Task
 from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
+from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer, task_at
 from metalearn.fit import fit, restore
 from metalearn.lab import Lab, check_test, split_source, support_copies, training_sampler
@@ -75,15 +76,25 @@ def execute(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]
 
 
 def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]:
-    """Test the best checkpoint of a finished run again, with other test settings than it was trained for.
+    """Test the best checkpoint of a finished run again, with other test settings or by another method of its kind.
 
     Raises:
       UserError: the run is not finished or cannot be read, or the settings do not fit it or the dataset.
     """
-    trained_by = read_workdir(workdir)[1]
+    trained, trained_by = read_workdir(workdir)
     method = prepare(config, lab)
-    meta, best = restore(config, method, lab, workdir)
+    own = method if config.method == trained.method else _trained_alike(trained, config, method, lab)
+    meta, best = restore(trained, own, lab, workdir)
     return examine(config, method, lab, workdir, meta, best, f"{trained_by} && {command}")
+
+
+def _trained_alike(trained: Config, config: Config, method: Method, lab: Lab) -> Method:
+    """The method of the run; raise `UserError` unless what it trains is what the config's method trains."""
+    own, x = prepare(trained, lab), np.zeros((1, *lab.dataset.train.images.shape[1:]), np.float32)
+    shapes = [jax.eval_shape(m.train.init, jax.random.key(0), x) for m in (own, method)]
+    if shapes[0] != shapes[1]:
+        raise UserError(f"--method={config.method} is trained otherwise than {trained.method}: train it by itself")
+    return own
 
 
 def prepare(config: Config, lab: Lab) -> Method:
@@ -121,8 +132,9 @@ def examine(
 
 
 def result_path(workdir: Path, config: Config, norm: str) -> Path:
-    """`<workdir>/result-<N>w<K>s-<norm>.json`."""
-    return workdir / f"result-{config.ways}w{config.shots}s-{norm}.json"
+    """`<workdir>/result-[<method>-]<N>w<K>s-<norm>.json`, the method where it is another than that of the run there."""
+    other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
+    return workdir / f"result-{other}{config.ways}w{config.shots}s-{norm}.json"
 
 
 def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> tuple[dict, Result]:

@@ -5,12 +5,13 @@ Each is a pair of pure functions (`metalearn.base.Head`): `fit(key, z [S,D], y [
 """
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from metalearn.base import Array, Head, Key, PyTree
 from metalearn.classifier import KINDS, classify, init_classifier
 from metalearn.errors import UserError
-from metalearn.losses import cosine, cross_entropy, squared_euclidean
+from metalearn.losses import cosine, cross_entropy, squared_euclidean, unit
 
 
 def class_means(z: Array, y: Array, ways: int) -> Array:
@@ -19,20 +20,42 @@ def class_means(z: Array, y: Array, ways: int) -> Array:
     return members.T @ z / members.sum(0)[:, None]
 
 
-def nearest_centroid(distance: str = "euclidean", scale: float = 1.0) -> Head:
+def nearest_centroid(distance: str = "euclidean", scale: float = 1.0, normalise: bool = False) -> Head:
     """Softmax over negative distances to class means (Snell et al. 2017, equations 1 and 2).
 
-    distance is `euclidean` (squared) or `cosine` (scale times the cosine similarity, as in Chen et al. 2020).
+    distance is `euclidean` (squared) or `cosine` (scale times the cosine similarity, as in Chen et al. 2020);
+    normalise scales features to length one first (SimpleShot, Wang et al. 2019, section 3).
     """
     if distance not in ("euclidean", "cosine"):
         raise UserError(f"distance must be euclidean or cosine, not '{distance}'")
 
+    def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
+        return class_means(unit(z) if normalise else z, y, ways)
+
     def predict(means: Array, z: Array) -> Array:
+        z = unit(z) if normalise else z
         if distance == "cosine":
             return scale * cosine(z, means)
         return -scale * squared_euclidean(z, means)
 
-    return Head(lambda key, z, y, ways: class_means(z, y, ways), predict)
+    return Head(fit, predict)
+
+
+def nearest_neighbour() -> Head:
+    """Softmax over negative squared distances to each class's nearest support feature, all of length one.
+
+    With one image a class it is the nearest centroid (Wang et al. 2019, section 3).
+    """
+
+    def fit(key: Key, z: Array, y: Array, ways: int) -> tuple[Array, Array]:
+        return unit(z), jax.nn.one_hot(y, ways, dtype=bool)
+
+    def predict(fitted: tuple[Array, Array], z: Array) -> Array:
+        support, member = fitted
+        distances = squared_euclidean(unit(z), support)
+        return -jnp.where(member, distances[:, :, None], jnp.inf).min(1)
+
+    return Head(fit, predict)
 
 
 def sgd_classifier(kind: str = "linear", epochs: int = 100, batch: int = 4, scale: float = 2.0) -> Head:
