@@ -200,12 +200,12 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
     workdir = tmp_path / "run"
     assert program("finetune", *words(images, method="baseline", workdir=workdir)).code == 0
     before = contents(workdir)
-    for method, copies, transform in (("rfs", 5, None), ("simpleshot", 1, "cl2n"), ("tim", 1, None)):
+    for method, copies, transform in (("rfs", 5, None), ("simpleshot", 1, "cl2n"), ("laplacianshot", 1, None)):
         said = program("evaluate", *places(images), f"--workdir={workdir}", f"--method={method}")
         assert said.code == 0 and f"2-way 1-shot, {method} conv4-8, " in said.out
         record = json.loads((workdir / f"result-{method}-2w1s-running.json").read_text())
         assert (record["method"], record["support_copies"], record["transform"]) == (method, copies, transform)
-        assert record["transductive"] == (method == "tim")
+        assert record["transductive"] == (method == "laplacianshot")
     after = contents(workdir)
     assert {k: after[k] for k in before} == before
     refused = program("evaluate", *places(images), f"--workdir={workdir}", "--method=baseline++")

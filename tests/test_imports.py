@@ -24,7 +24,7 @@ ALLOWED = {
     "metalearn.learners": ("base", "errors", "inner", "losses", "classifier"),
     "metalearn.models": ("base", "errors"),
     "metalearn.data": ("base", "errors"),
-    "metalearn.baselines": ("base", "errors", "losses", "classifier", "learners"),
+    "metalearn.baselines": ("base", "errors", "inner", "losses", "classifier", "learners"),
     "metalearn.train": ("base",),
     "metalearn.evaluate": ("base", "losses", "data"),
     "metalearn.optimizers": ("base", "config", "errors"),

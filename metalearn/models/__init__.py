@@ -11,6 +11,7 @@ from metalearn.models.conv4 import Conv4
 from metalearn.models.norms import KINDS
 from metalearn.models.relation import Relation
 from metalearn.models.resnet import ResNet12
+from metalearn.models.wrn import WideResNet
 
 WIDE = (96, 192, 384, 512)
 
@@ -26,9 +27,11 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "conv4-512": lambda **kw: Conv4(widths=WIDE, readout="last two", slope=0.1, drop=0.4, **kw),
     "conv4-512-84px": lambda **kw: Conv4(widths=WIDE, readout="last two", slope=0.1, drop=0.1, **kw),
     "resnet12": lambda **kw: ResNet12(**kw),
+    "resnet12-512": lambda **kw: ResNet12(widths=(64, 128, 256, 512), **kw),
     "resnet12-flat": lambda **kw: ResNet12(readout="flatten", **kw),
     "resnet12-84px": lambda **kw: ResNet12(dropblock=5, **kw),
     "resnet12-84px-flat": lambda **kw: ResNet12(dropblock=5, readout="flatten", **kw),
+    "wrn-28-10": lambda **kw: WideResNet(**kw),
 }
 
 
