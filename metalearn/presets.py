@@ -41,9 +41,7 @@ _RELATION: Preset = _PROTO_COLOUR | dict(backbone="conv4-64-map", train_queries=
 # Bertinetto et al. 2019, released configurations: Adam at 5e-3, halved every 2,000 episodes of 240 images, 20 ways
 # on CIFAR, 16 on miniImageNet, 60 on Omniglot (600 images); the logits' scale begins at 10 or 1e-4. There the shots
 # of training episodes are drawn from 1 to 10, here they are 5.
-_R2D2: Preset = _PROTO | dict(
-    backbone="conv4-512", lr=5e-3, train_ways=20, train_shots=5, train_queries=7, meta_batch=1, steps=60_000, scale=10.0
-)
+_R2D2: Preset = _PROTO | dict(backbone="conv4-512", lr=5e-3, train_queries=7, meta_batch=1, steps=60_000, scale=10.0)
 
 # Lee et al. 2019, section 4.1: SGD at 0.1 with Nesterov momentum, weight decay 5e-4, 8 episodes an update, 60 epochs
 # of 1,000 updates, decayed in three steps (here: cosine); 5 shots in training on CIFAR-FS, 15 elsewhere; 6 queries.
@@ -55,7 +53,6 @@ _METAOPT: Preset = dict(
     weight_decay=5e-4,
     schedule="cosine",
     augment="flip,crop,jitter",
-    train_shots=15,
     train_queries=6,
     meta_batch=8,
     steps=60_000,
@@ -105,10 +102,16 @@ for _shots in (1, 5):
         PRESETS[_method, "glyphs", _shots] = _MAML_GLYPHS
     PRESETS["protonet", "omniglot", _shots] = _PROTO_OMNIGLOT
     PRESETS["protonet", "glyphs", _shots] = _PROTO_OMNIGLOT | dict(train_ways=20, meta_batch=2, steps=1500)
-    PRESETS["r2d2", "omniglot", _shots] = _R2D2 | dict(train_ways=60, steps=20_000)
-    PRESETS["r2d2", "mini_imagenet", _shots] = _R2D2 | dict(backbone="conv4-512-84px", train_ways=16, scale=1e-4)
-    PRESETS["metaoptnet", "cifar_fs", _shots] = _METAOPT | dict(train_shots=5)
-    PRESETS["metaoptnet", "mini_imagenet", _shots] = _METAOPT | dict(backbone="resnet12-84px-flat", label_smoothing=0.1)
+    PRESETS["r2d2", "omniglot", _shots] = _R2D2 | dict(train_ways=60, train_shots=5, train_queries=5, steps=20_000)
+    for _dataset in ("cifar_fs", "fc100"):
+        PRESETS["r2d2", _dataset, _shots] = _R2D2 | dict(train_ways=20, train_shots=5)
+        PRESETS["metaoptnet", _dataset, _shots] = _METAOPT | dict(train_shots=5 if _dataset == "cifar_fs" else 15)
+    PRESETS["r2d2", "mini_imagenet", _shots] = _R2D2 | dict(
+        backbone="conv4-512-84px", train_ways=16, train_shots=5, train_queries=10, scale=1e-4
+    )
+    PRESETS["metaoptnet", "mini_imagenet", _shots] = _METAOPT | dict(
+        backbone="resnet12-84px-flat", train_shots=15, label_smoothing=0.1
+    )
     for _dataset in ("cifar_fs", "fc100", "mini_imagenet"):
         for _method in GRADIENT:
             PRESETS[_method, _dataset, _shots] = _MAML_COLOUR
