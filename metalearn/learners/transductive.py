@@ -48,7 +48,7 @@ def information_maximization(
 
     Logits are -temperature/2 |z - w|^2 of unit features. From class means, Adam minimises support * cross-entropy of
     the support set - entropy of the queries' mean prediction + conditional * mean entropy of their predictions. The
-    constants are those of the released code.
+    constants are the defaults of the released code, but for the number of steps (there 150; 1,000 here).
     """
     optimizer = optax.adam(lr)
 
