@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.work import Arrays, Work
+from metalearn.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "metalearn"
@@ -115,7 +116,14 @@ class Team:
     """Ours and its peers for one kind of method: commands to start them, reasons why some cannot."""
 
     def __init__(self, method: str, python: str, wanted: list[str] | None = None) -> None:
-        """python: the peers' interpreter. wanted: peers by name, None for all."""
+        """python: the peers' interpreter. wanted: peers by name, of any method; None for all.
+
+        Raises:
+          UserError: one of them is none.
+        """
+        known = {name for peers in PEERS.values() for name in peers}
+        if unknown := [name for name in wanted or [] if name not in known]:
+            raise UserError(f"unknown peer '{unknown[0]}': choose of {', '.join(sorted(known))}")
         names = PEERS[method] if wanted is None else {k: v for k, v in PEERS[method].items() if k in wanted}
         self.commands = {OURS: [sys.executable, "-m", "benchmarks.ours"]}
         self.commands |= {k: [python, "-m", f"benchmarks.peers.{v[0]}"] for k, v in names.items()}

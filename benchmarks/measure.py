@@ -6,7 +6,7 @@ from typing import NamedTuple
 from benchmarks.contenders import OURS, Failed, Process, Team
 from benchmarks.records import Row
 from benchmarks.roofline import Peaks
-from benchmarks.work import Work, difference, example
+from benchmarks.work import Arrays, Work, difference, example
 
 AGREE = 1e-9  # relative difference of losses and of meta-gradients in float64
 
@@ -90,14 +90,15 @@ def agreement(team: Team, work: Work) -> dict[str, float | str]:
     """Relative difference of every peer's loss and meta-gradient from ours, in float64; or why there is none."""
     given = example(work)
     found: dict[str, float | str] = {}
-    ours = team.gradient(OURS, work, given)
+    gradients: dict[str, Arrays] = {}
     for name in team.commands:
         if name != OURS:
             try:
-                found[name] = difference(ours, team.gradient(name, work, given))
+                gradients[name] = team.gradient(name, work, given)
             except Failed as failed:
                 found[name] = str(failed)
-    return found
+    ours = team.gradient(OURS, work, given) if gradients else {}
+    return found | {name: difference(ours, theirs) for name, theirs in gradients.items()}
 
 
 def disagreeing(found: dict[str, float | str]) -> list[str]:
