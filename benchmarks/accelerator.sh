@@ -72,6 +72,7 @@ failed=0
 attempt() { # NAME END COMMAND...: run it until END (in seconds since the start) and say how it went
     local name=$1 left=$(($2 - SECONDS)) start=$SECONDS state
     shift 2
+    ((left > 0)) || left=1
     # SIGTERM saves and exits with 143: what outlasts the budget is resumed by the next call.
     timeout --signal=TERM --kill-after=60 "$left" "$@" >>"$out/logs/$name.log" 2>&1
     case $? in

@@ -16,7 +16,7 @@ from metalearn.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "metalearn"
-PEERS = {
+PEERS: dict[str, dict[str, tuple[str, ...]]] = {  # by method: name, module and arguments
     "maml": {
         "torch-loop": ("torch_loop",),
         "torch-func": ("torch_func",),
@@ -127,7 +127,7 @@ class Team:
         names = PEERS[method] if wanted is None else {k: v for k, v in PEERS[method].items() if k in wanted}
         self.commands = {OURS: [sys.executable, "-m", "benchmarks.ours"]}
         self.commands |= {k: [python, "-m", f"benchmarks.peers.{v[0]}"] for k, v in names.items()}
-        self.arguments = {OURS: ()} | {k: v[1:] for k, v in names.items()}
+        self.arguments: dict[str, tuple[str, ...]] = {OURS: ()} | {k: v[1:] for k, v in names.items()}
         self.notes = _not_installed(Path(python).parent.parent / "not-installed.txt")
 
     def start(self, name: str, work: Work) -> Process:

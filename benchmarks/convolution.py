@@ -49,6 +49,11 @@ def block(x: Array, w: Array) -> Array:
 FORMULATIONS: dict[str, Callable[[Array, Array], Array]] = {OURS: patches, "native": native, "block": block}
 
 
+def squared_length(pair: tuple[Array, Array]) -> Array:
+    """Of both arrays together."""
+    return jnp.square(pair[0]).sum() + jnp.square(pair[1]).sum()
+
+
 def passes(form: Callable[[Array, Array], Array], order: str) -> Callable[[Array, Array], Array]:
     """`(x [B,H,W,Ch], w) -> number` that needs the forward pass, its gradient, or the gradient of that."""
 
@@ -56,10 +61,10 @@ def passes(form: Callable[[Array, Array], Array], order: str) -> Callable[[Array
         return jnp.square(form(x, w)).mean()
 
     def gradient(x: Array, w: Array) -> Array:
-        return sum(jnp.square(g).sum() for g in jax.grad(forward, (0, 1))(x, w))
+        return squared_length(jax.grad(forward, (0, 1))(x, w))
 
     def second(x: Array, w: Array) -> Array:
-        return sum(jnp.square(g).sum() for g in jax.grad(gradient, (0, 1))(x, w))
+        return squared_length(jax.grad(gradient, (0, 1))(x, w))
 
     return {"forward": forward, "gradient": gradient, "second": second}[order]
 

@@ -132,12 +132,11 @@ def gradient(work: Work, given: Arrays) -> Arrays:
 def evaluation_loss(work: Work, given: Arrays) -> Arrays:
     """Mean loss over the test episodes given."""
     learner, lab = learner_of(work), lab_of(work)
-    starts = np.arange(work.classes, dtype=np.int32) * work.per_class
-    source = ClassSource(given["images"], starts, np.full(work.classes, work.per_class, np.int32))
-    source = ClassSource(*(jnp.asarray(x) for x in source))
+    starts = jnp.arange(work.classes, dtype=jnp.int32) * work.per_class
+    source = ClassSource(jnp.asarray(given["images"]), starts, jnp.full(work.classes, work.per_class, jnp.int32))
     episodes = Episodes(given["indices"].astype(np.int32), work.shots)
-    test = evaluator(learner, source, episodes, scaled, lab.mesh)  # type: ignore[arg-type]
-    return {"loss": np.float64(test(tree({k: v for k, v in given.items() if "/" in k})).loss)}
+    test = evaluator(learner, source, episodes, scaled, lab.mesh)
+    return {"loss": np.asarray(test(tree({k: v for k, v in given.items() if "/" in k})).loss)}
 
 
 def peaks(size: int) -> tuple[float, float]:

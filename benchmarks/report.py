@@ -128,7 +128,7 @@ def load(root: Path) -> list[Row]:
 
 def pages(root: Path, folder: str) -> tuple[str, dict[str, bytes]]:
     """docs/performance.md, and its plots by name, which the text finds in `folder`."""
-    text, plots = [INTRO], {}
+    text, plots = [INTRO], dict[str, bytes]()
     rows = load(root)
     for benchmark, heading in SECTIONS.items():
         text.append(f"## {heading}\n")

@@ -51,9 +51,9 @@ def conv4(work: Work, running: bool = False) -> nn.Sequential:
 def parameters(model: nn.Sequential) -> Iterator[tuple[str, nn.Parameter]]:
     """Every parameter with the name that ours has."""
     for i in range(BLOCKS):
-        yield f"body/conv{i}", model[4 * i].weight  # type: ignore[misc]
-        yield f"body/norm{i}/scale", model[4 * i + 1].weight  # type: ignore[misc]
-        yield f"body/norm{i}/shift", model[4 * i + 1].bias  # type: ignore[misc]
+        yield f"body/conv{i}", model[4 * i].weight
+        yield f"body/norm{i}/scale", model[4 * i + 1].weight
+        yield f"body/norm{i}/shift", model[4 * i + 1].bias
     if isinstance(model[-1], nn.Linear):
         yield "head/w", model[-1].weight
         yield "head/b", model[-1].bias
@@ -140,7 +140,7 @@ def contender(work: Work, device: str, model: nn.Sequential, backward: Backward,
         load(model, given, work)
         optimizer.zero_grad()
         loss = backward(given_batch(given, device))
-        grads = {name: to_ours(name, p.grad.cpu().numpy(), work) for name, p in parameters(model)}  # type: ignore[union-attr]
+        grads = {name: to_ours(name, p.grad.cpu().numpy(), work) for name, p in parameters(model)}
         return {"loss": loss.cpu().numpy()} | grads
 
     return of_torch(device, steps, gradient, **about)

@@ -49,8 +49,8 @@ def draw(work: Work) -> np.ndarray:
 def set_moments(model: nn.Sequential, given: Arrays) -> None:
     """Give the layers these population moments."""
     for i in range(BLOCKS):
-        model[4 * i + 1].running_mean.copy_(torch.from_numpy(given[f"moments/norm{i}/mean"]))  # type: ignore[operator, union-attr]
-        model[4 * i + 1].running_var.copy_(torch.from_numpy(given[f"moments/norm{i}/var"]))  # type: ignore[operator, union-attr]
+        model[4 * i + 1].running_mean.copy_(torch.from_numpy(given[f"moments/norm{i}/mean"]))
+        model[4 * i + 1].running_var.copy_(torch.from_numpy(given[f"moments/norm{i}/var"]))
 
 
 def make(work: Work, variant: str) -> Contender:
@@ -73,7 +73,7 @@ def make(work: Work, variant: str) -> Contender:
         load(model, given, work)
         set_moments(model, given)
         found = test(model, on_device(given["images"]), torch.from_numpy(given["indices"]).to(device), work)
-        return {"loss": np.float64(found)}  # type: ignore[dict-item]
+        return {"loss": np.asarray(found)}
 
     return of_torch(device, steps, compare, variant=variant)
 

@@ -16,8 +16,8 @@ def make(work: Work, variant: str) -> Contender:
     """See the file."""
     device = set_up(work)
     layout = torch.channels_last if variant == "channels_last" else torch.contiguous_format
-    model = conv4(work).to(device, memory_format=layout)  # type: ignore[call-overload]
-    network: nn.Module = torch.compile(model) if variant == "compile" else model  # type: ignore[assignment]
+    model = conv4(work).to(device, memory_format=layout)
+    network: nn.Module = torch.compile(model) if variant == "compile" else model
 
     def task_loss(support_x: Tensor, support_y: Tensor, query_x: Tensor, query_y: Tensor) -> Tensor:
         z = network(torch.cat([support_x, query_x]).contiguous(memory_format=layout))
