@@ -43,8 +43,8 @@ protonet_step | benchmarks.protonet_step
 meta_step-32 | benchmarks.meta_step --tasks=32
 startup | benchmarks.startup --rounds=3
 evaluation | benchmarks.evaluation --rounds=3
-meta_step-128 | benchmarks.meta_step --tasks=128
-meta_step-512 | benchmarks.meta_step --tasks=512 --rounds=3
+meta_step-128 | benchmarks.meta_step --tasks=128 --rounds=3 --peers=torch-loop,torch-func
+meta_step-512 | benchmarks.meta_step --tasks=512 --rounds=3 --peers=torch-loop,torch-func
 memory | benchmarks.memory
 RUNS
 }

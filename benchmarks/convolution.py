@@ -9,7 +9,6 @@ a row, the others stand as peers.
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +16,8 @@ from absl import flags
 
 from benchmarks.contenders import OURS
 from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, machine, run, setting, sized, title
-from benchmarks.records import add_row, path_of, recorded
+from benchmarks.program import FLAGS, machine, pending, run, sized, tell_missing
+from benchmarks.records import add_row
 from benchmarks.work import Work
 from benchmarks.worker import reason
 from metalearn.base import Array
@@ -85,10 +84,10 @@ def measure(work: Work, side: int, channels: int, order: str, looped: bool) -> N
     """One row."""
     images = work.ways * work.shots
     where = f"{order}, {TURNS} turns of a scan" if looped else f"{order}, alone"
-    row = setting("convolution", work, f"{side}x{side}x{channels}->{work.width}, {images} images, {where}")
-    path = path_of(Path(FLAGS.results_dir), "convolution", row["device"])
-    if not FLAGS.again and recorded(path, row):
-        return print(f"{title(row)}: recorded already, passed over")
+    started = pending("convolution", work, f"{side}x{side}x{channels}->{work.width}, {images} images, {where}")
+    if started is None:
+        return
+    path, row = started
     key = jax.random.key(0)
     x = jax.random.normal(key, (TURNS if looped else 1, work.tasks, images, side, side, channels))
     w = jax.random.normal(key, (work.tasks, 3, 3, channels, work.width)) / 10
@@ -105,7 +104,8 @@ def measure(work: Work, side: int, channels: int, order: str, looped: bool) -> N
             values.append(_milliseconds(lambda run=ready[name]: run(x, w).block_until_ready()))  # type: ignore[misc]
     row |= times(Found(ms, {}, missing, None)) | {"missing": missing, "rounds": FLAGS.rounds}
     shown = ", ".join(f"{name} {value} ms" for name, value in {OURS: row["ours_ms"], **row["peers"]}.items())
-    print(f"{title(row)}: {shown}", *(f"; {name}: {why}" for name, why in missing.items()), flush=True)
+    print(f"  {shown}", flush=True)
+    tell_missing(row)
     add_row(path, row)
 
 

@@ -1,6 +1,6 @@
 """A whole test of prototypical networks, embedding included, ours beside others'.
 
-`python -m benchmarks.evaluation [--episodes=10000] [--rounds=3] [--steps=1] [--again]`
+`python -m benchmarks.evaluation [--episodes=10000] [--rounds=5] [--again]`
 
 Conv4-64, 5-way 5-shot, 15 queries a class, on a split of CIFAR-FS's test size (20 classes of 600 images, 32x32x3). Ours
 also measures the moments of the training split (4,096 images), which the peers keep as running averages of training.

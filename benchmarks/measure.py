@@ -63,8 +63,9 @@ def _warm_up(process: Process, turns: Turns) -> int:
 
 
 def _turn(process: Process, count: int) -> float:
-    """Milliseconds a step, after one that does not count: others have used caches and memory meanwhile."""
-    process.ask("steps", count=1)
+    """Milliseconds a step, after one that does not count where there are several: others have used the caches."""
+    if count > 1:
+        process.ask("steps", count=1)
     return 1e3 * process.ask("steps", count=count)["seconds"] / count
 
 

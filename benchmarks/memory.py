@@ -9,14 +9,13 @@ the first step.
 
 import os
 import tempfile
-from pathlib import Path
 
 from absl import flags
 
 from benchmarks.contenders import OURS, Failed, Team
 from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, machine, run, setting, sized, team_for, title
-from benchmarks.records import add_row, path_of, recorded
+from benchmarks.program import FLAGS, machine, pending, run, sized, team_for, tell_missing
+from benchmarks.records import add_row
 from benchmarks.work import Work
 
 
@@ -36,11 +35,10 @@ def peak(team: Team, name: str, work: Work) -> tuple[float, float]:
 
 def measure(work: Work) -> None:
     """One row."""
-    row = setting("memory", work)
-    path = path_of(Path(FLAGS.results_dir), "memory", row["device"])
-    if not FLAGS.again and recorded(path, row):
-        return print(f"{title(row)}: recorded already, passed over")
-    print(f"{title(row)}:", flush=True)
+    started = pending("memory", work)
+    if started is None:
+        return
+    path, row = started
     team = team_for("maml")
     found, missing = {}, {}
     for name in team.commands:
@@ -53,8 +51,7 @@ def measure(work: Work) -> None:
     row["resting"] = {name: round(before, 1) for name, (before, _) in found.items()}
     for name, mib in {OURS: row["ours_mib"], **row["peers"]}.items():
         print(f"  {name}: {mib} MiB ({row['resting'].get(name)} at rest)")
-    for name, why in missing.items():
-        print(f"  {name}: not measured: {why}", flush=True)
+    tell_missing(row)
     add_row(path, row)
 
 

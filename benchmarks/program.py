@@ -82,6 +82,17 @@ def setting(benchmark: str, work: Work, case: str = "") -> Row:
     }
 
 
+def pending(benchmark: str, work: Work, case: str = "") -> tuple[Path, Row] | None:
+    """The file and the beginnings of a row still to be measured; None, with a word, if it is there already."""
+    row = setting(benchmark, work, case)
+    path = path_of(Path(FLAGS.results_dir), benchmark, row["device"])
+    if not FLAGS.again and recorded(path, row):
+        print(f"{title(row)}: recorded already, passed over")
+        return None
+    print(f"{title(row)}:", flush=True)
+    return path, row
+
+
 def team_for(method: str) -> Team:
     """Ours and the peers asked for."""
     return Team(method, peers_python(), FLAGS.peers)
@@ -102,11 +113,10 @@ def title(row: Row) -> str:
 
 def measure_row(benchmark: str, work: Work, least: Need, unit: str = "a step") -> None:
     """Compare on this work, check that all compute the same, print and record."""
-    row = setting(benchmark, work)
-    path = path_of(Path(FLAGS.results_dir), benchmark, row["device"])
-    if not FLAGS.again and recorded(path, row):
-        return print(f"{title(row)}: recorded already, passed over")
-    print(f"{title(row)}:", flush=True)
+    started = pending(benchmark, work)
+    if started is None:
+        return
+    path, row = started
     found = compare(team_for(work.method), work, Turns(FLAGS.rounds, FLAGS.seconds, FLAGS.steps))
     row |= times(found) | {"missing": found.missing, "rounds": FLAGS.rounds, "about": found.about}
     row["differences"] = _agreement(work._replace(tasks=min(work.tasks, 4), precision="float64"))
@@ -124,12 +134,17 @@ def tell(row: Row, unit: str) -> None:
         apart = row["differences"].get(name)
         agrees = f", differs from ours by {apart:.1e} (float64)" if isinstance(apart, float) else ""
         print(f"  {name}: {ms} ms {unit}{agrees}")
-    for name, why in row["missing"].items():
-        print(f"  {name}: not measured: {why}")
+    tell_missing(row)
     if row["ratio_to_fastest_peer"]:
         print(f"  {row['ratio_to_fastest_peer']} times as fast as the fastest peer")
     if "roofline" in row:
         print(f"  {line(row['roofline'])}", flush=True)
+
+
+def tell_missing(row: Row) -> None:
+    """Print who was not measured, and why."""
+    for name, why in row["missing"].items():
+        print(f"  {name}: not measured: {why}", flush=True)
 
 
 def sized(works: Iterable[Work]) -> list[Work]:

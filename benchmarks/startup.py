@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.contenders import OURS, ROOT, Failed, Team
 from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, run, setting, sized, team_for, title
-from benchmarks.records import add_row, path_of, recorded
+from benchmarks.program import FLAGS, pending, run, sized, team_for, tell_missing
+from benchmarks.records import add_row
 from benchmarks.work import Work, images
 
 Parts = dict[str, float]
@@ -66,19 +66,17 @@ def rounds(team: Team, work: Work, case: str, folder: Path) -> tuple[dict[str, l
 
 def measure(work: Work, case: str, folder: Path) -> None:
     """One row."""
-    row = setting("startup", work, case)
-    path = path_of(Path(FLAGS.results_dir), "startup", row["device"])
-    if not FLAGS.again and recorded(path, row):
-        return print(f"{title(row)}: recorded already, passed over")
-    print(f"{title(row)}:", flush=True)
+    started = pending("startup", work, case)
+    if started is None:
+        return
+    path, row = started
     found, missing = rounds(team_for("maml"), work, case, folder)
     until = {name: [sum(p.values()) - p["second_step"] for p in parts] for name, parts in found.items()}
     row |= times(Found(until, {}, missing, None), digits=1) | {"missing": missing, "rounds": FLAGS.rounds}
     row["parts"] = {name: {k: round(median(p[k] for p in ps), 1) for k in ps[0]} for name, ps in found.items()}
     for name, ms in {OURS: row["ours_ms"], **row["peers"]}.items():
         print(f"  {name}: {ms} ms {row['parts'].get(name, '')}")
-    for name, why in missing.items():
-        print(f"  {name}: not measured: {why}", flush=True)
+    tell_missing(row)
     add_row(path, row)
 
 
