@@ -135,7 +135,7 @@ def evaluation_loss(work: Work, given: Arrays) -> Arrays:
     starts = jnp.arange(work.classes, dtype=jnp.int32) * work.per_class
     source = ClassSource(jnp.asarray(given["images"]), starts, jnp.full(work.classes, work.per_class, jnp.int32))
     episodes = Episodes(given["indices"].astype(np.int32), work.shots)
-    test = evaluator(learner, source, episodes, scaled, lab.mesh)
+    test = evaluator(learner, source, episodes, lambda x: scaled(x.astype(jnp.float64)), lab.mesh)
     return {"loss": np.asarray(test(tree({k: v for k, v in given.items() if "/" in k})).loss)}
 
 

@@ -21,7 +21,7 @@ BATCH, BLOCK = 512, 100  # images embedded, episodes classified at once
 def losses(z: Tensor, work: Work) -> Tensor:
     """Mean loss [E] of episodes from their features [E,N,K+Q,D]."""
     prototypes, query = z[:, :, : work.shots].mean(2), z[:, :, work.shots :].flatten(1, 2)
-    logits = -torch.cdist(query, prototypes).square()
+    logits = 2 * query @ prototypes.mT - prototypes.square().sum(2)[:, None]
     labels = torch.arange(work.ways, device=z.device).repeat_interleave(work.queries).expand(len(z), -1)
     return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(len(z), -1).mean(1)
 
