@@ -94,7 +94,8 @@ class Learner(NamedTuple):
       init: `(key, x [1,H,W,Ch]) -> meta`, everything that the outer optimiser trains.
       adapt: `(key, meta, support_x, support_y) -> adapted`: fast weights, prototypes, a fitted head.
       predict: `(meta, adapted, query_x) -> logits [Q,N]`.
-      loss: `(key, meta, batch) -> (scalar, info)`, on a `Task`, or on a `Batch` for supervised pre-training.
+      loss: `(key, meta, batch, step=0) -> (scalar, info)`, on a `Task`, or on a `Batch` for supervised pre-training;
+        step is the number of outer updates made, for losses that change while they are trained.
       embed: `(meta, x [B,H,W,Ch]) -> z [B,D]` for methods whose features of an image depend on that image alone, so
         that a split is embedded once and every episode is a look-up; None for all others.
       head: `meta -> Head`, what such a method fits to the looked-up features; None for all others.

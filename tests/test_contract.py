@@ -127,7 +127,7 @@ def test_signatures(case: Case) -> None:
     assert names(learner.init) == ["key", "x"]
     assert names(learner.adapt) == ["key", "meta", "support_x", "support_y"]
     assert names(learner.predict) == ["meta", "adapted", "query_x"]
-    assert names(learner.loss) == ["key", "meta", "batch" if case.method.supervised else "task"]
+    assert names(learner.loss) == ["key", "meta", "batch" if case.method.supervised else "task", "step"]
     assert (learner.embed is None) == (learner.head is None)
     if learner.embed is not None:
         assert names(learner.embed) == ["meta", "x"]

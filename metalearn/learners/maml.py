@@ -83,7 +83,7 @@ def maml(
         weights, moments = adapted
         return classify("linear", weights["head"], network.apply(weights["body"], query_x, moments))
 
-    def loss(key: Key, meta: PyTree, task: Task) -> tuple[Array, Info]:
+    def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         logits = predict(meta, adapt(key, meta, task.support_x, task.support_y), task.query_x)
         value = cross_entropy(logits, task.query_y)
         return value, {"loss": value, "accuracy": accuracy(logits, task.query_y)}
