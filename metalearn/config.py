@@ -37,10 +37,11 @@ class Config:
     steps: int = setting(10_000, "outer updates", least=1)
     meta_batch: int = setting(4, "T, tasks an outer update", least=1)
     batch_size: int = setting(64, "images an update of supervised pre-training", least=1)
-    optimizer: str = setting("adam", "outer optimiser: adam, or sgd (Nesterov momentum 0.9)")
+    optimizer: str = setting("adam", "outer optimiser: adam or sgd")
+    momentum: float = setting(0.9, "Nesterov momentum of sgd (0: none)", least=0)
     lr: float = setting(1e-3, "outer learning rate", least=0)
     schedule: str = setting(
-        "constant", "outer learning rate over time: constant, cosine (to zero), or halve:N (every N)"
+        "constant", "outer learning rate over time: constant, cosine or linear (to zero), or halve:N (every N)"
     )
     weight_decay: float = setting(0.0, "added to the gradient of the kernels, times the kernels", least=0)
     augment: str = setting("none", "transforms of training images: none, or a list of flip,crop,jitter")

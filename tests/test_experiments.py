@@ -90,7 +90,7 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"test_norms": "group"}, "--test_norms group does not fit"),
     ("protonet", {"norm": "group", "test_norms": "running"}, "--test_norms running does not fit"),
     ("maml", {"augment": "flop"}, "unknown augmentation 'flop'"),
-    ("maml", {"schedule": "linear"}, "unknown schedule 'linear'"),
+    ("maml", {"schedule": "linaer"}, "unknown schedule 'linaer'"),
     ("maml", {"schedule": "halve:0"}, "unknown schedule 'halve:0'"),
     ("maml", {"optimizer": "adamw"}, "unknown optimizer 'adamw'"),
     ("maml", {"precision": "float16"}, "unknown precision 'float16'"),
