@@ -52,7 +52,8 @@ class Network(NamedTuple):
     the moments of the very images it is given, unless it is handed `moments` collected from others.
 
     Attributes:
-      init: `(key, x [B,H,W,Ch]) -> params`.
+      init: `(key, x [B,H,W,Ch]) -> params`, a dict. The entry of a normalisation layer is {scale [F], shift [F]}: so
+        methods that treat these layers apart know them.
       apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`. A key turns dropout on.
       moments: `(params, x [B,H,W,Ch]) -> moments`, each layer's moments on x; an empty tree where the normalisation
         keeps none (group, layer, none).

@@ -29,6 +29,7 @@ def config(**chosen: object) -> Config:
         (dict(train_ways=20), "--train_ways must equal --ways"),
         (dict(norm="running"), "gradient methods normalise by batch, support"),
         (dict(first_order=True), "--method=fomaml"),
+        (dict(method="meta_sgd", first_order=True), "--first_order is not for meta_sgd"),
         (dict(method="protonet", norm="instance"), "embedding methods normalise by"),
         (dict(method="protonet", distance="taxicab"), "distance must be euclidean or cosine"),
         (dict(backbone="conv5"), "unknown backbone 'conv5'"),
