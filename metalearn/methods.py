@@ -1,5 +1,6 @@
 """Methods by name: what each builds from a `Config`, for training and for test."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -11,14 +12,18 @@ from metalearn.baselines.finetune import finetuned
 from metalearn.baselines.supervised import pretrained
 from metalearn.config import Config
 from metalearn.errors import UserError
+from metalearn.learners.cavia import cavia
 from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
+from metalearn.learners.imaml import imaml
 from metalearn.learners.logistic import logistic_regression
 from metalearn.learners.maml import maml
+from metalearn.learners.mamlpp import mamlpp
 from metalearn.learners.matchingnet import matchingnet
 from metalearn.learners.metaoptnet import metaoptnet
 from metalearn.learners.protonet import protonet
 from metalearn.learners.r2d2 import r2d2
 from metalearn.learners.relationnet import relationnet
+from metalearn.learners.reptile import reptile
 from metalearn.learners.transductive import information_maximization, laplacian_shot
 from metalearn.models import make_network, make_relation
 
@@ -55,28 +60,57 @@ def _dtype(config: Config) -> jnp.dtype:
     return jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
 
 
-def _gradient(adapts: str = "all", first_order: bool = False) -> Callable[[Config, int], Method]:
-    """A method of MAML's body, see `maml`; what a name stands for no flag can change."""
+def _gradient(build: Callable[[Config, Network, str], Learner], before: bool = True) -> Callable[[Config, int], Method]:
+    """A method with an inner loop: `build(config, network, norm)` with the inner loop that the config has.
+
+    before is False where no step at all is a method of another kind, not a prediction without adapting.
+    """
 
     def make(config: Config, classes: int) -> Method:
-        network = body(config)
-        first = first_order or config.first_order
-
-        def build(norm: str, steps: int) -> Learner:
-            return maml(network, config.ways, config.inner_lr, steps, first, adapts, norm)
-
-        if config.method == "maml" and first:
-            raise UserError("first-order MAML has a name of its own: --method=fomaml")
         if config.train_ways != config.ways:
             raise UserError(f"{config.method} has one output a class: --train_ways must equal --ways ({config.ways})")
+        network = body(config)
+        tested = dataclasses.replace(config, inner_steps=config.test_inner_steps, inner_batch=config.test_inner_batch)
+        unadapted = dataclasses.replace(tested, inner_steps=0)
         return Method(
-            train=build(config.norm, config.inner_steps),
-            test=lambda norm: build(norm, config.test_inner_steps),
+            train=build(config, network, config.norm),
+            test=lambda norm: build(tested, network, norm),
             norms=("batch", "support") if config.norm in ("batch", "support") else (config.norm,),
-            before=lambda norm: build(norm, 0),
+            before=(lambda norm: build(unadapted, network, norm)) if before else None,
         )
 
     return make
+
+
+def _maml(
+    adapts: str = "all", first_order: bool = False, head: str = "own", learned_rates: bool = False
+) -> Callable[[Config, Network, str], Learner]:
+    """Of MAML's body, see `maml`; what a name stands for no flag can change."""
+
+    def build(config: Config, network: Network, norm: str) -> Learner:
+        first = first_order or config.first_order
+        return maml(network, config.ways, config.inner_lr, config.inner_steps, first, adapts, norm, head, learned_rates)
+
+    return build
+
+
+def _reptile(config: Config, network: Network, norm: str) -> Learner:
+    return reptile(network, config.ways, config.inner_lr, config.inner_steps, config.inner_batch, norm)
+
+
+def _mamlpp(config: Config, network: Network, norm: str) -> Learner:
+    anneal = config.multi_step, config.first_order_steps
+    return mamlpp(network, config.ways, config.inner_lr, config.inner_steps, *anneal, norm)
+
+
+def _imaml(config: Config, network: Network, norm: str) -> Learner:
+    solve = config.inner_lr, config.inner_steps, config.proximal, config.cg_steps
+    return imaml(network, config.ways, *solve, norm)
+
+
+def _cavia(config: Config, network: Network, norm: str) -> Learner:
+    inner = config.inner_lr, config.inner_steps, config.context
+    return cavia(network, config.ways, *inner, config.first_order, norm)
 
 
 Build = Callable[[Config, Network, int, str], Learner]  # of ways and norm
@@ -156,10 +190,17 @@ def _finetuned(transductive: bool) -> Callable[[Config, int], Method]:
 
 
 METHODS: dict[str, Callable[[Config, int], Method]] = {
-    "maml": _gradient(),
-    "fomaml": _gradient(first_order=True),
-    "anil": _gradient("head"),
-    "boil": _gradient("body"),
+    "maml": _gradient(_maml()),
+    "fomaml": _gradient(_maml(first_order=True)),
+    "anil": _gradient(_maml("head")),
+    "boil": _gradient(_maml("body")),
+    "reptile": _gradient(_reptile),
+    "meta_sgd": _gradient(_maml(learned_rates=True)),
+    "maml++": _gradient(_mamlpp),
+    "imaml": _gradient(_imaml),
+    "cavia": _gradient(_cavia),
+    "proto_maml": _gradient(_maml(head="prototypes"), before=False),  # 0 steps: prototypical networks
+    "unicorn_maml": _gradient(_maml(head="shared")),
     "protonet": _episodic(_protonet),
     "matchingnet": _episodic(_matchingnet),
     "relationnet": _episodic(_relationnet),
@@ -176,6 +217,8 @@ METHODS: dict[str, Callable[[Config, int], Method]] = {
     "transductive_finetune": _finetuned(transductive=True),
 }
 
+FIRST_ORDER = ("fomaml", "anil", "boil", "cavia", "proto_maml", "unicorn_maml")  # that --first_order may be given to
+
 
 def make_method(config: Config, classes: int) -> Method:
     """The method of this name for a training split of `classes` classes.
@@ -185,6 +228,8 @@ def make_method(config: Config, classes: int) -> Method:
     """
     if config.method not in METHODS:
         raise UserError(f"unknown method '{config.method}': choose one of {', '.join(METHODS)}")
+    if config.first_order and config.method not in FIRST_ORDER:
+        raise UserError(f"--first_order is not for {config.method}; first-order MAML is --method=fomaml")
     method = METHODS[config.method](config, classes)
 
     def test(norm: str) -> Learner:

@@ -56,32 +56,32 @@ def make_chunk(
     finite leaves the state as it was, and no further step is made.
 
     Args:
-      loss: `(key, meta, batch) -> (scalar, info)`, as in `Learner`.
+      loss: `(key, meta, batch, step) -> (scalar, info)`, as in `Learner`.
       sample: `(key, source) -> batch`, one task or one batch.
       optimizer: the outer optimiser.
       meta_batch: T, tasks a step; a multiple of the mesh's size.
       mesh: over whose axis `tasks` the tasks are shared out; the state is on all its devices.
     """
 
-    def one(key: Key, meta: PyTree, source: ClassSource) -> tuple[Array, Info]:
+    def one(key: Key, meta: PyTree, source: ClassSource, step: Array) -> tuple[Array, Info]:
         sample_key, loss_key = jax.random.split(key)
-        return loss(loss_key, meta, sample(sample_key, source))
+        return loss(loss_key, meta, sample(sample_key, source), step)
 
-    def mean_loss(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info]:
-        values, info = jax.vmap(one, (0, None, None))(keys, meta, source)
+    def mean_loss(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info]:
+        values, info = jax.vmap(one, (0, None, None, None))(keys, meta, source, step)
         return values.mean(), jax.tree.map(jnp.mean, info)
 
-    def local(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info, PyTree]:
-        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source)
+    def local(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
+        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source, step)
         value, info, grads = jax.lax.pmean((value, info, grads), "tasks")
         return value, info, grads
 
-    shared = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), P()), out_specs=P(), check_vma=False)
+    shared = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), P(), P()), out_specs=P(), check_vma=False)
 
     def update(state: TrainState, key: Key, source: ClassSource) -> tuple[TrainState, Info, Array]:
         step_key = jax.random.fold_in(key, state.step)
         keys = jax.vmap(lambda t: jax.random.fold_in(step_key, t))(jnp.arange(meta_batch))
-        value, info, grads = shared(state.meta, keys, source)
+        value, info, grads = shared(state.meta, keys, source, state.step)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.meta)
         fine = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
         return TrainState(state.step + 1, optax.apply_updates(state.meta, updates), opt_state), info, fine

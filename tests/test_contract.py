@@ -24,7 +24,8 @@ from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit
 
 WAYS, SHOTS, QUERIES, CLASSES = 3, 2, 2, 6
 SETTINGS = dict(backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2)
-GRADIENT = ("maml", "fomaml", "anil", "boil")
+GRADIENT = ("maml", "fomaml", "anil", "boil", "reptile", "meta_sgd", "maml++", "imaml", "cavia")  # trained outputs
+OWN = {"reptile": dict(inner_lr=0.01, test_inner_batch=0)}  # Adam's steps are about that long; no minibatches
 TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
 RANDOM = ("baseline", "baseline++")  # their heads start at random and shuffle
 
@@ -33,7 +34,7 @@ RECIPES = [(method, preset(method, "cifar_fs", 1).get("norm", "batch"), "euclide
 VARIANTS = {"euclidean": {}, "cosine": {"distance": "cosine", "scale": 10.0}, "contextual": {"contextual": True}}
 VARIANTS |= {"ridge": {"head": "ridge"}, "none": {"transform": "none"}}
 CASES = RECIPES + [("maml", norm, "euclidean") for norm in maml.NORMS if norm != "batch"]
-CASES += [("anil", "support", "euclidean"), ("boil", "support", "euclidean")]
+CASES += [(method, "support", "euclidean") for method in ("anil", "boil", "reptile", "maml++")]
 CASES += [("protonet", norm, "euclidean") for norm in embedding.NORMS if norm != "running"]
 CASES += [("protonet", "running", "cosine"), ("rfs", "batch", "euclidean"), ("rfs", "support", "euclidean")]
 CASES += [
@@ -67,7 +68,7 @@ class Case:
         self.name, self.norm = method, norm
         backbone = {"backbone": "tiny-map"} if method == "relationnet" else {}
         chosen = {"method": method, "norm": norm} | backbone | VARIANTS[variant]
-        config = Config(**(preset(method, "cifar_fs", 1) | SETTINGS | chosen))
+        config = Config(**(preset(method, "cifar_fs", 1) | SETTINGS | OWN.get(method, {}) | chosen))
         self.method = make_method(config, CLASSES)
         self.learner = self.method.test(norm)._replace(loss=self.method.train.loss)
         self.key = jax.random.key(1)
@@ -143,7 +144,7 @@ def test_signatures(case: Case) -> None:
     assert names(learner.init) == ["key", "x"]
     assert names(learner.adapt) == ["key", "meta", "support_x", "support_y"]
     assert names(learner.predict) == ["meta", "adapted", "query_x"]
-    assert names(learner.loss) == ["key", "meta", "batch" if case.method.supervised else "task"]
+    assert names(learner.loss) == ["key", "meta", "batch" if case.method.supervised else "task", "step"]
     assert (learner.embed is None) == (learner.head is None)
     if learner.embed is not None:
         assert names(learner.embed) == ["meta", "x"]
@@ -202,17 +203,20 @@ def test_support_labels_matter(case: Case) -> None:
 
 @over(RECIPES)
 def test_loss_falls(case: Case) -> None:
+    """The one reported, of predictions. Reptile descends another and learns from the support set alone: watch that."""
     rate, steps = (1e-2, 60) if case.name == "relationnet" else (3e-2, 20)  # slower, or its few last units die
-    optimizer = optax.adam(rate)
-    batch = case.batch(case.task)
+    optimizer, task = optax.adam(rate), case.task
+    if case.name == "reptile":
+        task = task._replace(query_x=task.support_x, query_y=task.support_y)
+    batch = case.batch(task)
 
     @quick_jit
     def train(meta: PyTree) -> Array:
         def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
             meta, state = carry
-            value, grads = jax.value_and_grad(lambda m: case.learner.loss(case.key, m, batch)[0])(meta)
+            grads, info = jax.grad(lambda m: case.learner.loss(case.key, m, batch), has_aux=True)(meta)
             updates, state = optimizer.update(grads, state)
-            return (optax.apply_updates(meta, updates), state), value
+            return (optax.apply_updates(meta, updates), state), info["loss"]
 
         return jax.lax.scan(step, (meta, optimizer.init(meta)), length=steps)[1]
 
@@ -231,7 +235,9 @@ def mean_accuracy(case: Case, before: bool) -> tuple[float, float]:
     return float(accuracies.mean()), 3.29 * float(accuracies.std()) / 20
 
 
-@pytest.mark.parametrize(("method", "norm"), [("maml", "batch"), ("maml", "support")])
+@pytest.mark.parametrize(
+    ("method", "norm"), [("maml", "batch"), ("maml", "support"), ("maml++", "batch"), ("cavia", "batch")]
+)
 def test_chance_before_adaptation(tiny_backbone: None, method: str, norm: str) -> None:
     found, margin = mean_accuracy(case_of(method, norm, "euclidean"), before=True)
     assert abs(found - 1 / WAYS) < margin < 0.05

@@ -49,7 +49,7 @@ def pretrained(
         features = jax.eval_shape(network.apply, meta["body"], x).shape[-1]
         return meta | {"classifier": init_classifier(key, classifier, features, classes)}
 
-    def loss(key: Key, meta: PyTree, batch: Batch) -> tuple[Array, Info]:
+    def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
         z = network.apply(meta["body"], batch.x, key=key)
         logits = classify(classifier, meta["classifier"], z, scale)
         value = cross_entropy(logits, batch.y)

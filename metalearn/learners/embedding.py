@@ -59,7 +59,7 @@ def embedding(
         z = embed(meta, query_x) if moments is None else network.apply(meta["body"], query_x, moments)
         return head_of(meta).predict(fitted, z)
 
-    def loss(key: Key, meta: PyTree, task: Task) -> tuple[Array, Info]:
+    def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         drop_key, key = jax.random.split(key)
         if per_image:
             z = network.apply(meta["body"], jnp.concatenate([task.support_x, task.query_x]), key=drop_key)

@@ -18,6 +18,7 @@ WIDE = (96, 192, 384, 512)
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "conv4-8": lambda **kw: Conv4(widths=(8,) * 4, **kw),  # for tests and quick looks
     "conv4-32": lambda **kw: Conv4(widths=(32,) * 4, **kw),
+    "conv4-48": lambda **kw: Conv4(widths=(48,) * 4, **kw),
     "conv4-64": lambda **kw: Conv4(widths=(64,) * 4, **kw),
     "conv4-32-gap": lambda **kw: Conv4(widths=(32,) * 4, readout="mean", **kw),
     "conv4-64-gap": lambda **kw: Conv4(widths=(64,) * 4, readout="mean", **kw),
