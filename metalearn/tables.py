@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from metalearn.presets import SUPERVISED
 from metalearn.report import (
     Published,
     Row,
@@ -18,7 +19,6 @@ from metalearn.report import (
 )
 
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
-SUPERVISED = ("baseline", "baseline++", "rfs")  # not trained on episodes
 PLOTS = {  # of each dataset with a record, in results/plots, and what they show
     "shots": "accuracy against labelled images a class",
     "time": "accuracy against training time",

@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 
 from metalearn.config import Config
-from metalearn.methods import METHODS
-from metalearn.presets import SUPERVISED
+from metalearn.methods import EMBEDDING, METHODS, PRETRAINED
 from metalearn.record import counts_path
 from tests.programs import contents, make_images, process, program, results, words
 
-EMBEDDING = ("protonet", "matchingnet", "relationnet", "r2d2", "metaoptnet")
-PROGRAM = dict.fromkeys(SUPERVISED, "finetune") | dict.fromkeys(EMBEDDING, "embedding")
+PROGRAM = dict.fromkeys(PRETRAINED, "finetune") | dict.fromkeys(EMBEDDING, "embedding")
 NORMS = dict.fromkeys(PROGRAM, ("running",))
 TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
 CHOSEN = {
