@@ -146,9 +146,10 @@ def _all(row: Row, field: str) -> str:
 
 
 def _trained(r: dict) -> str:
-    return (
-        "classes" if r["method"] in SUPERVISED else f"{r['train_ways']}-way {r['train_shots']}-shot, {r['train_norm']}"
-    )
+    began = ", from a trained body" if " --init_from=" in r["command"] else ""
+    if r["method"] in SUPERVISED:
+        return f"classes{began}"
+    return f"{r['train_ways']}-way {r['train_shots']}-shot, {r['train_norm']}{began}"
 
 
 def _beside(p: Published, backbone: str) -> str:
