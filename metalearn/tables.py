@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from metalearn.config import Config
 from metalearn.presets import SUPERVISED
 from metalearn.report import (
     Published,
@@ -145,6 +146,11 @@ def _all(row: Row, field: str) -> str:
     return ", ".join(sorted({r[field] for r in row.records}))
 
 
+def _test(r: dict) -> str:
+    queries = "" if r["queries"] == Config.queries else f", queries: {r['queries']} a class"
+    return f"{r['ways']}-way {r['shots']}-shot{queries}"
+
+
 def _trained(r: dict) -> str:
     began = ", from a trained body" if " --init_from=" in r["command"] else ""
     if r["method"] in SUPERVISED:
@@ -167,7 +173,7 @@ def cells(row: Row, published: list[Published]) -> dict[str, str]:
     return {
         "method": first["method"],
         "backbone": first["backbone"],
-        "test": f"{first['ways']}-way {first['shots']}-shot",
+        "test": _test(first),
         "trained on": _trained(first),
         "inductive %": _accuracy(row.inductive),
         "transductive %": _accuracy(row.transductive),
