@@ -52,7 +52,7 @@ def as_network(module: nn.Module) -> Network:
         _, state = module.apply({"params": params}, x, mutable=["moments"])
         return state.get("moments", {})
 
-    return Network(init, apply, moments)
+    return Network(init, apply, moments, getattr(module, "prepare", lambda x: x))
 
 
 def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32, shared: bool = False) -> Network:

@@ -9,6 +9,7 @@ a CPU, least of all within a loop.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +41,36 @@ def conv(x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, sh
     """
     form = conv3x3 if shared and stride == 1 and w.shape[0] == 3 else partial(_by_patches, stride=stride)
     return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
+
+
+class Prepared(NamedTuple):
+    """What a convolution of images needs but the weights: patches [B,H',W',P], their mean [P] and covariance [P,P].
+
+    The moments of each filter's output over images and places are functions of these two.
+    """
+
+    patches: Array
+    mean: Array
+    covariance: Array
+
+    def conv(self, w: Array) -> Array:
+        """As `conv`, for the kernel, stride and dtype that were prepared for."""
+        flat = self.patches.reshape(-1, self.patches.shape[-1])
+        y = _product(flat, w.reshape(-1, w.shape[-1]).astype(flat.dtype)).astype(self.mean.dtype)
+        return y.reshape(*self.patches.shape[:3], -1)
+
+    def moments(self, w: Array) -> tuple[Array, Array]:
+        """Mean [F] and variance [F] of `conv(w)`."""
+        flat = w.reshape(-1, w.shape[-1])
+        return self.mean @ flat, (flat * (self.covariance @ flat)).sum(0)
+
+
+def prepare_conv(x: Array, kernel: int, stride: int = 1, dtype: jnp.dtype = jnp.float32) -> Prepared:
+    """Images x [B,H,W,Ch] made ready for convolutions with many kernels."""
+    p = patches(x.astype(dtype), kernel, stride)
+    flat = p.reshape(-1, p.shape[-1]).astype(x.dtype)
+    mean = flat.mean(0)
+    return Prepared(p, mean, (flat - mean).T @ (flat - mean) / len(flat))
 
 
 def _by_patches(x: Array, w: Array, stride: int) -> Array:
