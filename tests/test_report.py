@@ -12,7 +12,7 @@ import pytest
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.record import record_path
-from metalearn.report import Published, read_published, recipe
+from metalearn.report import Published, known_as, read_published, recipe
 from metalearn.tables import latex, markdown, table_csv
 from tests.programs import ROOT, process
 
@@ -172,6 +172,19 @@ def test_recipes_are_compared_by_flags() -> None:
         "inner_lr=0.1",
         "first_order",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "flags", "name"),
+    [
+        ("maml", "--head=ridge", "maml"),
+        ("metaoptnet", "", "metaoptnet-svm"),
+        ("metaoptnet", "--head ridge", "metaoptnet-rr"),
+        ("metaoptnet", "--head=ridge && python -m experiments.evaluate --shots=1", "metaoptnet-rr"),
+    ],
+)
+def test_variants_have_names_of_their_own_in_published_csv(method: str, flags: str, name: str) -> None:
+    assert known_as({"method": method, "command": f"python -m experiments.x --lr=1 {flags}"}) == name
 
 
 def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
