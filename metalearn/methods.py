@@ -241,6 +241,8 @@ def make_method(config: Config, classes: int) -> Method:
     if config.first_order and config.method not in FIRST_ORDER:
         raise UserError(f"--first_order is not for {config.method}; first-order MAML is --method=fomaml")
     method = METHODS[config.method](config, classes)
+    if config.teacher and not method.supervised:
+        raise UserError(f"--teacher is for methods pre-trained on the base classes: {', '.join(PRETRAINED)}")
 
     def test(norm: str) -> Learner:
         if _layers(norm) != _layers(config.norm):

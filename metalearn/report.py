@@ -158,6 +158,12 @@ def recipe(command: str) -> frozenset[str]:
     return frozenset(re.sub(r"-seed\d+$", "", flag) for flag in flags if flag.partition("=")[0] not in NOT_RECIPE)
 
 
+def trained_by(record: dict) -> frozenset[str]:
+    """The recipe of the command that trained it: of the last that is no test."""
+    commands = [c for c in record["command"].split(" && ") if " experiments.evaluate" not in c]
+    return recipe(commands[-1]) if commands else frozenset()
+
+
 def make_rows(records: list[dict]) -> list[Row]:
     """Records of one dataset as lines of its table, sorted.
 
@@ -186,10 +192,13 @@ def make_rows(records: list[dict]) -> list[Row]:
 
 
 def known_as(record: dict) -> str:
-    """The record's method by its name in published.csv, where each head of MetaOptNet has one of its own."""
-    if record["method"] == "metaoptnet":
-        return "metaoptnet-rr" if "head=ridge" in recipe(record["command"]) else "metaoptnet-svm"
+    """The record's method by its name in published.csv, where some variants have one of their own."""
     method: str = record["method"]
+    flags = trained_by(record)
+    if method == "metaoptnet":
+        return "metaoptnet-rr" if "head=ridge" in flags else "metaoptnet-svm"
+    if method == "rfs" and any(flag.startswith("teacher=") for flag in flags):
+        return "rfs-distill"
     return method
 
 

@@ -181,6 +181,9 @@ def test_recipes_are_compared_by_flags() -> None:
         ("metaoptnet", "", "metaoptnet-svm"),
         ("metaoptnet", "--head ridge", "metaoptnet-rr"),
         ("metaoptnet", "--head=ridge && python -m experiments.evaluate --shots=1", "metaoptnet-rr"),
+        ("rfs", "&& python -m experiments.finetune --teacher=runs/x", "rfs-distill"),
+        ("simpleshot", "&& python -m experiments.finetune --teacher=runs/x", "simpleshot"),
+        ("rfs", "--teacher=runs/x && python -m experiments.finetune --init_from=runs/y", "rfs"),
     ],
 )
 def test_variants_have_names_of_their_own_in_published_csv(method: str, flags: str, name: str) -> None:

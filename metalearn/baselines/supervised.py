@@ -6,6 +6,8 @@ Chen, Liu, Kira, Wang, Huang. A Closer Look at Few-shot Classification. ICLR 201
 Tian, Wang, Krishnan, Tenenbaum, Isola. Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?
 ECCV 2020.
     rfs         linear classifier in pre-training, logistic regression on normalised features per task
+    distilled   section 3.3: a second pre-training learns from the logits of the first as well (see `Batch.teacher`),
+                alpha = beta = 1/2 and temperature 4 as in the released code
 Wang, Chao, Weinberger, van der Maaten. SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot Learning.
 2019.
     simpleshot  linear classifier in pre-training, nearest centroid of features centred by the mean feature of the
@@ -17,7 +19,7 @@ import jax
 from metalearn.base import Array, Batch, Head, Info, Key, Learner, Network, PyTree
 from metalearn.classifier import classify, init_classifier
 from metalearn.learners.embedding import embedding
-from metalearn.losses import accuracy, cross_entropy
+from metalearn.losses import accuracy, cross_entropy, divergence
 
 
 def pretrained(
@@ -53,6 +55,13 @@ def pretrained(
         z = network.apply(meta["body"], batch.x, key=key)
         logits = classify(classifier, meta["classifier"], z, scale)
         value = cross_entropy(logits, batch.y)
+        if batch.teacher is not None:
+            value = (value + divergence(logits, batch.teacher)) / 2
         return value, {"loss": value, "accuracy": accuracy(logits, batch.y)}
 
-    return base._replace(init=init, loss=loss)
+    def classified(meta: PyTree, x: Array) -> Array:
+        moments = meta.get("moments")
+        z = network.apply(meta["body"], x, moments["body"] if centre and moments is not None else moments)
+        return classify(classifier, meta["classifier"], z, scale)
+
+    return base._replace(init=init, loss=loss, classify=classified)
