@@ -36,6 +36,7 @@ class Batch(NamedTuple):
     x: Array  # [B, H, W, Ch] float32
     y: Array  # [B] int32 in [0, C)
     teacher: Array | None = None  # [B, C] float32, logits of a trained classifier to learn from as well
+    turns: Array | None = None  # [B] int32 in [0, 4), quarter turns that were made to x, to be told as well
 
 
 class ClassSource(NamedTuple):

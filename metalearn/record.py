@@ -104,9 +104,9 @@ def test_slug(config: Config) -> str:
 
 
 def run_slug(config: Config, norm: str) -> str:
-    """`<method>-[distilled-]<backbone>-<N>w<K>s-<norm>-seed<k>`."""
-    distilled = "distilled-" if config.teacher else ""
-    return f"{config.method}-{distilled}{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
+    """`<method>-[rotation-][distilled-]<backbone>-<N>w<K>s-<norm>-seed<k>`."""
+    how = ("rotation-" if config.rotation else "") + ("distilled-" if config.teacher else "")
+    return f"{config.method}-{how}{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
 
 
 def record_path(root: Path, config: Config, norm: str) -> Path:

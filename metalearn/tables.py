@@ -26,7 +26,8 @@ PLOTS = {  # of each dataset with a record, in results/plots, and what they show
     "time": "accuracy against training time",
     "paired": "differences on paired episodes",
 }
-NOTES = {"init_from": "from a trained body", "teacher": "distilled"}  # what a flag says of a training
+# What a flag of its training says of a row.
+NOTES = {"init_from": "from a trained body", "rotation": "rotations", "teacher": "distilled"}
 NONE = "–"
 
 INTRO = """# Results

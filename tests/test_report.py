@@ -190,6 +190,14 @@ def test_variants_have_names_of_their_own_in_published_csv(method: str, flags: s
     assert known_as({"method": method, "command": f"python -m experiments.x --lr=1 {flags}"}) == name
 
 
+def test_a_row_says_how_its_classes_were_trained_on(root: Path) -> None:
+    flags = "--rotation=true && python -m experiments.finetune --teacher=runs/x --seed=3"
+    write(root, "a.json", method="rfs", seed=3, command=f"python -m experiments.finetune {flags}")
+    write(root, "b.json", method="rfs", seed=4, command="python -m experiments.finetune --rotation --seed=4")
+    found = [row["trained on"] for row in table(root) if row["method"] == "rfs"]
+    assert sorted(found) == ["classes, distilled", "classes, rotations"]
+
+
 def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
     baseline, maml = csv.DictReader(io.StringIO(table_csv(root)))
     assert (maml["inductive_accuracy"], maml["inductive_seeds"], maml["published_accuracy"]) == ("0.555", "0 1", "58.9")

@@ -12,6 +12,10 @@ Wang, Chao, Weinberger, van der Maaten. SimpleShot: Revisiting Nearest-Neighbor 
 2019.
     simpleshot  linear classifier in pre-training, nearest centroid of features centred by the mean feature of the
                 base classes and normalised; nearest_neighbour is its nearest neighbour on normalised features
+Bendou et al. EASY - Ensemble Augmented-Shot Y-shaped Learning: State-of-the-Art Few-Shot Classification with Simple
+Ingredients. Journal of Imaging, 2022.
+    rotation    (their Y) a second classifier tells by how many quarter turns images were turned, half of the loss as
+                in the released code; there images and features are mixed as well (mixup), here not
 """
 
 import jax
@@ -31,6 +35,7 @@ def pretrained(
     scale: float = 2.0,
     norm: str = "running",
     centre: bool = False,
+    rotation: bool = False,
 ) -> Learner:
     """A learner whose loss is base-class classification of a `Batch` and whose test is a head on frozen features.
 
@@ -42,6 +47,7 @@ def pretrained(
       classifier: of the pre-training: `linear`, or `cosine` (see `metalearn.classifier`).
       scale: of the cosine classifier.
       norm, centre: see `embedding`; centring is for the test alone.
+      rotation: have a linear classifier of quarter turns, for batches that were turned (see `Batch`).
     """
     base = embedding(network, head, ways, norm, centre=centre)
 
@@ -49,7 +55,8 @@ def pretrained(
         body_key, key = jax.random.split(key)
         meta = base.init(body_key, x)
         features = jax.eval_shape(network.apply, meta["body"], x).shape[-1]
-        return meta | {"classifier": init_classifier(key, classifier, features, classes)}
+        turns = {"turns": init_classifier(jax.random.fold_in(key, 1), "linear", features, 4)} if rotation else {}
+        return meta | turns | {"classifier": init_classifier(key, classifier, features, classes)}
 
     def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
         z = network.apply(meta["body"], batch.x, key=key)
@@ -57,6 +64,8 @@ def pretrained(
         value = cross_entropy(logits, batch.y)
         if batch.teacher is not None:
             value = (value + divergence(logits, batch.teacher)) / 2
+        if batch.turns is not None:
+            value = (value + cross_entropy(classify("linear", meta["turns"], z), batch.turns)) / 2
         return value, {"loss": value, "accuracy": accuracy(logits, batch.y)}
 
     def classified(meta: PyTree, x: Array) -> Array:
