@@ -177,7 +177,7 @@ def test_the_first_word_of_a_second_test_is_about_the_run(images: Path, trained:
     assert json.loads((workdir / "result-2w1s3q-running.json").read_text()) == json.loads(
         (trained / "result-2w1s3q-running.json").read_text()
     )
-    assert (workdir / "episode-2w2s-running.png").exists()
+    assert (workdir / "episode-2w2s3q-running.png").exists()
     assert (workdir / "config.json").read_bytes() == (trained / "config.json").read_bytes()
 
 
