@@ -26,6 +26,7 @@ class Conv4(nn.Module):
       norm: kind of `Norm`. Kernels have a bias only where the normalisation would not cancel it.
       slope: of the ReLU below zero.
       drop: rate of dropout after each of the last two blocks.
+      shared: see `conv`.
     """
 
     widths: Sequence[int] = (64, 64, 64, 64)
@@ -36,6 +37,7 @@ class Conv4(nn.Module):
     slope: float = 0.0
     drop: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    shared: bool = False
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool = True) -> Array:
@@ -43,7 +45,7 @@ class Conv4(nn.Module):
         for i, width in enumerate(self.widths):
             stride = 2 if self.downsample == "stride" and i < self.halved else 1
             w = self.param(f"conv{i}", nn.initializers.glorot_uniform(), (3, 3, x.shape[-1], width))
-            y = conv(x, w, stride, self.dtype)
+            y = conv(x, w, stride, self.dtype, self.shared)
             pool = 2 if self.downsample == "pool" and i < self.halved and min(y.shape[1:3]) > 1 else 1
             y = Norm(self.norm, pool, name=f"norm{i}")(y)
             x = nn.leaky_relu(y, self.slope) if self.slope else nn.relu(y)
