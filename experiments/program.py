@@ -21,7 +21,7 @@ from metalearn.run import check_settings, execute, result_path, summary
 from metalearn.runtime import configure, overlook_closed_loops
 from metalearn.workdir import read_workdir
 
-PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", "init_from")
+PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", "init_from", "teacher")
 
 
 def program(module: str, default_method: str, methods: tuple[str, ...]) -> None:
@@ -105,9 +105,10 @@ def train_and_test(module: str) -> None:
     """Load, run, record, say."""
     config = config_from_flags()
     workdir, command = workdir_from_flags(config), command_line(module)
-    if config.init_from:
-        other, trained_by = read_workdir(Path(config.init_from))
-        command = f"{trained_by} && {command} --init_from={default_workdir(other)}"
+    for name in ("init_from", "teacher"):
+        if run := getattr(config, name):
+            other, trained_by = read_workdir(Path(run))
+            command = f"{trained_by} && {command} --{name}={default_workdir(other)}"
     finish(config, workdir, execute(config, open_lab(config), workdir, command))
 
 

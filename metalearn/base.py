@@ -35,6 +35,8 @@ class Batch(NamedTuple):
 
     x: Array  # [B, H, W, Ch] float32
     y: Array  # [B] int32 in [0, C)
+    teacher: Array | None = None  # [B, C] float32, logits of a trained classifier to learn from as well
+    turns: Array | None = None  # [B] int32 in [0, 4), quarter turns that were made to x, to be told as well
 
 
 class ClassSource(NamedTuple):
@@ -105,6 +107,8 @@ class Learner(NamedTuple):
       head: `meta -> Head`, what such a method fits to the looked-up features; None for all others.
       moments: `(meta, x [B,H,W,Ch]) -> moments` where normalisation at test uses population moments of the training
         split, which are measured with it and stored in `meta['moments']` before adapting; None for all others.
+      classify: `(meta, x [B,H,W,Ch]) -> logits [B,C]` of all base classes, for methods pre-trained on them; None for
+        all others.
     """
 
     init: Callable[..., PyTree]
@@ -114,3 +118,4 @@ class Learner(NamedTuple):
     embed: Callable[..., Array] | None = None
     head: Callable[[PyTree], Head] | None = None
     moments: Callable[..., PyTree] | None = None
+    classify: Callable[..., Array] | None = None

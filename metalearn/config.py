@@ -55,6 +55,7 @@ class Config:
     multi_step: int = setting(0, "outer updates until MAML++ trains the loss of the last inner step alone", least=0)
     proximal: float = setting(2.0, "strength of iMAML's pull to the initial weights, lambda", least=1e-3)
     cg_steps: int = setting(5, "steps of conjugate gradients of iMAML", least=1)
+    cg_damping: float = setting(22.0, "added to --proximal in the system that gives iMAML's gradient", least=0)
     context: int = setting(100, "context parameters of CAVIA", least=1)
     distance: str = setting("euclidean", "of prototypes: euclidean (squared) or cosine")
     scale: float = setting(1.0, "of the logits of protonet, matchingnet and r2d2 (learned there)")
@@ -64,6 +65,8 @@ class Config:
     label_smoothing: float = setting(0.0, "of metaoptnet's query labels in training", least=0)
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
     init_from: str = setting("", "folder of a finished run whose body training begins from (empty: random weights)")
+    teacher: str = setting("", "folder of a finished run whose predictions pre-training learns from too (empty: none)")
+    rotation: bool = setting(False, "pre-training turns images by quarters, and learns to tell how often")
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
     support_copies: int = setting(
         1,

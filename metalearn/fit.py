@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
-from metalearn.base import ClassSource, Info, Key, PyTree
+from metalearn.base import Info, Key, PyTree
 from metalearn.checkpoint import Best, Checkpoints, shapes
 from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
@@ -23,6 +23,7 @@ from metalearn.methods import Method
 from metalearn.metrics import Diary
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import Interrupt, device_name, peak_memory_mb
+from metalearn.teacher import with_teacher
 from metalearn.train import Progress, TrainState, make_chunk, start
 from metalearn.workdir import read_workdir
 
@@ -130,6 +131,9 @@ class Trainer:
     ):
         self.config, self.lab, self.checkpoints, self.diary = config, lab, checkpoints, diary
         self.sample = training_sampler(config, lab, method.supervised)
+        self.source: PyTree = lab.train
+        if config.teacher:
+            self.sample, self.source = with_teacher(config, lab, self.sample)
         self.loss = method.train.loss
         self.chunk = make_chunk(self.loss, self.sample, optimizer, config.meta_batch, lab.mesh)
         self.key = jax.device_put(jax.random.key(config.seed + 1), NamedSharding(lab.mesh, P()))
@@ -164,10 +168,10 @@ class Trainer:
             part = self.diary.part
             return Interval(part["first"], {k: np.float32(v) for k, v in part["sums"].items()}, part["seconds"])
 
-        def info(key: Key, meta: PyTree, source: ClassSource) -> Info:
+        def info(key: Key, meta: PyTree, source: PyTree) -> Info:
             return self.loss(key, meta, self.sample(key, source))[1]
 
-        names = jax.eval_shape(info, self.key, state.meta, self.lab.train)
+        names = jax.eval_shape(info, self.key, state.meta, self.source)
         return Interval(int(state.step), dict.fromkeys(names, np.float32(0)))
 
     def _train(self, state: TrainState, row: Interval, interrupt: Interrupt, bar: tqdm) -> tuple[TrainState, Interval]:
@@ -177,7 +181,7 @@ class Trainer:
         while True:
             stop = min(goal, step + max(1, int(self.rate * CHUNK_SECONDS)))
             begin = time.perf_counter()
-            state, progress = self.chunk(state, self.key, self.lab.train, jnp.int32(stop), row.sums)
+            state, progress = self.chunk(state, self.key, self.source, jnp.int32(stop), row.sums)
             progress = jax.device_get(progress)
             self._stop_if_bad(progress)
             seconds = time.perf_counter() - begin

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from metalearn.base import ClassSource, PyTree
 from metalearn.config import Config
 from metalearn.data.augment import THEMSELVES, Copies, augmentation
-from metalearn.data.episodes import Prepare, batch_sampler, check, standardise, task_sampler, to_device
+from metalearn.data.episodes import Prepare, batch_sampler, check, standardise, task_sampler, to_device, turn
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.evaluate import Result, draw_episodes, evaluator, moments_measurer
@@ -64,10 +64,25 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sample:
     if supervised:
         if config.batch_size % config.meta_batch:
             raise UserError(f"--batch_size={config.batch_size} is no multiple of --meta_batch={config.meta_batch}")
-        return batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
+        sample = batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
+        return turned(sample, lab.dataset) if config.rotation else sample
     shape = (config.train_ways, config.train_shots, config.train_queries)
     check(lab.dataset.train, f"{lab.dataset.name}'s training split", *shape, lab.dataset.rotations)
     return task_sampler(int(np.max(lab.dataset.train.counts)), *shape, lab.prepare, augment)
+
+
+def turned(sample: Sample, dataset: Dataset) -> Sample:
+    """The sampler of batches that are then turned, see `turn`.
+
+    Raises:
+      UserError: turned images would be another class, or of another shape.
+    """
+    height, width = dataset.train.images.shape[1:3]
+    if dataset.rotations > 1:
+        raise UserError(f"--rotation: turned images are classes of their own in {dataset.name}; leave it out")
+    if height != width:
+        raise UserError(f"--rotation turns square images, those of {dataset.name} are {height} x {width}: --image_size")
+    return lambda key, source: turn(sample(key, source))
 
 
 def support_copies(config: Config) -> Copies:

@@ -21,6 +21,12 @@ def smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> Ar
     return optax.softmax_cross_entropy(logits, target).mean()
 
 
+def divergence(logits: Array, teacher: Array, temperature: float = 4.0) -> Array:
+    """Mean T^2 KL(softmax(teacher / T) | softmax(logits / T)) in nats; both [B,N] (Hinton et al. 2015, section 2)."""
+    log_p, log_q = jax.nn.log_softmax(teacher / temperature), jax.nn.log_softmax(logits / temperature)
+    return temperature**2 * (jnp.exp(log_p) * (log_p - log_q)).sum(-1).mean()
+
+
 def squared_error(logits: Array, labels: Array) -> Array:
     """Mean squared difference of sigmoid(logits) [B,N] and the one-hot labels [B]."""
     return jnp.square(jax.nn.sigmoid(logits) - jax.nn.one_hot(labels, logits.shape[-1])).mean()

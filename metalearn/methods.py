@@ -104,7 +104,7 @@ def _mamlpp(config: Config, network: Network, norm: str) -> Learner:
 
 
 def _imaml(config: Config, network: Network, norm: str) -> Learner:
-    solve = config.inner_lr, config.inner_steps, config.proximal, config.cg_steps
+    solve = config.inner_lr, config.inner_steps, config.proximal, config.cg_steps, config.cg_damping
     return imaml(network, config.ways, *solve, norm)
 
 
@@ -160,7 +160,7 @@ def _supervised(classifier: str, head: Callable[[], Head], centre: bool = False)
         scale = 2.0 if classes <= 200 else 10.0
 
         def learner(norm: str) -> Learner:
-            return pretrained(network, head(), config.ways, classes, classifier, scale, norm, centre)
+            return pretrained(network, head(), config.ways, classes, classifier, scale, norm, centre, config.rotation)
 
         return Method(learner(config.norm), learner, (config.norm,), supervised=True)
 
@@ -182,7 +182,8 @@ def _finetuned(transductive: bool) -> Callable[[Config, int], Method]:
         lr, steps = config.inner_lr, config.test_inner_steps
 
         def learner(norm: str, shared: bool = False) -> Learner:
-            return finetuned(body(config, shared), config.ways, classes, lr, steps, transductive, norm)
+            network = body(config, shared)
+            return finetuned(network, config.ways, classes, lr, steps, transductive, norm, config.rotation)
 
         return Method(learner(config.norm, shared=True), learner, (config.norm,), supervised=True)
 
@@ -241,6 +242,9 @@ def make_method(config: Config, classes: int) -> Method:
     if config.first_order and config.method not in FIRST_ORDER:
         raise UserError(f"--first_order is not for {config.method}; first-order MAML is --method=fomaml")
     method = METHODS[config.method](config, classes)
+    for flag in ("teacher", "rotation"):
+        if getattr(config, flag) and not method.supervised:
+            raise UserError(f"--{flag} is for methods pre-trained on the base classes: {', '.join(PRETRAINED)}")
 
     def test(norm: str) -> Learner:
         if _layers(norm) != _layers(config.norm):

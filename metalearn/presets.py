@@ -53,8 +53,9 @@ _MAMLPP: Preset = dict(steps=50_000, schedule="cosine", inner_steps=5, test_inne
 _MAMLPP_OMNIGLOT: Preset = _MAMLPP | dict(backbone="conv4-64", inner_lr=0.1, multi_step=5_000, train_queries=1)
 _MAMLPP_COLOUR: Preset = _MAMLPP | dict(backbone="conv4-48", inner_lr=0.01, multi_step=7_500)
 
-# Rajeswaran et al. 2019, table 2, and its released code: lambda 2 and 16 steps of 0.1 on Omniglot. Elsewhere ours.
-_IMAML: Preset = dict(inner_lr=0.1, inner_steps=16, test_inner_steps=16, proximal=2.0, cg_steps=5)
+# Rajeswaran et al. 2019, table 2, and its released code: lambda 2 and 16 steps of 0.1 on Omniglot, damped (see
+# `metalearn.learners.imaml`). Elsewhere ours.
+_IMAML: Preset = dict(inner_lr=0.1, inner_steps=16, test_inner_steps=16, proximal=2.0, cg_steps=5, cg_damping=22.0)
 
 # Zintgraf et al. 2019 and its released code; there the rate falls by a tenth every 5,000 updates.
 _CAVIA: Preset = dict(inner_lr=1.0, inner_steps=2, test_inner_steps=2, context=100)

@@ -104,12 +104,13 @@ def test_slug(config: Config) -> str:
 
 
 def run_slug(config: Config, norm: str) -> str:
-    """`<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`."""
-    return f"{config.method}-{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
+    """`<method>-[rotation-][distilled-]<backbone>-<N>w<K>s-<norm>-seed<k>`."""
+    how = ("rotation-" if config.rotation else "") + ("distilled-" if config.teacher else "")
+    return f"{config.method}-{how}{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
 
 
 def record_path(root: Path, config: Config, norm: str) -> Path:
-    """`<root>/<dataset>/<method>-<backbone>-<N>w<K>s-<norm>-seed<k>.json`, see `test_slug`."""
+    """`<root>/<dataset>/<run_slug>.json`."""
     return Path(root) / dataset_slug(config) / f"{run_slug(config, norm)}.json"
 
 

@@ -158,6 +158,12 @@ def recipe(command: str) -> frozenset[str]:
     return frozenset(re.sub(r"-seed\d+$", "", flag) for flag in flags if flag.partition("=")[0] not in NOT_RECIPE)
 
 
+def trained_by(record: dict) -> frozenset[str]:
+    """The recipe of the command that trained it: of the last that is no test."""
+    commands = [c for c in record["command"].split(" && ") if " experiments.evaluate" not in c]
+    return recipe(commands[-1]) if commands else frozenset()
+
+
 def make_rows(records: list[dict]) -> list[Row]:
     """Records of one dataset as lines of its table, sorted.
 
@@ -185,13 +191,24 @@ def make_rows(records: list[dict]) -> list[Row]:
     return rows
 
 
+def known_as(record: dict) -> str:
+    """The record's method by its name in published.csv, where some variants have one of their own."""
+    method: str = record["method"]
+    flags = trained_by(record)
+    if method == "metaoptnet":
+        return "metaoptnet-rr" if "head=ridge" in flags else "metaoptnet-svm"
+    if method == "rfs" and any(flag.startswith("teacher=") for flag in flags):
+        return "rfs-distill"
+    return method
+
+
 def beside(row: Row, published: list[Published]) -> list[Published]:
     """The published numbers to set a row against, the one to measure by first.
 
     Ways, shots and method must agree, and the backbone as far as its source names it; where none does, its family.
     """
     ours = row.records[0]
-    same = (ours["dataset"], ours["method"], str(ours["ways"]), str(ours["shots"]))
+    same = (ours["dataset"], known_as(ours), str(ours["ways"]), str(ours["shots"]))
     found = [p for p in published if (p.dataset, p.method, p.ways, p.shots) == same]
 
     def distance(theirs: str) -> int:

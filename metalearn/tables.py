@@ -19,6 +19,7 @@ from metalearn.report import (
     mean,
     read_published,
     read_records,
+    trained_by,
 )
 
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
@@ -27,6 +28,8 @@ PLOTS = {  # of each dataset with a record, in results/plots, and what they show
     "time": "accuracy against training time",
     "paired": "differences on paired episodes",
 }
+# What a flag of its training says of a row.
+NOTES = {"init_from": "from a trained body", "rotation": "rotations", "teacher": "distilled"}
 NONE = "–"
 
 INTRO = """# Results
@@ -175,10 +178,11 @@ def _test(r: dict) -> str:
 
 
 def _trained(r: dict) -> str:
-    began = ", from a trained body" if " --init_from=" in r["command"] else ""
+    flags = {flag.partition("=")[0] for flag in trained_by(r)}
+    notes = [note for flag, note in NOTES.items() if flag in flags]
     if r["method"] in SUPERVISED:
-        return f"classes{began}"
-    return f"{r['train_ways']}-way {r['train_shots']}-shot, {r['train_norm']}{began}"
+        return ", ".join(["classes", *notes])
+    return ", ".join([f"{r['train_ways']}-way {r['train_shots']}-shot", r["train_norm"], *notes])
 
 
 def _beside(p: Published, backbone: str) -> str:

@@ -240,6 +240,31 @@ def test_training_begins_from_another_runs_body(images: Path, trained: Path, tmp
     assert "holds no run" in nowhere.complaint
 
 
+def test_a_run_learns_from_anothers_predictions(images: Path, trained: Path, tmp_path: Path) -> None:
+    """And keeps nothing of its teacher but what it has learned: its parameters are as many as without."""
+    of = partial(words, images, method="rfs", support_copies=1)
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert program("finetune", *of(workdir=first)).code == 0
+    assert program("finetune", *of(workdir=second, teacher=first)).code == 0
+    for kind in ("latest", "best"):
+        old, new = weights(first, kind), weights(second, kind)
+        assert {k: x.shape for k, x in old.items()} == {k: x.shape for k, x in new.items()}
+    assert any((x != new[k]).any() for k, x in old.items())
+    command = results(second)["result-2w1s3q-running.json"]["command"]
+    assert command.count("experiments.finetune") == 2 and str(tmp_path) not in command
+    assert " --teacher=runs/folder-rfs-conv4-8-2w1s3q-running-seed0" in command
+    shutil.rmtree(second / "checkpoints" / "latest" / "4")
+    for number, (wrong, why) in enumerate(
+        [
+            ({"teacher": trained}, "protonet does not classify the base classes"),
+            ({"teacher": tmp_path / "none"}, "holds no run"),
+            ({"teacher": second}, "is trained to step 2 of 4: finish it first"),
+            ({"teacher": first, "seed": 1}, "folder at 8 pixels, split by seed 0, not those of folder at 8 pixels, sp"),
+        ]
+    ):
+        assert why in program("finetune", *of(workdir=tmp_path / f"wrong{number}", **wrong)).complaint
+
+
 def test_what_cannot_be_tested_again_is_refused(images: Path, trained: Path, tmp_path: Path) -> None:
     run = [*places(images), f"--workdir={trained}"]
     assert "--lr belongs to training" in program("evaluate", *run, "--lr=0.1").complaint

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from metalearn.classifier import classify, init_classifier
-from metalearn.losses import accuracy, cosine, cross_entropy, smoothed_cross_entropy, squared_euclidean, unit
+from metalearn.losses import (
+    accuracy,
+    cosine,
+    cross_entropy,
+    divergence,
+    smoothed_cross_entropy,
+    squared_euclidean,
+    unit,
+)
 
 A = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 B = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
@@ -26,6 +34,15 @@ def test_smoothed_cross_entropy() -> None:
     expected = -(0.9 * own + 0.05 * (log_p.sum(-1) - own)).mean()
     np.testing.assert_allclose(smoothed_cross_entropy(A, labels, 0.1), expected, rtol=1e-6)
     np.testing.assert_allclose(smoothed_cross_entropy(A, labels, 0.0), -own.mean(), rtol=1e-6)
+
+
+def test_divergence() -> None:
+    """Zero where the two agree; its gradient is T (p_student - p_teacher) at temperature T, over the rows."""
+    teacher = np.roll(A, 1, axis=0)
+    p, q = (np.exp(z / 3) / np.exp(z / 3).sum(-1, keepdims=True) for z in (teacher, A))
+    np.testing.assert_allclose(divergence(A, teacher, 3.0), 9 * (p * np.log(p / q)).sum(-1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(divergence)(A, teacher, 3.0), 3 * (q - p) / 5, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(divergence(A, A + 7), 0, atol=1e-6)
 
 
 def test_accuracy() -> None:

@@ -32,6 +32,11 @@ def config(**chosen: object) -> Config:
         (dict(method="meta_sgd", first_order=True), "--first_order is not for meta_sgd"),
         (dict(method="protonet", norm="instance"), "embedding methods normalise by"),
         (dict(method="protonet", distance="taxicab"), "distance must be euclidean or cosine"),
+        (dict(teacher="run"), "--teacher is for methods pre-trained on the base classes: baseline, "),
+        (
+            dict(method="protonet", rotation=True),
+            "--rotation is for methods pre-trained on the base classes: ",
+        ),
         (dict(backbone="conv5"), "unknown backbone 'conv5'"),
     ],
 )

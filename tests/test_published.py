@@ -5,10 +5,13 @@ from collections import Counter
 import pytest
 
 from metalearn.data import READERS
+from metalearn.methods import METHODS
 from metalearn.report import Published, read_published
 from tests.programs import ROOT
 
 PATH = ROOT / "results" / "published.csv"
+NOT_OURS = {"easy", "pmf", "pretrained+protonet", "pt-map", "supervised"}
+VARIANTS = {"metaoptnet-rr", "metaoptnet-svm", "rfs-distill"}  # of a method of ours, see `known_as`
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +62,9 @@ def test_every_number_has_a_source_and_none_is_from_memory(published: list[Publi
 
 def test_external_data_is_said(published: list[Published]) -> None:
     assert all(p.protocol.startswith("external data: ") == p.backbone.startswith("vit") for p in published)
+
+
+def test_methods_are_ours_or_known_not_to_be(published: list[Published]) -> None:
+    """A number under another spelling of a method's name would never stand beside ours."""
+    names = {p.method for p in published}
+    assert names - METHODS.keys() == NOT_OURS | VARIANTS

@@ -12,7 +12,7 @@ import pytest
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.record import record_path
-from metalearn.report import Published, read_published, recipe
+from metalearn.report import Published, known_as, read_published, recipe
 from metalearn.tables import latex, markdown, table_csv
 from tests.programs import ROOT, process
 
@@ -184,6 +184,30 @@ def test_recipes_are_compared_by_flags() -> None:
         "inner_lr=0.1",
         "first_order",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "flags", "name"),
+    [
+        ("maml", "--head=ridge", "maml"),
+        ("metaoptnet", "", "metaoptnet-svm"),
+        ("metaoptnet", "--head ridge", "metaoptnet-rr"),
+        ("metaoptnet", "--head=ridge && python -m experiments.evaluate --shots=1", "metaoptnet-rr"),
+        ("rfs", "&& python -m experiments.finetune --teacher=runs/x", "rfs-distill"),
+        ("simpleshot", "&& python -m experiments.finetune --teacher=runs/x", "simpleshot"),
+        ("rfs", "--teacher=runs/x && python -m experiments.finetune --init_from=runs/y", "rfs"),
+    ],
+)
+def test_variants_have_names_of_their_own_in_published_csv(method: str, flags: str, name: str) -> None:
+    assert known_as({"method": method, "command": f"python -m experiments.x --lr=1 {flags}"}) == name
+
+
+def test_a_row_says_how_its_classes_were_trained_on(root: Path) -> None:
+    flags = "--rotation=true && python -m experiments.finetune --teacher=runs/x --seed=3"
+    write(root, "a.json", method="rfs", seed=3, command=f"python -m experiments.finetune {flags}")
+    write(root, "b.json", method="rfs", seed=4, command="python -m experiments.finetune --rotation --seed=4")
+    found = [row["trained on"] for row in table(root) if row["method"] == "rfs"]
+    assert sorted(found) == ["classes, distilled", "classes, rotations"]
 
 
 def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:

@@ -28,6 +28,7 @@ def finetuned(
     steps: int = 25,
     transductive: bool = False,
     norm: str = "running",
+    rotation: bool = False,
 ) -> Learner:
     """A learner pre-trained like `pretrained` with a linear classifier, whose test fine-tunes all weights by Adam.
 
@@ -44,13 +45,14 @@ def finetuned(
       transductive: add the mean entropy of the queries' predictions to the loss. Adaptation then waits for the queries:
         it is `predict` that makes it.
       norm: `running` keeps the moments of the training split; `batch` takes those of each call (transductive).
+      rotation: see `pretrained`.
 
     Raises:
       UserError: a norm that does not fit.
     """
     if norm not in NORMS:
         raise UserError(f"fine-tuning of all weights normalises by {', '.join(NORMS)}, not '{norm}'")
-    base = pretrained(network, nearest_centroid(), ways, classes, norm=norm)
+    base = pretrained(network, nearest_centroid(), ways, classes, norm=norm, rotation=rotation)
     optimizer = optax.adam(lr)
 
     def old_logits(meta: PyTree, weights: PyTree, x: Array) -> Array:

@@ -6,10 +6,16 @@ Chen, Liu, Kira, Wang, Huang. A Closer Look at Few-shot Classification. ICLR 201
 Tian, Wang, Krishnan, Tenenbaum, Isola. Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?
 ECCV 2020.
     rfs         linear classifier in pre-training, logistic regression on normalised features per task
+    distilled   section 3.3: a second pre-training learns from the logits of the first as well (see `Batch.teacher`),
+                alpha = beta = 1/2 and temperature 4 as in the released code
 Wang, Chao, Weinberger, van der Maaten. SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot Learning.
 2019.
     simpleshot  linear classifier in pre-training, nearest centroid of features centred by the mean feature of the
                 base classes and normalised; nearest_neighbour is its nearest neighbour on normalised features
+Bendou et al. EASY - Ensemble Augmented-Shot Y-shaped Learning: State-of-the-Art Few-Shot Classification with Simple
+Ingredients. Journal of Imaging, 2022.
+    rotation    (their Y) a second classifier tells by how many quarter turns images were turned, half of the loss as
+                in the released code; there images and features are mixed as well (mixup), here not
 """
 
 import jax
@@ -17,7 +23,7 @@ import jax
 from metalearn.base import Array, Batch, Head, Info, Key, Learner, Network, PyTree
 from metalearn.classifier import classify, init_classifier
 from metalearn.learners.embedding import embedding
-from metalearn.losses import accuracy, cross_entropy
+from metalearn.losses import accuracy, cross_entropy, divergence
 
 
 def pretrained(
@@ -29,6 +35,7 @@ def pretrained(
     scale: float = 2.0,
     norm: str = "running",
     centre: bool = False,
+    rotation: bool = False,
 ) -> Learner:
     """A learner whose loss is base-class classification of a `Batch` and whose test is a head on frozen features.
 
@@ -40,6 +47,7 @@ def pretrained(
       classifier: of the pre-training: `linear`, or `cosine` (see `metalearn.classifier`).
       scale: of the cosine classifier.
       norm, centre: see `embedding`; centring is for the test alone.
+      rotation: have a linear classifier of quarter turns, for batches that were turned (see `Batch`).
     """
     base = embedding(network, head, ways, norm, centre=centre)
 
@@ -47,12 +55,22 @@ def pretrained(
         body_key, key = jax.random.split(key)
         meta = base.init(body_key, x)
         features = jax.eval_shape(network.apply, meta["body"], x).shape[-1]
-        return meta | {"classifier": init_classifier(key, classifier, features, classes)}
+        turns = {"turns": init_classifier(jax.random.fold_in(key, 1), "linear", features, 4)} if rotation else {}
+        return meta | turns | {"classifier": init_classifier(key, classifier, features, classes)}
 
     def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
         z = network.apply(meta["body"], batch.x, key=key)
         logits = classify(classifier, meta["classifier"], z, scale)
         value = cross_entropy(logits, batch.y)
+        if batch.teacher is not None:
+            value = (value + divergence(logits, batch.teacher)) / 2
+        if batch.turns is not None:
+            value = (value + cross_entropy(classify("linear", meta["turns"], z), batch.turns)) / 2
         return value, {"loss": value, "accuracy": accuracy(logits, batch.y)}
 
-    return base._replace(init=init, loss=loss)
+    def classified(meta: PyTree, x: Array) -> Array:
+        moments = meta.get("moments")
+        z = network.apply(meta["body"], x, moments["body"] if centre and moments is not None else moments)
+        return classify(classifier, meta["classifier"], z, scale)
+
+    return base._replace(init=init, loss=loss, classify=classified)

@@ -106,6 +106,13 @@ def batch_sampler(size: int, prepare: Prepare, augment: Transform | None = None)
     return sample
 
 
+def turn(batch: Batch) -> Batch:
+    """The batch with its first quarter as it is, the second turned once by 90 degrees, and so on; and told so."""
+    parts = jnp.array_split(batch.x, 4)
+    x = jnp.concatenate([jnp.rot90(part, k, (1, 2)) for k, part in enumerate(parts)])
+    return batch._replace(x=x, turns=jnp.concatenate([jnp.full(len(part), k) for k, part in enumerate(parts)]))
+
+
 def episode_hash(indices: np.ndarray) -> str:
     """First 16 hexadecimal digits of the SHA-256 of an episode list [E, ways, per_class], as little-endian int32."""
     return hashlib.sha256(np.ascontiguousarray(indices, "<i4").tobytes()).hexdigest()[:16]

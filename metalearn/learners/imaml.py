@@ -5,8 +5,12 @@ the support loss plus strength/2 |weights - meta|^2; what the query loss tells a
 the gradient in meta by the implicit function theorem (lemma 1) and conjugate gradients (algorithm 2), so that neither
 the number of inner steps nor the optimiser matters to it, and nothing of the inner loop is kept in memory.
 
+The support loss curves downwards in some directions, and more so than the pull holds against it: the system is then
+indefinite and conjugate gradients break down. So it is damped. The released code solves (2 + H / (strength + 10)) v =
+g; up to a factor 2, which Adam takes out, that is a damping of strength + 20.
+
 Deviations: the inner steps descend the whole objective, where the released code descends the support loss and pulls
-back once at the end; the system is not damped; the pull is there at test as well.
+back once at the end; the pull is there at test as well.
 """
 
 from collections.abc import Callable
@@ -29,11 +33,13 @@ def proximal(
     optimizer: optax.GradientTransformation,
     steps: int,
     cg_steps: int,
+    damping: float = 0.0,
 ) -> PyTree:
     """params near start that minimise loss(params) + strength/2 |params - start|^2, differentiable in start.
 
-    The value is that after `steps` of the optimizer from start. The derivative is that of the exact minimiser,
-    (1 + H / strength)^-1 with H the Hessian of the loss at the value, as far as cg_steps of conjugate gradients reach.
+    The value is that after `steps` of the optimizer from start. The derivative is (1 + H / (strength + damping))^-1
+    with H the Hessian of the loss at the value, as far as cg_steps of conjugate gradients reach: undamped that of the
+    exact minimiser; the more it is damped, the nearer the identity, that of first-order MAML.
     """
     fixed = jax.tree.map(jax.lax.stop_gradient, start)
 
@@ -42,11 +48,12 @@ def proximal(
 
     found = jax.tree.map(jax.lax.stop_gradient, descend(objective, fixed, optimizer, steps))
 
-    def hessian(v: PyTree) -> PyTree:
-        return jax.jvp(jax.grad(objective), (found,), (v,))[1]
+    def system(v: PyTree) -> PyTree:
+        curved = jax.jvp(jax.grad(loss), (found,), (v,))[1]
+        return optax.tree.add_scale(v, 1 / (strength + damping), curved)
 
-    moved = jax.tree.map(lambda p, q: strength * (p - q), start, fixed)  # zero, but not its derivative
-    return optax.tree.add(found, cg(hessian, moved, tol=1e-8, maxiter=cg_steps)[0])
+    moved = optax.tree.sub(start, fixed)  # zero, but not its derivative
+    return optax.tree.add(found, cg(system, moved, tol=1e-8, maxiter=cg_steps)[0])
 
 
 def imaml(
@@ -56,6 +63,7 @@ def imaml(
     inner_steps: int = 16,
     strength: float = 2.0,
     cg_steps: int = 5,
+    damping: float = 22.0,
     norm: str = "batch",
 ) -> Learner:
     """A learner whose adapted weights are kept near the initial ones, and differentiated without the way there.
@@ -67,6 +75,7 @@ def imaml(
       inner_steps: J.
       strength: of the pull to the initial weights, lambda in the paper.
       cg_steps: of conjugate gradients, in the backward pass.
+      damping: see `proximal`.
       norm: see `maml`.
 
     Raises:
@@ -78,7 +87,7 @@ def imaml(
         def support_loss(weights: PyTree) -> Array:
             return cross_entropy(logits_of(network, weights, support_x), support_y)
 
-        weights = proximal(support_loss, meta, strength, optax.sgd(inner_lr), inner_steps, cg_steps)
+        weights = proximal(support_loss, meta, strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping)
         return settle(network, norm, weights, support_x)
 
     return base._replace(adapt=adapt, loss=episode_loss(adapt, base.predict))

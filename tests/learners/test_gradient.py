@@ -65,7 +65,7 @@ SECOND_ORDER = {
     "unicorn_maml": lambda: maml(layered_network(), 2, RATE, 2, norm="none", head="shared"),
     "maml++": lambda: mamlpp(layered_network(), 2, RATE, 3, multi_step=8, norm="none"),
     "cavia": lambda: cavia(layered_network(), 2, RATE, 2, context=4, norm="none"),
-    "imaml": lambda: imaml(layered_network(), 2, 0.2, 300, strength=2.0, cg_steps=30, norm="none"),
+    "imaml": lambda: imaml(layered_network(), 2, 0.2, 300, strength=2.0, cg_steps=30, damping=0, norm="none"),
 }
 
 
@@ -200,6 +200,9 @@ def test_proximal_regression() -> None:
     short = lambda s: proximal(loss, s, strength, optax.sgd(0.3), 3, 10)  # noqa: E731
     close(jax.jacrev(short)(start), strength * inverse)  # however far the steps have come: h is h everywhere
     assert np.abs(short(start) - solve(start)).max() > 1e-3
+    damped = lambda s: proximal(loss, s, strength, optax.sgd(0.3), 200, 10, damping=5.0)  # noqa: E731
+    close(damped(start), solve(start))  # another derivative of the same value
+    close(jax.jacrev(damped)(start), 5.7 * np.linalg.inv(h + 5.7 * np.eye(4)))
     one_step = lambda s: proximal(loss, s, strength, optax.sgd(0.3), 200, 1)  # noqa: E731
     b = rng.normal(size=4)
     a = h / strength + np.eye(4)  # the first step of conjugate gradients: b by its length along the curvature

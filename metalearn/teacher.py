@@ -1,0 +1,54 @@
+"""Learning from a finished run's predictions: its logits go with the training batches (see `baselines.supervised`)."""
+
+from contextlib import closing
+from pathlib import Path
+
+import jax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from metalearn.base import Batch, Key, PyTree
+from metalearn.checkpoint import Checkpoints
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.evaluate import moments_measurer
+from metalearn.lab import Lab
+from metalearn.methods import make_method
+from metalearn.train import Sample
+from metalearn.workdir import read_workdir
+
+
+def with_teacher(config: Config, lab: Lab, sample: Sample) -> tuple[Sample, PyTree]:
+    """The sampler of batches that hold the logits of the run `config.teacher`, and what it draws them from.
+
+    That is the training split together with the teacher's parameters: arguments of the compiled step, neither
+    trained nor saved. Like any tested network, the teacher normalises as its run does at test.
+
+    Raises:
+      UserError: there is no such run, it is not finished, or does not classify the classes of this one.
+    """
+    workdir = Path(config.teacher)
+    trained = read_workdir(workdir)[0]
+    if split(trained) != split(config):
+        raise UserError(f"--teacher={workdir} knows the classes of {split(trained)}, not those of {split(config)}")
+    learner = make_method(trained, len(lab.train.counts)).train
+    classify = learner.classify
+    if classify is None:
+        raise UserError(f"--teacher={workdir}: {trained.method} does not classify the base classes, rfs does")
+    with closing(Checkpoints(workdir)) as checkpoints:
+        best = checkpoints.read_best(trained.steps)
+    meta = moments_measurer(learner, lab.train, lab.prepare)(jax.device_put(best, NamedSharding(lab.mesh, P())))
+
+    def taught(key: Key, source: PyTree) -> Batch:
+        images, meta = source
+        batch: Batch = sample(key, images)
+        return batch._replace(teacher=classify(meta, batch.x))
+
+    return taught, (lab.train, meta)
+
+
+def split(config: Config) -> str:
+    """What decides a run's classes and the size of their images, in words."""
+    size = f" at {config.image_size} pixels" if config.image_size else ""
+    drawn = f", split by seed {config.seed}" if config.dataset == "folder" or config.dataset.startswith("tfds:") else ""
+    return f"{config.dataset}{size}{drawn}"
