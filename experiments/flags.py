@@ -41,6 +41,7 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
     flags.DEFINE_boolean("record", False, "write the result into results/ too")
     flags.DEFINE_string("results_dir", "results", "folder of the records")
     flags.DEFINE_integer("devices", None, "local devices to use [all]")
+    flags.DEFINE_integer("tasks_per_device", 0, "tasks a device works on at a time, to save memory [all of its share]")
 
 
 def settings_given() -> dict[str, Any]:

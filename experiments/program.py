@@ -92,7 +92,7 @@ def open_lab(config: Config) -> Lab:
         check_writable(Path(FLAGS.results_dir))
     dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, config.image_size or None)
     even = math.gcd(config.meta_batch, len(jax.devices()))
-    return make_lab(dataset, even if FLAGS.devices is None else FLAGS.devices)
+    return make_lab(dataset, even if FLAGS.devices is None else FLAGS.devices, FLAGS.tasks_per_device)
 
 
 def train_and_test(module: str) -> None:

@@ -16,6 +16,7 @@ from metalearn.data.episodes import Prepare, episode_hash, episode_indices, make
 from metalearn.losses import cross_entropy
 
 BINS = 15
+BLOCK = 32  # episodes a device works on at once, unless told otherwise
 
 
 class Episodes(NamedTuple):
@@ -146,7 +147,7 @@ def evaluator(
     prepare: Prepare,
     mesh: Mesh,
     seed: int = 0,
-    block: int = 32,
+    block: int = BLOCK,
 ) -> Callable[[PyTree], Result]:
     """`meta -> Result`: adapts to the support set of every episode and predicts its queries; compiled once.
 

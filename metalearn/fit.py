@@ -111,7 +111,7 @@ class Trainer:
         self.config, self.lab, self.checkpoints, self.diary = config, lab, checkpoints, diary
         self.sample = training_sampler(config, lab, method.supervised)
         self.loss = method.train.loss
-        self.chunk = make_chunk(self.loss, self.sample, optimizer, config.meta_batch, lab.mesh)
+        self.chunk = make_chunk(self.loss, self.sample, optimizer, config.meta_batch, lab.mesh, lab.at_once)
         self.key = jax.device_put(jax.random.key(config.seed + 1), NamedSharding(lab.mesh, P()))
         self.validate = make_validate(config, method, lab)
         self.unit, self.batch = ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)

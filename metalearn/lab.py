@@ -14,31 +14,37 @@ from metalearn.data.augment import augmentation
 from metalearn.data.episodes import Prepare, batch_sampler, check, standardise, task_sampler, to_device
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
-from metalearn.evaluate import Result, draw_episodes, evaluator, moments_measurer
+from metalearn.evaluate import BLOCK, Result, draw_episodes, evaluator, moments_measurer
 from metalearn.methods import Method
 from metalearn.train import Sample, task_mesh
 
 
 class Lab(NamedTuple):
-    """A dataset on the devices: its training split, how images are prepared, and the mesh over tasks."""
+    """A dataset on the devices: its training split, how images are prepared, and the mesh over tasks.
+
+    at_once is how many tasks a device works on at a time (0: all of its share of the meta-batch).
+    """
 
     dataset: Dataset
     train: ClassSource
     prepare: Prepare
     mesh: Mesh
+    at_once: int = 0
 
 
-def make_lab(dataset: Dataset, devices: int | None = None) -> Lab:
-    """Put the training split on every device, or on the first `devices`.
+def make_lab(dataset: Dataset, devices: int | None = None, at_once: int = 0) -> Lab:
+    """Put the training split on every device, or on the first `devices`, each to work on `at_once` tasks at a time.
 
     Raises:
-      UserError: there are fewer.
+      UserError: there are fewer devices, or no such number of tasks.
     """
+    if at_once < 0:
+        raise UserError(f"--tasks_per_device must be at least 1, or 0 for all, not {at_once}")
     if devices is not None and not 1 <= devices <= len(jax.devices()):
         raise UserError(f"--devices={devices} asks for {devices} devices, but there are {len(jax.devices())}")
     mesh = task_mesh(devices)
     source = jax.device_put(to_device(dataset.train, dataset.rotations), NamedSharding(mesh, P()))
-    return Lab(dataset, source, standardise(dataset), mesh)
+    return Lab(dataset, source, standardise(dataset), mesh, at_once)
 
 
 def split_source(lab: Lab, name: str) -> ClassSource:
@@ -84,6 +90,6 @@ def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree]
     learner = method.test(config.norm)
     shape = (config.ways, config.shots, config.queries)
     episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
-    run = evaluator(learner, source, episodes, lab.prepare, lab.mesh)
+    run = evaluator(learner, source, episodes, lab.prepare, lab.mesh, block=lab.at_once or BLOCK)
     with_moments = moments_measurer(learner, lab.train, lab.prepare)
     return lambda meta: run(with_moments(meta))

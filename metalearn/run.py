@@ -11,7 +11,7 @@ from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.data.episodes import make_task
-from metalearn.evaluate import Episodes, draw_episodes, evaluator, is_transductive, moments_measurer
+from metalearn.evaluate import BLOCK, Episodes, draw_episodes, evaluator, is_transductive, moments_measurer
 from metalearn.fit import fit, restore
 from metalearn.lab import Lab, check_test, split_source, training_sampler
 from metalearn.methods import Method, make_method
@@ -121,10 +121,11 @@ def examine(
 def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> dict:
     learner = method.test(norm)
     ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
-    result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh)(ready)
+    where = (exam.source, exam.episodes, lab.prepare, lab.mesh)
+    result = evaluator(learner, *where, block=lab.at_once or BLOCK)(ready)
     before = None
     if method.before is not None:
-        before = evaluator(method.before(norm), exam.source, exam.episodes, lab.prepare, lab.mesh)(ready)
+        before = evaluator(method.before(norm), *where, block=lab.at_once or BLOCK)(ready)
     transductive = is_transductive(learner, ready, first_task(lab, exam)[1])
     return make_record(
         config,

@@ -13,6 +13,7 @@ from metalearn.base import Array, ClassSource, Info, Key, PyTree
 
 Loss = Callable[..., tuple[Array, Info]]
 Sample = Callable[[Key, ClassSource], Any]
+Gradient = Callable[[PyTree, Array, ClassSource], tuple[Array, Info, PyTree]]
 Chunk = Callable[..., tuple["TrainState", "Progress"]]
 
 
@@ -44,8 +45,57 @@ def start(init: Callable[..., PyTree], optimizer: optax.GradientTransformation, 
     return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
 
 
+def task_keys(key: Key, step: Array, tasks: Array) -> Array:
+    """The keys of these tasks of a step: they depend on nothing else."""
+    step_key = jax.random.fold_in(key, step)
+    return jax.vmap(lambda t: jax.random.fold_in(step_key, t))(tasks)
+
+
+def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0) -> Gradient:
+    """`(meta, keys [T], source) -> (loss, info, gradient)`, means over T tasks that are shared out over the mesh.
+
+    A device works on `at_once` of its tasks at a time, or as many fewer as divide its share evenly (0: on all), and
+    adds up their gradients: memory follows `at_once`, the result is the same but for the order of float32 sums.
+    """
+
+    def one(key: Key, meta: PyTree, source: ClassSource) -> tuple[Array, Info]:
+        sample_key, loss_key = jax.random.split(key)
+        return loss(loss_key, meta, sample(sample_key, source))
+
+    def mean_loss(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info]:
+        values, info = jax.vmap(one, (0, None, None))(keys, meta, source)
+        return values.mean(), jax.tree.map(jnp.mean, info)
+
+    def block(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info, PyTree]:
+        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source)
+        return value, info, grads
+
+    def local(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info, PyTree]:
+        size = largest_divisor(len(keys), at_once or len(keys))
+        if size == len(keys):
+            found = block(meta, keys, source)
+        else:
+            blocks = keys.reshape(-1, size)
+            zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(block, meta, blocks[0], source))
+            add = lambda total, keys: (jax.tree.map(jnp.add, total, block(meta, keys, source)), None)  # noqa: E731
+            found = jax.tree.map(lambda x: x / len(blocks), jax.lax.scan(add, zeros, blocks)[0])
+        return jax.lax.pmean(found, "tasks")
+
+    return jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), P()), out_specs=P(), check_vma=False)
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of a number that is at most `limit`."""
+    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
+
+
 def make_chunk(
-    loss: Loss, sample: Sample, optimizer: optax.GradientTransformation, meta_batch: int, mesh: Mesh
+    loss: Loss,
+    sample: Sample,
+    optimizer: optax.GradientTransformation,
+    meta_batch: int,
+    mesh: Mesh,
+    at_once: int = 0,
 ) -> Chunk:
     """`(state, key, source, stop[, sums]) -> (state, Progress)`: steps from state.step to stop, compiled once for all.
 
@@ -61,27 +111,13 @@ def make_chunk(
       optimizer: the outer optimiser.
       meta_batch: T, tasks a step; a multiple of the mesh's size.
       mesh: over whose axis `tasks` the tasks are shared out; the state is on all its devices.
+      at_once: tasks a device works on at a time, see `make_gradient`.
     """
-
-    def one(key: Key, meta: PyTree, source: ClassSource) -> tuple[Array, Info]:
-        sample_key, loss_key = jax.random.split(key)
-        return loss(loss_key, meta, sample(sample_key, source))
-
-    def mean_loss(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info]:
-        values, info = jax.vmap(one, (0, None, None))(keys, meta, source)
-        return values.mean(), jax.tree.map(jnp.mean, info)
-
-    def local(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info, PyTree]:
-        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source)
-        value, info, grads = jax.lax.pmean((value, info, grads), "tasks")
-        return value, info, grads
-
-    shared = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), P()), out_specs=P(), check_vma=False)
+    gradient = make_gradient(loss, sample, mesh, at_once)
 
     def update(state: TrainState, key: Key, source: ClassSource) -> tuple[TrainState, Info, Array]:
-        step_key = jax.random.fold_in(key, state.step)
-        keys = jax.vmap(lambda t: jax.random.fold_in(step_key, t))(jnp.arange(meta_batch))
-        value, info, grads = shared(state.meta, keys, source)
+        keys = task_keys(key, state.step, jnp.arange(meta_batch))
+        value, info, grads = gradient(state.meta, keys, source)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.meta)
         fine = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
         return TrainState(state.step + 1, optax.apply_updates(state.meta, updates), opt_state), info, fine
