@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 
 from metalearn.base import PyTree
 from metalearn.errors import UserError
+from metalearn.hosts import by_first
 from metalearn.train import TrainState
 
 
@@ -85,6 +86,10 @@ class Checkpoints:
         return None
 
     def _set_aside(self, step: int, why: str) -> None:
+        by_first(lambda: self._move(step, why))
+        self._latest.reload()
+
+    def _move(self, step: int, why: str) -> None:
         aside = self.root / "damaged" / str(step)
         while aside.exists():
             aside = aside.with_name(aside.name + "-again")
@@ -93,7 +98,6 @@ class Checkpoints:
             os.replace(self._latest.directory / str(step), aside)
         except OSError as error:
             raise UserError(f"{why}: but it cannot be moved to {aside}: {error.strerror}") from error
-        self._latest.reload()
         print(f"warning: {why}; its files are now in {aside}", file=sys.stderr)
 
     def restore_best(self, like: PyTree, step: int) -> PyTree:

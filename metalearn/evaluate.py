@@ -12,7 +12,8 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from metalearn.base import Array, ClassSource, Key, Learner, PyTree, Task
-from metalearn.data.episodes import Prepare, episode_hash, episode_indices, make_task
+from metalearn.data.episodes import Prepare, as_task, episode_hash, episode_indices
+from metalearn.data.host import HostImages
 from metalearn.losses import cross_entropy
 
 BINS = 15
@@ -63,8 +64,9 @@ def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, querie
     def draw(start: Array) -> Array:
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(start + jnp.arange(100))
         pick = partial(episode_indices, largest=largest, ways=ways, per_class=shots + queries)
-        return jax.vmap(lambda k: pick(k, source.starts, source.counts))(keys)
+        return jax.vmap(lambda k: pick(k, starts, counts))(keys)
 
+    starts, counts = jnp.asarray(np.asarray(source.starts)), jnp.asarray(np.asarray(source.counts))
     blocks = [np.asarray(draw(start)) for start in range(0, count, 100)]
     return Episodes(np.concatenate(blocks)[:count], shots)
 
@@ -80,15 +82,14 @@ def moments_measurer(learner: Learner, source: ClassSource, prepare: Prepare, se
         return lambda meta: meta
     size = min(256, len(source.images))
 
+    keys = jax.random.split(jax.random.key(seed), 16)
+    rows = jax.vmap(lambda key: jax.random.randint(key, (size,), 0, len(source.images)))(keys)
+
     @jax.jit
-    def run(meta: PyTree, source: ClassSource) -> PyTree:
-        def one(key: Key) -> PyTree:
-            rows = jax.random.randint(key, (size,), 0, len(source.images))
-            return measure(meta, prepare(source.images[rows]))
+    def run(meta: PyTree, rows: Array, images: Array | None) -> PyTree:
+        return pool_moments(jax.lax.map(lambda r: measure(meta, prepare(taken(r, images))), rows))
 
-        return pool_moments(jax.lax.map(one, jax.random.split(jax.random.key(seed), 16)))
-
-    return lambda meta: meta | {"moments": run(meta, source)}
+    return lambda meta: meta | {"moments": run(meta, *fetched(source.images, np.asarray(rows)))}
 
 
 def pool_moments(stacked: PyTree) -> PyTree:
@@ -99,28 +100,41 @@ def pool_moments(stacked: PyTree) -> PyTree:
     return {"mean": mean, "var": stacked["var"].mean(0) + stacked["mean"].var(0)}
 
 
+def fetched(images: Array | HostImages, rows: np.ndarray) -> tuple[np.ndarray, Array | None]:
+    """What a jitted function makes images of by `taken`: rows and the images on the device, or from the host theirs."""
+    return (images[rows], None) if isinstance(images, HostImages) else (rows, images)
+
+
+def taken(rows: Array, images: Array | None) -> Array:
+    """The images at these rows, of what `fetched` gave."""
+    return rows if images is None else images[rows]
+
+
 def embedder(learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh) -> Callable[..., ClassSource]:
     """`meta -> ` the split as features float32 [M,D], each image embedded once."""
     assert learner.embed is not None
     embed, size, block = learner.embed, len(source.images), 128 * mesh.size
     mapped = jax.shard_map(
-        lambda meta, x: embed(meta, prepare(x)),
+        lambda meta, x: everyones(embed(meta, prepare(x))),
         mesh=mesh,
         in_specs=(P(), P("tasks")),
-        out_specs=P("tasks"),
+        out_specs=P(),
         check_vma=False,
     )
 
-    @jax.jit
-    def run(meta: PyTree, images: Array, start: Array) -> Array:
-        rows = jnp.minimum(start + jnp.arange(block), size - 1)
-        return mapped(meta, images[rows])
+    run = jax.jit(lambda meta, rows, images: mapped(meta, taken(rows, images)))
 
     def features(meta: PyTree) -> ClassSource:
-        parts = [np.asarray(run(meta, source.images, start)) for start in range(0, size, block)]
+        blocks = [np.minimum(np.arange(start, start + block), size - 1) for start in range(0, size, block)]
+        parts = [np.asarray(run(meta, *fetched(source.images, rows))) for rows in blocks]
         return source._replace(images=jnp.asarray(np.concatenate(parts)[:size]))
 
     return features
+
+
+def everyones(tree: PyTree) -> PyTree:
+    """Inside a mapping over the mesh: the rows of every device's arrays, in order, on all of them."""
+    return jax.lax.all_gather(tree, "tasks", tiled=True)
 
 
 def episode_metrics(logits: Array, labels: Array) -> dict[str, Array]:
@@ -155,7 +169,7 @@ def evaluator(
 
     Args:
       learner: built for the episodes' N.
-      source: the split on the device.
+      source: the split on the device, or on the host.
       episodes: positions in it.
       prepare: uint8 images to float32.
       mesh: its axis `tasks` shares out the episodes.
@@ -165,10 +179,10 @@ def evaluator(
     head = learner.head
     features = None if learner.embed is None else embedder(learner, source, prepare, mesh)
 
-    def one(key: Key, indices: Array, meta: PyTree, source: ClassSource) -> dict[str, Array]:
-        task = make_task(source.images, indices, episodes.shots)
+    def one(key: Key, rows: Array, meta: PyTree, images: Array | None) -> dict[str, Array]:
+        task = as_task(taken(rows, images), episodes.shots)
         if head is not None:
-            fitted = head.fit(key, task.support_x, task.support_y, len(indices))
+            fitted = head.fit(key, task.support_x, task.support_y, len(rows))
             return episode_metrics(head.predict(fitted, task.query_x), task.query_y)
         adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
         return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
@@ -177,7 +191,11 @@ def evaluator(
     mapped = jax.vmap(one, (0, 0, None, None))
     run = jax.jit(
         jax.shard_map(
-            mapped, mesh=mesh, in_specs=(tasks, tasks, everywhere, everywhere), out_specs=tasks, check_vma=False
+            lambda *args: everyones(mapped(*args)),
+            mesh=mesh,
+            in_specs=(tasks, tasks, everywhere, everywhere),
+            out_specs=everywhere,
+            check_vma=False,
         )
     )
 
@@ -204,7 +222,8 @@ def _in_blocks(
     parts = []
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        parts.append(run(key_of(rows), jnp.asarray(indices[rows]), meta, source))
+        found, images = fetched(source.images, indices[rows])
+        parts.append(run(key_of(rows), found, meta, images))
     return {k: np.concatenate([np.asarray(part[k]) for part in parts])[:count] for k in parts[0]}
 
 

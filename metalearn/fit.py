@@ -10,20 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
-from metalearn.base import ClassSource, Info, Key, PyTree
+from metalearn.base import ClassSource, Feed, Info, Key, PyTree
 from metalearn.checkpoint import Best, Checkpoints
 from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
+from metalearn.hosts import agreed, by_word_of_first, first, on_all
 from metalearn.lab import Lab, make_validate, training_sampler
 from metalearn.methods import Method
-from metalearn.metrics import Diary
+from metalearn.metrics import Diary, NoDiary
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import Interrupt, device_name, peak_memory_mb
-from metalearn.train import Progress, TrainState, make_chunk, start
+from metalearn.stream import Stream
+from metalearn.train import Progress, Source, TrainState, make_chunk, start
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose
@@ -31,10 +31,10 @@ CHUNK_SECONDS = 2.0  # how long Ctrl-C may have to wait
 
 
 def initial_state(config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step, on every device."""
+    """The state before the first step, on every device of every process."""
     x = jnp.zeros((1, *lab.dataset.train.images.shape[1:]))
     state = start(method.train.init, optimizer, jax.random.fold_in(jax.random.key(config.seed), 0), x)
-    return jax.device_put(state, NamedSharding(lab.mesh, P()))
+    return on_all(state, lab.mesh)
 
 
 def fit(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree, Best]:
@@ -51,11 +51,13 @@ def fit(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree
     fresh = initial_state(config, method, lab, optimizer)
     with closing(Checkpoints(workdir, clean=True)) as checkpoints:
         state, best = checkpoints.restore(fresh) or (fresh, Best())
-        print(headline(config, lab, workdir, int(state.step)), flush=True)
+        if first():
+            print(headline(config, lab, workdir, int(state.step)), flush=True)
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), fresh.meta)
         if int(state.step) < config.steps:
-            with closing(Diary(workdir, int(state.step))) as diary:
-                best = Trainer(config, method, lab, optimizer, checkpoints, diary).run(state, best)
+            with closing(Diary(workdir, int(state.step)) if first() else NoDiary()) as diary:
+                with closing(Trainer(config, method, lab, optimizer, checkpoints, diary)) as trainer:
+                    best = trainer.run(state, best)
         return checkpoints.restore_best(like, best.step), best
 
 
@@ -96,6 +98,14 @@ class Interval(NamedTuple):
     seconds: float = 0.0
 
 
+class Agreed(NamedTuple):
+    """A signal to any of the processes (0: none), whether it is time to save, seconds of the slowest one's chunk."""
+
+    signal: int
+    save_due: bool
+    seconds: float
+
+
 class Trainer:
     """The host's side of the outer loop."""
 
@@ -106,13 +116,17 @@ class Trainer:
         lab: Lab,
         optimizer: optax.GradientTransformation,
         checkpoints: Checkpoints,
-        diary: Diary,
+        diary: Diary | NoDiary,
     ):
         self.config, self.lab, self.checkpoints, self.diary = config, lab, checkpoints, diary
         self.sample = training_sampler(config, lab, method.supervised)
         self.loss = method.train.loss
-        self.chunk = make_chunk(self.loss, self.sample, optimizer, config.meta_batch, lab.mesh, lab.at_once)
-        self.key = jax.device_put(jax.random.key(config.seed + 1), NamedSharding(lab.mesh, P()))
+        self.key = on_all(jax.random.key(config.seed + 1), lab.mesh)
+        shape = (optimizer, config.meta_batch, lab.mesh, lab.at_once, lab.streamed)
+        self.chunk = make_chunk(self.loss, self.sample.make if lab.streamed else self.sample, *shape)
+        self.stream = None
+        if lab.streamed:
+            self.stream = Stream(self.sample, lab.train, self.key, config.meta_batch, lab.mesh)
         self.validate = make_validate(config, method, lab)
         self.unit, self.batch = ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
         self.rate = 0.0  # steps a second, 0 until measured
@@ -130,25 +144,34 @@ class Trainer:
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     best = self._validate(state, best, bar)
-                stopped = interrupt.signal  # looked at once: what comes after the save waits for the next
-                if due or stopped or self._save_due():
+                stopped, save_due, _ = self._agree(interrupt)  # once: what comes after the save waits for the next
+                if due or stopped or save_due:
                     self.checkpoints.save(state, best)
                     self.saved = time.monotonic()
-                if stopped or (interrupt.signal and step == config.steps):
-                    raise Interrupted(interrupt.signal, f"stopped and saved at step {step} of {config.steps}")
+                if step == config.steps:
+                    stopped = self._agree(interrupt).signal
+                if stopped:
+                    raise Interrupted(stopped, f"stopped and saved at step {step} of {config.steps}")
         return best
 
     def _begin(self, state: TrainState) -> Interval:
         """The row that an earlier process was at, or a new one."""
-        if self.diary.part is not None:
-            part = self.diary.part
-            return Interval(part["first"], {k: np.float32(v) for k, v in part["sums"].items()}, part["seconds"])
 
-        def info(key: Key, meta: PyTree, source: ClassSource) -> Info:
-            return self.loss(key, meta, self.sample(key, source))[1]
+        def info(key: Key, meta: PyTree, source: Source) -> Info:
+            if isinstance(source, Feed):
+                batch = self.sample.make(key, ClassSource(source.images[0, 0], source.starts, source.counts))
+            else:
+                batch = self.sample(key, source)
+            return self.loss(key, meta, batch)[1]
 
-        names = jax.eval_shape(info, self.key, state.meta, self.lab.train)
-        return Interval(int(state.step), dict.fromkeys(names, np.float32(0)))
+        names = sorted(jax.eval_shape(info, self.key, state.meta, self._source(int(state.step))))
+        part = self.diary.part
+        left = part["sums"] if part is not None else dict.fromkeys(names, 0.0)
+        begun, seconds = (part["first"], part["seconds"]) if part is not None else (0, 0.0)
+        known, begun, seconds, *sums = by_word_of_first(part is not None, begun, seconds, *(left[k] for k in names))
+        if not known:
+            return Interval(int(state.step), dict.fromkeys(names, np.float32(0)))
+        return Interval(int(begun), dict(zip(names, map(np.float32, sums), strict=True)), seconds)
 
     def _train(self, state: TrainState, row: Interval, interrupt: Interrupt, bar: tqdm) -> tuple[TrainState, Interval]:
         """Train to the end of the row, or until a signal or the time to save, in chunks short enough to notice."""
@@ -156,18 +179,21 @@ class Trainer:
         goal = min((step // LOG_EVERY + 1) * LOG_EVERY, self.config.steps, self._next_validation(step))
         while True:
             stop = min(goal, step + max(1, int(self.rate * CHUNK_SECONDS)))
+            if self.stream is not None:
+                stop = min(stop, self.stream.end(step))
             begin = time.perf_counter()
-            state, progress = self.chunk(state, self.key, self.lab.train, jnp.int32(stop), row.sums)
+            state, progress = self.chunk(state, self.key, self._source(step), jnp.int32(stop), row.sums)
             progress = jax.device_get(progress)
             self._stop_if_bad(progress)
             seconds = time.perf_counter() - begin
-            self.rate = (stop - step) / seconds
+            heard = self._agree(interrupt, seconds)
+            self.rate = (stop - step) / heard.seconds
             row = Interval(row.first, progress.sums, row.seconds + seconds)
             bar.update(stop - step)
             step = stop
             if step == goal:
                 return state, self._write(step, row, bar)
-            if interrupt.signal or self._save_due():
+            if heard.signal or heard.save_due:
                 self.diary.write_part(step, row.first, {k: float(v) for k, v in row.sums.items()}, row.seconds)
                 return state, row
 
@@ -181,8 +207,19 @@ class Trainer:
         bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()} | {f"{self.unit}/s": f"{rate:.1f}"}, refresh=False)
         return Interval(step, dict.fromkeys(row.sums, np.float32(0)))
 
-    def _save_due(self) -> bool:
-        return time.monotonic() - self.saved > SAVE_SECONDS
+    def close(self) -> None:
+        """Stop what works beside the training."""
+        if self.stream is not None:
+            self.stream.close()
+
+    def _source(self, step: int) -> Source:
+        """The split, or what is gathered of it for this step and some more."""
+        return self.lab.train if self.stream is None else self.stream.at(step)
+
+    def _agree(self, interrupt: Interrupt, seconds: float = 0.0) -> Agreed:
+        """What this process has heard and seen, and the others."""
+        heard, due, seconds = agreed(interrupt.signal, time.monotonic() - self.saved > SAVE_SECONDS, seconds)
+        return Agreed(int(heard), bool(due), seconds)
 
     def _next_validation(self, step: int) -> int:
         return (step // self.config.valid_every + 1) * self.config.valid_every
@@ -200,7 +237,8 @@ class Trainer:
     def _validate(self, state: TrainState, best: Best, bar: tqdm) -> Best:
         step, result = int(state.step), self.validate(state.meta)
         self.diary.write(step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss)
-        bar.write(f"step {step}: validation accuracy {100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %")
+        if first():
+            bar.write(f"step {step}: validation accuracy {100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %")
         if result.accuracy <= best.accuracy:
             return best
         self.checkpoints.save_best(step, state.meta)
@@ -210,4 +248,7 @@ class Trainer:
 def progress_bar(steps: int, step: int) -> tqdm:
     """A bar with the time left; in a log file, where every state of it stays, a state every half minute."""
     seconds = 1 if sys.stderr.isatty() else 30
-    return tqdm(total=steps, initial=step, unit="step", mininterval=seconds, maxinterval=max(10, seconds))
+    quiet = not first()
+    return tqdm(
+        total=steps, initial=step, unit="step", mininterval=seconds, maxinterval=max(10, seconds), disable=quiet
+    )

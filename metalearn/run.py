@@ -1,5 +1,7 @@
 """One run from configuration to records: train, or resume, or find it done; test; draw; write down."""
 
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from metalearn.data.augment import augmentation
 from metalearn.data.episodes import make_task
 from metalearn.evaluate import BLOCK, Episodes, draw_episodes, evaluator, is_transductive, moments_measurer
 from metalearn.fit import fit, restore
+from metalearn.hosts import agreed, by_first, on_this
 from metalearn.lab import Lab, check_test, split_source, training_sampler
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
@@ -62,15 +65,20 @@ def execute(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]
     method = prepare(config, lab)
     check_test(config, lab, "valid")
     training_sampler(config, lab, method.supervised)
-    open_workdir(workdir, config, command)
-    with sole(workdir):
+    by_first(lambda: open_workdir(workdir, config, command))
+    with ExitStack() as stack:
+        by_first(lambda: stack.enter_context(sole(workdir)))
         meta, best = fit(config, method, lab, workdir)
         records = examine(config, method, lab, workdir, meta, best, command)
-        metrics, curve = workdir / "metrics.jsonl", workdir / "curve.png"
-        if not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime:
-            with told_if_not_drawn(curve):
-                draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
+        by_first(lambda: _draw_curve(config, workdir))
     return records
+
+
+def _draw_curve(config: Config, workdir: Path) -> None:
+    metrics, curve = workdir / "metrics.jsonl", workdir / "curve.png"
+    if not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime:
+        with told_if_not_drawn(curve):
+            draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
 
 
 def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]:
@@ -107,14 +115,13 @@ def examine(
         name = f"{config.ways}w{config.shots}s-{norm}"
         path, picture = workdir / f"result-{name}.json", workdir / f"episode-{name}.png"
         record = same_test(path, config, episodes, best.step)
-        if record is None:
+        if not agreed(record is not None)[0]:
             record = _examine(config, method, lab, exam, norm, command)
-            write_json(path, record)
-            picture.unlink(missing_ok=True)
-        if not picture.exists():
-            with told_if_not_drawn(picture):
-                draw_first(method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
-        records.append(record)
+            by_first(partial(write_json, path, record))
+            by_first(partial(picture.unlink, missing_ok=True))
+        if not agreed(picture.exists())[0]:
+            draw_first(method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
+        records.append(record or {})
     return records
 
 
@@ -126,7 +133,7 @@ def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, co
     before = None
     if method.before is not None:
         before = evaluator(method.before(norm), *where, block=lab.at_once or BLOCK)(ready)
-    transductive = is_transductive(learner, ready, first_task(lab, exam)[1])
+    transductive = is_transductive(learner, on_this(ready), first_task(lab, exam)[1])
     return make_record(
         config,
         norm,
@@ -143,17 +150,22 @@ def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, co
 
 def first_task(lab: Lab, exam: Exam) -> tuple[Task, Task]:
     """The first test episode as it is in the archive, and prepared."""
-    raw = make_task(exam.source.images, exam.episodes.indices[0], exam.episodes.shots)
+    raw = on_this(make_task(exam.source.images, exam.episodes.indices[0], exam.episodes.shots))
     return raw, raw._replace(support_x=lab.prepare(raw.support_x), query_x=lab.prepare(raw.query_x))
 
 
 def draw_first(learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
     """Draw the first test episode."""
     raw, task = first_task(lab, exam)
-    meta = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
-    adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
-    predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
-    draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title)
+    meta = on_this(moments_measurer(learner, lab.train, lab.prepare)(exam.meta))
+
+    def draw() -> None:
+        with told_if_not_drawn(picture):
+            adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
+            predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
+            draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title)
+
+    by_first(draw)
 
 
 def summary(records: list[dict], workdir: Path) -> str:
