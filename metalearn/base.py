@@ -57,6 +57,10 @@ class Feed(NamedTuple):
         """The images [T, R, H, W, Ch] of a step's tasks; the classes are those of the split."""
         return ClassSource(self.images[step - self.first], self.starts, self.counts)
 
+    def one(self) -> ClassSource:
+        """The images [R, H, W, Ch] of the first task."""
+        return ClassSource(self.images[0, 0], self.starts, self.counts)
+
 
 class Network(NamedTuple):
     """A body as pure functions; the only thing that knows Flax.

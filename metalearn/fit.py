@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from metalearn.base import ClassSource, Feed, Info, Key, PyTree
+from metalearn.base import Feed, Info, Key, PyTree
 from metalearn.checkpoint import Best, Checkpoints
 from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
@@ -123,10 +123,10 @@ class Trainer:
         self.loss = method.train.loss
         self.key = on_all(jax.random.key(config.seed + 1), lab.mesh)
         shape = (optimizer, config.meta_batch, lab.mesh, lab.at_once, lab.streamed)
-        self.chunk = make_chunk(self.loss, self.sample.make if lab.streamed else self.sample, *shape)
-        self.stream = None
-        if lab.streamed:
-            self.stream = Stream(self.sample, lab.train, self.key, config.meta_batch, lab.mesh)
+        sample = self.sample.make if lab.streamed else self.sample.__call__
+        self.chunk = make_chunk(self.loss, sample, *shape)
+        source = (lab.train, self.key, config.meta_batch, lab.mesh)
+        self.stream = Stream(self.sample, *source) if lab.streamed else None
         self.validate = make_validate(config, method, lab)
         self.unit, self.batch = ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
         self.rate = 0.0  # steps a second, 0 until measured
@@ -158,11 +158,8 @@ class Trainer:
         """The row that an earlier process was at, or a new one."""
 
         def info(key: Key, meta: PyTree, source: Source) -> Info:
-            if isinstance(source, Feed):
-                batch = self.sample.make(key, ClassSource(source.images[0, 0], source.starts, source.counts))
-            else:
-                batch = self.sample(key, source)
-            return self.loss(key, meta, batch)[1]
+            one = self.sample.make(key, source.one()) if isinstance(source, Feed) else self.sample(key, source)
+            return self.loss(key, meta, one)[1]
 
         names = sorted(jax.eval_shape(info, self.key, state.meta, self._source(int(state.step))))
         part = self.diary.part

@@ -6,6 +6,7 @@ episodes are the same to the bit, and so is everything trained on them.
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,8 @@ class Stream:
     """
 
     def __init__(self, sampler: Sampler, source: ClassSource, key: Key, meta_batch: int, mesh: Mesh):
-        self._images, self._tasks = source.images, meta_batch
+        self._images: Any = source.images
+        self._tasks = meta_batch
         self._sharding = NamedSharding(mesh, P(None, "tasks"))
         self._starts, self._counts = np.asarray(source.starts), np.asarray(source.counts)
         self._key = np.asarray(jax.random.key_data(key))
@@ -65,11 +67,12 @@ class Stream:
         first = number * self.steps
         shape = (self.steps, self._tasks, self._images_a_task, *self._images.shape[1:])
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
-            return self._images[self._rows(first, self.steps, range(self._tasks)[index[1]])]  # type: ignore[index]
+        def part(index: Any) -> np.ndarray:
+            return self._images[self._rows(first, self.steps, range(self._tasks)[index[1]])]
 
         images = jax.make_array_from_callback(shape, self._sharding, part)
-        return Feed(np.int32(first), images, self._starts, self._counts)
+        parts: tuple[Any, ...] = (np.int32(first), images, self._starts, self._counts)
+        return Feed(*parts)
 
     def _rows(self, first: int, steps: int, tasks: Iterable[int]) -> np.ndarray:
         """Positions [steps, tasks, R] of the images of these tasks."""

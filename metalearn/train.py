@@ -65,8 +65,9 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
 
     The images of the source are the whole split's, or, gathered, those of each task, with a leading T.
     """
-    axes = ClassSource(0, None, None) if gathered else None
-    specs = ClassSource(P("tasks"), P(), P()) if gathered else P()
+    by_task: dict[str, Any] = {"images": 0, "starts": None, "counts": None}
+    shared: dict[str, Any] = {"images": P("tasks"), "starts": P(), "counts": P()}
+    axes, specs = (ClassSource(**by_task), ClassSource(**shared)) if gathered else (None, P())
 
     def one(key: Key, meta: PyTree, source: ClassSource) -> tuple[Array, Info]:
         return loss(jax.random.split(key)[1], meta, sample(sample_key(key), source))
@@ -82,7 +83,7 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
     def added_up(meta: PyTree, keys: Array, source: ClassSource, size: int) -> PyTree:
         images = source.images.reshape(-1, size, *source.images.shape[1:]) if gathered else None
 
-        def add(total: PyTree, part: tuple[Array, Array | None]) -> tuple[PyTree, None]:
+        def add(total: PyTree, part: tuple[Array, Any]) -> tuple[PyTree, None]:
             ours = source._replace(images=part[1]) if gathered else source
             return jax.tree.map(jnp.add, total, block(meta, part[0], ours)), None
 
