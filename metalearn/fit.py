@@ -205,7 +205,6 @@ class Trainer:
         return Interval(step, dict.fromkeys(row.sums, np.float32(0)))
 
     def close(self) -> None:
-        """Stop what works beside the training."""
         if self.stream is not None:
             self.stream.close()
 
