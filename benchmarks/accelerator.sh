@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Runs the queue of table runs on a machine with an accelerator, most valuable first, within a time budget.
+# Runs the benchmarks, then the queue of table runs, on a machine with an accelerator, most valuable first, within a
+# time budget, of which the benchmarks take at most half.
 #
 #   benchmarks/accelerator.sh [BUDGET_SECONDS] [OUT]
 #
-# Leaves records in OUT/results and resumable runs (checkpoints, metrics, pictures) in OUT/runs: the same command goes
-# on where the last one stopped, and passes over what is done. Needs no network: the archives are read from
-# METALEARN_DATA_DIR (default: data), prepared arrays are kept in OUT/cache. Without an accelerator every run is cut to a
-# few steps, to see that it works; such records are not results.
+# Leaves records in OUT/results (of benchmarks in OUT/results/benchmarks) and resumable runs (checkpoints, metrics,
+# pictures) in OUT/runs: the same command goes on where the last one stopped, and passes over what is done. Needs no
+# network: the archives are read from METALEARN_DATA_DIR (default: data), prepared arrays are kept in OUT/cache. Without
+# an accelerator everything is cut to a few steps, to see that it works; such records are not results.
 #
-# Environment: PYTHON (default: .venv/bin/python if there, else python3), METALEARN_DATA_DIR, QUEUE (a file of runs
-# instead of the one below).
+# Environment: PYTHON (default: .venv/bin/python if there, else python3), METALEARN_DATA_DIR, METALEARN_PEERS (what
+# benchmarks/peers/setup.sh made; default: .venv-peers if there, else made in OUT/peers where there is an accelerator),
+# QUEUE and BENCHMARKS (files of runs and of benchmarks instead of those below).
 set -uo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -25,11 +27,27 @@ platform=$("$python" -c 'import jax; print(jax.devices()[0].platform)' 2>/dev/nu
     echo "accelerator.sh: $python cannot import jax: install requirements.txt, or name another with PYTHON=..." >&2
     exit 2
 }
-short=()
+short=() quick=()
 if [[ $platform == cpu ]]; then
-    echo "accelerator.sh: no accelerator here, every run is cut to a few steps"
+    echo "accelerator.sh: no accelerator here, everything is cut to a few steps"
     short=(--steps=2 --valid_every=2 --valid_episodes=4 --episodes=8 --meta_batch=2)
+    quick=(--tiny --rounds=1)
 fi
+
+# name | module and flags; what is quick and what most depends on it come first
+benchmarks() {
+    cat <<'RUNS'
+convolution | benchmarks.convolution
+meta_step-4 | benchmarks.meta_step --tasks=4
+protonet_step | benchmarks.protonet_step
+meta_step-32 | benchmarks.meta_step --tasks=32
+startup | benchmarks.startup --rounds=3
+evaluation | benchmarks.evaluation --rounds=3
+meta_step-128 | benchmarks.meta_step --tasks=128 --rounds=3 --peers=torch-loop,torch-func
+meta_step-512 | benchmarks.meta_step --tasks=512 --rounds=3 --peers=torch-loop,torch-func
+memory | benchmarks.memory
+RUNS
+}
 
 # name | module and flags; most valuable first
 queue() {
@@ -51,26 +69,45 @@ RUNS
 }
 
 failed=0
-while IFS='|' read -r name command; do
-    name=${name// /}
-    [[ -z $name || $name == \#* ]] && continue
-    left=$((budget - SECONDS))
-    if ((left < 10)); then
-        echo "accelerator.sh: budget of $budget s spent; run the same command to go on"
-        break
-    fi
-    read -ra words <<<"$command"
-    start=$SECONDS
-    # SIGTERM saves and exits with 143: a run that outlasts the budget is resumed by the next call.
-    timeout --signal=TERM --kill-after=60 "$left" "$python" -m "${words[@]}" "${short[@]}" --data_dir="$data" \
-        --cache_dir="$out/cache" --workdir="$out/runs/$name" --record --results_dir="$out/results" \
-        >>"$out/logs/$name.log" 2>&1
-    status=$?
-    case $status in
+attempt() { # NAME END COMMAND...: run it until END (in seconds since the start) and say how it went
+    local name=$1 left=$(($2 - SECONDS)) start=$SECONDS state
+    shift 2
+    ((left > 0)) || left=1
+    # SIGTERM saves and exits with 143: what outlasts the budget is resumed by the next call.
+    timeout --signal=TERM --kill-after=60 "$left" "$@" >>"$out/logs/$name.log" 2>&1
+    case $? in
         0) state=done ;;
         124 | 137 | 143) state="stopped by the budget, resumable" ;;
-        *) state="failed with status $status, see $out/logs/$name.log" failed=1 ;;
+        *) state="failed, see $out/logs/$name.log" failed=1 ;;
     esac
     echo "$name: $state ($((SECONDS - start)) s)"
-done < <(if [[ -n ${QUEUE:-} ]]; then cat -- "$QUEUE"; else queue; fi)
+}
+
+work_through() { # END COMMAND...: every line of standard input, its words and then COMMAND's behind python -m
+    local end=$1 name command words
+    shift
+    while IFS='|' read -r name command; do
+        name=${name// /}
+        [[ -z $name || $name == \#* ]] && continue
+        if ((end - SECONDS < 10)); then
+            echo "accelerator.sh: the time for this is spent; run the same command to go on"
+            break
+        fi
+        read -ra words <<<"$command"
+        attempt "$name" "$end" "$python" -m "${words[@]}" "${@//NAME/$name}" </dev/null
+    done
+}
+
+export METALEARN_PEERS=${METALEARN_PEERS:-.venv-peers}
+if [[ ! -x $METALEARN_PEERS/bin/python ]]; then
+    METALEARN_PEERS=$PWD/$out/peers
+    [[ $out == /* ]] && METALEARN_PEERS=$out/peers
+    if [[ $platform != cpu && ! -f $METALEARN_PEERS/not-installed.txt ]]; then
+        attempt peers $((budget / 4)) benchmarks/peers/setup.sh "$METALEARN_PEERS"
+    fi
+fi
+work_through $((budget / 2)) "${quick[@]}" --results_dir="$out/results/benchmarks" \
+    < <(if [[ -n ${BENCHMARKS:-} ]]; then cat -- "$BENCHMARKS"; else benchmarks; fi)
+work_through "$budget" "${short[@]}" --data_dir="$data" --cache_dir="$out/cache" --workdir="$out/runs/NAME" --record \
+    --results_dir="$out/results" < <(if [[ -n ${QUEUE:-} ]]; then cat -- "$QUEUE"; else queue; fi)
 exit "$failed"

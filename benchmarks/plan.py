@@ -6,12 +6,14 @@ temporary buffers for the platform it compiles for: run it where the training is
 """
 
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from benchmarks.work import CHANNELS
 from experiments.flags import FLAGS, config_from_flags, define
 from experiments.program import start
 from metalearn.base import ClassSource
@@ -28,17 +30,17 @@ def main() -> None:
     config = config_from_flags()
     method, optimizer = make_method(config, FLAGS.classes), make_optimizer(config)
     shape = (config.train_ways, config.train_shots, config.train_queries)
-    image = (FLAGS.side, FLAGS.side, 3)
+    image = (FLAGS.side, FLAGS.side, CHANNELS)
     of = jax.ShapeDtypeStruct
-    classes = of((FLAGS.classes,), jnp.int32)
-    source = ClassSource(of((FLAGS.classes * FLAGS.class_images, *image), jnp.uint8), classes, classes)
+    split = (of((FLAGS.classes * FLAGS.class_images, *image), jnp.uint8), *[of((FLAGS.classes,), jnp.int32)] * 2)
+    source = jax.eval_shape(ClassSource, *split)
     sampler = task_sampler(FLAGS.class_images, *shape, lambda x: x.astype(jnp.float32) / 255)
     key = jax.eval_shape(lambda: jax.random.key(0))
     blank = of((1, *image), jnp.float32)
     state = jax.eval_shape(lambda k, x: start_state(method.train.init, optimizer, k, x), key, blank)
 
     def temporary(tasks: int) -> int:
-        chunk = make_chunk(method.train.loss, sampler, optimizer, tasks, task_mesh(1))
+        chunk: Any = make_chunk(method.train.loss, sampler, optimizer, tasks, task_mesh(1))
         compiled = chunk.lower(state, key, source, of((), jnp.int32)).compile()
         return int(compiled.memory_analysis().temp_size_in_bytes)
 

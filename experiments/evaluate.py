@@ -1,18 +1,21 @@
-"""Test a trained run again on other episodes, shots, ways or normalisation.
+"""Test a trained run again on other episodes, shots, ways or normalisation, or with another method's head.
 
 `python -m experiments.evaluate --workdir=runs/omniglot-protonet-... --shots=5`. Everything else is as in the run.
+One pre-trained body serves all methods that are fitted to its features: `--method=simpleshot`, say, on a run of rfs.
 """
 
 import dataclasses
 from pathlib import Path
 
-from experiments.flags import FLAGS, default_workdir, define, settings_given
+from experiments.flags import FLAGS, default_workdir, define, test_settings_given
 from experiments.program import command_line, finish, open_lab, start
+from metalearn.config import Config
 from metalearn.errors import UserError
+from metalearn.presets import DEFAULTS, preset
 from metalearn.run import re_examine
 from metalearn.workdir import read_workdir
 
-TEST_SETTINGS = ("ways", "shots", "queries", "test_inner_steps", "test_norms", "eval_seed", "episodes")
+RECIPE_SETTINGS = ("support_copies", "transform", "inner_lr", "test_inner_steps")  # what a method brings to a test
 
 
 def main() -> None:
@@ -20,16 +23,22 @@ def main() -> None:
     if not FLAGS.workdir:
         raise UserError("which run? give its folder with --workdir")
     workdir = Path(FLAGS.workdir)
-    given = settings_given()
-    fixed = [name for name in given if name not in TEST_SETTINGS]
-    if fixed:
-        raise UserError(f"--{fixed[0]} belongs to training and cannot change in a test; leave it out")
+    given = test_settings_given()
     trained = read_workdir(workdir)[0]
-    config = dataclasses.replace(trained, **given)
+    config = dataclasses.replace(trained, **(head_recipe(trained, given) | given))
     command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
     finish(config, workdir, re_examine(config, open_lab(config), workdir, command))
 
 
+def head_recipe(trained: Config, given: dict) -> dict:
+    """What the recipe of another method than the run's says about its head; nothing for the run's own."""
+    method = given.get("method", trained.method)
+    if method == trained.method:
+        return {}
+    recipe = preset(method, trained.dataset, given.get("shots", trained.shots))
+    return {name: recipe.get(name, getattr(Config, name)) for name in RECIPE_SETTINGS}
+
+
 if __name__ == "__main__":
-    define(None)
+    define(None, tuple(DEFAULTS))
     start(main)

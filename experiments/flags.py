@@ -10,10 +10,23 @@ from absl import flags
 
 from metalearn.config import Config
 from metalearn.data import READERS
+from metalearn.errors import UserError
 from metalearn.presets import preset
 from metalearn.record import dataset_slug, run_slug
 
 FLAGS = flags.FLAGS
+
+TEST_SETTINGS = (
+    "ways",
+    "shots",
+    "queries",
+    "support_copies",
+    "transform",
+    "test_inner_steps",
+    "test_norms",
+    "eval_seed",
+    "episodes",
+)
 
 DEFINE: dict[type, Callable] = {
     int: flags.DEFINE_integer,
@@ -26,14 +39,16 @@ DEFINE: dict[type, Callable] = {
 def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
     """Define every setting as a flag without a value (the recipe has one until the user gives another), and places.
 
-    default_method is None for programs that read method and dataset from a run's folder.
+    default_method is None for programs that read method and dataset from a run's folder; methods are then those that
+    may be asked for instead.
     """
     for f in fields(Config):
         text = f"{f.metadata['help']} [{f.default}, unless the recipe says otherwise]"
         if f.name not in ("method", "dataset"):
             DEFINE[type(f.default)](f.name, None, text)
+    if methods:
+        flags.DEFINE_enum("method", default_method, list(methods), "method [of evaluate: the run's own]")
     if default_method is not None:
-        flags.DEFINE_enum("method", default_method, list(methods), "method")
         flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
     flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
     flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
@@ -55,6 +70,19 @@ def settings_given() -> dict[str, Any]:
     """The settings whose flags the user gave."""
     names = [f.name for f in fields(Config) if f.name in FLAGS]
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
+def test_settings_given() -> dict[str, Any]:
+    """The settings whose flags the user gave.
+
+    Raises:
+      UserError: one of them belongs to training.
+    """
+    given = settings_given()
+    fixed = [name for name in given if name not in (*TEST_SETTINGS, "method")]
+    if fixed:
+        raise UserError(f"--{fixed[0]} belongs to training and cannot change in a test; leave it out")
+    return given
 
 
 def config_from_flags() -> Config:

@@ -19,8 +19,8 @@ from metalearn.data import load
 from metalearn.errors import Interrupted, UserError
 from metalearn.hosts import by_first, first, join
 from metalearn.lab import Lab, even_devices, make_lab
-from metalearn.record import check_writable, record_path, write_json
-from metalearn.run import check_settings, execute, summary
+from metalearn.record import check_writable, read_counts, record_path, write_counts, write_json
+from metalearn.run import check_settings, execute, result_path, summary
 from metalearn.runtime import configure, overlook_closed_loops
 
 PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", "coordinator", "num_processes", "process_id")
@@ -34,13 +34,16 @@ def program(module: str, default_method: str, methods: tuple[str, ...]) -> None:
     start(lambda: train_and_test(module))
 
 
-def start(main: Callable[[], None]) -> None:
-    """Parse the flags and run main: exit 0 when done, 2 with one line on a user's error, 128 + n on signal n."""
+def start(main: Callable[..., None], words: tuple[str, ...] = ()) -> None:
+    """Parse the flags and run main: exit 0 when done, 2 with one line on a user's error, 128 + n on signal n.
+
+    words are the names of what the command line has beside flags; main gets them in this order.
+    """
     overlook_closed_loops()
-    app.run(lambda argv: sys.exit(guarded(main)), flags_parser=_parse)
+    app.run(lambda argv: sys.exit(guarded(lambda: main(*argv[1:]))), flags_parser=lambda argv: _parse(argv, words))
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], words: tuple[str, ...]) -> list[str]:
     if {"-h", "-help", "--help", "--helpfull", "--helpshort"} & set(argv[1:]):
         print(f"{sys.modules['__main__'].__doc__}\n{FLAGS.module_help('experiments.flags')}")
         sys.exit(0)
@@ -48,8 +51,10 @@ def _parse(argv: list[str]) -> list[str]:
         rest = FLAGS(argv)
     except flags.Error as error:
         sys.exit(_fail(str(error).splitlines()[0]))
-    if len(rest) > 1:
-        sys.exit(_fail(f"unexpected argument '{rest[1]}': flags look like --name=value; see --help"))
+    if len(rest) <= len(words):
+        sys.exit(_fail(f"{words[len(rest) - 1]} is missing: give {' and '.join(words)}; see --help"))
+    if len(rest) > len(words) + 1:
+        sys.exit(_fail(f"unexpected argument '{rest[len(words) + 1]}': flags look like --name=value; see --help"))
     return rest
 
 
@@ -132,6 +137,7 @@ def finish(config: Config, workdir: Path, records: list[dict]) -> None:
         return
     for record in records if FLAGS.record else []:
         path = record_path(Path(FLAGS.results_dir), config, record["norm"])
+        write_counts(path, read_counts(result_path(workdir, config, record["norm"])))
         write_json(path, record)
         print(f"recorded: {path}")
     print(summary(records, workdir))

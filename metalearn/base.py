@@ -69,7 +69,8 @@ class Network(NamedTuple):
     the moments of the very images it is given, unless it is handed `moments` collected from others.
 
     Attributes:
-      init: `(key, x [B,H,W,Ch]) -> params`.
+      init: `(key, x [B,H,W,Ch]) -> params`, a dict. The entry of a normalisation layer is {scale [F], shift [F]}: so
+        methods that treat these layers apart know them.
       apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`. A key turns dropout on.
       moments: `(params, x [B,H,W,Ch]) -> moments`, each layer's moments on x; an empty tree where the normalisation
         keeps none (group, layer, none).
@@ -84,12 +85,24 @@ class Head(NamedTuple):
     """A classifier fitted to the features of one task's support set.
 
     Attributes:
-      fit: `(key, z [S,D], y [S], ways) -> fitted`.
-      predict: `(fitted, z [Q,D]) -> logits [Q,N]`.
+      fit: `(key, z [S,D], y [S], ways) -> fitted`. Features need not be vectors: maps [S,H,W,F] are features too.
+      predict: `(fitted, z [Q,D]) -> logits [Q,N]`; transductive if a query's logits depend on the other queries.
     """
 
     fit: Callable[..., PyTree]
     predict: Callable[..., Array]
+
+
+class TrainedHead(NamedTuple):
+    """A head with parameters of its own, trained along with the body.
+
+    Attributes:
+      init: `(key, shape) -> params`, for features of that shape an image.
+      head: `params -> Head`.
+    """
+
+    init: Callable[..., PyTree]
+    head: Callable[[PyTree], Head]
 
 
 class Learner(NamedTuple):
@@ -99,10 +112,11 @@ class Learner(NamedTuple):
       init: `(key, x [1,H,W,Ch]) -> meta`, everything that the outer optimiser trains.
       adapt: `(key, meta, support_x, support_y) -> adapted`: fast weights, prototypes, a fitted head.
       predict: `(meta, adapted, query_x) -> logits [Q,N]`.
-      loss: `(key, meta, batch) -> (scalar, info)`, on a `Task`, or on a `Batch` for supervised pre-training.
+      loss: `(key, meta, batch, step=0) -> (scalar, info)`, on a `Task`, or on a `Batch` for supervised pre-training;
+        step is the number of outer updates made, for losses that change while they are trained.
       embed: `(meta, x [B,H,W,Ch]) -> z [B,D]` for methods whose features of an image depend on that image alone, so
         that a split is embedded once and every episode is a look-up; None for all others.
-      head: what such a method fits to the looked-up features; None for all others.
+      head: `meta -> Head`, what such a method fits to the looked-up features; None for all others.
       moments: `(meta, x [B,H,W,Ch]) -> moments` where normalisation at test uses population moments of the training
         split, which are measured with it and stored in `meta['moments']` before adapting; None for all others.
     """
@@ -112,5 +126,5 @@ class Learner(NamedTuple):
     predict: Callable[..., Array]
     loss: Callable[..., tuple[Array, Info]]
     embed: Callable[..., Array] | None = None
-    head: Head | None = None
+    head: Callable[[PyTree], Head] | None = None
     moments: Callable[..., PyTree] | None = None

@@ -37,21 +37,38 @@ class Config:
     steps: int = setting(10_000, "outer updates", least=1)
     meta_batch: int = setting(4, "T, tasks an outer update", least=1)
     batch_size: int = setting(64, "images an update of supervised pre-training", least=1)
-    optimizer: str = setting("adam", "outer optimiser: adam, or sgd (Nesterov momentum 0.9)")
+    optimizer: str = setting("adam", "outer optimiser: adam or sgd")
+    momentum: float = setting(0.9, "Nesterov momentum of sgd (0: none)", least=0)
     lr: float = setting(1e-3, "outer learning rate", least=0)
     schedule: str = setting(
-        "constant", "outer learning rate over time: constant, cosine (to zero), or halve:N (every N)"
+        "constant", "outer learning rate over time: constant, cosine or linear (to zero), or halve:N (every N)"
     )
     weight_decay: float = setting(0.0, "added to the gradient of the kernels, times the kernels", least=0)
     augment: str = setting("none", "transforms of training images: none, or a list of flip,crop,jitter")
     inner_lr: float = setting(0.01, "step size of the inner loop", least=0)
     inner_steps: int = setting(5, "J, inner steps in training", least=0)
     test_inner_steps: int = setting(10, "inner steps at test", least=0)
-    first_order: bool = setting(False, "drop second derivatives of ANIL or BOIL (of MAML: --method=fomaml)")
+    inner_batch: int = setting(0, "images an inner step of Reptile in training (0: all)", least=0)
+    test_inner_batch: int = setting(0, "images an inner step of Reptile at test (0: all)", least=0)
+    first_order: bool = setting(False, "drop second derivatives (of MAML: --method=fomaml)")
+    first_order_steps: int = setting(0, "outer updates that MAML++ makes at first order, before second", least=0)
+    multi_step: int = setting(0, "outer updates until MAML++ trains the loss of the last inner step alone", least=0)
+    proximal: float = setting(2.0, "strength of iMAML's pull to the initial weights, lambda", least=1e-3)
+    cg_steps: int = setting(5, "steps of conjugate gradients of iMAML", least=1)
+    context: int = setting(100, "context parameters of CAVIA", least=1)
     distance: str = setting("euclidean", "of prototypes: euclidean (squared) or cosine")
-    scale: float = setting(1.0, "of prototypes' logits")
+    scale: float = setting(1.0, "of the logits of protonet, matchingnet and r2d2 (learned there)")
+    transform: str = setting("cl2n", "of simpleshot's features: none, l2 (length one) or cl2n (centred before)")
+    contextual: bool = setting(False, "matchingnet embeds images in the context of the support set, by LSTMs")
+    head: str = setting("svm", "of metaoptnet: svm or ridge")
+    label_smoothing: float = setting(0.0, "of metaoptnet's query labels in training", least=0)
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
+    support_copies: int = setting(
+        1,
+        "copies of each support image that a head is fitted to at test, augmented by crop,jitter,flip (1: itself)",
+        least=1,
+    )
     test_norms: str = setting("", "normalisations to test under, comma-separated (empty: the method's own)", False)
     eval_seed: int = setting(0, "of the episode lists", least=0)
     episodes: int = setting(10_000, "test episodes", training=False, least=2)

@@ -12,12 +12,12 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from metalearn.base import Array, ClassSource, Key, Learner, PyTree, Task
-from metalearn.data.episodes import Prepare, as_task, episode_hash, episode_indices
+from metalearn.data.augment import THEMSELVES, Copies
+from metalearn.data.episodes import Prepare, as_task, episode_hash, episode_indices, make_task
 from metalearn.data.host import HostImages
 from metalearn.losses import cross_entropy
 
 BINS = 15
-BLOCK = 32  # episodes a device works on at once, unless told otherwise
 
 
 class Episodes(NamedTuple):
@@ -110,10 +110,12 @@ def taken(rows: Array, images: Array | None) -> Array:
     return rows if images is None else images[rows]
 
 
-def embedder(learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh) -> Callable[..., ClassSource]:
-    """`meta -> ` the split as features float32 [M,D], each image embedded once."""
+def embedder(
+    learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh, copies: Copies
+) -> Callable[..., ClassSource]:
+    """`meta -> ` the split as features float32 [M,D], each image embedded once, and so each of its copies."""
     assert learner.embed is not None
-    embed, size, block = learner.embed, len(source.images), 128 * mesh.size
+    embed, size, block = learner.embed, len(source.images) * copies.versions, 128 * mesh.size
     mapped = jax.shard_map(
         lambda meta, x: everyones(embed(meta, prepare(x))),
         mesh=mesh,
@@ -122,11 +124,13 @@ def embedder(learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh
         check_vma=False,
     )
 
-    run = jax.jit(lambda meta, rows, images: mapped(meta, taken(rows, images)))
+    @jax.jit
+    def run(meta: PyTree, rows: Array, found: Array, images: Array | None) -> Array:
+        return mapped(meta, copies.altered(taken(found, images), rows, len(source.images)))
 
     def features(meta: PyTree) -> ClassSource:
         blocks = [np.minimum(np.arange(start, start + block), size - 1) for start in range(0, size, block)]
-        parts = [np.asarray(run(meta, *fetched(source.images, rows))) for rows in blocks]
+        parts = [np.asarray(run(meta, rows, *fetched(source.images, rows % len(source.images)))) for rows in blocks]
         return source._replace(images=jnp.asarray(np.concatenate(parts)[:size]))
 
     return features
@@ -135,6 +139,13 @@ def embedder(learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh
 def everyones(tree: PyTree) -> PyTree:
     """Inside a mapping over the mesh: the rows of every device's arrays, in order, on all of them."""
     return jax.lax.all_gather(tree, "tasks", tiled=True)
+
+
+def task_of(x: Array, indices: Array, shots: int, size: int, copies: Copies = THEMSELVES) -> Task:
+    """The unprepared task of images [N, K+Q, ...] at indices [N, K+Q] of a split; copies replace its support."""
+    rows = as_task(*copies.rows(indices, shots, size))
+    task = as_task(*copies.rows(x, shots, 0))  # each support image as often as it is copied
+    return task._replace(support_x=copies.altered(task.support_x, rows.support_x, size))
 
 
 def episode_metrics(logits: Array, labels: Array) -> dict[str, Array]:
@@ -161,7 +172,8 @@ def evaluator(
     prepare: Prepare,
     mesh: Mesh,
     seed: int = 0,
-    block: int = BLOCK,
+    block: int | None = None,
+    copies: Copies = THEMSELVES,
 ) -> Callable[[PyTree], Result]:
     """`meta -> Result`: adapts to the support set of every episode and predicts its queries; compiled once.
 
@@ -174,26 +186,33 @@ def evaluator(
       prepare: uint8 images to float32.
       mesh: its axis `tasks` shares out the episodes.
       seed: of the keys that `adapt` gets (heads with a random start).
-      block: episodes a device works on at once.
+      block: episodes a device works on at once (default: 32, but 2 on a CPU where each one adapts a network, which
+        keeps them in its caches).
+      copies: of support images, which the learner adapts to.
     """
-    head = learner.head
-    features = None if learner.embed is None else embedder(learner, source, prepare, mesh)
+    size = len(source.images)
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    at_once = mesh.size * (block or (2 if on_cpu and learner.embed is None else 32))
+    features = None if learner.embed is None else embedder(learner, source, prepare, mesh, copies)
 
-    def one(key: Key, rows: Array, meta: PyTree, images: Array | None) -> dict[str, Array]:
-        task = as_task(taken(rows, images), episodes.shots)
-        if head is not None:
-            fitted = head.fit(key, task.support_x, task.support_y, len(rows))
+    def one(key: Key, indices: Array, found: Array, meta: PyTree, images: Array | None) -> dict[str, Array]:
+        if learner.head is not None:
+            assert images is not None  # features lie on the device
+            task = make_task(images, *copies.rows(indices, episodes.shots, size))
+            head = learner.head(meta)
+            fitted = head.fit(key, task.support_x, task.support_y, len(indices))
             return episode_metrics(head.predict(fitted, task.query_x), task.query_y)
+        task = task_of(taken(found, images), indices, episodes.shots, size, copies)
         adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
         return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
 
     tasks, everywhere = P("tasks"), P()
-    mapped = jax.vmap(one, (0, 0, None, None))
+    mapped = jax.vmap(one, (0, 0, 0, None, None))
     run = jax.jit(
         jax.shard_map(
             lambda *args: everyones(mapped(*args)),
             mesh=mesh,
-            in_specs=(tasks, tasks, everywhere, everywhere),
+            in_specs=(tasks, tasks, tasks, everywhere, everywhere),
             out_specs=everywhere,
             check_vma=False,
         )
@@ -202,7 +221,7 @@ def evaluator(
     def evaluate(meta: PyTree) -> Result:
         begin = time.perf_counter()
         looked_up = source if features is None else features(meta)
-        found = _in_blocks(run, episodes.indices, block * mesh.size, seed, meta, looked_up)
+        found = _in_blocks(run, episodes.indices, at_once, seed, meta, looked_up)
         return Result(
             found["accuracy"],
             float(found["loss"].mean(dtype=np.float64)),
@@ -223,14 +242,15 @@ def _in_blocks(
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         found, images = fetched(source.images, indices[rows])
-        parts.append(run(key_of(rows), found, meta, images))
+        parts.append(run(key_of(rows), indices[rows], found, meta, images))
     return {k: np.concatenate([np.asarray(part[k]) for part in parts])[:count] for k in parts[0]}
 
 
 def is_transductive(learner: Learner, meta: PyTree, task: Task) -> bool:
-    """Whether a query's prediction depends on the other queries, found by predicting them together and one by one."""
-    adapted = learner.adapt(jax.random.key(0), meta, task.support_x, task.support_y)
-    together = learner.predict(meta, adapted, task.query_x)
-    alone = jnp.concatenate([learner.predict(meta, adapted, x[None]) for x in task.query_x])
+    """Whether queries' predictions depend on the other queries: the first five are predicted with all and alone."""
+    predict = jax.jit(learner.predict)
+    adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
+    together = predict(meta, adapted, task.query_x)[:5]
+    alone = jnp.concatenate([predict(meta, adapted, x[None]) for x in task.query_x[:5]])
     scale = 1e-3 * float(jnp.abs(together).max()) + 1e-6
     return bool(jnp.abs(together - alone).max() > scale)

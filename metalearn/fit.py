@@ -23,7 +23,7 @@ from metalearn.metrics import Diary, NoDiary
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import Interrupt, device_name, peak_memory_mb
 from metalearn.stream import Stream
-from metalearn.train import Progress, Source, TrainState, make_chunk, start
+from metalearn.train import Progress, Sample, Source, TrainState, make_chunk, start
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose
@@ -123,7 +123,7 @@ class Trainer:
         self.loss = method.train.loss
         self.key = on_all(jax.random.key(config.seed + 1), lab.mesh)
         shape = (optimizer, config.meta_batch, lab.mesh, lab.at_once, lab.streamed)
-        sample = self.sample.make if lab.streamed else self.sample.__call__
+        sample: Sample = self.sample.make if lab.streamed else self.sample
         self.chunk = make_chunk(self.loss, sample, *shape)
         source = (lab.train, self.key, config.meta_batch, lab.mesh)
         self.stream = Stream(self.sample, *source) if lab.streamed else None

@@ -9,11 +9,12 @@ from metalearn.base import Array, PyTree
 
 
 def descend(
-    loss: Callable[[PyTree], Array],
+    loss: Callable[..., Array],
     params: PyTree,
     optimizer: optax.GradientTransformation,
     steps: int,
     first_order: bool = False,
+    inputs: tuple[Array, ...] = (),
 ) -> PyTree:
     """params after `steps` updates of the optimizer on loss(params), differentiable in the params it starts from.
 
@@ -22,16 +23,23 @@ def descend(
 
     First order takes the derivative of the result in params to be the identity (Finn et al. 2017, section 5.2),
     whatever the optimizer: the value is adapted, the gradient passes straight through.
+
+    inputs, each [J, ...], are what step j adds to the loss's arguments: loss(params, *(i[j] for i in inputs)).
     """
     start = jax.tree.map(jax.lax.stop_gradient, params) if first_order else params
 
-    def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], None]:
+    def step(carry: tuple[PyTree, PyTree], added: tuple[Array, ...]) -> tuple[tuple[PyTree, PyTree], None]:
         current, state = carry
-        updates, state = optimizer.update(jax.grad(loss)(current), state, current)
+        updates, state = optimizer.update(jax.grad(loss)(current, *added), state, current)
         return (optax.apply_updates(current, updates), state), None
 
     step = jax.checkpoint(step, prevent_cse=False)
-    (adapted, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=steps)
+    (adapted, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), inputs, length=steps)
     if not first_order:
         return adapted
     return jax.tree.map(lambda p, a: p + jax.lax.stop_gradient(a - p), params, adapted)
+
+
+def learned_sgd(rates: PyTree) -> optax.GradientTransformation:
+    """Gradient descent with a step size for every parameter, differentiable in these rates."""
+    return optax.stateless(lambda grads, params: jax.tree.map(lambda rate, g: -rate * g, rates, grads))

@@ -10,12 +10,12 @@ from jax.sharding import Mesh
 
 from metalearn.base import ClassSource, PyTree
 from metalearn.config import Config
-from metalearn.data.augment import augmentation
+from metalearn.data.augment import THEMSELVES, Copies, augmentation
 from metalearn.data.episodes import Prepare, Sampler, batch_sampler, check, standardise, task_sampler, to_device
 from metalearn.data.host import HostImages, to_host
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
-from metalearn.evaluate import BLOCK, Result, draw_episodes, evaluator, moments_measurer
+from metalearn.evaluate import Result, draw_episodes, evaluator, moments_measurer
 from metalearn.hosts import on_all
 from metalearn.methods import Method
 from metalearn.runtime import device_memory
@@ -110,6 +110,13 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
     return task_sampler(int(np.max(lab.dataset.train.counts)), *shape, lab.prepare, augment)
 
 
+def support_copies(config: Config) -> Copies:
+    """The copies of support images that heads are fitted to at test, all of them augmented as in Tian et al. 2020."""
+    if config.support_copies == 1:
+        return THEMSELVES
+    return Copies(config.support_copies, augmentation("crop,jitter,flip"))
+
+
 def check_test(config: Config, lab: Lab, split: str) -> None:
     """Raise `UserError` unless the split `valid` or `test` has classes and images for test episodes."""
     name = {"valid": "validation", "test": "test"}[split]
@@ -124,6 +131,7 @@ def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree]
     learner = method.test(config.norm)
     shape = (config.ways, config.shots, config.queries)
     episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
-    run = evaluator(learner, source, episodes, lab.prepare, lab.mesh, block=lab.at_once or BLOCK)
+    where = (source, episodes, lab.prepare, lab.mesh)
+    run = evaluator(learner, *where, block=lab.at_once or None, copies=support_copies(config))
     with_moments = moments_measurer(learner, lab.train, lab.prepare)
     return lambda meta: run(with_moments(meta))

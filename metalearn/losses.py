@@ -1,9 +1,12 @@
 """Losses and distances, for one task."""
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 import optax
 
-from metalearn.base import Array
+from metalearn.base import Array, Info, Key, PyTree, Task
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
@@ -11,9 +14,37 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
+def smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> Array:
+    """Mean cross-entropy in nats against targets 1 - smoothing, the rest shared by the other classes."""
+    ways = logits.shape[-1]
+    target = jnp.where(jax.nn.one_hot(labels, ways) > 0, 1 - smoothing, smoothing / max(ways - 1, 1))
+    return optax.softmax_cross_entropy(logits, target).mean()
+
+
+def squared_error(logits: Array, labels: Array) -> Array:
+    """Mean squared difference of sigmoid(logits) [B,N] and the one-hot labels [B]."""
+    return jnp.square(jax.nn.sigmoid(logits) - jax.nn.one_hot(labels, logits.shape[-1])).mean()
+
+
 def accuracy(logits: Array, labels: Array) -> Array:
     """Fraction of rows whose largest logit is the label; logits [B,N], labels int [B]."""
     return (logits.argmax(-1) == labels).mean(dtype=jnp.float32)
+
+
+def episode_loss(adapt: Callable[..., PyTree], predict: Callable[..., Array]) -> Callable[..., tuple[Array, Info]]:
+    """The `loss` of a learner that is trained as it is tested: the queries' cross-entropy after adapting."""
+
+    def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
+        logits = predict(meta, adapt(key, meta, task.support_x, task.support_y), task.query_x)
+        value = cross_entropy(logits, task.query_y)
+        return value, {"loss": value, "accuracy": accuracy(logits, task.query_y)}
+
+    return loss
+
+
+def half_squared_distance(a: PyTree, b: PyTree) -> Array:
+    """Half the squared Euclidean distance of two trees of parameters, |a - b|^2 / 2."""
+    return optax.tree.norm(optax.tree.sub(a, b), squared=True) / 2
 
 
 def squared_euclidean(a: Array, b: Array) -> Array:

@@ -1,18 +1,31 @@
 """Methods by name: what each builds from a `Config`, for training and for test."""
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from metalearn.base import Head, Learner, Network
+from metalearn.baselines.finetune import finetuned
 from metalearn.baselines.supervised import pretrained
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.learners.heads import logistic_regression, sgd_classifier
+from metalearn.learners.cavia import cavia
+from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
+from metalearn.learners.imaml import imaml
+from metalearn.learners.logistic import logistic_regression
 from metalearn.learners.maml import maml
+from metalearn.learners.mamlpp import mamlpp
+from metalearn.learners.matchingnet import matchingnet
+from metalearn.learners.metaoptnet import metaoptnet
 from metalearn.learners.protonet import protonet
-from metalearn.models import make_network
+from metalearn.learners.r2d2 import r2d2
+from metalearn.learners.relationnet import relationnet
+from metalearn.learners.reptile import reptile
+from metalearn.learners.transductive import information_maximization, laplacian_shot
+from metalearn.models import make_network, make_relation
 
 
 class Method(NamedTuple):
@@ -40,51 +53,136 @@ def _layers(norm: str) -> str:
 
 def body(config: Config) -> Network:
     """The network of the config's backbone, normalisation and precision."""
-    return make_network(
-        config.backbone, _layers(config.norm), jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
-    )
+    return make_network(config.backbone, _layers(config.norm), _dtype(config))
 
 
-def _gradient(adapts: str = "all", first_order: bool = False) -> Callable[[Config, int], Method]:
-    """A method of MAML's body, see `maml`; what a name stands for no flag can change."""
+def _dtype(config: Config) -> jnp.dtype:
+    return jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
+
+
+def _gradient(build: Callable[[Config, Network, str], Learner], before: bool = True) -> Callable[[Config, int], Method]:
+    """A method with an inner loop: `build(config, network, norm)` with the inner loop that the config has.
+
+    before is False where no step at all is a method of another kind, not a prediction without adapting.
+    """
 
     def make(config: Config, classes: int) -> Method:
-        network = body(config)
-        first = first_order or config.first_order
-
-        def build(norm: str, steps: int) -> Learner:
-            return maml(network, config.ways, config.inner_lr, steps, first, adapts, norm)
-
-        if config.method == "maml" and first:
-            raise UserError("first-order MAML has a name of its own: --method=fomaml")
         if config.train_ways != config.ways:
             raise UserError(f"{config.method} has one output a class: --train_ways must equal --ways ({config.ways})")
+        network = body(config)
+        tested = dataclasses.replace(config, inner_steps=config.test_inner_steps, inner_batch=config.test_inner_batch)
+        unadapted = dataclasses.replace(tested, inner_steps=0)
         return Method(
-            train=build(config.norm, config.inner_steps),
-            test=lambda norm: build(norm, config.test_inner_steps),
+            train=build(config, network, config.norm),
+            test=lambda norm: build(tested, network, norm),
             norms=("batch", "support") if config.norm in ("batch", "support") else (config.norm,),
-            before=lambda norm: build(norm, 0),
+            before=(lambda norm: build(unadapted, network, norm)) if before else None,
         )
 
     return make
 
 
-def _protonet(config: Config, classes: int) -> Method:
-    network = body(config)
+def _maml(
+    adapts: str = "all", first_order: bool = False, head: str = "own", learned_rates: bool = False
+) -> Callable[[Config, Network, str], Learner]:
+    """Of MAML's body, see `maml`; what a name stands for no flag can change."""
 
-    def build(ways: int, norm: str) -> Learner:
-        return protonet(network, ways, config.distance, config.scale, norm)
+    def build(config: Config, network: Network, norm: str) -> Learner:
+        first = first_order or config.first_order
+        return maml(network, config.ways, config.inner_lr, config.inner_steps, first, adapts, norm, head, learned_rates)
 
-    return Method(build(config.train_ways, config.norm), lambda norm: build(config.ways, norm), (config.norm,))
+    return build
 
 
-def _supervised(classifier: str, head: Callable[[], Head]) -> Callable[[Config, int], Method]:
+def _reptile(config: Config, network: Network, norm: str) -> Learner:
+    return reptile(network, config.ways, config.inner_lr, config.inner_steps, config.inner_batch, norm)
+
+
+def _mamlpp(config: Config, network: Network, norm: str) -> Learner:
+    anneal = config.multi_step, config.first_order_steps
+    return mamlpp(network, config.ways, config.inner_lr, config.inner_steps, *anneal, norm)
+
+
+def _imaml(config: Config, network: Network, norm: str) -> Learner:
+    solve = config.inner_lr, config.inner_steps, config.proximal, config.cg_steps
+    return imaml(network, config.ways, *solve, norm)
+
+
+def _cavia(config: Config, network: Network, norm: str) -> Learner:
+    inner = config.inner_lr, config.inner_steps, config.context
+    return cavia(network, config.ways, *inner, config.first_order, norm)
+
+
+Build = Callable[[Config, Network, int, str], Learner]  # of ways and norm
+
+
+def _episodic(build: Build) -> Callable[[Config, int], Method]:
+    """A method that trains the body through its head, in training episodes of any number of ways."""
+
+    def make(config: Config, classes: int) -> Method:
+        network = body(config)
+
+        def test(norm: str) -> Learner:
+            return build(config, network, config.ways, norm)
+
+        return Method(build(config, network, config.train_ways, config.norm), test, (config.norm,))
+
+    return make
+
+
+def _protonet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    return protonet(network, ways, config.distance, config.scale, norm)
+
+
+def _matchingnet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    return matchingnet(network, ways, config.scale, config.contextual, norm)
+
+
+def _relationnet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    if not config.backbone.endswith("-map"):
+        raise UserError(f"relationnet compares feature maps: --backbone={config.backbone} has none, conv4-64-map does")
+    return relationnet(network, make_relation(dtype=_dtype(config)), ways, norm)
+
+
+def _r2d2(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    return r2d2(network, ways, config.scale, norm)
+
+
+def _metaoptnet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+    return metaoptnet(network, ways, config.head, config.label_smoothing, norm)
+
+
+def _supervised(classifier: str, head: Callable[[], Head], centre: bool = False) -> Callable[[Config, int], Method]:
+    """A method that fits a head to the features of a body pre-trained with this classifier."""
+
     def build(config: Config, classes: int) -> Method:
         network = body(config)
         scale = 2.0 if classes <= 200 else 10.0
 
         def learner(norm: str) -> Learner:
-            return pretrained(network, head(), config.ways, classes, classifier, scale, norm)
+            return pretrained(network, head(), config.ways, classes, classifier, scale, norm, centre)
+
+        return Method(learner(config.norm), learner, (config.norm,), supervised=True)
+
+    return build
+
+
+TRANSFORMS = ("none", "l2", "cl2n")
+
+
+def _simpleshot(config: Config, classes: int) -> Method:
+    if config.transform not in TRANSFORMS:
+        raise UserError(f"simpleshot's transform must be one of {', '.join(TRANSFORMS)}, not '{config.transform}'")
+    head = partial(nearest_centroid, normalise=config.transform != "none")
+    return _supervised("linear", head, centre=config.transform == "cl2n")(config, classes)
+
+
+def _finetuned(transductive: bool) -> Callable[[Config, int], Method]:
+    def build(config: Config, classes: int) -> Method:
+        network, (lr, steps) = body(config), (config.inner_lr, config.test_inner_steps)
+
+        def learner(norm: str) -> Learner:
+            return finetuned(network, config.ways, classes, lr, steps, transductive, norm)
 
         return Method(learner(config.norm), learner, (config.norm,), supervised=True)
 
@@ -92,15 +190,34 @@ def _supervised(classifier: str, head: Callable[[], Head]) -> Callable[[Config, 
 
 
 METHODS: dict[str, Callable[[Config, int], Method]] = {
-    "maml": _gradient(),
-    "fomaml": _gradient(first_order=True),
-    "anil": _gradient("head"),
-    "boil": _gradient("body"),
-    "protonet": _protonet,
+    "maml": _gradient(_maml()),
+    "fomaml": _gradient(_maml(first_order=True)),
+    "anil": _gradient(_maml("head")),
+    "boil": _gradient(_maml("body")),
+    "reptile": _gradient(_reptile),
+    "meta_sgd": _gradient(_maml(learned_rates=True)),
+    "maml++": _gradient(_mamlpp),
+    "imaml": _gradient(_imaml),
+    "cavia": _gradient(_cavia),
+    "proto_maml": _gradient(_maml(head="prototypes"), before=False),  # 0 steps: prototypical networks
+    "unicorn_maml": _gradient(_maml(head="shared")),
+    "protonet": _episodic(_protonet),
+    "matchingnet": _episodic(_matchingnet),
+    "relationnet": _episodic(_relationnet),
+    "r2d2": _episodic(_r2d2),
+    "metaoptnet": _episodic(_metaoptnet),
     "baseline": _supervised("linear", lambda: sgd_classifier("linear")),
     "baseline++": _supervised("cosine", lambda: sgd_classifier("cosine")),
     "rfs": _supervised("linear", logistic_regression),
+    "simpleshot": _simpleshot,
+    "nearest_neighbour": _supervised("linear", nearest_neighbour),
+    "laplacianshot": _supervised("linear", laplacian_shot, centre=True),
+    "tim": _supervised("linear", information_maximization),
+    "finetune": _finetuned(transductive=False),
+    "transductive_finetune": _finetuned(transductive=True),
 }
+
+FIRST_ORDER = ("fomaml", "anil", "boil", "cavia", "proto_maml", "unicorn_maml")  # that --first_order may be given to
 
 
 def make_method(config: Config, classes: int) -> Method:
@@ -111,6 +228,8 @@ def make_method(config: Config, classes: int) -> Method:
     """
     if config.method not in METHODS:
         raise UserError(f"unknown method '{config.method}': choose one of {', '.join(METHODS)}")
+    if config.first_order and config.method not in FIRST_ORDER:
+        raise UserError(f"--first_order is not for {config.method}; first-order MAML is --method=fomaml")
     method = METHODS[config.method](config, classes)
 
     def test(norm: str) -> Learner:

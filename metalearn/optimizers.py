@@ -9,15 +9,17 @@ from metalearn.errors import UserError
 
 
 def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
-    """Learning rate by step: `constant`, `cosine` (to zero at `steps`), `halve:N` (halved every N steps)."""
+    """Learning rate by step: `constant`, `cosine` or `linear` (to 0 at `steps`), `halve:N` (halved every N steps)."""
     name, _, argument = text.partition(":")
     if name == "constant":
         return optax.constant_schedule(lr)
     if name == "cosine":
         return optax.cosine_decay_schedule(lr, steps)
+    if name == "linear":
+        return optax.linear_schedule(lr, 0.0, steps)
     if name == "halve" and argument.isdigit() and int(argument) > 0:
         return optax.exponential_decay(lr, int(argument), 0.5, staircase=True)
-    raise UserError(f"unknown schedule '{text}': choose constant, cosine or halve:N")
+    raise UserError(f"unknown schedule '{text}': choose constant, cosine, linear or halve:N")
 
 
 def make_optimizer(config: Config) -> optax.GradientTransformation:
@@ -27,7 +29,7 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     if config.optimizer == "adam":
         return optax.chain(decay, optax.adam(lr))
     if config.optimizer == "sgd":
-        return optax.chain(decay, optax.sgd(lr, momentum=0.9, nesterov=True))
+        return optax.chain(decay, optax.sgd(lr, momentum=config.momentum or None, nesterov=True))
     raise UserError(f"unknown optimizer '{config.optimizer}': choose adam or sgd")
 
 

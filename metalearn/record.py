@@ -2,7 +2,11 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
+
+import numpy as np
 
 from metalearn.checkpoint import Best
 from metalearn.config import Config
@@ -35,6 +39,8 @@ def make_record(
         "ways": config.ways,
         "shots": config.shots,
         "queries": config.queries,
+        "support_copies": config.support_copies,
+        "transform": _transform(config),
         "train_ways": config.train_ways,
         "train_shots": config.train_shots,
         "norm": norm,
@@ -63,9 +69,13 @@ def make_record(
     }
 
 
+def _transform(config: Config) -> str | None:
+    return config.transform if config.method == "simpleshot" else None
+
+
 def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) -> dict | None:
-    """The record at path if it is of this very test of this very checkpoint, else None."""
-    if not path.exists():
+    """The record at path, with its counts beside it, if it is of this very test of this very checkpoint, else None."""
+    if not (path.exists() and counts_path(path).exists()):
         return None
     try:
         record = json.loads(path.read_text())
@@ -76,6 +86,8 @@ def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) ->
         "steps": config.steps,
         "best_step": best_step,
         "test_inner_steps": config.test_inner_steps,
+        "support_copies": config.support_copies,
+        "transform": _transform(config),
     }
     return record if isinstance(record, dict) and wanted.items() <= record.items() else None
 
@@ -95,16 +107,50 @@ def record_path(root: Path, config: Config, norm: str) -> Path:
     return Path(root) / dataset_slug(config) / f"{run_slug(config, norm)}.json"
 
 
+def counts_path(path: Path) -> Path:
+    """Where a record's right queries of each episode are counted: beside it, `.npy` for `.json`."""
+    return path.with_suffix(".npy")
+
+
 def write_json(path: Path, value: dict) -> None:
     """Write whole or not at all.
 
     Raises:
       UserError: the file cannot be written.
     """
+    _write(path, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
+
+
+def write_counts(path: Path, right: np.ndarray) -> None:
+    """Write how many queries of each episode [E] were right, beside the record at path; whole or not at all.
+
+    With them two methods can be compared episode by episode.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    counts = np.rint(right).astype(np.uint8 if right.max() < 255 else np.uint32)
+    _write(counts_path(path), lambda file: np.save(file, counts, allow_pickle=False))
+
+
+def read_counts(path: Path) -> np.ndarray:
+    """How many queries of each episode [E] were right in the test of the record at path.
+
+    Raises:
+      UserError: there is no such file, or it is not whole.
+    """
+    try:
+        return np.load(counts_path(path), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"cannot read {counts_path(path)}: {error}; make the record again") from error
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(value, indent=2) + "\n")
+        with part.open("wb") as file:
+            write(file)
         os.replace(part, path)
     except OSError as error:
         why = error.strerror or error

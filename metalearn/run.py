@@ -12,17 +12,20 @@ from metalearn.base import ClassSource, Learner, PyTree, Task
 from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
-from metalearn.data.episodes import make_task
-from metalearn.evaluate import BLOCK, Episodes, draw_episodes, evaluator, is_transductive, moments_measurer
+from metalearn.data.episodes import as_task
+from metalearn.errors import UserError
+from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer, task_of
 from metalearn.fit import fit, restore
 from metalearn.hosts import agreed, by_first, on_this
-from metalearn.lab import Lab, check_test, split_source, training_sampler
+from metalearn.lab import Lab, check_test, split_source, support_copies, training_sampler
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
-from metalearn.record import make_record, same_test, write_json
+from metalearn.record import make_record, same_test, write_counts, write_json
 from metalearn.workdir import open_workdir, read_workdir, sole
+
+BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
 
 
 class Exam(NamedTuple):
@@ -82,15 +85,25 @@ def _draw_curve(config: Config, workdir: Path) -> None:
 
 
 def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]:
-    """Test the best checkpoint of a finished run again, with other test settings than it was trained for.
+    """Test the best checkpoint of a finished run again, with other test settings or by another method of its kind.
 
     Raises:
       UserError: the run is not finished or cannot be read, or the settings do not fit it or the dataset.
     """
-    trained_by = read_workdir(workdir)[1]
+    trained, trained_by = read_workdir(workdir)
     method = prepare(config, lab)
-    meta, best = restore(config, method, lab, workdir)
+    own = method if config.method == trained.method else _trained_alike(trained, config, method, lab)
+    meta, best = restore(trained, own, lab, workdir)
     return examine(config, method, lab, workdir, meta, best, f"{trained_by} && {command}")
+
+
+def _trained_alike(trained: Config, config: Config, method: Method, lab: Lab) -> Method:
+    """The method of the run; raise `UserError` unless what it trains is what the config's method trains."""
+    own, x = prepare(trained, lab), np.zeros((1, *lab.dataset.train.images.shape[1:]), np.float32)
+    shapes = [jax.eval_shape(m.train.init, jax.random.key(0), x) for m in (own, method)]
+    if shapes[0] != shapes[1]:
+        raise UserError(f"--method={config.method} is trained otherwise than {trained.method}: train it by itself")
+    return own
 
 
 def prepare(config: Config, lab: Lab) -> Method:
@@ -112,29 +125,38 @@ def examine(
     )
     records = []
     for norm in tested_norms(config, method):
-        name = f"{config.ways}w{config.shots}s-{norm}"
-        path, picture = workdir / f"result-{name}.json", workdir / f"episode-{name}.png"
+        path = result_path(workdir, config, norm)
+        picture = path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
         record = same_test(path, config, episodes, best.step)
         if not agreed(record is not None)[0]:
-            record = _examine(config, method, lab, exam, norm, command)
+            record, result = _examine(config, method, lab, exam, norm, command)
+            by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
             by_first(partial(write_json, path, record))
             by_first(partial(picture.unlink, missing_ok=True))
         if not agreed(picture.exists())[0]:
-            draw_first(method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
+            draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
         records.append(record or {})
     return records
 
 
-def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> dict:
+def result_path(workdir: Path, config: Config, norm: str) -> Path:
+    """`<workdir>/result-[<method>-]<N>w<K>s-<norm>.json`, the method where it is another than that of the run there."""
+    other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
+    return workdir / f"result-{other}{config.ways}w{config.shots}s-{norm}.json"
+
+
+def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> tuple[dict, Result]:
     learner = method.test(norm)
     ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
-    where = (exam.source, exam.episodes, lab.prepare, lab.mesh)
-    result = evaluator(learner, *where, block=lab.at_once or BLOCK)(ready)
+    copies, block = support_copies(config), lab.at_once or None
+    result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, block=block, copies=copies)(ready)
     before = None
     if method.before is not None:
-        before = evaluator(method.before(norm), *where, block=lab.at_once or BLOCK)(ready)
-    transductive = is_transductive(learner, on_this(ready), first_task(lab, exam)[1])
-    return make_record(
+        some = exam.episodes._replace(indices=exam.episodes.indices[:BEFORE])
+        unadapted = method.before(norm)
+        before = evaluator(unadapted, exam.source, some, lab.prepare, lab.mesh, block=block, copies=copies)(ready)
+    transductive = is_transductive(learner, on_this(ready), first_task(config, lab, exam)[1])
+    record = make_record(
         config,
         norm,
         transductive,
@@ -146,17 +168,21 @@ def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, co
         exam.peak_memory_mb,
         command,
     )
+    return record, result
 
 
-def first_task(lab: Lab, exam: Exam) -> tuple[Task, Task]:
-    """The first test episode as it is in the archive, and prepared."""
-    raw = on_this(make_task(exam.source.images, exam.episodes.indices[0], exam.episodes.shots))
-    return raw, raw._replace(support_x=lab.prepare(raw.support_x), query_x=lab.prepare(raw.query_x))
+def first_task(config: Config, lab: Lab, exam: Exam) -> tuple[Task, Task]:
+    """The first test episode as it is in the archive, and as it is tested: with support copies, prepared."""
+    images, indices, shots = exam.source.images, exam.episodes.indices[0], exam.episodes.shots
+    x = on_this(images[indices])
+    task = task_of(x, indices, shots, len(images), support_copies(config))
+    ready = task._replace(support_x=lab.prepare(task.support_x), query_x=lab.prepare(task.query_x))
+    return as_task(x, shots), ready
 
 
-def draw_first(learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
+def draw_first(config: Config, learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
     """Draw the first test episode."""
-    raw, task = first_task(lab, exam)
+    raw, task = first_task(config, lab, exam)
     meta = on_this(moments_measurer(learner, lab.train, lab.prepare)(exam.meta))
 
     def draw() -> None:

@@ -76,7 +76,7 @@ def commit() -> str:
         return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "metalearn", "experiments")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "metalearn", "experiments", "benchmarks")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

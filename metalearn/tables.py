@@ -19,6 +19,11 @@ from metalearn.report import (
 
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
 SUPERVISED = ("baseline", "baseline++", "rfs")  # not trained on episodes
+PLOTS = {  # of each dataset with a record, in results/plots, and what they show
+    "shots": "accuracy against labelled images a class",
+    "time": "accuracy against training time",
+    "paired": "differences on paired episodes",
+}
 NONE = "–"
 
 INTRO = """# Results
@@ -34,7 +39,8 @@ test episodes, by their hash: every method tested on one is tested on the very s
   out which. In other columns, `a / b` is inductive / transductive.
 - **seeds**: trainings. With several, every measurement is the mean over them, the width of the interval too, and **sd**
   is the standard deviation of the accuracy between them, in points. The interval does not contain it.
-- **before**: accuracy in % before adaptation, where that means something; at chance, nothing leaks.
+- **before**: accuracy in % before adaptation, where that means something, on the first 1,000 episodes; at chance,
+  nothing leaks.
 - **published**: numbers of others for the same method, ways and shots, on the backbone nearest to ours (named where its
   name is not the same). Their episodes, recipes and budgets differ from ours: `results/published.csv` says how.
 - **difference**: ours minus the first of them, in points; against ours inductive (ind.) or transductive (trans.) as
@@ -64,6 +70,7 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
     if rows:
         lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
         parts += [_table(lines), _episodes(rows), _commands(rows)]
+        parts += [f"![{said}](results/plots/{name}-{kind}.svg)\n" for kind, said in PLOTS.items()]
     else:
         parts.append("no run recorded yet\n")
     shown = {p for row in rows for p in beside(row, published)}

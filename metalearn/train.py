@@ -14,7 +14,7 @@ from metalearn.base import Array, ClassSource, Feed, Info, Key, PyTree
 Loss = Callable[..., tuple[Array, Info]]
 Sample = Callable[[Key, ClassSource], Any]
 Source = ClassSource | Feed
-Gradient = Callable[[PyTree, Array, ClassSource], tuple[Array, Info, PyTree]]
+Gradient = Callable[[PyTree, Array, ClassSource, Array], tuple[Array, Info, PyTree]]
 Chunk = Callable[..., tuple["TrainState", "Progress"]]
 
 
@@ -58,7 +58,7 @@ def sample_key(key: Key) -> Key:
 
 
 def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gathered: bool = False) -> Gradient:
-    """`(meta, keys [T], source) -> (loss, info, gradient)`, means over T tasks that are shared out over the mesh.
+    """`(meta, keys [T], source, step) -> (loss, info, gradient)`, means over T tasks that are shared out over the mesh.
 
     A device works on `at_once` of its tasks at a time, or as many fewer as divide its share evenly (0: on all), and
     adds up their gradients: memory follows `at_once`, the result is the same but for the order of float32 sums.
@@ -69,37 +69,37 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
     shared: dict[str, Any] = {"images": P("tasks"), "starts": P(), "counts": P()}
     axes, specs = (ClassSource(**by_task), ClassSource(**shared)) if gathered else (None, P())
 
-    def one(key: Key, meta: PyTree, source: ClassSource) -> tuple[Array, Info]:
-        return loss(jax.random.split(key)[1], meta, sample(sample_key(key), source))
+    def one(key: Key, meta: PyTree, source: ClassSource, step: Array) -> tuple[Array, Info]:
+        return loss(jax.random.split(key)[1], meta, sample(sample_key(key), source), step)
 
-    def mean_loss(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info]:
-        values, info = jax.vmap(one, (0, None, axes))(keys, meta, source)
+    def mean_loss(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info]:
+        values, info = jax.vmap(one, (0, None, axes, None))(keys, meta, source, step)
         return values.mean(), jax.tree.map(jnp.mean, info)
 
-    def block(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info, PyTree]:
-        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source)
+    def block(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
+        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source, step)
         return value, info, grads
 
-    def added_up(meta: PyTree, keys: Array, source: ClassSource, size: int) -> PyTree:
+    def added_up(meta: PyTree, keys: Array, source: ClassSource, step: Array, size: int) -> PyTree:
         images = source.images.reshape(-1, size, *source.images.shape[1:]) if gathered else None
 
         def add(total: PyTree, part: tuple[Array, Any]) -> tuple[PyTree, None]:
             ours = source._replace(images=part[1]) if gathered else source
-            return jax.tree.map(jnp.add, total, block(meta, part[0], ours)), None
+            return jax.tree.map(jnp.add, total, block(meta, part[0], ours, step)), None
 
-        whole = jax.eval_shape(block, meta, keys, source)
+        whole = jax.eval_shape(block, meta, keys, source, step)
         zeros = jax.tree.map(jnp.zeros_like, whole)
         return jax.lax.scan(add, zeros, (keys.reshape(-1, size), images))[0]
 
-    def local(meta: PyTree, keys: Array, source: ClassSource) -> tuple[Array, Info, PyTree]:
+    def local(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
         size = largest_divisor(len(keys), at_once or len(keys))
         if size == len(keys):
-            found = block(meta, keys, source)
+            found = block(meta, keys, source, step)
         else:
-            found = jax.tree.map(lambda x: x * size / len(keys), added_up(meta, keys, source, size))
+            found = jax.tree.map(lambda x: x * size / len(keys), added_up(meta, keys, source, step, size))
         return jax.lax.pmean(found, "tasks")
 
-    return jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), specs), out_specs=P(), check_vma=False)
+    return jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), specs, P()), out_specs=P(), check_vma=False)
 
 
 def largest_divisor(number: int, limit: int) -> int:
@@ -125,7 +125,7 @@ def make_chunk(
     finite leaves the state as it was, and no further step is made.
 
     Args:
-      loss: `(key, meta, batch) -> (scalar, info)`, as in `Learner`.
+      loss: `(key, meta, batch, step) -> (scalar, info)`, as in `Learner`.
       sample: `(key, source) -> batch`, one task or one batch.
       optimizer: the outer optimiser.
       meta_batch: T, tasks a step; a multiple of the mesh's size.
@@ -138,7 +138,7 @@ def make_chunk(
     def update(state: TrainState, key: Key, source: Source) -> tuple[TrainState, Info, Array]:
         keys = task_keys(key, state.step, jnp.arange(meta_batch))
         here = source.at(state.step) if isinstance(source, Feed) else source
-        value, info, grads = gradient(state.meta, keys, here)
+        value, info, grads = gradient(state.meta, keys, here, state.step)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.meta)
         fine = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
         return TrainState(state.step + 1, optax.apply_updates(state.meta, updates), opt_state), info, fine

@@ -47,7 +47,7 @@ def open_workdir(workdir: Path, config: Config, command: str) -> None:
     if path.exists():
         saved, said = read_workdir(workdir)
         old, new = saved.training(), config.training()
-        if config.schedule != "cosine" and old["steps"] < new["steps"]:
+        if config.schedule not in ("cosine", "linear") and old["steps"] < new["steps"]:
             old["steps"] = new["steps"]
         other = [f"{k} is {old[k]} there, {v} here" for k, v in new.items() if old[k] != v]
         if other:

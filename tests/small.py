@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.base import Array, ClassSource, Key, Network, Task
+from metalearn.base import Array, ClassSource, Key, Learner, Network, PyTree, Task
 from metalearn.models import as_network
 from metalearn.models.conv4 import Conv4
 
@@ -40,3 +40,25 @@ def noise_source(counts: tuple[int, ...], side: int = SIDE, channels: int = 1, s
     images = rng.integers(0, 256, (sum(counts), side, side, channels), np.uint8)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32)
     return ClassSource(jnp.asarray(images), jnp.asarray(starts), jnp.asarray(counts, jnp.int32))
+
+
+def smooth_network() -> Network:
+    """One layer of tanh, infinitely differentiable; images [B,2,2,1] -> features [B,3]."""
+    return Network(
+        init=lambda key, x: {"w": jax.random.normal(key, (4, 3))},
+        apply=lambda params, x, moments=None, key=None: jnp.tanh(x.reshape(len(x), -1) @ params["w"]),
+        moments=lambda params, x: {},
+    )
+
+
+def smooth_task() -> Task:
+    """Two classes of two images in float64."""
+    keys = jax.random.split(jax.random.key(1))
+    x = [jax.random.normal(k, (4, 2, 2, 1), jnp.float64) for k in keys]
+    return Task(x[0], jnp.array([0, 1, 0, 1]), x[1], jnp.array([1, 0, 0, 1]))
+
+
+def smooth_start(learner: Learner) -> PyTree:
+    """Meta-parameters of the learner in float64, none of them zero."""
+    meta = learner.init(jax.random.key(2), jnp.zeros((1, 2, 2, 1)))
+    return jax.tree.map(lambda p: jnp.asarray(p, jnp.float64) + 0.1, meta)

@@ -24,16 +24,31 @@ from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit
 
 WAYS, SHOTS, QUERIES, CLASSES = 3, 2, 2, 6
 SETTINGS = dict(backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2)
-GRADIENT = ("maml", "fomaml", "anil", "boil")
+GRADIENT = ("maml", "fomaml", "anil", "boil", "reptile", "meta_sgd", "maml++", "imaml", "cavia")  # trained outputs
+OWN = {"reptile": dict(inner_lr=0.01, test_inner_batch=0)}  # Adam's steps are about that long; no minibatches
+TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
 RANDOM = ("baseline", "baseline++")  # their heads start at random and shuffle
 
 # Every method under the normalisation of its recipe; one of each family, and what differs from it, under all.
 RECIPES = [(method, preset(method, "cifar_fs", 1).get("norm", "batch"), "euclidean") for method in METHODS]
+VARIANTS = {"euclidean": {}, "cosine": {"distance": "cosine", "scale": 10.0}, "contextual": {"contextual": True}}
+VARIANTS |= {"ridge": {"head": "ridge"}, "none": {"transform": "none"}}
 CASES = RECIPES + [("maml", norm, "euclidean") for norm in maml.NORMS if norm != "batch"]
-CASES += [("anil", "support", "euclidean"), ("boil", "support", "euclidean")]
+CASES += [(method, "support", "euclidean") for method in ("anil", "boil", "reptile", "maml++")]
 CASES += [("protonet", norm, "euclidean") for norm in embedding.NORMS if norm != "running"]
 CASES += [("protonet", "running", "cosine"), ("rfs", "batch", "euclidean"), ("rfs", "support", "euclidean")]
-SYMMETRIC = [c for c in CASES if c[0] not in RANDOM]
+CASES += [
+    ("matchingnet", "running", "contextual"),
+    ("metaoptnet", "running", "ridge"),
+    ("simpleshot", "group", "euclidean"),
+]
+CASES += [
+    ("simpleshot", "batch", "euclidean"),
+    ("simpleshot", "support", "euclidean"),
+    ("simpleshot", "running", "none"),
+]
+CASES += [("r2d2", "support", "euclidean"), ("finetune", "group", "euclidean")]
+SYMMETRIC = [c for c in CASES if c[0] not in RANDOM and c[2] != "contextual"]
 
 
 def stack(trees: Sequence[PyTree]) -> PyTree:
@@ -49,10 +64,11 @@ class Outcome(NamedTuple):
 class Case:
     """A method and the results of its few compiled programs, which all tests of it share."""
 
-    def __init__(self, method: str, norm: str, distance: str):
+    def __init__(self, method: str, norm: str, variant: str):
         self.name, self.norm = method, norm
-        chosen = {"method": method, "norm": norm, "distance": distance, "scale": 10.0 if distance == "cosine" else 1.0}
-        config = Config(**(preset(method, "cifar_fs", 1) | SETTINGS | chosen))
+        backbone = {"backbone": "tiny-map"} if method == "relationnet" else {}
+        chosen = {"method": method, "norm": norm} | backbone | VARIANTS[variant]
+        config = Config(**(preset(method, "cifar_fs", 1) | SETTINGS | OWN.get(method, {}) | chosen))
         self.method = make_method(config, CLASSES)
         self.learner = self.method.test(norm)._replace(loss=self.method.train.loss)
         self.key = jax.random.key(1)
@@ -75,7 +91,9 @@ class Case:
         """The task, its queries reversed, its classes relabelled, its support reversed, another task."""
         task, meta = self.task, self.meta
         turn, back = jnp.array([1, 2, 0]), jnp.array([2, 0, 1])
-        turned_meta = meta | {"head": {k: v[..., back] for k, v in meta["head"].items()}} if "head" in meta else meta
+        turned_meta = (
+            meta | {"head": {k: v[..., back] for k, v in meta["head"].items()}} if self.name in GRADIENT else meta
+        )
         return [
             (meta, task),
             (meta, task._replace(query_x=task.query_x[::-1], query_y=task.query_y[::-1])),
@@ -94,8 +112,9 @@ class Case:
 @pytest.fixture(scope="module")
 def tiny_backbone() -> Iterator[None]:
     models.BACKBONES["tiny"] = lambda **kw: Conv4(widths=(4, 4), **kw)
+    models.BACKBONES["tiny-map"] = lambda **kw: Conv4(widths=(4, 4), readout="map", **kw)
     yield
-    del models.BACKBONES["tiny"]
+    del models.BACKBONES["tiny"], models.BACKBONES["tiny-map"]
 
 
 case_of = functools.cache(Case)
@@ -125,12 +144,13 @@ def test_signatures(case: Case) -> None:
     assert names(learner.init) == ["key", "x"]
     assert names(learner.adapt) == ["key", "meta", "support_x", "support_y"]
     assert names(learner.predict) == ["meta", "adapted", "query_x"]
-    assert names(learner.loss) == ["key", "meta", "batch" if case.method.supervised else "task"]
+    assert names(learner.loss) == ["key", "meta", "batch" if case.method.supervised else "task", "step"]
     assert (learner.embed is None) == (learner.head is None)
     if learner.embed is not None:
         assert names(learner.embed) == ["meta", "x"]
-        assert names(learner.head.fit) == ["key", "z", "y", "ways"]
-        assert len(names(learner.head.predict)) == 2
+        assert names(learner.head) == ["meta"]
+        assert names(learner.head(case.meta).fit) == ["key", "z", "y", "ways"]
+        assert len(names(learner.head(case.meta).predict)) == 2
     if learner.moments is not None:
         assert names(learner.moments) == ["meta", "x"]
 
@@ -169,8 +189,8 @@ def test_order_of_support_does_not_matter(case: Case) -> None:
 @over(CASES)
 def test_only_batch_moments_tell_queries_of_each_other(case: Case) -> None:
     together, alone = case.outcomes.logits, case.outcomes.alone
-    if case.norm == "batch":
-        assert jnp.abs(together - alone).max() > 0.01
+    if case.norm == "batch" or case.name in TRANSDUCTIVE:
+        assert jnp.abs(together - alone).max() > 1e-3
     else:
         close(together, alone)
 
@@ -183,18 +203,22 @@ def test_support_labels_matter(case: Case) -> None:
 
 @over(RECIPES)
 def test_loss_falls(case: Case) -> None:
-    optimizer = optax.adam(3e-2)
-    batch = case.batch(case.task)
+    """The one reported, of predictions. Reptile descends another and learns from the support set alone: watch that."""
+    rate, steps = (1e-2, 60) if case.name == "relationnet" else (3e-2, 20)  # slower, or its few last units die
+    optimizer, task = optax.adam(rate), case.task
+    if case.name == "reptile":
+        task = task._replace(query_x=task.support_x, query_y=task.support_y)
+    batch = case.batch(task)
 
     @quick_jit
     def train(meta: PyTree) -> Array:
         def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
             meta, state = carry
-            value, grads = jax.value_and_grad(lambda m: case.learner.loss(case.key, m, batch)[0])(meta)
+            grads, info = jax.grad(lambda m: case.learner.loss(case.key, m, batch), has_aux=True)(meta)
             updates, state = optimizer.update(grads, state)
-            return (optax.apply_updates(meta, updates), state), value
+            return (optax.apply_updates(meta, updates), state), info["loss"]
 
-        return jax.lax.scan(step, (meta, optimizer.init(meta)), length=20)[1]
+        return jax.lax.scan(step, (meta, optimizer.init(meta)), length=steps)[1]
 
     meta = {k: v for k, v in case.meta.items() if k != "moments"}
     values = train(meta)
@@ -211,13 +235,15 @@ def mean_accuracy(case: Case, before: bool) -> tuple[float, float]:
     return float(accuracies.mean()), 3.29 * float(accuracies.std()) / 20
 
 
-@pytest.mark.parametrize(("method", "norm"), [("maml", "batch"), ("maml", "support")])
+@pytest.mark.parametrize(
+    ("method", "norm"), [("maml", "batch"), ("maml", "support"), ("maml++", "batch"), ("cavia", "batch")]
+)
 def test_chance_before_adaptation(tiny_backbone: None, method: str, norm: str) -> None:
     found, margin = mean_accuracy(case_of(method, norm, "euclidean"), before=True)
     assert abs(found - 1 / WAYS) < margin < 0.05
 
 
-@pytest.mark.parametrize("method", ["maml", "protonet", "rfs", "baseline"])
+@pytest.mark.parametrize("method", ["maml", "protonet", "rfs", "baseline", "laplacianshot"])
 def test_chance_where_support_labels_mean_nothing(tiny_backbone: None, method: str) -> None:
     """Easy images, but support classes named at random: anything above chance reads the queries' labels."""
     case = case_of(method, "batch" if method == "maml" else "running", "euclidean")

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalearn.base import Learner, PyTree
+from metalearn.base import Learner, PyTree, Task
+from metalearn.data.augment import Copies, augmentation
 from metalearn.evaluate import (
     Episodes,
     Result,
@@ -16,11 +17,12 @@ from metalearn.evaluate import (
     is_transductive,
     moments_measurer,
     pool_moments,
+    task_of,
 )
 from metalearn.learners import embedding, maml
 from metalearn.learners.protonet import protonet
 from metalearn.train import task_mesh
-from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit, tiny_network
+from tests.small import SIDE, easy_task, noise_source, prepare, tiny_network
 
 WAYS, SHOTS, QUERIES = 3, 2, 2
 COUNTS = (7, 5, 9, 6)
@@ -118,7 +120,7 @@ def test_every_image_of_a_long_split_is_embedded_in_its_place(learner: Learner) 
 def test_probe_of_gradient_methods(norm: str) -> None:
     layers = norm if norm in ("group", "none") else "batch"
     learner = maml.maml(tiny_network(layers), WAYS, inner_lr=0.1, inner_steps=2, norm=norm)
-    found = is_transductive(jitted(learner), ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES))
+    found = is_transductive(learner, ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES))
     assert found == (norm == "batch")
 
 
@@ -126,12 +128,8 @@ def test_probe_of_gradient_methods(norm: str) -> None:
 def test_probe_of_embedding_methods(norm: str) -> None:
     layers = norm if norm in ("group", "layer", "none") else "batch"
     learner = protonet(tiny_network(layers), WAYS, norm=norm)
-    found = is_transductive(jitted(learner), ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES))
+    found = is_transductive(learner, ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES))
     assert found == (norm == "batch")
-
-
-def jitted(learner: Learner) -> Learner:
-    return learner._replace(adapt=quick_jit(learner.adapt), predict=quick_jit(learner.predict))
 
 
 def test_pooled_moments_are_those_of_all_batches_together() -> None:
@@ -155,3 +153,35 @@ def test_no_moments_are_measured_where_none_are_used() -> None:
     learner = protonet(tiny_network("group"), WAYS, norm="group")
     meta = {"body": {}}
     assert moments_measurer(learner, noise_source(COUNTS), prepare)(meta) is meta
+
+
+def test_copies_are_embedded_once_and_looked_up(learner: Learner) -> None:
+    """As adapting to augmented images episode by episode; and not to the images themselves."""
+    source = noise_source(COUNTS)
+    episodes = draw_episodes(source, 20, WAYS, SHOTS, QUERIES, seed=0)
+    copies, meta = Copies(3, augmentation("crop,flip")), ready(learner)
+    runs = [
+        evaluator(k, source, episodes, prepare, task_mesh(2), copies=copies)
+        for k in (learner, learner._replace(embed=None, head=None))
+    ]
+    found = runs[0](meta)
+    agrees(found, runs[1](meta))
+    assert found.loss != pytest.approx(evaluator(learner, source, episodes, prepare, task_mesh(2))(meta).loss, rel=1e-3)
+
+
+def test_copies_of_an_episode() -> None:
+    """Every version of each support image once, with its label; versions differ, and are the same wherever they are."""
+    source = noise_source(COUNTS)
+    (indices,) = draw_episodes(source, 1, WAYS, SHOTS, QUERIES, seed=0).indices
+    copies = Copies(2, augmentation("crop"))
+
+    def made(indices: np.ndarray, *copies: Copies) -> Task:
+        return task_of(source.images[indices], indices, SHOTS, len(source.images), *copies)
+
+    task, plain = made(indices, copies), made(indices)
+    assert task.support_y.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    np.testing.assert_array_equal(task.query_x, plain.query_x)
+    np.testing.assert_array_equal(plain.support_x, source.images[indices[:, :SHOTS].reshape(-1)])
+    again = made(indices[:, [1, 0, 2, 3]], copies)
+    np.testing.assert_array_equal(task.support_x[jnp.array([1, 0, 3, 2])], again.support_x[:4])
+    assert not (task.support_x[0] == task.support_x[2]).all()

@@ -7,14 +7,24 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metalearn.config import Config
 from metalearn.methods import METHODS
+from metalearn.presets import SUPERVISED
+from metalearn.record import counts_path
 from tests.programs import contents, make_images, process, program, results, words
 
-PROGRAM = {"protonet": "protonet", "baseline": "finetune", "baseline++": "finetune", "rfs": "finetune"}
-NORMS = {"protonet": ("running",), "baseline": ("running",), "baseline++": ("running",), "rfs": ("running",)}
+EMBEDDING = ("protonet", "matchingnet", "relationnet", "r2d2", "metaoptnet")
+PROGRAM = dict.fromkeys(SUPERVISED, "finetune") | dict.fromkeys(EMBEDDING, "embedding")
+NORMS = dict.fromkeys(PROGRAM, ("running",))
+TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
+CHOSEN = {
+    "reptile": {"train_shots": 1},
+    "relationnet": {"backbone": "conv4-8-map"},
+    "transductive_finetune": {"inner_lr": 0.1},
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +43,25 @@ def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_and_is_found_done(method: str, images: Path, tmp_path: Path) -> None:
     workdir, norms = tmp_path / "run", NORMS.get(method, ("batch", "support"))
-    command = words(images, method=method, workdir=workdir, results_dir=tmp_path / "results") + ["--record"]
+    chosen, backbone = CHOSEN.get(method, {}), CHOSEN.get(method, {}).get("backbone", "conv4-8")
+    places = {"workdir": workdir, "results_dir": tmp_path / "results"}
+    command = words(images, method=method, **chosen, **places) + ["--record"]
     said = program(PROGRAM.get(method, "maml"), *command)
     assert said.code == 0, said
     first, *_, last = said.out.splitlines()
-    assert first.startswith(f"{method} on folder, conv4-8 (") and "2-way 1-shot: training to step 4;" in first
+    assert first.startswith(f"{method} on folder, {backbone} (") and "2-way 1-shot: training to step 4;" in first
     assert str(workdir) in first and last.startswith(f"files: {workdir}")
     assert said.out.count("recorded: ") == len(norms) == said.out.count("(95 % CI, 6 test episodes ")
 
-    named = [f"{kind}-2w1s-{norm}.{end}" for norm in norms for kind, end in (("episode", "png"), ("result", "json"))]
+    kinds = (("episode", "png"), ("result", "json"), ("result", "npy"))
+    named = [f"{kind}-2w1s-{norm}.{end}" for norm in norms for kind, end in kinds]
     folders = ["checkpoints", "tensorboard"]
     assert sorted(os.listdir(workdir)) == sorted([*named, *folders, "config.json", "curve.png", "metrics.jsonl"])
     for norm in norms:
         record = json.loads((workdir / f"result-2w1s-{norm}.json").read_text())
-        kept = tmp_path / "results" / "folder" / f"{method}-conv4-8-2w1s-{norm}-seed0.json"
-        assert json.loads(kept.read_text()) == record
-        check_record(record, method, norm)
+        kept = tmp_path / "results" / "folder" / f"{method}-{backbone}-2w1s-{norm}-seed0.json"
+        assert json.loads(kept.read_text()) == record and counts_path(kept).exists()
+        check_record(record, method, norm, backbone)
     rate = "images_per_s" if PROGRAM.get(method) == "finetune" else "tasks_per_s"
     raw = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in raw] == [2, 2, 4, 4]
@@ -64,13 +77,13 @@ def test_every_method_runs_and_is_found_done(method: str, images: Path, tmp_path
     assert {k for k in before if before[k] != after[k]} <= {k for k in before if k.startswith("results/")}
 
 
-def check_record(record: dict, method: str, norm: str) -> None:
+def check_record(record: dict, method: str, norm: str, backbone: str) -> None:
     wanted = {"method": method, "dataset": "folder", "norm": norm, "ways": 2, "shots": 1, "queries": 3, "seed": 0}
-    wanted |= {"episodes": 6, "eval_seed": 0, "steps": 4, "backbone": "conv4-8", "precision": "float32"}
+    wanted |= {"episodes": 6, "eval_seed": 0, "steps": 4, "backbone": backbone, "precision": "float32"}
     assert wanted.items() <= record.items()
-    assert record["transductive"] == (norm == "batch") and record["best_step"] in (2, 4)
+    assert record["transductive"] == (norm == "batch" or method in TRANSDUCTIVE) and record["best_step"] in (2, 4)
     assert 0 <= record["accuracy"] <= 1 and record["ci95"] >= 0 and 0 <= record["ece"] <= 1
-    assert (record["accuracy_before"] is None) == (method in PROGRAM)
+    assert (record["accuracy_before"] is None) == (method in PROGRAM or method == "proto_maml")
     assert len(record["episode_hash"]) == 16 and record["peak_memory_mb"] > 1 and record["tasks_per_s"] > 0
     assert record["train_wall_s"] > 0 and record["device"] and record["commit"]
     assert "data_dir" not in record["command"] and "--record" not in record["command"]
@@ -87,12 +100,16 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"test_norms": "group"}, "--test_norms group does not fit"),
     ("protonet", {"norm": "group", "test_norms": "running"}, "--test_norms running does not fit"),
     ("maml", {"augment": "flop"}, "unknown augmentation 'flop'"),
-    ("maml", {"schedule": "linear"}, "unknown schedule 'linear'"),
+    ("maml", {"schedule": "linaer"}, "unknown schedule 'linaer'"),
     ("maml", {"schedule": "halve:0"}, "unknown schedule 'halve:0'"),
     ("maml", {"optimizer": "adamw"}, "unknown optimizer 'adamw'"),
     ("maml", {"precision": "float16"}, "unknown precision 'float16'"),
     ("maml", {"first_order": True}, "--method=fomaml"),
     ("protonet", {"distance": "manhattan"}, "manhattan"),
+    ("finetune", {"method": "simpleshot", "transform": "l3"}, "simpleshot's transform must be one of none, l2, cl2n"),
+    ("finetune", {"method": "finetune", "norm": "support"}, "fine-tuning of all weights normalises by running, batch"),
+    ("embedding", {"method": "relationnet"}, "--backbone=conv4-8 has none, conv4-64-map does"),
+    ("embedding", {"method": "metaoptnet", "head": "tree"}, "head must be svm or ridge, not 'tree'"),
     ("maml", {"ways": 0}, "--ways must be at least 1, not 0"),
     ("maml", {"shots": 0}, "--shots must be at least 1, not 0"),
     ("maml", {"queries": 0}, "--queries must be at least 1, not 0"),
@@ -182,10 +199,28 @@ def test_a_gradient_method_is_tested_by_support_moments(images: Path, tmp_path: 
     assert "--train_ways must equal --ways (1)" in refused.complaint
 
 
+def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> None:
+    """With the heads of their own recipes; nothing is trained, and the run keeps its own record."""
+    workdir = tmp_path / "run"
+    assert program("finetune", *words(images, method="baseline", workdir=workdir)).code == 0
+    before = contents(workdir)
+    for method, copies, transform in (("rfs", 5, None), ("simpleshot", 1, "cl2n"), ("laplacianshot", 1, None)):
+        said = program("evaluate", *places(images), f"--workdir={workdir}", f"--method={method}")
+        assert said.code == 0 and f"2-way 1-shot, {method} conv4-8, " in said.out
+        record = json.loads((workdir / f"result-{method}-2w1s-running.json").read_text())
+        assert (record["method"], record["support_copies"], record["transform"]) == (method, copies, transform)
+        assert record["transductive"] == (method == "laplacianshot")
+    after = contents(workdir)
+    assert {k: after[k] for k in before} == before
+    refused = program("evaluate", *places(images), f"--workdir={workdir}", "--method=baseline++")
+    assert "--method=baseline++ is trained otherwise than baseline" in refused.complaint
+
+
 def test_what_cannot_be_tested_again_is_refused(images: Path, trained: Path, tmp_path: Path) -> None:
     run = [*places(images), f"--workdir={trained}"]
     assert "--lr belongs to training" in program("evaluate", *run, "--lr=0.1").complaint
-    assert "Unknown command line flag 'method'" in program("evaluate", *run, "--method=maml").complaint
+    assert "--method=rfs is trained otherwise than protonet" in program("evaluate", *run, "--method=rfs").complaint
+    assert "flag --method=mamba" in program("evaluate", *run, "--method=mamba").complaint
     assert "which run? give its folder with --workdir" in program("evaluate").complaint
     assert "holds no run" in program("evaluate", *places(images), f"--workdir={tmp_path}").complaint
     assert "3-way episodes need 3 classes" in program("evaluate", *run, "--ways=3").complaint
@@ -193,7 +228,7 @@ def test_what_cannot_be_tested_again_is_refused(images: Path, trained: Path, tmp
 
 def test_help_names_the_program_and_every_setting(tmp_path: Path) -> None:
     said = process("maml", "--help", cwd=tmp_path)
-    assert said.code == 0 and said.out.startswith("MAML, FOMAML, ANIL and BOIL on any dataset") and not said.err
+    assert said.code == 0 and said.out.startswith("MAML and the other methods with an inner loop") and not said.err
     assert all(f"--{f.name}" in said.out or f"--[no]{f.name}" in said.out for f in fields(Config))
 
 
@@ -209,3 +244,37 @@ def test_programs_start_over_once_with_huge_pages(tmp_path: Path) -> None:
     assert kept.err.count("glibc.malloc.check=0") == 1 and "hugetlb" not in kept.err
     once = process("maml", "--steps=no", cwd=tmp_path, METALEARN_STARTED="yes", **path)
     assert once.err.count("unset") == 1 and "hugetlb" not in once.err
+
+
+def test_two_runs_are_compared_episode_by_episode(images: Path, trained: Path, tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    shutil.copytree(trained, a)
+    assert program("maml", *words(images, workdir=b)).code == 0
+    said = program("compare", str(a), str(b), *places(images))
+    assert said.code == 0, said
+    title, *lines = said.out.splitlines()
+    assert title.startswith("folder 2-way 1-shot, 6 test episodes ") and len(lines) == 2
+    for norm, line in zip(("batch", "support"), lines, strict=True):
+        difference = (scores(a, "running") - scores(b, norm)) / 6
+        half = 1.96 * difference.std(ddof=1) / 6**0.5
+        assert f"difference {100 * difference.mean():+.2f} ± {100 * half:.2f} points" in line
+        assert line.startswith("protonet conv4-8 (running) ") and f"maml conv4-8 ({norm}) " in line
+    same = program("compare", str(a), str(a), *places(images))
+    assert "difference +0.00 ± 0.00 points" in same.out and same.out.endswith("p = 1\n")
+
+
+def scores(workdir: Path, norm: str) -> np.ndarray:
+    """Right queries of each episode, which must agree with the record beside them."""
+    counts = np.load(workdir / f"result-2w1s-{norm}.npy").astype(float)
+    record = json.loads((workdir / f"result-2w1s-{norm}.json").read_text())
+    assert counts.mean() / 6 == pytest.approx(record["accuracy"], abs=1e-6)
+    return counts
+
+
+def test_what_cannot_be_compared_is_told(images: Path, trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    assert program("protonet", *words(images, workdir=other, seed=2)).code == 0  # the folder is split by the seed
+    assert "tested on different images" in program("compare", str(trained), str(other), *places(images)).complaint
+    assert program("compare", str(trained), *places(images)).complaint.startswith("RUN_B is missing")
+    assert "unexpected argument 'c'" in program("compare", "a", "b", "c", *places(images)).complaint
+    assert "--lr belongs to training" in program("compare", str(trained), str(other), "--lr=1").complaint

@@ -11,6 +11,8 @@ FILES = sorted((ROOT / "metalearn").rglob("*.py"))
 MODULES = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in FILES]
 HEAVY = ("tensorflow_datasets", "tensorflow", "tensorboardX", "matplotlib")  # imported inside functions only
 LAZY = ("metalearn.data.glyphs", "metalearn.data.tfds_builders")  # themselves imported only when asked for
+PEERS = sorted((ROOT / "benchmarks" / "peers").glob("*.py"))  # run in an environment that holds nothing of ours,
+PEERS += [ROOT / "benchmarks" / name for name in ("__init__.py", "work.py", "worker.py", "first_step.py")]  # with these
 LONGEST = 60  # lines of a function, its docstring not counted
 
 # What a part of the package may import of it, beside itself; longest prefix first.
@@ -24,7 +26,7 @@ ALLOWED = {
     "metalearn.learners": ("base", "errors", "inner", "losses", "classifier"),
     "metalearn.models": ("base", "errors"),
     "metalearn.data": ("base", "errors"),
-    "metalearn.baselines": ("base", "errors", "losses", "classifier", "learners"),
+    "metalearn.baselines": ("base", "errors", "inner", "losses", "classifier", "learners"),
     "metalearn.train": ("base",),
     "metalearn.hosts": ("base", "errors"),
     "metalearn.stream": ("base", "errors", "data", "train"),
@@ -82,6 +84,13 @@ def test_module(path: Path, module: str) -> None:
             docstring = ast.get_docstring(node, clean=False)
             lines -= len(docstring.splitlines()) if docstring else 0
             assert lines <= LONGEST, f"{node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", PEERS, ids=[path.stem for path in PEERS])
+def test_what_peers_run_imports_nothing_of_ours(path: Path) -> None:
+    ours = ["metalearn", *(f"benchmarks.{p.stem}" for p in (ROOT / "benchmarks").glob("*.py") if p not in PEERS)]
+    found = [name for name, _ in imports(ast.parse(path.read_text()))]
+    assert [name for name in found if any(within(name, part) for part in ours)] == []
 
 
 def test_all_rules_are_about_something() -> None:

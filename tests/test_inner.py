@@ -9,10 +9,12 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from metalearn.base import Array, Network, PyTree, Task
+from metalearn.base import Array, PyTree
 from metalearn.inner import descend
 from metalearn.learners.maml import maml
 from metalearn.losses import cross_entropy
+from tests.small import smooth_network, smooth_task
+from tests.small import smooth_start as start
 
 STEPS, RATE = 3, 0.1
 
@@ -89,26 +91,6 @@ def test_rematerialisation_changes_nothing(optimizer: optax.GradientTransformati
     loss = lambda w: cross_entropy(jnp.tanh(x @ w), y)  # noqa: E731
     outer = lambda f: jax.grad(lambda w: jnp.sin(f(loss, w, optimizer, STEPS)).sum())(start)  # noqa: E731
     np.testing.assert_allclose(outer(descend), outer(plain_descend), rtol=1e-10)
-
-
-def smooth_network() -> Network:
-    """One layer of tanh, infinitely differentiable; images [B,2,2,1] -> features [B,3]."""
-    return Network(
-        init=lambda key, x: {"w": jax.random.normal(key, (4, 3))},
-        apply=lambda params, x, moments=None, key=None: jnp.tanh(x.reshape(len(x), -1) @ params["w"]),
-        moments=lambda params, x: {},
-    )
-
-
-def smooth_task() -> Task:
-    keys = jax.random.split(jax.random.key(1))
-    x = [jax.random.normal(k, (4, 2, 2, 1), jnp.float64) for k in keys]
-    return Task(x[0], jnp.array([0, 1, 0, 1]), x[1], jnp.array([1, 0, 0, 1]))
-
-
-def start(learner: object) -> PyTree:
-    meta = learner.init(jax.random.key(2), jnp.zeros((1, 2, 2, 1)))
-    return jax.tree.map(lambda p: jnp.asarray(p, jnp.float64) + 0.1, meta)
 
 
 @pytest.mark.parametrize("adapts", ["all", "head", "body"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metalearn.classifier import classify, init_classifier
-from metalearn.losses import accuracy, cosine, cross_entropy, squared_euclidean, unit
+from metalearn.losses import accuracy, cosine, cross_entropy, smoothed_cross_entropy, squared_euclidean, unit
 
 A = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 B = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
@@ -17,6 +17,15 @@ def test_cross_entropy() -> None:
     p = np.exp(A) / np.exp(A).sum(-1, keepdims=True)
     np.testing.assert_allclose(cross_entropy(A, labels), -np.log(p[np.arange(5), labels]).mean(), rtol=1e-6)
     assert cross_entropy(jnp.array([[1e4, -1e4]]), jnp.array([1])) == 2e4  # finite however wrong
+
+
+def test_smoothed_cross_entropy() -> None:
+    labels = np.array([0, 2, 1, 1, 0])
+    log_p = np.log(np.exp(A) / np.exp(A).sum(-1, keepdims=True))
+    own = log_p[np.arange(5), labels]
+    expected = -(0.9 * own + 0.05 * (log_p.sum(-1) - own)).mean()
+    np.testing.assert_allclose(smoothed_cross_entropy(A, labels, 0.1), expected, rtol=1e-6)
+    np.testing.assert_allclose(smoothed_cross_entropy(A, labels, 0.0), -own.mean(), rtol=1e-6)
 
 
 def test_accuracy() -> None:

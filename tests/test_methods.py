@@ -29,6 +29,7 @@ def config(**chosen: object) -> Config:
         (dict(train_ways=20), "--train_ways must equal --ways"),
         (dict(norm="running"), "gradient methods normalise by batch, support"),
         (dict(first_order=True), "--method=fomaml"),
+        (dict(method="meta_sgd", first_order=True), "--first_order is not for meta_sgd"),
         (dict(method="protonet", norm="instance"), "embedding methods normalise by"),
         (dict(method="protonet", distance="taxicab"), "distance must be euclidean or cosine"),
         (dict(backbone="conv5"), "unknown backbone 'conv5'"),
@@ -71,13 +72,25 @@ def test_learners_refuse_unknown_normalisations() -> None:
 
 
 def test_schedules() -> None:
-    constant, cosine, halve = (schedule(text, 0.8, 100) for text in ("constant", "cosine", "halve:10"))
+    names = ("constant", "cosine", "linear", "halve:10")
+    constant, cosine, linear, halve = (schedule(text, 0.8, 100) for text in names)
     np.testing.assert_allclose([constant(0), constant(99)], 0.8)
     np.testing.assert_allclose([cosine(0), cosine(50), cosine(100)], [0.8, 0.4, 0], atol=1e-6)
+    np.testing.assert_allclose([linear(0), linear(25), linear(100)], [0.8, 0.6, 0], atol=1e-6)
     np.testing.assert_allclose([halve(9), halve(10), halve(29)], [0.8, 0.4, 0.2], rtol=1e-6)
-    for text in ("linear", "halve", "halve:0", "halve:-3"):
+    for text in ("linaer", "halve", "halve:0", "halve:-3"):
         with pytest.raises(UserError, match="unknown schedule"):
             schedule(text, 0.8, 100)
+
+
+def test_plain_sgd() -> None:
+    """Without momentum an update is the rate times the gradient, again and again."""
+    params = jnp.ones(2)
+    optimizer = make_optimizer(config(optimizer="sgd", lr=0.1, momentum=0.0))
+    state = optimizer.init(params)
+    for _ in range(3):
+        updates, state = optimizer.update(2 * jnp.ones(2), state, params)
+        np.testing.assert_allclose(updates, -0.2, rtol=1e-6)
 
 
 def test_weight_decay_spares_vectors() -> None:

@@ -9,7 +9,7 @@ from metalearn.data import READERS
 from metalearn.methods import METHODS, make_method
 from metalearn.models import BACKBONES
 from metalearn.optimizers import make_optimizer
-from metalearn.presets import DEFAULTS, PRESETS, preset
+from metalearn.presets import DEFAULTS, PRESETS, SUPERVISED, preset
 
 
 def test_every_method_has_a_default() -> None:
@@ -30,10 +30,10 @@ def test_every_recipe_builds(method: str, dataset: str) -> None:
         assert config.backbone in BACKBONES
         make_optimizer(config)
         built = make_method(config, 64)
-        assert built.supervised == (method in ("baseline", "baseline++", "rfs"))
+        assert built.supervised == (method in SUPERVISED)
         assert [built.test(norm) for norm in built.norms]
         assert config.steps >= config.valid_every
-        assert config.batch_size % config.meta_batch == 0
+        assert not built.supervised or config.batch_size % config.meta_batch == 0
 
 
 @pytest.mark.parametrize("dataset", READERS)

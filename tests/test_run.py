@@ -90,11 +90,11 @@ def test_a_broken_record_is_made_again(text: bytes, run: list[str], workdir: Pat
 def test_a_folder_that_cannot_be_written(
     number: int, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, *_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number), str(path))
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number), str(target))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", refuse)
+        patch.setattr(os, "replace", refuse)
         said = program("protonet", *words(images, workdir=tmp_path / "run"))
     assert f"cannot write {tmp_path / 'run' / 'config.json'}: {os.strerror(number)}; make room or" in said.complaint
 

@@ -129,7 +129,7 @@ def test_largest_divisor(limit: int, size: int) -> None:
 def quadratic(poison: Callable[[Array, Array], Array]) -> Callable[..., tuple[TrainState, Progress]]:
     """Training of w on (w - 1)^2, each batch a pair of uniform numbers; poison(loss, draw) is what is minimised."""
 
-    def loss(key: Key, meta: Array, batch: Array) -> tuple[Array, Info]:
+    def loss(key: Key, meta: Array, batch: Array, step: Array) -> tuple[Array, Info]:
         value = poison(jnp.square(meta - 1), batch)
         return value, {"loss": value}
 
@@ -171,6 +171,21 @@ def test_tasks_of_a_step_are_those_of_its_keys() -> None:
     state = TrainState(jnp.int32(3), jnp.float32(0.0), optax.sgd(0.1).init(jnp.float32(0.0)))
     _, progress = chunk(state, KEY, ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)), jnp.int32(4))
     np.testing.assert_allclose(progress.sums["loss"], np.mean(draws(3)), rtol=1e-6)
+
+
+def test_the_loss_is_told_the_step() -> None:
+    """The number of updates made before, across chunks."""
+
+    def loss(key: Key, meta: Array, batch: Array, step: Array) -> tuple[Array, Info]:
+        return meta * step, {"step": step}
+
+    chunk = make_chunk(loss, lambda key, source: jnp.zeros(()), optax.sgd(1.0), 2, task_mesh(2))
+    state = TrainState(jnp.int32(0), jnp.float32(0.0), optax.sgd(1.0).init(jnp.float32(0.0)))
+    source = ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1))
+    state, first = chunk(state, KEY, source, jnp.int32(3))
+    state, second = chunk(state, KEY, source, jnp.int32(5))
+    assert (int(first.sums["step"]), int(second.sums["step"])) == (0 + 1 + 2, 3 + 4)
+    assert float(state.meta) == -10  # the gradient is the step
 
 
 def test_a_mesh_of_some_devices() -> None:

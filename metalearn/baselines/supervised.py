@@ -6,6 +6,10 @@ Chen, Liu, Kira, Wang, Huang. A Closer Look at Few-shot Classification. ICLR 201
 Tian, Wang, Krishnan, Tenenbaum, Isola. Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?
 ECCV 2020.
     rfs         linear classifier in pre-training, logistic regression on normalised features per task
+Wang, Chao, Weinberger, van der Maaten. SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot Learning.
+2019.
+    simpleshot  linear classifier in pre-training, nearest centroid of features centred by the mean feature of the
+                base classes and normalised; nearest_neighbour is its nearest neighbour on normalised features
 """
 
 import jax
@@ -24,6 +28,7 @@ def pretrained(
     classifier: str = "linear",
     scale: float = 2.0,
     norm: str = "running",
+    centre: bool = False,
 ) -> Learner:
     """A learner whose loss is base-class classification of a `Batch` and whose test is a head on frozen features.
 
@@ -34,9 +39,9 @@ def pretrained(
       classes: C, base classes.
       classifier: of the pre-training: `linear`, or `cosine` (see `metalearn.classifier`).
       scale: of the cosine classifier.
-      norm: see `embedding`.
+      norm, centre: see `embedding`; centring is for the test alone.
     """
-    base = embedding(network, head, ways, norm)
+    base = embedding(network, head, ways, norm, centre=centre)
 
     def init(key: Key, x: Array) -> PyTree:
         body_key, key = jax.random.split(key)
@@ -44,7 +49,7 @@ def pretrained(
         features = jax.eval_shape(network.apply, meta["body"], x).shape[-1]
         return meta | {"classifier": init_classifier(key, classifier, features, classes)}
 
-    def loss(key: Key, meta: PyTree, batch: Batch) -> tuple[Array, Info]:
+    def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
         z = network.apply(meta["body"], batch.x, key=key)
         logits = classify(classifier, meta["classifier"], z, scale)
         value = cross_entropy(logits, batch.y)

@@ -1,6 +1,7 @@
 """Random image transforms on the device, different for every image."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,3 +64,47 @@ def augmentation(names: str) -> Callable[[Key, Array], Array] | None:
         return x
 
     return augment
+
+
+class Copies(NamedTuple):
+    """Augmented copies of the support images at test, to which a head is fitted in their stead.
+
+    A split of M images is read as (number + 1) * M: row v * M + i is version v of image i, and version 0 is the image
+    itself. A version depends on v and i alone, so it is the same in every episode and for every method.
+
+    Attributes:
+      number: versions of each support image; 1 is the image itself.
+      transform: `(key, uint8 images) -> uint8 images`, makes every version but 0.
+    """
+
+    number: int = 1
+    transform: Callable[[Key, Array], Array] | None = None
+
+    @property
+    def versions(self) -> int:
+        """How many of each image a split is read as, itself included."""
+        return 1 if self.transform is None else self.number + 1
+
+    def rows(self, indices: Array, shots: int, size: int) -> tuple[Array, int]:
+        """An episode's positions [N, K+Q] in a split of `size` images with rows of copies [N, K'+Q], and K'."""
+        if self.transform is None:
+            return indices, shots
+        support, query = indices[:, :shots], indices[:, shots:]
+        copies = [support + v * size for v in range(1, self.versions)]
+        return jnp.concatenate([*copies, query], 1), shots * self.number
+
+    def altered(self, x: Array, rows: Array, size: int) -> Array:
+        """The versions at rows [B], of a split of `size` images, of the uint8 images x [B,H,W,Ch] that they are of."""
+        if self.transform is None:
+            return x
+        transform = self.transform
+
+        def one(image: Array, row: Array) -> Array:
+            version = row // size
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), version), row % size)
+            return jnp.where(version == 0, image, transform(key, image[None])[0])
+
+        return jax.vmap(one)(x, rows)
+
+
+THEMSELVES = Copies()

@@ -6,7 +6,8 @@ every method sees the same episodes, whatever it does with them.
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,8 @@ Prepare = Callable[[Array], Array]  # uint8 images -> float32
 Transform = Callable[[Key, Array], Array]  # uint8 images -> uint8 images
 
 
-class Sampler(NamedTuple):
+@dataclass(frozen=True)
+class Sampler:
     """Draws a training task or batch; in two halves where the images between are fetched by someone else.
 
     Attributes:

@@ -1,35 +1,35 @@
-"""MAML and the methods that differ from it in what adapts: one body.
+"""MAML and the methods that differ from it in one place: one body.
 
 Finn, Abbeel, Levine. Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks. ICML 2017.
-    maml    equation 1 with `inner_steps` steps, gradient through them (second order)
-    fomaml  section 5.2: the same with first_order=True
+    maml          equation 1 with `inner_steps` steps, gradient through them (second order)
+    fomaml        section 5.2: the same with first_order=True
 Raghu, Raghu, Bengio, Vinyals. Rapid Learning or Feature Reuse? ICLR 2020.
-    anil    only the head adapts, adapts="head"
+    anil          only the head adapts, adapts="head"
 Oh, Yoo, Kim, Yun. BOIL: Towards Representation Change for Few-shot Learning. ICLR 2021.
-    boil    only the body adapts, adapts="body"
+    boil          only the body adapts, adapts="body"
+Li, Zhou, Chen, Li. Meta-SGD: Learning to Learn Quickly for Few-Shot Learning. 2017, arXiv:1707.09835.
+    meta_sgd      algorithm 1: every weight has a learned step size, learned_rates=True; these begin equal, not random
+Triantafillou et al. Meta-Dataset: A Dataset of Datasets for Learning to Learn from Few Examples. ICLR 2020.
+    proto_maml    Proto-MAML: the head begins as the prototypes' linear classifier, head="prototypes"
+Ye, Chao. How to Train Your MAML to Excel in Few-Shot Classification. ICLR 2022.
+    unicorn_maml  all classes begin with one learned vector, head="shared"; no temperature
 
 Deviations: kernels carry no bias under batch moments, which cancel it; batch normalisation has a scale.
 """
 
-from typing import NamedTuple
-
 import jax
+import jax.numpy as jnp
 import optax
 
-from metalearn.base import Array, Info, Key, Learner, Network, PyTree, Task
+from metalearn.base import Array, Key, Learner, Network, PyTree
 from metalearn.classifier import classify, init_classifier
 from metalearn.errors import UserError
-from metalearn.inner import descend
-from metalearn.losses import accuracy, cross_entropy
+from metalearn.inner import descend, learned_sgd
+from metalearn.learners.adapted import HEADS, Adapted, first_head, logits_of, settle
+from metalearn.losses import cross_entropy, episode_loss
 
 NORMS = ("batch", "support", "group", "layer", "none")
-
-
-class Adapted(NamedTuple):
-    """Fast weights {body, head}, and the moments that queries are normalised by (None: their own)."""
-
-    weights: PyTree
-    moments: PyTree | None
+ADAPTS = ("all", "head", "body")
 
 
 def maml(
@@ -40,6 +40,8 @@ def maml(
     first_order: bool = False,
     adapts: str = "all",
     norm: str = "batch",
+    head: str = "own",
+    learned_rates: bool = False,
 ) -> Learner:
     """A learner whose initial weights are trained so that a few gradient steps on the support set do well.
 
@@ -52,40 +54,43 @@ def maml(
       adapts: `all`, `head` (ANIL) or `body` (BOIL).
       norm: `batch` normalises the queries by their own moments (transductive, as published); `support` by those of
         the support set under the adapted weights (inductive); `group`, `layer`, `none` as in the network.
+      head: what the head begins as: `own`, trained weights of each output; `shared`, one trained vector for all;
+        `prototypes`, the class means of the support set's features, with the gradient through them.
+      learned_rates: inner_lr is only where trained step sizes, one of each weight, begin.
 
     Raises:
-      UserError: unknown `adapts` or `norm`.
+      UserError: unknown `adapts`, `norm` or `head`; learned rates at first order, which gives them no gradient.
     """
-    if adapts not in ("all", "head", "body"):
-        raise UserError(f"adapts must be all, head or body, not '{adapts}'")
+    if adapts not in ADAPTS or head not in HEADS:
+        raise UserError(f"no method adapts '{adapts}' from a head '{head}': choose of {ADAPTS} and {HEADS}")
     if norm not in NORMS:
         raise UserError(f"gradient methods normalise by {', '.join(NORMS)}, not '{norm}'")
-    optimizer = optax.sgd(inner_lr)
+    if learned_rates and first_order:
+        raise UserError("step sizes are learned through second derivatives: leave --first_order out")
 
     def init(key: Key, x: Array) -> PyTree:
         body_key, head_key = jax.random.split(key)
         body = network.init(body_key, x)
         features = jax.eval_shape(network.apply, body, x).shape[-1]
-        return {"body": body, "head": init_classifier(head_key, "linear", features, ways)}
+        weights = {"body": body, "head": init_classifier(head_key, "linear", features, ways)}
+        rates = {"rates": jax.tree.map(lambda p: jnp.full(p.shape, inner_lr), weights)} if learned_rates else {}
+        own = {"own": {"head": weights["head"]}, "shared": {"vector": weights["head"]["w"][:, 0]}, "prototypes": {}}
+        return {"body": body} | own[head] | rates
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
-        fast = {k: v for k, v in meta.items() if adapts in ("all", k)}
-        z = network.apply(meta["body"], support_x) if adapts == "head" else None  # once: no step changes it
+        start = {"body": meta["body"], "head": first_head(head, network, meta, support_x, support_y, ways)}
+        fast = {k: v for k, v in start.items() if adapts in ("all", k)}
+        z = network.apply(start["body"], support_x) if adapts == "head" else None  # once: no step changes it
 
         def support_loss(fast: PyTree) -> Array:
             features = network.apply(fast["body"], support_x) if z is None else z
-            return cross_entropy(classify("linear", fast.get("head", meta["head"]), features), support_y)
+            return cross_entropy(classify("linear", fast.get("head", start["head"]), features), support_y)
 
-        weights = meta | descend(support_loss, fast, optimizer, inner_steps, first_order)
-        return Adapted(weights, network.moments(weights["body"], support_x) if norm == "support" else None)
+        optimizer = learned_sgd({k: meta["rates"][k] for k in fast}) if learned_rates else optax.sgd(inner_lr)
+        weights = start | descend(support_loss, fast, optimizer, inner_steps, first_order)
+        return settle(network, norm, weights, support_x)
 
     def predict(meta: PyTree, adapted: Adapted, query_x: Array) -> Array:
-        weights, moments = adapted
-        return classify("linear", weights["head"], network.apply(weights["body"], query_x, moments))
+        return logits_of(network, adapted.weights, query_x, adapted.moments)
 
-    def loss(key: Key, meta: PyTree, task: Task) -> tuple[Array, Info]:
-        logits = predict(meta, adapt(key, meta, task.support_x, task.support_y), task.query_x)
-        value = cross_entropy(logits, task.query_y)
-        return value, {"loss": value, "accuracy": accuracy(logits, task.query_y)}
-
-    return Learner(init, adapt, predict, loss)
+    return Learner(init, adapt, predict, episode_loss(adapt, predict))

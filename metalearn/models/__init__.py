@@ -9,18 +9,30 @@ from metalearn.base import Array, Key, Network, PyTree
 from metalearn.errors import UserError
 from metalearn.models.conv4 import Conv4
 from metalearn.models.norms import KINDS
+from metalearn.models.relation import Relation
 from metalearn.models.resnet import ResNet12
+from metalearn.models.wrn import WideResNet
+
+WIDE = (96, 192, 384, 512)
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "conv4-8": lambda **kw: Conv4(widths=(8,) * 4, **kw),  # for tests and quick looks
     "conv4-32": lambda **kw: Conv4(widths=(32,) * 4, **kw),
+    "conv4-48": lambda **kw: Conv4(widths=(48,) * 4, **kw),
     "conv4-64": lambda **kw: Conv4(widths=(64,) * 4, **kw),
     "conv4-32-gap": lambda **kw: Conv4(widths=(32,) * 4, readout="mean", **kw),
     "conv4-64-gap": lambda **kw: Conv4(widths=(64,) * 4, readout="mean", **kw),
     "conv4-64-strided": lambda **kw: Conv4(widths=(64,) * 4, downsample="stride", readout="mean", **kw),
+    "conv4-8-map": lambda **kw: Conv4(widths=(8,) * 4, halved=2, readout="map", **kw),
+    "conv4-64-map": lambda **kw: Conv4(widths=(64,) * 4, halved=2, readout="map", **kw),
+    "conv4-512": lambda **kw: Conv4(widths=WIDE, readout="last two", slope=0.1, drop=0.4, **kw),
+    "conv4-512-84px": lambda **kw: Conv4(widths=WIDE, readout="last two", slope=0.1, drop=0.1, **kw),
     "resnet12": lambda **kw: ResNet12(**kw),
+    "resnet12-512": lambda **kw: ResNet12(widths=(64, 128, 256, 512), **kw),
     "resnet12-flat": lambda **kw: ResNet12(readout="flatten", **kw),
     "resnet12-84px": lambda **kw: ResNet12(dropblock=5, **kw),
+    "resnet12-84px-flat": lambda **kw: ResNet12(dropblock=5, readout="flatten", **kw),
+    "wrn-28-10": lambda **kw: WideResNet(**kw),
 }
 
 
@@ -59,3 +71,8 @@ def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32)
     if norm not in KINDS:
         raise UserError(f"unknown normalisation '{norm}': choose one of {', '.join(KINDS)}")
     return as_network(BACKBONES[name](norm=norm, dtype=dtype))
+
+
+def make_relation(width: int = 64, dtype: jnp.dtype = jnp.float32) -> Network:
+    """What compares feature maps in relation networks, every pair normalised by itself; see `Relation`."""
+    return as_network(Relation(width, dtype=dtype))

@@ -14,27 +14,43 @@ class Conv4(nn.Module):
     """Blocks of 3x3 convolution, normalisation, ReLU and halving; images [B,H,W,Ch] -> features [B,D].
 
     Vinyals et al. 2016 and Snell et al. 2017: 64 filters, max-pool, flattened. Finn et al. 2017: 32 filters for
-    miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features averaged over places.
+    miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features averaged over places. Bertinetto et
+    al. 2019: 96-192-384-512 filters, leaky ReLU, dropout and the outputs of the last two blocks as features. Sung et
+    al. 2018: only the first two blocks halve, and the last one's map is handed over as it is.
 
     Attributes:
       widths: filters of each block.
       downsample: `pool` (2x2 maximum after normalisation) or `stride` (stride-2 convolution).
-      readout: `flatten` or `mean` over places.
+      halved: the first so many blocks do.
+      readout: `flatten`, `mean` over places, `last two` blocks flattened and joined, or `map` [B,H,W,F].
       norm: kind of `Norm`. Kernels have a bias only where the normalisation would not cancel it.
+      slope: of the ReLU below zero.
+      drop: rate of dropout after each of the last two blocks.
     """
 
     widths: Sequence[int] = (64, 64, 64, 64)
     downsample: str = "pool"
+    halved: int = 4
     readout: str = "flatten"
     norm: str = "batch"
+    slope: float = 0.0
+    drop: float = 0.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool = True) -> Array:
-        pooled = self.downsample == "pool"
+        outputs = []
         for i, width in enumerate(self.widths):
+            stride = 2 if self.downsample == "stride" and i < self.halved else 1
             w = self.param(f"conv{i}", nn.initializers.glorot_uniform(), (3, 3, x.shape[-1], width))
-            y = conv(x, w, stride=1 if pooled else 2, dtype=self.dtype)
-            pool = 2 if pooled and min(y.shape[1:3]) > 1 else 1
-            x = nn.relu(Norm(self.norm, pool, name=f"norm{i}")(y))
-        return x.mean((1, 2)) if self.readout == "mean" else x.reshape(x.shape[0], -1)
+            y = conv(x, w, stride, self.dtype)
+            pool = 2 if self.downsample == "pool" and i < self.halved and min(y.shape[1:3]) > 1 else 1
+            y = Norm(self.norm, pool, name=f"norm{i}")(y)
+            x = nn.leaky_relu(y, self.slope) if self.slope else nn.relu(y)
+            if self.drop and i >= len(self.widths) - 2:
+                x = nn.Dropout(self.drop, deterministic=deterministic)(x)
+            outputs.append(x)
+        if self.readout in ("map", "mean"):
+            return x if self.readout == "map" else x.mean((1, 2))
+        kept = outputs[-2:] if self.readout == "last two" else outputs[-1:]
+        return jnp.concatenate([y.reshape(len(y), -1) for y in kept], -1)

@@ -11,7 +11,8 @@ from scipy.special import log_softmax, softmax
 
 from metalearn.base import Head
 from metalearn.errors import UserError
-from metalearn.learners.heads import logistic_regression, nearest_centroid, sgd_classifier
+from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
+from metalearn.learners.logistic import logistic_regression
 from metalearn.losses import unit
 from tests.small import quick_jit
 
@@ -47,6 +48,18 @@ def test_nearest_centroid(distance: str, float64: None) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+def test_simpleshot_and_nearest_neighbour(float64: None) -> None:
+    """Wang et al. 2019: nearest mean, or nearest row, of rows of length one."""
+    z, y = features(4, 3, 6)
+    queries, _ = features(4, 5, 6, seed=1)
+    rows, q = unit_rows(z), unit_rows(queries)
+    means = np.stack([rows[y == n].mean(0) for n in range(4)])
+    nearest = np.stack([np.square(q[:, None] - rows[y == n][None]).sum(-1).min(1) for n in range(4)], -1)
+    distances = np.square(q[:, None] - means[None]).sum(-1)
+    for head, logits in ((nearest_centroid(normalise=True), -distances), (nearest_neighbour(), -nearest)):
+        np.testing.assert_allclose(head.predict(head.fit(None, z, y, 4), jnp.asarray(queries)), logits, rtol=1e-8)
+
+
 def objective(theta: np.ndarray, z: np.ndarray, y: np.ndarray, c: float) -> tuple[float, np.ndarray]:
     """scikit-learn's: |w|^2 / 2 + c * sum of cross-entropies; and its gradient. theta is [w; b] [D+1,N], flat."""
     theta = theta.reshape(z.shape[1] + 1, -1)
@@ -70,7 +83,8 @@ def fit(head: Head, z: np.ndarray, y: np.ndarray, ways: int) -> np.ndarray:
 
 # Fewer and more features than images, one image a class, two classes, many.
 @pytest.mark.parametrize(
-    ("ways", "shots", "size", "c"), [(2, 1, 5, 1.0), (5, 1, 16, 0.1), (5, 1, 16, 10.0), (5, 3, 4, 1.0), (20, 1, 4, 1.0)]
+    ("ways", "shots", "size", "c"),
+    [(2, 1, 5, 1.0), (5, 1, 16, 0.1), (5, 1, 16, 10.0), (5, 3, 4, 1.0), (20, 1, 4, 1.0), (5, 25, 32, 1.0)],
 )
 def test_logistic_regression(ways: int, shots: int, size: int, c: float, float64: None) -> None:
     z, y = features(ways, shots, size)

@@ -7,8 +7,10 @@ import pytest
 
 from metalearn.base import Network, PyTree
 from metalearn.errors import UserError
-from metalearn.models import BACKBONES, as_network, make_network
+from metalearn.models import BACKBONES, as_network, make_network, make_relation
+from metalearn.models.conv4 import Conv4
 from metalearn.models.resnet import DropBlock, ResNet12
+from metalearn.models.wrn import WideResNet
 from tests.small import quick_jit, tiny_network
 
 KEY = jax.random.key(0)
@@ -17,8 +19,8 @@ KEY = jax.random.key(0)
 def feature_size(name: str, side: int, channels: int = 3) -> int:
     network, x = make_network(name), jnp.zeros((2, side, side, channels))
     z = jax.eval_shape(lambda x: network.apply(network.init(KEY, x[:1]), x), x)
-    assert z.dtype == jnp.float32 and z.shape[0] == 2 and z.ndim == 2
-    return z.shape[1]
+    assert z.dtype == jnp.float32 and z.shape[0] == 2 and z.ndim == (4 if name.endswith("-map") else 2)
+    return z.size // 2
 
 
 def parameter_count(network: Network) -> int:
@@ -35,7 +37,12 @@ def parameter_count(network: Network) -> int:
         ("conv4-32", 84, 25 * 32),
         ("conv4-64-strided", 28, 64),
         ("conv4-64-gap", 84, 64),
+        ("conv4-64-map", 32, 8 * 8 * 64),
+        ("conv4-64-map", 84, 21 * 21 * 64),
+        ("conv4-512", 32, 4 * 4 * 384 + 2 * 2 * 512),
         ("resnet12", 84, 640),
+        ("resnet12-512", 32, 512),
+        ("wrn-28-10", 32, 640),
         ("resnet12-84px", 84, 640),
         ("resnet12-flat", 84, 25 * 640),
         ("resnet12-flat", 32, 4 * 640),
@@ -147,3 +154,37 @@ def test_bfloat16_products_stay_near_float32() -> None:
 def test_unknown_names_are_refused(name: str, norm: str) -> None:
     with pytest.raises(UserError, match="choose one of"):
         make_network(name, norm)
+
+
+def test_features_of_the_last_two_blocks() -> None:
+    """They are those of the network with one block less, then its own; activations are leaky, dropout needs a key."""
+    options = dict(readout="last two", slope=0.1, drop=0.5, norm="none")
+    three = as_network(Conv4(widths=(4, 4, 6), **options))
+    two = as_network(Conv4(widths=(4, 4), norm="none", slope=0.1))
+    x = jax.random.normal(KEY, (2, 8, 8, 3))
+    params = quick_jit(three.init)(KEY, x)
+    z = quick_jit(three.apply)(params, x)
+    assert z.shape == (2, 2 * 2 * 4 + 6)
+    np.testing.assert_allclose(z[:, :16], quick_jit(two.apply)(params, x), rtol=1e-4, atol=1e-5)
+    negative, positive = -z[z < 0], z[z > 0]
+    assert negative.size and positive.size and 0.02 < negative.mean() / positive.mean() < 0.5
+    dropped = quick_jit(lambda key: three.apply(params, x, None, key))(KEY)
+    assert 0.2 < (dropped[:, :16] == 0).mean() < 0.8 and (z != 0).all()
+
+
+def test_relation_module_scores_pairs_one_by_one() -> None:
+    module, x = make_relation(width=16), jax.random.normal(KEY, (3, 4, 4, 6))
+    params = quick_jit(module.init)(KEY, x)
+    scores = quick_jit(module.apply)(params, x)
+    assert scores.shape == (3, 1) and scores.std() > 0
+    np.testing.assert_allclose(quick_jit(module.apply)(params, x[1:2]), scores[1:2], rtol=1e-4, atol=1e-5)
+
+
+def test_wide_resnet() -> None:
+    """The published 36.5 million parameters, less the last layer's 640 x 10 + 10; a halving in two of three groups."""
+    assert parameter_count(make_network("wrn-28-10")) == 36_479_194 - 6410
+    small, x = as_network(WideResNet(depth=10, widen=1)), jax.random.normal(KEY, (2, 8, 8, 3))
+    params = quick_jit(small.init)(KEY, x)
+    z = quick_jit(small.apply)(params, x)
+    assert z.shape == (2, 64) and (z >= 0).all() and z.std() > 0
+    assert {k for k in params if "shortcut" in k} == {f"group{i}_block0_shortcut" for i in (1, 2)}

@@ -1,0 +1,19 @@
+"""Speed and memory, side by side with peers.
+
+    benchmarks/peers/setup.sh              # the peers, in an environment of their own (.venv-peers)
+    python -m benchmarks.meta_step         # one outer step of MAML
+    python -m benchmarks.protonet_step     # one outer step of prototypical networks
+    python -m benchmarks.evaluation        # 10,000 test episodes
+    python -m benchmarks.startup           # from nothing to the first step
+    python -m benchmarks.memory            # peak memory
+    python -m benchmarks.convolution       # formulations of a convolution, ours alone
+    python -m benchmarks.streaming         # images from the host beside images on the device, ours alone
+    python -m benchmarks.plan              # what a step needs, found without data (see docs/scaling.md)
+    python -m benchmarks.report            # docs/performance.md, from the records of all these
+
+Every contender, ours too, is a process of its own that is kept alive and told over a pipe to make so many steps; turns
+go round and round, so that what else the machine does meets all of them. Modules of `benchmarks.peers` run in the
+peers' environment and import nothing of `metalearn`.
+"""
+
+import experiments  # noqa: F401  # starts a program over with huge pages; its contenders inherit them, all alike

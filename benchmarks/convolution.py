@@ -1,0 +1,134 @@
+"""Formulations of a task's own convolution and 2x2 maximum, timed on this backend: `python -m benchmarks.convolution`.
+
+Under `vmap` over tasks every task has its own kernel: `native` (`lax.conv`) becomes a grouped convolution; `metalearn`
+is the library's, patches times weights; `block` gets all four places of a pooling window from one 4x4 patch, with 16/9
+of the arithmetic on a quarter of the patches. Each is timed forward, as a gradient (in input and kernel), and as the
+gradient of a gradient's squared length, as MAML needs it; called alone, and within `lax.scan`, as in the inner loop. In
+a row, the others stand as peers.
+"""
+
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from benchmarks.contenders import OURS
+from benchmarks.measure import Found, times
+from benchmarks.program import FLAGS, machine, pending, run, sized, tell_missing
+from benchmarks.records import add_row
+from benchmarks.work import Work
+from benchmarks.worker import reason
+from metalearn.base import Array
+from metalearn.models.conv import conv, max_pool
+from metalearn.runtime import configure
+
+LAYERS = ((32, 3), (16, 32), (8, 32))  # side, channels
+TURNS = 3  # of the scan
+
+
+def native(x: Array, w: Array) -> Array:
+    """The backend's convolution."""
+    return max_pool(jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")))
+
+
+def patches(x: Array, w: Array) -> Array:
+    """The library's."""
+    return max_pool(conv(x, w, dtype=x.dtype))
+
+
+def block(x: Array, w: Array) -> Array:
+    """One product for the four places of every pooling window; x [B,H,W,Ch] with even H and W."""
+    places = [jnp.pad(w, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0))) for i in (0, 1) for j in (0, 1)]
+    y = conv(x, jnp.concatenate(places, -1), stride=2, dtype=x.dtype)
+    return y.reshape(*y.shape[:3], 4, w.shape[-1]).max(3)
+
+
+FORMULATIONS: dict[str, Callable[[Array, Array], Array]] = {OURS: patches, "native": native, "block": block}
+
+
+def squared_length(pair: tuple[Array, Array]) -> Array:
+    """Of both arrays together."""
+    return jnp.square(pair[0]).sum() + jnp.square(pair[1]).sum()
+
+
+def passes(form: Callable[[Array, Array], Array], order: str) -> Callable[[Array, Array], Array]:
+    """`(x [B,H,W,Ch], w) -> number` that needs the forward pass, its gradient, or the gradient of that."""
+
+    def forward(x: Array, w: Array) -> Array:
+        return jnp.square(form(x, w)).mean()
+
+    def gradient(x: Array, w: Array) -> Array:
+        return squared_length(jax.grad(forward, (0, 1))(x, w))
+
+    def second(x: Array, w: Array) -> Array:
+        return squared_length(jax.grad(gradient, (0, 1))(x, w))
+
+    return {"forward": forward, "gradient": gradient, "second": second}[order]
+
+
+def program(form: Callable[[Array, Array], Array], order: str, looped: bool) -> Callable[[Array, Array], Array]:
+    """Compiled for tasks: x [turns,T,B,H,W,Ch], w [T,3,3,Ch,F]."""
+    tasks = jax.vmap(passes(form, order))
+
+    def run(x: Array, w: Array) -> Array:
+        if not looped:
+            return tasks(x[0], w)
+        return jax.lax.scan(lambda total, part: (total + tasks(part, w), None), jnp.zeros(x.shape[1]), x)[0]
+
+    return jax.jit(run)
+
+
+def measure(work: Work, side: int, channels: int, order: str, looped: bool) -> None:
+    """One row."""
+    images = work.ways * work.shots
+    where = f"{order}, {TURNS} turns of a scan" if looped else f"{order}, alone"
+    started = pending("convolution", work, f"{side}x{side}x{channels}->{work.width}, {images} images, {where}")
+    if started is None:
+        return
+    path, row = started
+    key = jax.random.key(0)
+    x = jax.random.normal(key, (TURNS if looped else 1, work.tasks, images, side, side, channels))
+    w = jax.random.normal(key, (work.tasks, 3, 3, channels, work.width)) / 10
+    ready, missing = {}, {}
+    for name, form in FORMULATIONS.items():
+        try:
+            ready[name] = program(form, order, looped)
+            ready[name](x, w).block_until_ready()
+        except Exception as error:  # a backend that cannot; the record says so
+            missing[name] = reason(error)
+    ms: dict[str, list[float]] = {name: [] for name in ready if name not in missing}
+    for _ in range(FLAGS.rounds):
+        for name, values in ms.items():
+            values.append(_milliseconds(lambda run=ready[name]: run(x, w).block_until_ready()))  # type: ignore[misc]
+    row |= times(Found(ms, {}, missing, None)) | {"missing": missing, "rounds": FLAGS.rounds}
+    shown = ", ".join(f"{name} {value} ms" for name, value in {OURS: row["ours_ms"], **row["peers"]}.items())
+    print(f"  {shown}", flush=True)
+    tell_missing(row)
+    add_row(path, row)
+
+
+def _milliseconds(run: Callable[[], object]) -> float:
+    """A call's time, over as many as fit into --seconds / 10, or --steps."""
+    begin, made = time.perf_counter(), 0
+    while made < max(1, FLAGS.steps) or (not FLAGS.steps and time.perf_counter() - begin < FLAGS.seconds / 10):
+        run()
+        made += 1
+    return 1e3 * (time.perf_counter() - begin) / made
+
+
+def main() -> None:
+    """All layers, orders and forms."""
+    tasks = FLAGS.tasks or (["4", "32"] if machine().accelerated else ["4"])
+    configure(1, "float32")
+    for work in sized(Work(method="convolution", shots=5, tasks=int(t)) for t in tasks):
+        for side, channels in LAYERS[-1:] if FLAGS.tiny else LAYERS:
+            for order in ("forward", "gradient", "second"):
+                for looped in (False, True):
+                    measure(work, side, channels, order, looped)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("tasks", None, "tasks, each with its own kernel [4; on an accelerator 4,32]")
+    run(main)

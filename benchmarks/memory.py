@@ -1,0 +1,72 @@
+"""Peak memory of MAML against inner steps and tasks, ours beside others'.
+
+`python -m benchmarks.memory [--inner_steps=1,5,10,20] [--tasks=4] [--shots=5]`
+
+The device's peak where there is an accelerator, else the process's peak resident set, libraries and data included; both
+in MiB, in a fresh process after two outer steps, programs compiled by a process before it. `resting` is the peak before
+the first step.
+"""
+
+import os
+import tempfile
+
+from absl import flags
+
+from benchmarks.contenders import OURS, Failed, Team
+from benchmarks.measure import Found, times
+from benchmarks.program import FLAGS, machine, pending, run, sized, team_for, tell_missing
+from benchmarks.records import add_row
+from benchmarks.work import Work
+
+
+def peak(team: Team, name: str, work: Work) -> tuple[float, float]:
+    """MiB before the first step, and after two.
+
+    Raises:
+      Failed: it does not get that far.
+    """
+    with team.start(name, work) as process:
+        process.ask("steps", count=1)  # fills the compilation cache
+    with team.start(name, work) as process:
+        resting = process.ask("memory")["mib"]
+        process.ask("steps", count=2)
+        return resting, process.ask("memory")["mib"]
+
+
+def measure(work: Work) -> None:
+    """One row."""
+    started = pending("memory", work)
+    if started is None:
+        return
+    path, row = started
+    team = team_for("maml")
+    found, missing = {}, {}
+    for name in team.commands:
+        try:
+            found[name] = peak(team, name, work)
+        except Failed as failed:
+            missing[name] = str(failed)
+    peaks = Found({name: [after] for name, (_, after) in found.items()}, {}, missing, None)
+    row |= times(peaks, "mib", 1) | {"missing": missing, "rounds": 1}
+    row["resting"] = {name: round(before, 1) for name, (before, _) in found.items()}
+    for name, mib in {OURS: row["ours_mib"], **row["peers"]}.items():
+        print(f"  {name}: {mib} MiB ({row['resting'].get(name)} at rest)")
+    tell_missing(row)
+    add_row(path, row)
+
+
+def main() -> None:
+    """Every combination asked for, in order."""
+    tasks = FLAGS.tasks or (["4", "32"] if machine().accelerated else ["4"])
+    steps = FLAGS.inner_steps
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ |= {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        for work in sized(Work(shots=FLAGS.shots, tasks=int(t), inner_steps=int(j)) for t in tasks for j in steps):
+            measure(work)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("inner_steps", ["1", "5", "10", "20"], "inner steps")
+    flags.DEFINE_list("tasks", None, "tasks a step [4; on an accelerator 4,32]")
+    flags.DEFINE_integer("shots", 5, "labelled images a class")
+    run(main)

@@ -1,0 +1,176 @@
+"""Our contender: `metalearn` as a run of `experiments` uses it. `python -m benchmarks.ours WORK`."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from benchmarks.work import Arrays, Work, images, scaled
+from benchmarks.worker import Contender, best_seconds, serve
+from metalearn.base import ClassSource, Learner, PyTree, Task
+from metalearn.config import Config
+from metalearn.data.source import Dataset, Split
+from metalearn.evaluate import Episodes, draw_episodes, evaluator, moments_measurer
+from metalearn.fit import initial_state
+from metalearn.lab import Lab, make_lab, split_source, training_sampler
+from metalearn.learners.maml import maml
+from metalearn.learners.protonet import protonet
+from metalearn.methods import make_method
+from metalearn.models import make_network
+from metalearn.optimizers import make_optimizer
+from metalearn.runtime import commit, configure, device_name, peak_memory_mb
+from metalearn.train import Sample, make_chunk, task_mesh
+
+
+def config_of(work: Work) -> Config:
+    """The settings of a run that does this work."""
+    return Config(
+        method="maml" if work.method == "maml" else "protonet",
+        backbone=f"conv4-{work.width}",
+        norm="batch" if work.method == "maml" else "running",
+        ways=work.ways,
+        shots=work.shots,
+        train_queries=work.queries,
+        meta_batch=work.tasks,
+        inner_lr=work.inner_lr,
+        inner_steps=work.inner_steps,
+        precision=work.precision,
+    ).with_defaults()
+
+
+def dataset_of(work: Work, pixels: np.ndarray | None = None) -> Dataset:
+    """Random images, or those given [C,M,H,W,Ch], as a dataset whose three splits are all of them."""
+    pixels = images(work) if pixels is None else pixels
+    counts = np.full(work.classes, work.per_class, np.int32)
+    names = tuple(f"class {i}" for i in range(work.classes))
+    split = Split(pixels.reshape(-1, *pixels.shape[2:]), counts, names)
+    half, one = np.full(pixels.shape[-1], 0.5, np.float32), np.ones(pixels.shape[-1], np.float32)
+    return Dataset("random bytes", split, split, split, half, one)
+
+
+def lab_of(work: Work, pixels: np.ndarray | None = None, stream: bool = False) -> Lab:
+    """The dataset on as many devices as share out the tasks evenly, or streamed to them."""
+    return make_lab(dataset_of(work, pixels), math.gcd(work.tasks, len(jax.devices())), stream=stream)
+
+
+def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Array]:
+    """The compiled chunk of `metalearn.fit`, its state and its key, of episodes from where the lab has them."""
+    config = config_of(work)
+    method, optimizer = make_method(config, work.classes), make_optimizer(config)
+    sampler = training_sampler(config, lab, False)
+    sample: Sample = sampler.make if lab.streamed else sampler
+    chunk = make_chunk(method.train.loss, sample, optimizer, work.tasks, lab.mesh, streamed=lab.streamed)
+    return chunk, initial_state(config, method, lab, optimizer), jax.random.key(config.seed + 1)
+
+
+def training_steps(work: Work) -> Callable[[int], float]:
+    """Outer steps, drawn, computed and counted on the device."""
+    lab = lab_of(work)
+    chunk, state, key = training(work, lab)
+    made = 0
+
+    def steps(count: int) -> float:
+        nonlocal state, made
+        made += count
+        state, progress = chunk(state, key, lab.train, jnp.int32(made))
+        progress = jax.device_get(progress)
+        if progress.steps != count:
+            raise FloatingPointError(f"the loss is not finite at step {progress.bad_step}")
+        return float(progress.sums["loss"]) / count
+
+    return steps
+
+
+def evaluation_steps(work: Work) -> Callable[[int], float]:
+    """Tests as a run makes them: moments measured, the split embedded, all episodes classified by look-up."""
+    config, lab = config_of(work), lab_of(work)
+    learner = make_method(config, work.classes).test("running")
+    source = split_source(lab, "test")
+    episodes = draw_episodes(source, work.episodes, work.ways, work.shots, work.queries, seed=0)
+    measure = moments_measurer(learner, lab.train, lab.prepare)
+    test = evaluator(learner, source, episodes, lab.prepare, lab.mesh)
+    meta = learner.init(jax.random.key(0), jnp.zeros((1, *source.images.shape[1:])))
+    return lambda count: float(np.mean([test(measure(meta)).loss for _ in range(count)]))
+
+
+def tree(arrays: Arrays) -> PyTree:
+    """`{"a/b": x}` as `{"a": {"b": x}}`."""
+    made: dict[str, Any] = {}
+    for name, value in arrays.items():
+        *path, last = name.split("/")
+        node = made
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = jnp.asarray(value)
+    return made
+
+
+def learner_of(work: Work) -> Learner:
+    """The learner alone, in float64."""
+    network = make_network(f"conv4-{work.width}", "batch", jnp.float64)
+    if work.method == "maml":
+        return maml(network, work.ways, work.inner_lr, work.inner_steps)
+    return protonet(network, work.ways)
+
+
+def gradient(work: Work, given: Arrays) -> Arrays:
+    """Mean loss and meta-gradient of the tasks given."""
+    learner = learner_of(work)
+    task = Task(*(jnp.asarray(given[name]) for name in Task._fields))
+    meta = tree({k: v for k, v in given.items() if "/" in k})
+
+    def mean_loss(meta: PyTree) -> jax.Array:
+        return jax.vmap(lambda t: learner.loss(jax.random.key(0), meta, t)[0])(task).mean()
+
+    loss, grads = jax.jit(jax.value_and_grad(mean_loss))(meta)
+    flat = jax.tree_util.tree_leaves_with_path(grads)
+    return {"loss": loss} | {jax.tree_util.keystr(path, simple=True, separator="/"): g for path, g in flat}
+
+
+def evaluation_loss(work: Work, given: Arrays) -> Arrays:
+    """Mean loss over the test episodes given."""
+    learner, lab = learner_of(work), lab_of(work)
+    starts = jnp.arange(work.classes, dtype=jnp.int32) * work.per_class
+    source = ClassSource(jnp.asarray(given["images"]), starts, jnp.full(work.classes, work.per_class, jnp.int32))
+    episodes = Episodes(given["indices"].astype(np.int32), work.shots)
+    test = evaluator(learner, source, episodes, lambda x: scaled(x.astype(jnp.float64)), lab.mesh)
+    return {"loss": np.asarray(test(tree({k: v for k, v in given.items() if "/" in k})).loss)}
+
+
+def peaks(size: int) -> tuple[float, float]:
+    """FLOP/s of a square matrix product on every device, bytes/s (read and written) of a copy as large."""
+    mesh = task_mesh()
+    a = jax.device_put(np.ones((mesh.size, size, size), np.float32), NamedSharding(mesh, PartitionSpec("tasks")))
+    product, copy = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)
+    seconds = best_seconds(lambda: product(a, a).block_until_ready())
+    return 2 * mesh.size * size**3 / seconds, 2 * a.nbytes / best_seconds(lambda: copy(a).block_until_ready())
+
+
+def make(work: Work) -> Contender:
+    """Set up JAX, then what the work asks for."""
+    exact = work.precision == "float64"
+    configure(work.tasks, "float32" if exact else work.precision)
+    jax.config.update("jax_enable_x64", exact)
+    device = jax.devices()[0]
+    about = {"jax": jax.__version__, "device": device_name(), "platform": device.platform, "commit": commit()}
+    compare = evaluation_loss if work.method == "evaluation" else gradient
+    make_steps = evaluation_steps if work.method == "evaluation" else training_steps
+    return Contender(
+        about,
+        _refuse if exact else make_steps(work),
+        lambda given: compare(work, given),
+        peaks,
+        None if device.platform == "cpu" else peak_memory_mb,
+    )
+
+
+def _refuse(count: int) -> float:
+    raise ValueError("steps are timed in the precision of training, not in float64")
+
+
+if __name__ == "__main__":
+    serve(make)

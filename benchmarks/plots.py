@@ -1,0 +1,70 @@
+"""Small plots of times and memory as SVG, the same bytes for the same numbers; matplotlib is imported when drawing."""
+
+import io
+from typing import Any
+
+from benchmarks.contenders import OURS
+from benchmarks.records import Row
+
+Series = list[tuple[Row, str, dict[str, float]]]  # rows, their labels, and values by contender
+COLOURS = ("#1565c0", "#ef6c00", "#2e7d32", "#6a1b9a", "#c62828", "#795548", "#00838f")  # ours first
+
+
+def _figure(height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(8, height), layout="constrained")
+
+
+def _svg(figure: Any) -> bytes:
+    """Without a date or random names; text stays text."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "metalearn", "svg.fonttype": "none"}):
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    return drawn.getvalue()
+
+
+def _names(series: Series) -> list[str]:
+    return sorted({name for _, _, found in series for name in found}, key=lambda name: (name != OURS, name))
+
+
+def bars(series: Series, title: str) -> bytes:
+    """A group of bars for each row, on a logarithmic axis: ratios are lengths."""
+    names = _names(series)
+    figure = _figure(1 + 0.17 * len(series) * (len(names) + 1))
+    axes = figure.subplots()
+    for i, name in enumerate(names):
+        places = [
+            (row * (len(names) + 1) + i, found[name]) for row, (_, _, found) in enumerate(series) if name in found
+        ]
+        axes.barh([y for y, _ in places], [v for _, v in places], 0.9, label=name, color=COLOURS[i % len(COLOURS)])
+    middle = (len(names) - 1) / 2
+    axes.set_yticks([row * (len(names) + 1) + middle for row in range(len(series))], [text for _, text, _ in series])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_title(title, fontsize=9)
+    axes.tick_params(labelsize=7)
+    axes.legend(fontsize=7)
+    return _svg(figure)
+
+
+def lines(series: Series, title: str) -> bytes:
+    """Memory against inner steps, a line for each contender and number of tasks."""
+    figure = _figure(4)
+    axes = figure.subplots()
+    tasks = sorted({row["tasks"] for row, _, _ in series})
+    for i, name in enumerate(_names(series)):
+        for count, style in zip(tasks, ("-", "--", ":", "-.") * len(tasks), strict=False):
+            found = [(r["inner_steps"], v[name]) for r, _, v in series if r["tasks"] == count and name in v]
+            found.sort()
+            label = f"{name}, {count} tasks" if len(tasks) > 1 else name
+            at, mib = [j for j, _ in found], [m for _, m in found]
+            axes.plot(at, mib, style, marker="o", label=label, color=COLOURS[i % len(COLOURS)])
+    axes.set_xlabel("inner steps")
+    axes.set_ylabel("MiB")
+    axes.set_ylim(0)
+    axes.set_title(title, fontsize=9)
+    axes.legend(fontsize=7)
+    return _svg(figure)

@@ -1,0 +1,73 @@
+"""Compare two trained runs on the same test episodes, paired.
+
+`python -m experiments.compare RUN_A RUN_B [--shots=5] [--episodes=…] [--test_norms=…]`. Ways, shots and queries are
+those of RUN_A unless given. Each run is tested under all its method's normalisations; a test already made is read.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from experiments.flags import default_workdir, define, test_settings_given
+from experiments.program import command_line, open_lab, start
+from metalearn.errors import UserError
+from metalearn.record import read_counts
+from metalearn.run import re_examine, result_path
+from metalearn.workdir import read_workdir
+
+EPISODES = ("ways", "shots", "queries", "eval_seed", "episodes")
+
+
+class Tested(NamedTuple):
+    """A run under one normalisation: its name, its record, the accuracy of each episode [E], the test images."""
+
+    name: str
+    record: dict
+    accuracies: np.ndarray
+    images: np.ndarray
+
+
+def tests(workdir: Path, settings: dict) -> list[Tested]:
+    """A run's tests with these settings, made now unless they were before."""
+    trained = read_workdir(workdir)[0]
+    config = dataclasses.replace(trained, **settings)
+    lab = open_lab(config)
+    command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
+    found = []
+    for record in re_examine(config, lab, workdir, command):
+        counts = read_counts(result_path(workdir, config, record["norm"]))
+        name = f"{record['method']} {record['backbone']} ({record['norm']})"
+        found.append(Tested(name, record, counts / (config.ways * config.queries), lab.dataset.test.images))
+    return found
+
+
+def compared(a: Tested, b: Tested) -> str:
+    """A's accuracy, B's, their difference with its paired 95 % CI, and the p-value of a paired t-test."""
+    if a.record["episode_hash"] != b.record["episode_hash"] or not np.array_equal(a.images, b.images):
+        raise UserError("the two runs are tested on different images: compare runs of one dataset and class split")
+    differences = a.accuracies - b.accuracies
+    half = 1.96 * differences.std(ddof=1) / len(differences) ** 0.5
+    width = f"{100 * differences.mean():+.2f} ± {100 * half:.2f} points (95 % CI, paired)"
+    p = stats.ttest_rel(a.accuracies, b.accuracies).pvalue if differences.any() else 1.0
+    each = "; ".join(f"{t.name} {100 * t.record['accuracy']:.2f} ± {100 * t.record['ci95']:.2f} %" for t in (a, b))
+    return f"{each}; difference {width}, p = {p:.2g}"
+
+
+def main(run_a: str, run_b: str) -> None:
+    """Test both, compare every normalisation of one with every one of the other."""
+    first = read_workdir(Path(run_a))[0]
+    settings = {name: getattr(first, name) for name in EPISODES} | test_settings_given()
+    tested_a, tested_b = tests(Path(run_a), settings), tests(Path(run_b), settings)
+    shape = f"{settings['ways']}-way {settings['shots']}-shot"
+    print(f"{first.dataset} {shape}, {settings['episodes']} test episodes {tested_a[0].record['episode_hash']}")
+    for a in tested_a:
+        for b in tested_b:
+            print(compared(a, b))
+
+
+if __name__ == "__main__":
+    define(None)
+    start(main, ("RUN_A", "RUN_B"))

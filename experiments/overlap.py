@@ -1,0 +1,31 @@
+"""Count the images of a dataset that stand in two of its splits, equal to the pixel.
+
+`python -m experiments.overlap --dataset=cifar_fs`. The splits are used as published, such images included: this says
+how many there are. Images that are only nearly equal are not found.
+"""
+
+from absl import flags
+
+from experiments.program import start
+from metalearn.data import READERS, load
+from metalearn.data.overlap import overlap
+
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    """Load, compare every pair of splits, say."""
+    dataset = load(FLAGS.dataset, FLAGS.data_dir, FLAGS.cache_dir, FLAGS.seed)
+    for (first, second), shared in overlap(dataset).items():
+        size = len(getattr(dataset, second).images)
+        print(f"{len(shared)} of the {size} images of {second} stand in {first} too")
+        for s in shared:
+            print(f"  {second} {s.second} ({s.second_class}) is {first} {s.first} ({s.first_class})")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
+    flags.DEFINE_integer("seed", 0, "of the class split, where it is random")
+    flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
+    flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
+    start(main)

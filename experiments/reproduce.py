@@ -1,0 +1,145 @@
+"""Run what a table still lacks, most informative first, within a budget of time; the same command goes on later.
+
+`python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`. Every run is a
+program of this project by its published recipe (`experiments/queue.txt`, or --queue); records go to --results_dir,
+checkpoints and logs to --runs_dir. `--list` only says what is missing. `python -m experiments.tables` then writes the
+tables.
+"""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import flags
+
+from experiments.program import start
+from experiments.queue import QUEUE, Run, read_queue
+from metalearn.errors import UserError
+from metalearn.record import check_writable
+from metalearn.report import read_records
+
+FLAGS = flags.FLAGS
+LEAST = 10.0  # seconds left in which nothing new is begun
+PATIENCE = 120.0  # seconds for a run that was told to stop
+
+
+def seconds(budget: str) -> float:
+    """`90`, `90s`, `10m` or `2h` in seconds.
+
+    Raises:
+      UserError: anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", budget)
+    if not found:
+        raise UserError(f"--budget={budget} is no time: write 90s, 10m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: str) -> list[Run]:
+    """The runs of a table (`all`: of all) in the queue, every one by its first seed before any by its second.
+
+    Raises:
+      UserError: no such table or method.
+    """
+    tables = list(dict.fromkeys(run.flags["dataset"] for run in queue))
+    if table not in ("all", *tables):
+        raise UserError(f"there is no table '{table}': choose all or one of {', '.join(tables)}")
+    chosen = [run for run in queue if table in ("all", run.flags["dataset"])]
+    unknown = methods - {method for run in chosen for method in run.methods}
+    if unknown:
+        raise UserError(f"no run of table {table} is about {', '.join(sorted(unknown))}: see --list")
+    chosen = [run for run in chosen if not methods or run.methods & methods]
+    extra = shlex.split(more)
+    return [run.with_flags([f"--seed={s}"][: s > 0] + extra) for s in range(seeds) for run in chosen]
+
+
+def steps(run: Run) -> Iterator[tuple[str, str]]:
+    """What a run consists of: commands, and how the command in the record of each begins."""
+    trained = f"python -m {run.train}"
+    yield run.train, trained
+    for test in run.tests:
+        yield f"experiments.evaluate {test}", f"{trained} && python -m experiments.evaluate {test} --workdir="
+
+
+def missing(run: Run, recorded: set[str]) -> list[str]:
+    """The commands of a run whose records are not there."""
+
+    def found(beginning: str) -> bool:
+        return any(c == beginning or (beginning.endswith("=") and c.startswith(beginning)) for c in recorded)
+
+    return [command for command, beginning in steps(run) if not found(beginning)]
+
+
+def places(workdir: Path) -> list[str]:
+    """Flags that say where things lie."""
+    given = [f"--{name}={FLAGS[name].value}" for name in ("data_dir", "cache_dir") if FLAGS[name].value]
+    return [*given, f"--workdir={workdir}", "--record", f"--results_dir={FLAGS.results_dir}"]
+
+
+def perform(command: str, workdir: Path, end: float) -> int:
+    """Run a command until it ends or `end` (of time.monotonic) comes; its exit status, or that of SIGTERM."""
+    words = [sys.executable, "-m", *shlex.split(command), *places(workdir)]
+    workdir.parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{workdir}.log").open("ab") as log, subprocess.Popen(words, stdout=log, stderr=log) as process:
+        try:
+            return process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.terminate()  # it saves
+            process.wait(PATIENCE)
+            return 128 + signal.SIGTERM
+        except BaseException:  # Ctrl-C reached it too, a SIGTERM did not
+            process.terminate()
+            process.wait(PATIENCE)
+            raise
+
+
+def main() -> None:
+    """Go through the queue."""
+    root, runs = Path(FLAGS.results_dir), Path(FLAGS.runs_dir)
+    end = time.monotonic() + seconds(FLAGS.budget)
+    queue = wanted(read_queue(Path(FLAGS.queue)), FLAGS.table, set(FLAGS.methods), FLAGS.seeds, FLAGS.more)
+    check_writable(root)
+    failed = 0
+    for run in queue:
+        workdir = runs / run.name
+        todo = missing(run, {record["command"] for record in read_records(root)})
+        if FLAGS.list or not todo:
+            print(f"{run.name}: {'missing' if todo else 'done'}", flush=True)
+            continue
+        for command in todo:
+            if end - time.monotonic() < LEAST:
+                print(f"the budget of {FLAGS.budget} is spent; the same command goes on")
+                return
+            begin = time.monotonic()
+            status = perform(command, workdir, end)
+            said = {0: "done", 143: "stopped by the budget, to be gone on with"}
+            print(
+                f"{run.name}, {command.split()[0]}: {said.get(status, f'failed, see {workdir}.log')} "
+                f"({time.monotonic() - begin:.0f} s)",
+                flush=True,
+            )
+            if status:
+                failed += status != 143
+                break
+    if failed:
+        raise UserError(f"{failed} of {len(queue)} runs failed; their logs in {runs} say why")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("table", "cifar_fs", "dataset of the table, or all")
+    flags.DEFINE_string("queue", str(QUEUE), "file of the runs, most valuable first")
+    flags.DEFINE_list("methods", [], "only these methods [all]")
+    flags.DEFINE_integer("seeds", 1, "trainings of each run", lower_bound=1)
+    flags.DEFINE_string("budget", "1h", "time to spend: 90s, 10m, 2h")
+    flags.DEFINE_string("more", "", "more flags for every training, as one word: '--steps=100 --precision=tf32'")
+    flags.DEFINE_boolean("list", False, "only say what is there and what is missing")
+    flags.DEFINE_string("data_dir", None, "as in the experiments")
+    flags.DEFINE_string("cache_dir", None, "as in the experiments")
+    flags.DEFINE_string("results_dir", "results", "folder of the records")
+    flags.DEFINE_string("runs_dir", "runs", "folder of checkpoints and logs")
+    start(main)

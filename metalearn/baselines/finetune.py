@@ -1,0 +1,89 @@
+"""Adapt every weight of a pre-trained network to each task.
+
+Dhillon, Chaudhari, Ravichandran, Soatto. A Baseline for Few-Shot Image Classification. ICLR 2020.
+    finetune               section 3.1: a new layer on the logits of the pre-trained classifier, all weights fine-tuned
+    transductive_finetune  section 3.2, equation 8: the entropy of the queries' predictions is minimised as well
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metalearn.base import Array, Key, Learner, Network, PyTree
+from metalearn.baselines.supervised import pretrained
+from metalearn.classifier import classify
+from metalearn.errors import UserError
+from metalearn.inner import descend
+from metalearn.learners.heads import class_means, nearest_centroid
+from metalearn.losses import cross_entropy, unit
+
+NORMS = ("running", "batch", "group", "layer", "none")
+
+
+def finetuned(
+    network: Network,
+    ways: int,
+    classes: int,
+    lr: float = 5e-5,
+    steps: int = 25,
+    transductive: bool = False,
+    norm: str = "running",
+) -> Learner:
+    """A learner pre-trained like `pretrained` with a linear classifier, whose test fine-tunes all weights by Adam.
+
+    The new layer classifies the rectified logits of the pre-trained classifier; its weights begin as the normalised
+    class means of the normalised logits of the support set (section 3.1, "support-based initialization").
+    Deviations: a step takes the whole support set, and all queries, where the paper goes through them in batches.
+
+    Args:
+      network: the body.
+      ways: N at test.
+      classes: C, base classes.
+      lr: of Adam, per task.
+      steps: of Adam, per task; an epoch each.
+      transductive: add the mean entropy of the queries' predictions to the loss. Adaptation then waits for the queries:
+        it is `predict` that makes it.
+      norm: `running` keeps the moments of the training split; `batch` takes those of each call (transductive).
+
+    Raises:
+      UserError: a norm that does not fit.
+    """
+    if norm not in NORMS:
+        raise UserError(f"fine-tuning of all weights normalises by {', '.join(NORMS)}, not '{norm}'")
+    base = pretrained(network, nearest_centroid(), ways, classes, norm=norm)
+    optimizer = optax.adam(lr)
+
+    def old_logits(meta: PyTree, weights: PyTree, x: Array) -> Array:
+        z = network.apply(weights["body"], x, meta["moments"] if norm == "running" else None)
+        return jax.nn.relu(classify("linear", weights["classifier"], z))
+
+    def logits(meta: PyTree, weights: PyTree, x: Array) -> Array:
+        return classify("linear", weights["head"], old_logits(meta, weights, x))
+
+    def tune(meta: PyTree, support_x: Array, support_y: Array, query_x: Array | None = None) -> PyTree:
+        means = class_means(unit(old_logits(meta, meta, support_x)), support_y, ways)
+        weights = {"body": meta["body"], "classifier": meta["classifier"]}
+        weights["head"] = {"w": unit(means).T, "b": jnp.zeros(ways)}
+
+        def loss(weights: PyTree) -> Array:
+            value = cross_entropy(logits(meta, weights, support_x), support_y)
+            return value if query_x is None else value + mean_entropy(logits(meta, weights, query_x))
+
+        return descend(loss, weights, optimizer, steps)
+
+    def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> PyTree:
+        return (support_x, support_y) if transductive else tune(meta, support_x, support_y)
+
+    def predict(meta: PyTree, adapted: PyTree, query_x: Array) -> Array:
+        if not transductive:
+            return logits(meta, adapted, query_x)
+        support_x, support_y = adapted
+        return logits(meta, tune(meta, support_x, support_y, query_x), query_x)
+
+    return base._replace(adapt=adapt, predict=predict, embed=None, head=None)
+
+
+def mean_entropy(logits: Array) -> Array:
+    """Mean entropy of the predictions softmax(logits) [B,N], nats."""
+    log_p = jax.nn.log_softmax(logits)
+    return -(jnp.exp(log_p) * log_p).sum(-1).mean()

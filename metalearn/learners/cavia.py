@@ -1,0 +1,86 @@
+"""CAVIA: only a few context parameters adapt.
+
+Zintgraf, Shiarlis, Kurin, Hofmann, Whiteson. Fast Context Adaptation via Meta-Learning. ICML 2019. In a
+convolutional network the context, zero before each task, scales and shifts the channels of one layer (FiLM, Perez et
+al. 2018), by a learned linear map. In a network of four blocks that is the third.
+
+What follows a normalisation layer's own scale and shift is a scale and shift again, so the context is written into
+these. Deviations: so modulated, the channels are pooled afterwards, not before; the scale is one plus the map's
+output, so that a context of zero changes nothing, and the map has no bias.
+"""
+
+import jax.numpy as jnp
+import optax
+
+from metalearn.base import Array, Key, Learner, Network, PyTree
+from metalearn.classifier import init_classifier
+from metalearn.errors import UserError
+from metalearn.inner import descend
+from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.layers import norm_layers
+from metalearn.learners.maml import maml
+from metalearn.losses import cross_entropy, episode_loss
+
+
+def modulated_layer(body: PyTree) -> str:
+    """The last normalisation layer but one, in the order of names; the only one of a network that has one.
+
+    Raises:
+      UserError: the network has none.
+    """
+    names = sorted(norm_layers(body))
+    if not names:
+        raise UserError("CAVIA modulates a normalisation layer, and this backbone has none: choose another --backbone")
+    return names[-2:][0]
+
+
+def modulate(body: PyTree, film: Array, context: Array) -> PyTree:
+    """The body with the chosen layer's F channels scaled and shifted by context [P] @ film [P, 2F]."""
+    name = modulated_layer(body)
+    gain, offset = jnp.split(context @ film, 2)
+    scale, shift = (1 + gain) * body[name]["scale"], (1 + gain) * body[name]["shift"] + offset
+    return body | {name: {"scale": scale, "shift": shift}}
+
+
+def cavia(
+    network: Network,
+    ways: int,
+    inner_lr: float = 1.0,
+    inner_steps: int = 2,
+    context: int = 100,
+    first_order: bool = False,
+    norm: str = "batch",
+) -> Learner:
+    """A learner that adapts `context` numbers to a task and trains all else to make use of them.
+
+    Args:
+      network: the body.
+      ways: N, outputs of the head, which does not adapt.
+      inner_lr: step size of plain gradient descent on the context.
+      inner_steps: J.
+      context: P, context parameters.
+      first_order: drop second derivatives.
+      norm: see `maml`.
+
+    Raises:
+      UserError: unknown `norm`; in `init`, the network has no normalisation layer.
+    """
+    base = maml(network, ways, norm=norm)
+
+    def init(key: Key, x: Array) -> PyTree:
+        meta = base.init(key, x)
+        channels = len(meta["body"][modulated_layer(meta["body"])]["scale"])
+        return meta | {"film": init_classifier(key, "linear", context, 2 * channels)["w"]}
+
+    def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
+        def with_context(c: Array) -> PyTree:
+            return {"body": modulate(meta["body"], meta["film"], c), "head": meta["head"]}
+
+        def support_loss(c: Array) -> Array:
+            return cross_entropy(logits_of(network, with_context(c), support_x), support_y)
+
+        zero = jnp.zeros(context, meta["film"].dtype)
+        found = descend(support_loss, zero, optax.sgd(inner_lr), inner_steps, first_order)
+        return settle(network, norm, with_context(found), support_x)
+
+    return base._replace(init=init, adapt=adapt, loss=episode_loss(adapt, base.predict))

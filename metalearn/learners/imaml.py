@@ -1,0 +1,84 @@
+"""Implicit MAML.
+
+Rajeswaran, Finn, Kakade, Levine. Meta-Learning with Implicit Gradients. NeurIPS 2019. The adapted weights minimise
+the support loss plus strength/2 |weights - meta|^2; what the query loss tells about them is turned into
+the gradient in meta by the implicit function theorem (lemma 1) and conjugate gradients (algorithm 2), so that neither
+the number of inner steps nor the optimiser matters to it, and nothing of the inner loop is kept in memory.
+
+Deviations: the inner steps descend the whole objective, where the released code descends the support loss and pulls
+back once at the end; the system is not damped; the pull is there at test as well.
+"""
+
+from collections.abc import Callable
+
+import jax
+import optax
+from jax.scipy.sparse.linalg import cg
+
+from metalearn.base import Array, Key, Learner, Network, PyTree
+from metalearn.inner import descend
+from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.maml import maml
+from metalearn.losses import cross_entropy, episode_loss, half_squared_distance
+
+
+def proximal(
+    loss: Callable[[PyTree], Array],
+    start: PyTree,
+    strength: float,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    cg_steps: int,
+) -> PyTree:
+    """params near start that minimise loss(params) + strength/2 |params - start|^2, differentiable in start.
+
+    The value is that after `steps` of the optimizer from start. The derivative is that of the exact minimiser,
+    (1 + H / strength)^-1 with H the Hessian of the loss at the value, as far as cg_steps of conjugate gradients reach.
+    """
+    fixed = jax.tree.map(jax.lax.stop_gradient, start)
+
+    def objective(params: PyTree) -> Array:
+        return loss(params) + strength * half_squared_distance(params, fixed)
+
+    found = jax.tree.map(jax.lax.stop_gradient, descend(objective, fixed, optimizer, steps))
+
+    def hessian(v: PyTree) -> PyTree:
+        return jax.jvp(jax.grad(objective), (found,), (v,))[1]
+
+    moved = jax.tree.map(lambda p, q: strength * (p - q), start, fixed)  # zero, but not its derivative
+    return optax.tree.add(found, cg(hessian, moved, tol=1e-8, maxiter=cg_steps)[0])
+
+
+def imaml(
+    network: Network,
+    ways: int,
+    inner_lr: float = 0.1,
+    inner_steps: int = 16,
+    strength: float = 2.0,
+    cg_steps: int = 5,
+    norm: str = "batch",
+) -> Learner:
+    """A learner whose adapted weights are kept near the initial ones, and differentiated without the way there.
+
+    Args:
+      network: the body.
+      ways: N, outputs of the head.
+      inner_lr: step size of plain gradient descent.
+      inner_steps: J.
+      strength: of the pull to the initial weights, lambda in the paper.
+      cg_steps: of conjugate gradients, in the backward pass.
+      norm: see `maml`.
+
+    Raises:
+      UserError: unknown `norm`.
+    """
+    base = maml(network, ways, norm=norm)
+
+    def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
+        def support_loss(weights: PyTree) -> Array:
+            return cross_entropy(logits_of(network, weights, support_x), support_y)
+
+        weights = proximal(support_loss, meta, strength, optax.sgd(inner_lr), inner_steps, cg_steps)
+        return settle(network, norm, weights, support_x)
+
+    return base._replace(adapt=adapt, loss=episode_loss(adapt, base.predict))

@@ -1,0 +1,52 @@
+"""Relation networks.
+
+Sung, Yang, Zhang, Xiang, Torr, Hospedales. Learning to Compare: Relation Network for Few-Shot Learning. CVPR 2018.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from metalearn.base import Array, Head, Key, Learner, Network, PyTree, TrainedHead
+from metalearn.learners.embedding import embedding
+from metalearn.losses import squared_error
+
+
+def relation_head(module: Network) -> TrainedHead:
+    """A learned comparison of a query's feature map with every class's (section 3.2, equation 1).
+
+    module takes both maps joined by channels, [B,H,W,2F], to a score [B,1] before the sigmoid. A class's map is the
+    sum of those of its support images (section 3.2, "K-shot").
+    """
+
+    def init(key: Key, shape: tuple[int, ...]) -> PyTree:
+        height, width, channels = shape
+        return module.init(key, jnp.zeros((1, height, width, 2 * channels)))
+
+    def head(params: PyTree) -> Head:
+        def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
+            return jnp.einsum("sn,shwf->nhwf", jax.nn.one_hot(y, ways, dtype=z.dtype), z)
+
+        def predict(classes: Array, z: Array) -> Array:
+            shape = (len(z), *classes.shape)
+            pairs = jnp.concatenate(
+                [jnp.broadcast_to(classes[None], shape), jnp.broadcast_to(z[:, None], shape)], axis=-1
+            )
+            return module.apply(params, pairs.reshape(-1, *pairs.shape[2:])).reshape(shape[:2])
+
+        return Head(fit, predict)
+
+    return TrainedHead(init, head)
+
+
+def relationnet(network: Network, module: Network, ways: int, norm: str = "running") -> Learner:
+    """Train the body and the comparison on squared errors of the scores (equation 2).
+
+    Deviation: the module should be one that normalises every pair by itself, or a score would depend on other pairs.
+
+    Args:
+      network: the body; its features are maps [B,H,W,F].
+      module: compares them, see `relation_head`.
+      ways: N of the episodes.
+      norm: of the body, see `embedding`.
+    """
+    return embedding(network, relation_head(module), ways, norm, squared_error)

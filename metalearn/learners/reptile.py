@@ -1,0 +1,69 @@
+"""Reptile.
+
+Nichol, Achiam, Schulman. On First-Order Meta-Learning Algorithms. 2018, arXiv:1803.02999, algorithm 2: the initial
+weights move towards those that the inner loop finds, meta += rate * mean(adapted - meta). That is gradient descent at
+this rate on the loss |meta - adapted|^2 / 2 with adapted held fixed; the published rate falls linearly to zero.
+
+Only support sets are trained on; the queries of a training episode are merely watched. Deviations: Adam's second
+moments begin anew in each task, where the released code carries them from task to task; without transduction, queries
+are normalised by the support set's moments alone, where the released code adds the query itself to the set.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metalearn.base import Array, Info, Key, Learner, Network, PyTree, Task
+from metalearn.inner import descend
+from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.maml import maml
+from metalearn.losses import accuracy, cross_entropy, half_squared_distance
+
+
+def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
+    """Rows [J,B] of a set of this size, B = min(batch, size), for J steps.
+
+    Shuffles of the set follow one another and are cut into batches, which may reach from one into the next. A batch
+    of the whole set is not shuffled; batch 0 means the whole set.
+    """
+    if batch == 0 or batch >= size:
+        return jnp.broadcast_to(jnp.arange(size), (steps, size))
+    shuffles = max(1, -(-steps * batch // size))
+    rows = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, shuffles))
+    return rows.reshape(-1)[: steps * batch].reshape(steps, batch)
+
+
+def reptile(
+    network: Network, ways: int, inner_lr: float = 1e-3, inner_steps: int = 8, batch: int = 10, norm: str = "batch"
+) -> Learner:
+    """A learner whose initial weights are drawn to the adapted ones.
+
+    Args:
+      network: the body.
+      ways: N, outputs of the head.
+      inner_lr: step size of the inner Adam, whose beta1 is 0.
+      inner_steps: J, each on a minibatch of the support set.
+      batch: its images; 0 for all.
+      norm: see `maml`.
+
+    Raises:
+      UserError: unknown `norm`.
+    """
+    base = maml(network, ways, norm=norm)
+    optimizer = optax.adam(inner_lr, b1=0.0)
+
+    def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
+        def batch_loss(weights: PyTree, rows: Array) -> Array:
+            return cross_entropy(logits_of(network, weights, support_x[rows]), support_y[rows])
+
+        rows = minibatches(key, len(support_x), batch, inner_steps)
+        weights = descend(batch_loss, meta, optimizer, inner_steps, inputs=(rows,))
+        return settle(network, norm, weights, support_x)
+
+    def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
+        adapted = adapt(key, jax.lax.stop_gradient(meta), task.support_x, task.support_y)
+        logits = base.predict(meta, adapted, task.query_x)
+        info = {"loss": cross_entropy(logits, task.query_y), "accuracy": accuracy(logits, task.query_y)}
+        return half_squared_distance(meta, adapted.weights), info
+
+    return base._replace(adapt=adapt, loss=loss)

@@ -1,0 +1,87 @@
+"""Fine-tuning of all weights: where it begins, one step of Adam by differences, and what transduction adds."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metalearn.base import Array, Learner, PyTree
+from metalearn.baselines.finetune import finetuned, mean_entropy
+from metalearn.losses import cross_entropy
+from tests.small import SIDE, easy_task, quick_jit, tiny_network
+
+WAYS, CLASSES = 3, 6
+TASK = easy_task(jax.random.key(0), WAYS, 2, 2, noise=1.0)
+
+
+@pytest.fixture(scope="module")
+def meta() -> Iterator[PyTree]:
+    yield quick_jit(learner(0).init)(jax.random.key(1), jnp.zeros((1, SIDE, SIDE, 1)))
+
+
+def learner(steps: int, transductive: bool = False, lr: float = 0.01) -> Learner:
+    return finetuned(tiny_network("none"), WAYS, CLASSES, lr, steps, transductive, norm="none")
+
+
+def logits(made: Learner, meta: PyTree) -> Array:
+    def run(meta: PyTree) -> Array:
+        adapted = made.adapt(jax.random.key(2), meta, TASK.support_x, TASK.support_y)
+        return made.predict(meta, adapted, TASK.query_x)
+
+    return quick_jit(run)(meta)
+
+
+def old_logits(weights: PyTree, x: Array) -> Array:
+    z = tiny_network("none").apply(weights["body"], x)
+    return jnp.maximum(z @ weights["classifier"]["w"] + weights["classifier"]["b"], 0)
+
+
+def first_layer(meta: PyTree) -> np.ndarray:
+    z = np.asarray(old_logits(meta, TASK.support_x))
+    z = z / np.linalg.norm(z, axis=-1, keepdims=True)
+    means = np.stack([z[np.asarray(TASK.support_y) == n].mean(0) for n in range(WAYS)])
+    return (means / np.linalg.norm(means, axis=-1, keepdims=True)).T
+
+
+@pytest.mark.parametrize("transductive", [False, True])
+def test_without_steps_it_is_the_support_based_initialization(meta: PyTree, transductive: bool) -> None:
+    expected = np.asarray(old_logits(meta, TASK.query_x)) @ first_layer(meta)
+    np.testing.assert_allclose(logits(learner(0, transductive), meta), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("transductive", [False, True])
+def test_all_weights_take_the_steps_of_adam(meta: PyTree, transductive: bool) -> None:
+    """Three of them, on the loss written out here."""
+    weights = {k: meta[k] for k in ("body", "classifier")}
+    weights["head"] = {"w": jnp.asarray(first_layer(meta)), "b": jnp.zeros(WAYS)}
+    optimizer = optax.adam(0.01)
+
+    def loss(weights: PyTree) -> Array:
+        out = lambda x: old_logits(weights, x) @ weights["head"]["w"] + weights["head"]["b"]  # noqa: E731
+        p = jax.nn.softmax(out(TASK.query_x))
+        entropy = -(p * jnp.log(p)).sum(-1).mean() if transductive else 0.0
+        return cross_entropy(out(TASK.support_x), TASK.support_y) + entropy
+
+    @quick_jit
+    def step(weights: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
+        updates, state = optimizer.update(jax.grad(loss)(weights), state)
+        return optax.apply_updates(weights, updates), state
+
+    state, begin = optimizer.init(weights), weights
+    for _ in range(3):
+        weights, state = step(weights, state)
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), weights["head"], begin["head"])))
+    expected = old_logits(weights, TASK.query_x) @ weights["head"]["w"] + weights["head"]["b"]
+    np.testing.assert_allclose(logits(learner(3, transductive), meta), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_transduction_makes_queries_more_certain(meta: PyTree) -> None:
+    entropies = [float(mean_entropy(logits(learner(20, transductive), meta))) for transductive in (False, True)]
+    assert entropies[1] < entropies[0]
+
+
+def test_mean_entropy() -> None:
+    np.testing.assert_allclose(mean_entropy(jnp.array([[0.0, 0.0], [50.0, 0.0]])), np.log(2) / 2, rtol=1e-6)

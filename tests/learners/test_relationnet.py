@@ -1,0 +1,48 @@
+"""Relation networks: which pairs are compared, each by itself; and the loss."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metalearn.base import Network
+from metalearn.learners.relationnet import relation_head
+from metalearn.losses import squared_error
+from metalearn.models import make_relation
+
+RNG = np.random.default_rng(0)
+Z = RNG.normal(size=(4, 3, 3, 2)).astype(np.float32)
+Y = np.array([1, 0, 1, 0])
+QUERIES = RNG.normal(size=(5, 3, 3, 2)).astype(np.float32)
+
+
+def test_every_query_is_compared_with_every_class() -> None:
+    """By a score that tells the two halves and places apart."""
+    weights = RNG.normal(size=(3, 3, 4)).astype(np.float32)
+    module = Network(
+        init=lambda key, x: jnp.zeros(x.shape),
+        apply=lambda params, x: (x * weights).sum((1, 2, 3))[:, None],
+        moments=None,
+    )
+    made = relation_head(module)
+    assert made.init(jax.random.key(0), (3, 3, 2)).shape == (1, 3, 3, 4)
+    head = made.head({})
+    found = head.predict(head.fit(None, jnp.asarray(Z), jnp.asarray(Y), 2), jnp.asarray(QUERIES))
+    sums = [Z[Y == n].sum(0) for n in range(2)]
+    expected = [[(np.concatenate([s, q], -1) * weights).sum() for s in sums] for q in QUERIES]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_score_depends_on_its_pair_alone() -> None:
+    made = relation_head(make_relation(width=16))
+    head = made.head(made.init(jax.random.key(0), (3, 3, 2)))
+    predict = jax.jit(lambda y, q: head.predict(head.fit(None, jnp.asarray(Z), y, 2), q))
+    scores = predict(jnp.asarray(Y), jnp.asarray(QUERIES))
+    assert scores.shape == (5, 2) and float(scores.std()) > 0
+    np.testing.assert_allclose(predict(jnp.asarray(Y), jnp.asarray(QUERIES[:1])), scores[:1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(predict(jnp.asarray(1 - Y), jnp.asarray(QUERIES)), scores[:, ::-1], rtol=1e-4, atol=1e-5)
+
+
+def test_squared_error() -> None:
+    logits = jnp.array([[0.0, jnp.log(3.0)], [-jnp.inf, 0.0]])  # sigmoids 1/2, 3/4; 0, 1/2
+    found = squared_error(logits, jnp.array([1, 0]))
+    np.testing.assert_allclose(found, (0.25 + 0.0625 + 1 + 0.25) / 4, rtol=1e-6)

@@ -1,0 +1,294 @@
+"""Benchmarks: what is counted, who is timed, that all compute the same, records and the page made of them."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import convolution, ours
+from benchmarks.contenders import OURS, PEERS, Failed, Process, Team, peers_python
+from benchmarks.measure import Found, Turns, agreement, compare, disagreeing, times
+from benchmarks.records import add_row, path_of, read_rows, recorded
+from benchmarks.report import pages
+from benchmarks.roofline import Need, Peaks, line, need, network, roofline
+from benchmarks.work import Work, difference, example, features, images, tiny
+from metalearn.errors import UserError
+from metalearn.models import make_network
+from metalearn.report import read_records
+from tests.programs import ROOT, environment
+from tests.small import quick_jit
+
+SMALL = tiny(Work())._replace(inner_steps=2, tasks=2)
+ROW = {
+    "benchmark": "meta_step",
+    "method": "maml",
+    "ways": 5,
+    "shots": 1,
+    "tasks": 4,
+    "inner_steps": 5,
+    "precision": "float32",
+    "case": "",
+    "device": "2x Some CPU @ 3.0GHz",
+    "commit": "0123456789ab",
+    "command": "python -m benchmarks.meta_step",
+    "ours_ms": 200.0,
+    "peers": {"torch-loop": 340.5, "higher": 360.0},
+    "ratio_to_fastest_peer": 1.7,
+    "range_ms": {},
+    "missing": {"jax-meta": "No module named 'haiku'"},
+    "rounds": 5,
+    "differences": {"torch-loop": 2e-15, "higher": 3e-15, "jax-meta": "No module named 'haiku'"},
+    "roofline": roofline(Need(12.9e9, 2e9), Peaks(430e9, 28e9), 200.0),
+}
+
+
+def test_arithmetic_of_the_usual_meta_steps() -> None:
+    # Multiply-adds of the four layers by hand: 27, 288, 288, 288 a filter and place, 32 filters, 32^2 ... 4^2 places.
+    layers = [32 * 27 * 32**2, 32 * 288 * 16**2, 32 * 288 * 8**2, 32 * 288 * 4**2]
+    inner, outer = 2 * (9 * sum(layers) - 5 * layers[0]), 2 * (3 * sum(layers) - layers[0])
+    heads = 2 * 128 * 5
+    for shots, about in ((1, 12.9e9), (5, 38.0e9)):
+        by_hand = 4 * (5 * 5 * shots * (inner + 9 * heads) + 75 * (outer + 3 * heads))
+        assert need(Work(shots=shots)).flops == by_hand == pytest.approx(about, rel=0.01)
+
+
+def test_arithmetic_is_what_xla_counts() -> None:
+    work = Work(method="protonet", width=64, tasks=1, shots=5)
+    body = make_network("conv4-64")
+    params = jax.eval_shape(body.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    x = jax.ShapeDtypeStruct((100, 32, 32, 3), jnp.float32)
+    passes = {1: body.apply, 3: jax.grad(lambda p, x: jnp.square(body.apply(p, x)).sum())}
+    for count, run in passes.items():
+        counted = jax.jit(run).lower(params, x).cost_analysis()["flops"]
+        assert counted == pytest.approx(network(work, 100, count, min(count, 2)).flops, rel=0.1)
+
+
+def test_roofline() -> None:
+    found = roofline(Need(10e9, 1e9), Peaks(100e9, 5e9), 400)
+    assert found["gflops_per_s"] == 25 and found["gbytes_per_s"] == 2.5
+    assert found["bound_ms"] == 200  # bytes take longer than arithmetic
+    assert "25% of 100 measured" in line(found) and "50% of 5" in line(found)
+
+
+def test_difference_is_relative_and_of_everything() -> None:
+    b = {"loss": np.float64(3), "w": np.array([0.0, 4.0])}
+    assert difference(b, b) == 0
+    assert difference({"loss": np.float64(3), "w": np.array([0.5, 4.0])}, b) == pytest.approx(0.1)
+    with pytest.raises(KeyError):
+        difference({"loss": np.float64(3)}, b)
+    assert disagreeing({"a": 1e-10, "b": 1e-8, "c": float("nan"), "d": "not there"}) == ["b", "c"]
+
+
+def test_our_meta_gradient_is_the_slope_of_our_loss() -> None:
+    work = SMALL._replace(tasks=1, inner_steps=1)
+    with jax.enable_x64(True):
+        given = example(work)
+        found = ours.gradient(work, given)
+        assert set(found) == {"loss"} | {name for name in given if "/" in name}
+        rng = np.random.default_rng(0)
+        way = {name: rng.normal(size=v.shape) for name, v in given.items() if "/" in name}
+
+        def loss(step: float) -> float:
+            return float(ours.gradient(work, given | {k: given[k] + step * v for k, v in way.items()})["loss"])
+
+        slope = sum((np.asarray(found[name]) * v).sum() for name, v in way.items())
+        assert slope == pytest.approx((loss(1e-6) - loss(-1e-6)) / 2e-6, rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def torch_python() -> str:
+    """An interpreter with PyTorch: the peers', else this one."""
+    for python in (peers_python(), sys.executable):
+        if Path(python).exists() and not subprocess.run([python, "-c", "import torch"], capture_output=True).returncode:
+            return python
+    pytest.skip("no PyTorch to compare with: benchmarks/peers/setup.sh installs it")
+
+
+@pytest.mark.parametrize(
+    ("method", "peer"), [("maml", "torch-loop"), ("maml", "torch-func"), ("protonet", "torch"), ("evaluation", "torch")]
+)
+def test_ours_agrees_with_an_independent_implementation(torch_python: str, method: str, peer: str) -> None:
+    work = SMALL._replace(method=method, shots=2, tasks=1 if method == "evaluation" else 2, episodes=3)
+    found = agreement(Team(method, torch_python, [peer]), work)
+    assert set(found) == {peer} and found[peer] < 1e-9
+
+
+def test_all_peers_have_a_file() -> None:
+    for peers in PEERS.values():
+        for module, *_ in peers.values():
+            assert importlib.util.find_spec("benchmarks.peers." + module) is not None
+
+
+FAKE = """
+import sys, time
+from benchmarks.worker import Contender, serve
+def make(work):
+    if {broken}: raise ImportError("No module named 'something'\\nand more")
+    print("chatter of a library")
+    def steps(count):
+        if {dying}: print("Segmentation fault", file=sys.stderr); sys.stderr.flush(); import os; os._exit(3)
+        time.sleep(0.002 * count)
+        return 1.0
+    return Contender({{"fake": "1.0"}}, steps, lambda given: {{"loss": given["x"] * 2}}, lambda size: (1e9, 2e9))
+serve(make)
+"""
+
+
+def fake(broken: bool = False, dying: bool = False) -> list[str]:
+    return [sys.executable, "-c", FAKE.format(broken=broken, dying=dying), json.dumps(SMALL._asdict())]
+
+
+def test_a_contender_answers_whatever_its_libraries_print(tmp_path: Path) -> None:
+    with Process(fake()) as process:
+        assert process.about == {"fake": "1.0"}
+        answer = process.ask("steps", count=5)
+        assert answer["loss"] == 1.0 and answer["seconds"] >= 0.01
+        assert process.ask("peaks", size=1) == {"flops": 1e9, "bytes": 2e9}
+        assert process.ask("memory")["mib"] > 5
+        np.savez(tmp_path / "given.npz", x=np.ones(2))
+        process.ask("gradient", given=str(tmp_path / "given.npz"), found=str(tmp_path / "found.npz"))
+        assert np.load(tmp_path / "found.npz")["loss"].tolist() == [2, 2]
+        with pytest.raises(Failed, match="KeyError: 'x'"):
+            np.savez(tmp_path / "given.npz", y=np.ones(2))
+            process.ask("gradient", given=str(tmp_path / "given.npz"), found=str(tmp_path / "found.npz"))
+        assert process.ask("steps", count=1)["loss"] == 1.0  # and goes on
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (fake(broken=True), "^ImportError: No module named 'something'$"),
+        (["/nowhere/python"], "cannot start /nowhere/python: No such file"),
+        ([sys.executable, "-c", "print(1/0)"], "ended with status 1: ZeroDivisionError"),
+    ],
+)
+def test_one_that_does_not_start_says_why(command: list[str], why: str) -> None:
+    with pytest.raises(Failed, match=why):
+        Process(command)
+
+
+def test_turns_and_those_who_miss_theirs(tmp_path: Path) -> None:
+    team = Team("maml", str(tmp_path / "bin" / "python"), [])
+    team.commands = {OURS: fake()[:3], "dies": fake(dying=True)[:3], "absent": [str(tmp_path / "python")]}
+    team.arguments = dict.fromkeys(team.commands, ())
+    team.notes = {"absent": "no network"}
+    found = compare(team, SMALL, Turns(rounds=3, steps=4))
+    assert set(found.ms) == {OURS} and len(found.ms[OURS]) == 3 and min(found.ms[OURS]) >= 2
+    assert found.missing["dies"] == "ended with status 3: Segmentation fault"
+    assert found.missing["absent"].endswith("No such file or directory; not installed: no network")
+    assert found.peaks == Peaks(1e9, 2e9)
+
+
+def test_medians_and_the_ratio_to_the_best_peer() -> None:
+    ms = {OURS: [10.0, 30.0, 11.0], "a": [20.0, 60.0, 21.0], "b": [50.0, 19.0, 55.0]}
+    row = times(Found(ms, {}, {}, None))
+    assert row["ours_ms"] == 11 and row["peers"] == {"a": 21, "b": 50}
+    assert row["ratio_to_fastest_peer"] == 2  # a's: 2, 2 and 1.9 round by round
+    assert row["range_ms"][OURS] == [10, 30]
+    alone = times(Found({"a": [3.0]}, {}, {OURS: "out of memory"}, None))
+    assert alone["ours_ms"] is None and alone["ratio_to_fastest_peer"] is None
+
+
+def test_a_program_records_and_passes_over_what_is_recorded(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.meta_step", "--tiny", "--rounds=1", "--steps=1", "--shots=1"]
+    command += ["--tasks=2", "--peers=higher", f"--results_dir={tmp_path}"]
+    env = environment(METALEARN_PEERS=str(tmp_path / "nowhere"))
+    said = [subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300) for _ in range(2)]
+    assert [s.returncode for s in said] == [0, 0], said
+    assert "higher: not measured: cannot start" in said[0].stdout and "passed over" in said[1].stdout
+    (row,) = read_rows(next(tmp_path.glob("meta_step-*.json")))
+    assert row["ours_ms"] > 0 and row["peers"] == {} and row["case"] == "tiny" and row["tasks"] == 2
+    assert row["roofline"]["gflop"] > 0 and row["about"][OURS]["device"] == row["device"]
+    assert row["command"] == " ".join(["python", *command[1:-1]])
+
+
+def test_unknown_peers_are_a_mistake() -> None:
+    assert list(Team("maml", "python", ["higher", "torch-compile"]).commands) == [OURS, "higher"]
+    with pytest.raises(UserError, match="unknown peer 'torhc': choose of higher, jax-meta, "):
+        Team("maml", "python", ["torhc"])
+
+
+def test_a_row_replaces_the_one_of_its_setting(tmp_path: Path) -> None:
+    path = path_of(tmp_path, "meta_step", ROW["device"])
+    assert path.name == "meta_step-2x-some-cpu-3-0ghz.json"
+    assert not recorded(path, ROW)
+    add_row(path, ROW)
+    add_row(path, ROW | {"shots": 5})
+    later = ROW | {"commit": "ba9876543210"}
+    assert recorded(path, ROW) and not recorded(path, later)
+    add_row(path, later)
+    assert [(r["shots"], r["commit"]) for r in read_rows(path)] == [(5, ROW["commit"]), (1, later["commit"])]
+    path.write_text('{"rows": [{}]}')
+    with pytest.raises(UserError, match="no record of a benchmark"):
+        read_rows(path)
+
+
+def test_rows_of_benchmarks_are_no_results(tmp_path: Path) -> None:
+    add_row(path_of(tmp_path / "benchmarks", "meta_step", "x"), ROW)
+    assert read_records(tmp_path) == []
+
+
+def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
+    add_row(tmp_path / "a.json", ROW)
+    lost = {"ours_ms": None, "ratio_to_fastest_peer": None, "tasks": 512, "missing": {OURS: "RESOURCE_EXHAUSTED"}}
+    add_row(tmp_path / "a.json", {k: v for k, v in (ROW | lost).items() if k != "roofline"})
+    memory = {k: v for k, v in ROW.items() if k not in ("ours_ms", "roofline", "differences")}
+    for steps, mib in ((1, 900.0), (20, 950.0)):
+        add_row(tmp_path / "b.json", memory | {"benchmark": "memory", "inner_steps": steps, "ours_mib": mib})
+    text, plots = pages(tmp_path, "performance")
+    lines = text.splitlines()
+    assert any(x.startswith("| 5-way 1-shot, 4 tasks, float32 | 200 | 340 | 360 | 1.7 | 64.5 | 15% |") for x in lines)
+    assert any(x.startswith("| 5-way 1-shot, 512 tasks, float32 | – | 340 | 360 | – |") for x in lines)
+    assert "- metalearn (5-way 1-shot, 512 tasks, float32): RESOURCE_EXHAUSTED" in lines
+    assert "- jax-meta (5-way 1-shot, 4 tasks, float32): No module named 'haiku'" in lines
+    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 4
+    assert set(plots) == {"meta_step-0.svg", "memory-0.svg"} and all(b"<svg" in p for p in plots.values())
+    assert pages(tmp_path, "performance") == (text, plots)
+
+
+def test_the_page_is_up_to_date() -> None:
+    text, plots = pages(ROOT / "results" / "benchmarks", "performance")
+    assert (ROOT / "docs" / "performance.md").read_text() == text, "run: python -m benchmarks.report"
+    assert {path.name for path in (ROOT / "docs" / "performance").glob("*.svg")} == set(plots)
+
+
+@pytest.mark.parametrize("order", ["forward", "gradient", "second"])
+def test_formulations_of_a_convolution_agree(order: str) -> None:
+    with jax.enable_x64(True):
+        x = jax.random.normal(jax.random.key(0), (2, 6, 4, 3), jnp.float64)
+        w = jax.random.normal(jax.random.key(1), (3, 3, 3, 5), jnp.float64)
+        forms = convolution.FORMULATIONS
+        found = {name: float(quick_jit(convolution.passes(form, order))(x, w)) for name, form in forms.items()}
+    assert found[OURS] > 0 and list(found.values()) == pytest.approx([found[OURS]] * 3, rel=1e-12)
+
+
+@pytest.mark.parametrize("looped", [False, True])
+def test_a_scan_adds_up_its_turns(looped: bool) -> None:
+    form: Callable = convolution.FORMULATIONS["native"]
+    x, w = jax.random.normal(jax.random.key(0), (3, 2, 1, 4, 4, 3)), jnp.ones((2, 3, 3, 3, 2))
+    each = [[float(convolution.passes(form, "forward")(x[i, t], w[t])) for t in range(2)] for i in range(3)]
+    expected = np.sum(each, 0) if looped else each[0]
+    np.testing.assert_allclose(convolution.program(form, "forward", looped)(x, w), expected, rtol=1e-5)
+
+
+def test_shapes_of_what_all_are_given() -> None:
+    given = example(SMALL)
+    assert given["support_x"].shape == (2, 5, 16, 16, 3) and given["query_x"].shape == (2, 15, 16, 16, 3)
+    assert given["head/w"].shape == (features(SMALL), 5) and images(SMALL).shape == (24, 8, 16, 16, 3)
+    assert all(0 < (given[f"body/norm{i}/scale"] < 0).mean() < 0.5 for i in range(4))  # pooling minds the sign
+    assert given["query_y"][0].tolist() == sorted(list(range(5)) * 3)
+    indices = example(SMALL._replace(method="evaluation", episodes=4))["indices"]
+    assert indices.shape == (4, 5, 4) and all(len(set(e.ravel())) == 20 for e in indices)
+    assert all((e // 8 == e[:, :1] // 8).all() and len(set(e[:, 0] // 8)) == 5 for e in indices)
+
+
+@pytest.mark.parametrize("script", ["benchmarks/accelerator.sh", "benchmarks/peers/setup.sh"])
+def test_scripts_can_be_read_by_bash(script: str) -> None:
+    assert subprocess.run(["bash", "-n", ROOT / script], capture_output=True).returncode == 0

@@ -1,0 +1,68 @@
+"""The plots: what is paired with what, the same bytes from the same records, none stale in the repository."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metalearn.plots import digest, draw_plots, paired, points
+from metalearn.record import write_counts
+from metalearn.tables import PLOTS, load, markdown
+from tests.programs import ROOT
+from tests.test_report import PUBLISHED, RECORD, write
+
+EPISODES = 50
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "cifar_fs").mkdir()
+    (tmp_path / "published.csv").write_text(",".join(PUBLISHED[0]._fields) + "\n")
+    rng = np.random.default_rng(0)
+    for seed in (0, 1):
+        recorded(tmp_path, f"maml{seed}", rng.integers(30, 60, EPISODES), seed=seed)
+    recorded(tmp_path, "protonet", rng.integers(40, 70, EPISODES), method="protonet", norm="running")
+    recorded(tmp_path, "other", rng.integers(10, 70, EPISODES), method="anil", episode_hash="other")
+    write(tmp_path, "kept-none.json", method="boil")
+    recorded(tmp_path, "five", rng.integers(40, 75, EPISODES), method="protonet", norm="running", shots=5)
+    return tmp_path
+
+
+def recorded(root: Path, name: str, right: np.ndarray, **changes: object) -> None:
+    path = write(root, f"{name}.json", **{"accuracy": float(right.mean() / 75)} | changes)
+    write_counts(path, right)
+
+
+def test_methods_are_paired_with_the_best_of_the_same_episodes(root: Path) -> None:
+    found = [p for p in points(load(root)[0]["cifar_fs"]) if p.shots == 1]
+    (best, zero, _), (label, difference, half) = paired(found)
+    assert best.startswith("protonet conv4-32 (running)") and zero == 0 and label.startswith("maml conv4-32 (batch)")
+    right = {n: np.load(root / "cifar_fs" / f"{n}.npy").astype(float) for n in ("maml0", "maml1", "protonet")}
+    by_hand = 100 * ((right["maml0"] + right["maml1"]) / 2 - right["protonet"]) / 75
+    assert difference == pytest.approx(by_hand.mean())
+    assert half == pytest.approx(1.96 * by_hand.std(ddof=1) / EPISODES**0.5)
+
+
+def test_the_same_records_draw_the_same_bytes(root: Path) -> None:
+    first = {path.name: path.read_bytes() for path in draw_plots(root)}
+    assert sorted(first) == sorted(f"cifar_fs-{kind}.svg" for kind in PLOTS)
+    assert {path.name: path.read_bytes() for path in draw_plots(root)} == first
+    assert all(f"](results/plots/{name})" in markdown(root) for name in first)
+    text = first["cifar_fs-paired.svg"].decode()
+    assert "maml conv4-32 (batch), 60000 steps, 5-way 1-shot" in text and "anil" not in text and "boil" not in text
+
+
+def test_a_changed_record_is_seen(root: Path) -> None:
+    before = digest(points(load(root)[0]["cifar_fs"]))
+    path = root / "cifar_fs" / "maml0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"accuracy": RECORD["accuracy"]}))
+    assert digest(points(load(root)[0]["cifar_fs"])) != before
+
+
+def test_no_plot_of_the_repository_is_stale() -> None:
+    for dataset, rows in load(ROOT / "results")[0].items():
+        for kind in PLOTS if rows else ():
+            path = ROOT / "results" / "plots" / f"{dataset}-{kind}.svg"
+            said = f"{path} is not what its command draws: run python -m experiments.tables"
+            assert path.exists() and digest(points(rows)) in path.read_text(), said
