@@ -11,7 +11,7 @@
 #
 # Environment: PYTHON (default: .venv/bin/python if there, else python3), METALEARN_DATA_DIR, METALEARN_PEERS (what
 # benchmarks/peers/setup.sh made; default: .venv-peers if there, else made in OUT/peers where there is an accelerator),
-# QUEUE and BENCHMARKS (files of runs and of benchmarks instead of those below).
+# QUEUE (a file of runs instead of experiments/queue.txt), BENCHMARKS (one of benchmarks instead of those below).
 set -uo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -49,25 +49,6 @@ memory | benchmarks.memory
 RUNS
 }
 
-# name | module and flags; most valuable first
-queue() {
-    cat <<'RUNS'
-maml-cifar_fs-1s | experiments.maml --dataset=cifar_fs --shots=1
-maml-cifar_fs-5s | experiments.maml --dataset=cifar_fs --shots=5
-protonet-cifar_fs-5s | experiments.protonet --dataset=cifar_fs --shots=5
-protonet-cifar_fs-1s | experiments.protonet --dataset=cifar_fs --shots=1
-rfs-cifar_fs-5s | experiments.finetune --method=rfs --dataset=cifar_fs --shots=5
-maml-omniglot-1s | experiments.maml --dataset=omniglot --shots=1
-protonet-omniglot-1s | experiments.protonet --dataset=omniglot --shots=1
-baseline-cifar_fs-5s | experiments.finetune --method=baseline --dataset=cifar_fs --shots=5
-baseline++-cifar_fs-5s | experiments.finetune --method=baseline++ --dataset=cifar_fs --shots=5
-maml-omniglot-5s | experiments.maml --dataset=omniglot --shots=5
-anil-cifar_fs-1s | experiments.maml --method=anil --dataset=cifar_fs --shots=1
-fomaml-cifar_fs-1s | experiments.maml --method=fomaml --dataset=cifar_fs --shots=1
-boil-cifar_fs-1s | experiments.maml --method=boil --dataset=cifar_fs --shots=1
-RUNS
-}
-
 failed=0
 attempt() { # NAME END COMMAND...: run it until END (in seconds since the start) and say how it went
     local name=$1 left=$(($2 - SECONDS)) start=$SECONDS state
@@ -83,7 +64,7 @@ attempt() { # NAME END COMMAND...: run it until END (in seconds since the start)
     echo "$name: $state ($((SECONDS - start)) s)"
 }
 
-work_through() { # END COMMAND...: every line of standard input, its words and then COMMAND's behind python -m
+work_through() { # END FLAGS...: every line of standard input with these flags behind python -m
     local end=$1 name command words
     shift
     while IFS='|' read -r name command; do
@@ -94,7 +75,7 @@ work_through() { # END COMMAND...: every line of standard input, its words and t
             break
         fi
         read -ra words <<<"$command"
-        attempt "$name" "$end" "$python" -m "${words[@]}" "${@//NAME/$name}" </dev/null
+        attempt "$name" "$end" "$python" -m "${words[@]}" "$@" </dev/null
     done
 }
 
@@ -108,6 +89,7 @@ if [[ ! -x $METALEARN_PEERS/bin/python ]]; then
 fi
 work_through $((budget / 2)) "${quick[@]}" --results_dir="$out/results/benchmarks" \
     < <(if [[ -n ${BENCHMARKS:-} ]]; then cat -- "$BENCHMARKS"; else benchmarks; fi)
-work_through "$budget" "${short[@]}" --data_dir="$data" --cache_dir="$out/cache" --workdir="$out/runs/NAME" --record \
-    --results_dir="$out/results" < <(if [[ -n ${QUEUE:-} ]]; then cat -- "$QUEUE"; else queue; fi)
+"$python" -m experiments.reproduce --table=all --seeds=3 ${QUEUE:+--queue="$QUEUE"} --more="${short[*]}" \
+    --budget="$((budget > SECONDS ? budget - SECONDS : 0))" --data_dir="$data" --cache_dir="$out/cache" \
+    --runs_dir="$out/runs" --results_dir="$out/results" || failed=1
 exit "$failed"

@@ -1,7 +1,7 @@
 """Supervised pre-training, then a head per task: `python -m experiments.finetune --method=rfs --dataset=cifar_fs`."""
 
 from experiments.program import program
-from metalearn.presets import SUPERVISED
+from metalearn.methods import PRETRAINED
 
 if __name__ == "__main__":
-    program("experiments.finetune", "baseline", SUPERVISED)
+    program("experiments.finetune", "baseline", tuple(PRETRAINED))

@@ -12,7 +12,7 @@ from textwrap import shorten
 import jax
 from absl import app, flags, logging
 
-from experiments.flags import FLAGS, config_from_flags, define, workdir_from_flags
+from experiments.flags import FLAGS, config_from_flags, default_workdir, define, workdir_from_flags
 from experiments.watch import LOST, MESSAGE
 from metalearn.config import Config
 from metalearn.data import load
@@ -22,8 +22,9 @@ from metalearn.lab import Lab, even_devices, make_lab
 from metalearn.record import check_writable, read_counts, record_path, write_counts, write_json
 from metalearn.run import check_settings, execute, result_path, summary
 from metalearn.runtime import configure, overlook_closed_loops
+from metalearn.workdir import read_workdir
 
-PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", "coordinator", "num_processes", "process_id")
+PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", "init_from", "coordinator", "num_processes", "process_id")
 LOSSES = re.compile("gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE)  # words of errors of lost processes
 SWITCHES = ("record", "norecord", "distributed", "nodistributed")
 
@@ -127,8 +128,11 @@ def meet() -> None:
 def train_and_test(module: str) -> None:
     """Load, run, record, say."""
     config = config_from_flags()
-    workdir = workdir_from_flags(config)
-    finish(config, workdir, execute(config, open_lab(config), workdir, command_line(module)))
+    workdir, command = workdir_from_flags(config), command_line(module)
+    if config.init_from:
+        other, trained_by = read_workdir(Path(config.init_from))
+        command = f"{trained_by} && {command} --init_from={default_workdir(other)}"
+    finish(config, workdir, execute(config, open_lab(config), workdir, command))
 
 
 def finish(config: Config, workdir: Path, records: list[dict]) -> None:

@@ -113,10 +113,27 @@ class Checkpoints:
         except Unreadable as error:
             raise UserError(f"{error}: train again in another --workdir") from error
 
+    def read_best(self, steps: int) -> PyTree:
+        """The best meta-parameters of a run of so many steps, whatever its model and devices: nested dicts of arrays.
+
+        Raises:
+          UserError: the run is not at its end, or a checkpoint is damaged.
+        """
+        done = self.latest_step() or 0
+        if done < steps:
+            raise UserError(f"{self.root.parent} is trained to step {done} of {steps}: finish it first")
+        try:
+            best = _read(self._latest, done)["best"]
+            return _read(self._best, int(best["step"]))
+        except Exception as error:
+            raise UserError(
+                f"the checkpoints in {self.root} cannot be read ({_reason(error)}): train it again"
+            ) from error
+
     def _restore(self, manager: ocp.CheckpointManager, step: int, like: PyTree) -> PyTree:
         where = manager.directory / str(step)
         try:
-            if _shapes(manager.item_metadata(step).tree) != _shapes(like):
+            if shapes(manager.item_metadata(step).tree) != shapes(like):
                 raise UserError(f"{where} is a checkpoint of another model or optimiser: choose another --workdir")
             return manager.restore(step, args=ocp.args.StandardRestore(like))
         except (UserError, MemoryError):
@@ -141,6 +158,11 @@ def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
         ) from error
 
 
+def _read(manager: ocp.CheckpointManager, step: int) -> PyTree:
+    like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), manager.item_metadata(step).tree)
+    return manager.restore(step, args=ocp.args.StandardRestore(like))
+
+
 def _reason(error: Exception) -> str:
     """What went wrong, in some words: TensorStore's errors name the system's by number at their end."""
     if number := re.search(r"os_error_code='(\d+)'", str(error)):
@@ -148,7 +170,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or shorten(str(error), 80) or type(error).__name__
 
 
-def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+def shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     """Shape by path of every leaf; containers are told apart by their keys, not by their types."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}

@@ -189,7 +189,9 @@ def _finetuned(transductive: bool) -> Callable[[Config, int], Method]:
     return build
 
 
-METHODS: dict[str, Callable[[Config, int], Method]] = {
+Makers = dict[str, Callable[[Config, int], Method]]
+
+GRADIENT: Makers = {  # with an inner loop: experiments.maml
     "maml": _gradient(_maml()),
     "fomaml": _gradient(_maml(first_order=True)),
     "anil": _gradient(_maml("head")),
@@ -201,11 +203,17 @@ METHODS: dict[str, Callable[[Config, int], Method]] = {
     "cavia": _gradient(_cavia),
     "proto_maml": _gradient(_maml(head="prototypes"), before=False),  # 0 steps: prototypical networks
     "unicorn_maml": _gradient(_maml(head="shared")),
+}
+
+EMBEDDING: Makers = {  # the body is trained through a head: experiments.embedding
     "protonet": _episodic(_protonet),
     "matchingnet": _episodic(_matchingnet),
     "relationnet": _episodic(_relationnet),
     "r2d2": _episodic(_r2d2),
     "metaoptnet": _episodic(_metaoptnet),
+}
+
+PRETRAINED: Makers = {  # a head for a body trained to classify the base classes: experiments.finetune
     "baseline": _supervised("linear", lambda: sgd_classifier("linear")),
     "baseline++": _supervised("cosine", lambda: sgd_classifier("cosine")),
     "rfs": _supervised("linear", logistic_regression),
@@ -216,6 +224,8 @@ METHODS: dict[str, Callable[[Config, int], Method]] = {
     "finetune": _finetuned(transductive=False),
     "transductive_finetune": _finetuned(transductive=True),
 }
+
+METHODS: Makers = GRADIENT | EMBEDDING | PRETRAINED
 
 FIRST_ORDER = ("fomaml", "anil", "boil", "cavia", "proto_maml", "unicorn_maml")  # that --first_order may be given to
 

@@ -199,5 +199,5 @@ DEFAULTS: dict[str, Preset] = (
 
 
 def preset(method: str, dataset: str, shots: int) -> Preset:
-    """The settings published (or chosen) for this method, dataset and number of shots."""
-    return PRESETS.get((method, dataset, 1 if shots < 3 else 5), DEFAULTS[method])
+    """The settings published (or chosen) for this method, dataset and number of shots; none for a method without."""
+    return PRESETS.get((method, dataset, 1 if shots < 3 else 5), DEFAULTS.get(method, {}))

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
@@ -154,7 +155,7 @@ def recipe(command: str) -> frozenset[str]:
             flags.append(word.lstrip("-"))
         else:
             flags[-1] += f"={word}"
-    return frozenset(flag for flag in flags if flag.partition("=")[0] not in NOT_RECIPE)
+    return frozenset(re.sub(r"-seed\d+$", "", flag) for flag in flags if flag.partition("=")[0] not in NOT_RECIPE)
 
 
 def make_rows(records: list[dict]) -> list[Row]:

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from metalearn.presets import SUPERVISED
 from metalearn.report import (
     Published,
     Row,
@@ -18,7 +19,6 @@ from metalearn.report import (
 )
 
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
-SUPERVISED = ("baseline", "baseline++", "rfs")  # not trained on episodes
 PLOTS = {  # of each dataset with a record, in results/plots, and what they show
     "shots": "accuracy against labelled images a class",
     "time": "accuracy against training time",
@@ -146,9 +146,10 @@ def _all(row: Row, field: str) -> str:
 
 
 def _trained(r: dict) -> str:
-    return (
-        "classes" if r["method"] in SUPERVISED else f"{r['train_ways']}-way {r['train_shots']}-shot, {r['train_norm']}"
-    )
+    began = ", from a trained body" if " --init_from=" in r["command"] else ""
+    if r["method"] in SUPERVISED:
+        return f"classes{began}"
+    return f"{r['train_ways']}-way {r['train_shots']}-shot, {r['train_norm']}{began}"
 
 
 def _beside(p: Published, backbone: str) -> str:

@@ -14,6 +14,7 @@ from unittest import mock
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from absl import flags
 from PIL import Image
 
@@ -102,6 +103,17 @@ def process(name: str, *arguments: str, cwd: Path, **more: str) -> Said:
     command = [sys.executable, "-m", f"experiments.{name}", *arguments]
     done = subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300)
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def weights(workdir: Path, kind: str) -> dict[str, np.ndarray]:
+    """Every array of the last checkpoint of this kind, by path."""
+    folder = workdir / "checkpoints" / kind
+    step = max(int(name) for name in os.listdir(folder) if name.isdigit())
+    with ocp.StandardCheckpointer() as reader:
+        saved = reader.metadata(folder / str(step) / "default").item_metadata.tree
+        like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), saved)  # wherever it was saved
+        tree = reader.restore(folder / str(step) / "default", like)
+    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def lasting(record: dict) -> dict:

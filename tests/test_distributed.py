@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from experiments.watch import LOST, MESSAGE
-from tests.programs import environment, make_images, program, words
-from tests.test_fit import last_saved, weights
+from tests.programs import environment, make_images, program, weights, words
+from tests.test_fit import last_saved
 
 # Saves at every look, gives up soon.
 HASTE = """

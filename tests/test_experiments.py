@@ -5,21 +5,29 @@ import os
 import shlex
 import shutil
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metalearn.config import Config
-from metalearn.methods import METHODS
-from metalearn.presets import SUPERVISED
+from metalearn.methods import EMBEDDING, PRETRAINED
 from metalearn.record import counts_path
-from tests.programs import contents, make_images, process, program, results, words
+from tests.programs import contents, make_images, process, program, results, weights, words
 
-EMBEDDING = ("protonet", "matchingnet", "relationnet", "r2d2", "metaoptnet")
-PROGRAM = dict.fromkeys(SUPERVISED, "finetune") | dict.fromkeys(EMBEDDING, "embedding")
+PROGRAM = dict.fromkeys(PRETRAINED, "finetune") | dict.fromkeys(EMBEDDING, "embedding")
 NORMS = dict.fromkeys(PROGRAM, ("running",))
 TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
+WHOLE_ROAD = (
+    "maml",
+    "reptile",
+    "maml++",
+    "protonet",
+    "relationnet",
+    "rfs",
+    "transductive_finetune",
+)  # one of each kind
 CHOSEN = {
     "reptile": {"train_shots": 1},
     "relationnet": {"backbone": "conv4-8-map"},
@@ -40,8 +48,8 @@ def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workdir
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_and_is_found_done(method: str, images: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", WHOLE_ROAD)
+def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, tmp_path: Path) -> None:
     workdir, norms = tmp_path / "run", NORMS.get(method, ("batch", "support"))
     chosen, backbone = CHOSEN.get(method, {}), CHOSEN.get(method, {}).get("backbone", "conv4-8")
     places = {"workdir": workdir, "results_dir": tmp_path / "results"}
@@ -214,6 +222,22 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
     assert {k: after[k] for k in before} == before
     refused = program("evaluate", *places(images), f"--workdir={workdir}", "--method=baseline++")
     assert "--method=baseline++ is trained otherwise than baseline" in refused.complaint
+
+
+def test_training_begins_from_another_runs_body(images: Path, trained: Path, tmp_path: Path) -> None:
+    of = partial(words, images, steps=1, valid_every=1, lr=0, method=None, init_from=trained)
+    assert program("protonet", *of(workdir=tmp_path / "run")).code == 0
+    old, new = weights(trained, "best"), weights(tmp_path / "run", "best")  # a rate of 0: as it began
+    bodies = [{path: x for path, x in tree.items() if "body" in path} for tree in (old, new)]
+    assert bodies[0] and bodies[0].keys() == bodies[1].keys()
+    assert all((x == bodies[1][path]).all() for path, x in bodies[0].items())
+    command = results(tmp_path / "run")["result-2w1s-running.json"]["command"]
+    assert command.startswith("python -m experiments.") and " && python -m experiments.protonet " in command
+    assert " --init_from=runs/folder-" in command and str(tmp_path) not in command
+    other = program("protonet", *of(workdir=tmp_path / "other", backbone="conv4-32"))
+    assert "conv4-8" in other.complaint and "another body" in other.complaint
+    nowhere = program("protonet", *of(workdir=tmp_path / "third", init_from=tmp_path / "none"))
+    assert "holds no run" in nowhere.complaint
 
 
 def test_what_cannot_be_tested_again_is_refused(images: Path, trained: Path, tmp_path: Path) -> None:

@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 
 import jax
-import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
-from tests.programs import environment, make_images, program, results, rows, words
+from tests.programs import environment, make_images, program, results, rows, weights, words
 
 # Saves and looks for signals all the time, so that a kill hits every place.
 HASTE = """
@@ -66,18 +64,6 @@ def last_saved(latest: Path) -> int:
     """Step of the last whole checkpoint, -1 before the first."""
     names = os.listdir(latest) if latest.exists() else []
     return max((int(name) for name in names if name.isdigit()), default=-1)
-
-
-def weights(workdir: Path, kind: str) -> dict[str, np.ndarray]:
-    """Every array of the last checkpoint of this kind, by path."""
-    folder = workdir / "checkpoints" / kind
-    step = max(int(name) for name in os.listdir(folder) if name.isdigit())
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])  # wherever it was saved
-    with ocp.StandardCheckpointer() as reader:
-        saved = reader.metadata(folder / str(step) / "default").item_metadata.tree
-        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), saved)
-        tree = reader.restore(folder / str(step) / "default", like)
-    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def assert_same_run(one: Path, other: Path) -> None:

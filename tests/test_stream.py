@@ -21,9 +21,8 @@ from metalearn.evaluate import draw_episodes, evaluator, moments_measurer
 from metalearn.learners.protonet import protonet
 from metalearn.stream import Stream
 from metalearn.train import TrainState, make_chunk, sample_key, start, task_keys, task_mesh
-from tests.programs import make_images, program, results, rows, words
+from tests.programs import make_images, program, results, rows, weights, words
 from tests.small import SIDE, prepare, tiny_network
-from tests.test_fit import weights
 
 KEY, TASKS = jax.random.key(3), 4
 OPTIMIZER = optax.adam(1e-2)
