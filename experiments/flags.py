@@ -56,7 +56,7 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
     flags.DEFINE_boolean("record", False, "write the result into results/ too")
     flags.DEFINE_string("results_dir", "results", "folder of the records")
     flags.DEFINE_integer("devices", None, "local devices to use [all]")
-    flags.DEFINE_integer("tasks_per_device", 0, "tasks a device works on at a time, to save memory [all of its share]")
+    flags.DEFINE_integer("tasks_per_device", 0, "tasks a device works on at a time [its share]", lower_bound=0)
     flags.DEFINE_boolean(
         "stream", None, "keep images on the host and send those of coming steps [if a split is too large for a device]"
     )

@@ -136,7 +136,7 @@ class Checkpoints:
             if shapes(manager.item_metadata(step).tree) != shapes(like):
                 raise UserError(f"{where} is a checkpoint of another model or optimiser: choose another --workdir")
             return manager.restore(step, args=ocp.args.StandardRestore(like))
-        except (UserError, MemoryError):
+        except (UserError, MemoryError, jax.errors.JaxRuntimeError):  # the last: another process is gone
             raise
         except Exception as error:
             raise Unreadable(f"{where} cannot be read ({_reason(error)})") from error

@@ -57,18 +57,17 @@ def first() -> bool:
 
 def agreed(*values: float) -> tuple[float, ...]:
     """The largest of what the processes say, for each of the values; what it is given where it is alone."""
-    return values if jax.process_count() == 1 else tuple(_everyones(values).max(0).tolist())
+    return tuple(_everyones(np.array(values, np.float64)).max(0).tolist())
 
 
 def by_word_of_first(*values: float) -> tuple[float, ...]:
     """What the first process gives for these values."""
-    return values if jax.process_count() == 1 else tuple(_everyones(values)[0].tolist())
+    return tuple(_everyones(np.array(values, np.float64))[0].tolist())
 
 
-def _everyones(values: tuple[float, ...]) -> np.ndarray:
-    """The processes' values, a row each; passed on as they are, where JAX would round float64."""
-    words = np.array(values, np.float64).view(np.uint32)
-    return multihost_utils.process_allgather(words).view(np.float64)
+def _everyones(x: np.ndarray) -> np.ndarray:
+    """The processes' arrays, a row each; passed on as bytes, where JAX would round float64."""
+    return multihost_utils.process_allgather(x.view(np.uint8)).view(x.dtype)
 
 
 def by_first(action: Callable[[], Any]) -> None:
@@ -78,20 +77,14 @@ def by_first(action: Callable[[], Any]) -> None:
       UserError: on all of them, if it does on the first.
     """
     message = ""
-    try:
-        if first():
+    if first():
+        try:
             action()
-    except UserError as error:
-        if jax.process_count() == 1:
-            raise
-        message = str(error)
-    if jax.process_count() == 1:
-        return
-    text = message.encode()[:LONGEST_MESSAGE]
-    padded = np.frombuffer(text.ljust(LONGEST_MESSAGE, b"\0"), np.uint8)
-    said = bytes(multihost_utils.broadcast_one_to_all(padded)).rstrip(b"\0").decode(errors="replace")
-    if said:
-        raise UserError(said)
+        except UserError as error:
+            message = str(error)
+    said = np.frombuffer(message.encode()[:LONGEST_MESSAGE].ljust(LONGEST_MESSAGE, b"\0"), np.uint8)
+    if heard := bytes(_everyones(said)[0]).rstrip(b"\0").decode(errors="replace"):
+        raise UserError(heard)
 
 
 def on_all(tree: PyTree, mesh: Mesh) -> PyTree:
@@ -99,9 +92,12 @@ def on_all(tree: PyTree, mesh: Mesh) -> PyTree:
     everywhere = NamedSharding(mesh, P())
 
     def put(x: Any) -> jax.Array:
-        if jax.process_count() > 1 and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(jax.device_put(jax.random.key_data(x), everywhere))
-        return jax.device_put(x, everywhere)
+        if jax.process_count() == 1:
+            return jax.device_put(x, everywhere)
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(put(jax.random.key_data(x)))
+        here = np.asarray(x)  # not `device_put`: it would send every array around to compare it
+        return jax.make_array_from_callback(here.shape, everywhere, lambda index: here[index])
 
     return jax.tree.map(put, tree)
 

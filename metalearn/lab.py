@@ -51,10 +51,8 @@ def make_lab(dataset: Dataset, devices: int | None = None, at_once: int = 0, str
     memory: the rest is for what training works on.
 
     Raises:
-      UserError: there are fewer devices, or no such number of tasks.
+      UserError: there are fewer devices.
     """
-    if at_once < 0:
-        raise UserError(f"--tasks_per_device must be at least 1, or 0 for all, not {at_once}")
     if devices is not None and not 1 <= devices <= jax.local_device_count():
         raise UserError(f"--devices={devices} asks for {devices} devices, but there are {jax.local_device_count()}")
     mesh = task_mesh(devices)

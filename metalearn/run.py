@@ -16,7 +16,7 @@ from metalearn.data.episodes import as_task
 from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer, task_of
 from metalearn.fit import fit, restore
-from metalearn.hosts import agreed, by_first, on_this
+from metalearn.hosts import by_first, by_word_of_first, on_this
 from metalearn.lab import Lab, check_test, split_source, support_copies, training_sampler
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
@@ -128,12 +128,12 @@ def examine(
         path = result_path(workdir, config, norm)
         picture = path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
         record = same_test(path, config, episodes, best.step)
-        if not agreed(record is not None)[0]:
+        if not by_word_of_first(record is not None)[0]:
             record, result = _examine(config, method, lab, exam, norm, command)
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
             by_first(partial(write_json, path, record))
             by_first(partial(picture.unlink, missing_ok=True))
-        if not agreed(picture.exists())[0]:
+        if not by_word_of_first(picture.exists())[0]:
             draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
         records.append(record or {})
     return records

@@ -16,14 +16,26 @@ import numpy as np
 import pytest
 
 from experiments.watch import LOST, MESSAGE
-from tests.programs import environment, make_images, program, weights, words
+from tests.programs import TINY, environment, make_images, program, weights, words
 from tests.test_fit import last_saved
 
-# Saves at every look, gives up soon.
+# Saves at every look, gives up soon, keeps the keys that tasks are drawn with.
 HASTE = """
-import experiments, runpy
+import experiments, atexit, dataclasses, jax, numpy, os, runpy
 import metalearn.fit as fit, metalearn.hosts as hosts
-fit.SAVE_SECONDS, fit.CHUNK_SECONDS, hosts.HEARTBEAT_SECONDS = 0.02, 0.05, 5
+fit.SAVE_SECONDS, fit.CHUNK_SECONDS, hosts.HEARTBEAT_SECONDS = 0.02, 0.05, 10
+drawn, training_sampler = [], fit.training_sampler
+
+def kept(*args):
+    sampler = training_sampler(*args)
+    def rows(key, *classes):
+        jax.debug.callback(lambda data: drawn.append(numpy.asarray(data)), jax.random.key_data(key))
+        return sampler.rows(key, *classes)
+    return dataclasses.replace(sampler, rows=rows)
+
+if "DRAWN" in os.environ:
+    fit.training_sampler = kept
+    atexit.register(lambda: numpy.save(f"{os.environ['DRAWN']}{jax.process_index()}", drawn))
 runpy.run_module("experiments.protonet", run_name="__main__")
 """
 ONE_DEVICE = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
@@ -39,12 +51,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Pair:
     """Two processes of one run, each with one device."""
 
-    def __init__(self, images: Path, workdir: Path, **settings: object):
+    def __init__(self, images: Path, workdir: Path, drawn: str = "", **settings: object):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             there = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
         common = [*words(images, workdir=workdir, **settings), "--distributed", there, "--num_processes=2"]
-        env = environment(XLA_FLAGS=ONE_DEVICE)
+        env = environment(XLA_FLAGS=ONE_DEVICE, **({"DRAWN": drawn} if drawn else {}))
         self.workdir = workdir
         self.both = [
             subprocess.Popen(
@@ -90,17 +102,19 @@ def assert_alike(one: Path, other: Path) -> None:
 
 
 def test_two_processes_train_as_one(images: Path, tmp_path: Path, pairs: list[Pair]) -> None:
-    pairs.append(Pair(images, tmp_path / "two"))
+    pairs.append(Pair(images, tmp_path / "two", drawn=f"{tmp_path}/drawn"))
     ends = pairs[0].end()
     assert [code for code, _, _ in ends] == [0, 0], ends
+    mine, theirs = ({tuple(key) for key in np.load(tmp_path / f"drawn{i}.npy").tolist()} for i in range(2))
+    assert len(mine) == len(theirs) == TINY["steps"] and not mine & theirs  # each draws one of a step's two tasks
     assert program("protonet", *words(images, workdir=tmp_path / "one")).code == 0
     assert_alike(tmp_path / "two", tmp_path / "one")
     assert "test episodes" in ends[0][1] and ends[1][1] == ""  # the first alone speaks
     names = lambda folder: sorted(p.name for p in folder.iterdir())  # noqa: E731
     assert names(tmp_path / "two") == names(tmp_path / "one")
     (record,) = (tmp_path / "two").glob("result-*.json")
-    ours, theirs = json.loads(record.read_text()), json.loads((tmp_path / "one" / record.name).read_text())
-    assert ours["episode_hash"] == theirs["episode_hash"] and abs(ours["accuracy"] - theirs["accuracy"]) < 0.1
+    ours, other = json.loads(record.read_text()), json.loads((tmp_path / "one" / record.name).read_text())
+    assert ours["episode_hash"] == other["episode_hash"] and abs(ours["accuracy"] - other["accuracy"]) < 0.1
     assert "coordinator" not in ours["command"]
 
 
@@ -140,7 +154,8 @@ def test_what_the_first_finds_wrong_all_say(images: Path, tmp_path: Path, pairs:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     pairs.append(Pair(images, tmp_path / "run"))
     for code, _, err in pairs[0].end():
-        assert code == 2 and "holds checkpoints of an unknown run" in err.splitlines()[-1], err
+        (line,) = (line for line in err.splitlines() if line.startswith("error: "))
+        assert code == 2 and "holds checkpoints of an unknown run" in line, err
 
 
 def test_flags_of_several_processes_need_the_word(images: Path, tmp_path: Path) -> None:
