@@ -15,7 +15,7 @@ from metalearn.base import ClassSource, Learner, PyTree, Task
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
 from metalearn.evaluate import Episodes, draw_episodes, evaluator, moments_measurer
-from metalearn.fit import initial_state
+from metalearn.initial import initial_state
 from metalearn.lab import Lab, make_lab, split_source, training_sampler
 from metalearn.learners.maml import maml
 from metalearn.learners.protonet import protonet

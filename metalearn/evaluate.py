@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from metalearn.base import Array, ClassSource, Key, Learner, PyTree, Task
 from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, as_task, episode_hash, episode_indices, make_task
-from metalearn.data.host import HostImages
+from metalearn.data.host import fetched, taken
 from metalearn.losses import cross_entropy
 
 BINS = 15
@@ -98,16 +98,6 @@ def pool_moments(stacked: PyTree) -> PyTree:
         return {k: pool_moments(v) for k, v in stacked.items()}
     mean = stacked["mean"].mean(0)
     return {"mean": mean, "var": stacked["var"].mean(0) + stacked["mean"].var(0)}
-
-
-def fetched(images: Array | HostImages, rows: np.ndarray) -> tuple[np.ndarray, Array | None]:
-    """What a jitted function makes images of by `taken`: rows and the images on the device, or from the host theirs."""
-    return (images[rows], None) if isinstance(images, HostImages) else (rows, images)
-
-
-def taken(rows: Array, images: Array | None) -> Array:
-    """The images at these rows, of what `fetched` gave."""
-    return rows if images is None else images[rows]
 
 
 def embedder(

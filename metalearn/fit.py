@@ -13,48 +13,22 @@ import optax
 from tqdm import tqdm
 
 from metalearn.base import Feed, Info, Key, PyTree
-from metalearn.checkpoint import Best, Checkpoints, shapes
+from metalearn.checkpoint import Best, Checkpoints
 from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
 from metalearn.hosts import agreed, by_word_of_first, first, on_all
+from metalearn.initial import begin, initial_state
 from metalearn.lab import Lab, make_validate, training_sampler
 from metalearn.methods import Method
 from metalearn.metrics import Diary, NoDiary
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import Interrupt, device_name, peak_memory_mb
 from metalearn.stream import Stream
-from metalearn.train import Progress, Sample, Source, TrainState, make_chunk, start
-from metalearn.workdir import read_workdir
+from metalearn.train import Progress, Sample, Source, TrainState, make_chunk
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose
 CHUNK_SECONDS = 2.0  # how long Ctrl-C may have to wait
-
-
-def initial_state(config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step, on every device of every process."""
-    x = jnp.zeros((1, *lab.dataset.train.images.shape[1:]))
-    state = start(method.train.init, optimizer, jax.random.fold_in(jax.random.key(config.seed), 0), x)
-    return on_all(state, lab.mesh)
-
-
-def begin(config: Config, fresh: TrainState) -> TrainState:
-    """The state that training begins with: `fresh`, or with the body of another run where the config names one.
-
-    Raises:
-      UserError: there is no such run, it is not finished, or its body is another network.
-    """
-    if not config.init_from:
-        return fresh
-    workdir = Path(config.init_from)
-    trained = read_workdir(workdir)[0]
-    with closing(Checkpoints(workdir)) as checkpoints:
-        found = checkpoints.read_best(trained.steps)["body"]
-    body = fresh.meta["body"]
-    if shapes(found) != shapes(body):
-        raise UserError(f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this run's")
-    leaves = [jax.device_put(x, y.sharding) for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(body), strict=True)]
-    return fresh._replace(meta=fresh.meta | {"body": jax.tree.unflatten(jax.tree.structure(body), leaves)})
 
 
 def fit(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree, Best]:

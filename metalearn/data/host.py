@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.base import ClassSource
+from metalearn.base import Array, ClassSource
 from metalearn.data.episodes import class_places
 from metalearn.data.source import Split
 
@@ -38,3 +38,13 @@ def to_host(split: Split, rotations: int = 1) -> ClassSource:
     """The split as `to_device` has it, but with `HostImages`: not for use inside a jitted function."""
     starts, counts = class_places(split, rotations)
     return ClassSource(HostImages(split.images, rotations), jnp.asarray(starts), jnp.asarray(counts))  # type: ignore[arg-type]
+
+
+def fetched(images: Array | HostImages, rows: np.ndarray) -> tuple[np.ndarray, Array | None]:
+    """What a jitted function makes images of by `taken`: rows and the images on the device, or from the host theirs."""
+    return (images[rows], None) if isinstance(images, HostImages) else (rows, images)
+
+
+def taken(rows: Array, images: Array | None) -> Array:
+    """The images at these rows, of what `fetched` gave."""
+    return rows if images is None else images[rows]
