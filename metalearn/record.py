@@ -97,13 +97,19 @@ def dataset_slug(config: Config) -> str:
     return config.dataset.replace(":", "_").replace("/", "_")
 
 
+def test_slug(config: Config) -> str:
+    """`<N>w<K>s`, and `<Q>q` if the query images a class are not the usual 15."""
+    queries = "" if config.queries == Config.queries else f"{config.queries}q"
+    return f"{config.ways}w{config.shots}s{queries}"
+
+
 def run_slug(config: Config, norm: str) -> str:
     """`<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`."""
-    return f"{config.method}-{config.backbone}-{config.ways}w{config.shots}s-{norm}-seed{config.seed}"
+    return f"{config.method}-{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
 
 
 def record_path(root: Path, config: Config, norm: str) -> Path:
-    """`<root>/<dataset>/<method>-<backbone>-<N>w<K>s-<norm>-seed<k>.json`."""
+    """`<root>/<dataset>/<method>-<backbone>-<N>w<K>s-<norm>-seed<k>.json`, see `test_slug`."""
     return Path(root) / dataset_slug(config) / f"{run_slug(config, norm)}.json"
 
 

@@ -22,7 +22,7 @@ from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
-from metalearn.record import make_record, same_test, write_counts, write_json
+from metalearn.record import make_record, same_test, test_slug, write_counts, write_json
 from metalearn.workdir import open_workdir, read_workdir, sole
 
 BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
@@ -142,7 +142,7 @@ def examine(
 def result_path(workdir: Path, config: Config, norm: str) -> Path:
     """`<workdir>/result-[<method>-]<N>w<K>s-<norm>.json`, the method where it is another than that of the run there."""
     other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
-    return workdir / f"result-{other}{config.ways}w{config.shots}s-{norm}.json"
+    return workdir / f"result-{other}{test_slug(config)}-{norm}.json"
 
 
 def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> tuple[dict, Result]:

@@ -2,9 +2,12 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
+from metalearn.config import Config
+from metalearn.errors import UserError
 from metalearn.presets import SUPERVISED
 from metalearn.report import (
     Published,
@@ -60,9 +63,28 @@ def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
 
 
 def markdown(root: Path) -> str:
-    """RESULTS.md."""
+    """RESULTS.md: how to read it, what was found, a table for each dataset."""
     datasets, published = load(root)
-    return "\n".join([INTRO, *(_section(name, rows, published) for name, rows in datasets.items())])
+    records = {str(Path(r["path"]).relative_to(root).with_suffix("")): r for r in read_records(root)}
+    found = _findings(root / "findings.md", records)
+    return "\n".join([INTRO, *found, *(_section(name, rows, published) for name, rows in datasets.items())])
+
+
+def _findings(path: Path, records: dict[str, dict]) -> list[str]:
+    """The text at path, if there is one, with numbers in it: {record} is its accuracy, {record - record} points.
+
+    Raises:
+      UserError: it names a record that is not there.
+    """
+
+    def number(named: re.Match) -> str:
+        names = named[1].split(" - ")
+        if missing := [name for name in names if name not in records]:
+            raise UserError(f"{path}: there is no record {missing[0]}: make it or change the text")
+        first, *others = (records[name] for name in names)
+        return f"{100 * (first['accuracy'] - others[0]['accuracy']):+.2f}" if others else _measured([first])
+
+    return [re.sub(r"\{([^{}]+)\}", number, path.read_text(encoding="utf-8"))] if path.exists() else []
 
 
 def _section(name: str, rows: list[Row], published: list[Published]) -> str:
@@ -133,16 +155,23 @@ def _pair(row: Row, field: str, digits: int, factor: float = 1) -> str:
     return " / ".join(_shown(mean(side, field), digits, factor) for side in row if side)
 
 
+def _measured(records: list[dict]) -> str:
+    """`47.12 ± 0.20`."""
+    return " ± ".join(_shown(mean(records, field), 2, 100) for field in ("accuracy", "ci95"))
+
+
 def _accuracy(side: list[dict]) -> str:
     """`47.12 ± 0.20 (support)`."""
-    if not side:
-        return NONE
-    accuracy, ci95 = (_shown(mean(side, field), 2, 100) for field in ("accuracy", "ci95"))
-    return f"{accuracy} ± {ci95} ({side[0]['norm']})"
+    return f"{_measured(side)} ({side[0]['norm']})" if side else NONE
 
 
 def _all(row: Row, field: str) -> str:
     return ", ".join(sorted({r[field] for r in row.records}))
+
+
+def _test(r: dict) -> str:
+    queries = "" if r["queries"] == Config.queries else f", queries: {r['queries']} a class"
+    return f"{r['ways']}-way {r['shots']}-shot{queries}"
 
 
 def _trained(r: dict) -> str:
@@ -167,7 +196,7 @@ def cells(row: Row, published: list[Published]) -> dict[str, str]:
     return {
         "method": first["method"],
         "backbone": first["backbone"],
-        "test": f"{first['ways']}-way {first['shots']}-shot",
+        "test": _test(first),
         "trained on": _trained(first),
         "inductive %": _accuracy(row.inductive),
         "transductive %": _accuracy(row.transductive),

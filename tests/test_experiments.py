@@ -62,12 +62,12 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
     assert said.out.count("recorded: ") == len(norms) == said.out.count("(95 % CI, 6 test episodes ")
 
     kinds = (("episode", "png"), ("result", "json"), ("result", "npy"))
-    named = [f"{kind}-2w1s-{norm}.{end}" for norm in norms for kind, end in kinds]
+    named = [f"{kind}-2w1s3q-{norm}.{end}" for norm in norms for kind, end in kinds]
     folders = ["checkpoints", "tensorboard"]
     assert sorted(os.listdir(workdir)) == sorted([*named, *folders, "config.json", "curve.png", "metrics.jsonl"])
     for norm in norms:
-        record = json.loads((workdir / f"result-2w1s-{norm}.json").read_text())
-        kept = tmp_path / "results" / "folder" / f"{method}-{backbone}-2w1s-{norm}-seed0.json"
+        record = json.loads((workdir / f"result-2w1s3q-{norm}.json").read_text())
+        kept = tmp_path / "results" / "folder" / f"{method}-{backbone}-2w1s3q-{norm}-seed0.json"
         assert json.loads(kept.read_text()) == record and counts_path(kept).exists()
         check_record(record, method, norm, backbone)
     rate = "images_per_s" if PROGRAM.get(method) == "finetune" else "tasks_per_s"
@@ -172,12 +172,12 @@ def test_the_first_word_of_a_second_test_is_about_the_run(images: Path, trained:
     shutil.copytree(trained, workdir)
     said = program("evaluate", *places(images), f"--workdir={workdir}", "--shots=2", "--episodes=8")
     assert said.code == 0 and "2-way 2-shot, protonet conv4-8, inductive (running): " in said.out
-    record = json.loads((workdir / "result-2w2s-running.json").read_text())
+    record = json.loads((workdir / "result-2w2s3q-running.json").read_text())
     assert (record["shots"], record["train_shots"], record["episodes"]) == (2, 1, 8)
-    assert json.loads((workdir / "result-2w1s-running.json").read_text()) == json.loads(
-        (trained / "result-2w1s-running.json").read_text()
+    assert json.loads((workdir / "result-2w1s3q-running.json").read_text()) == json.loads(
+        (trained / "result-2w1s3q-running.json").read_text()
     )
-    assert (workdir / "episode-2w2s-running.png").exists()
+    assert (workdir / "episode-2w2s3q-running.png").exists()
     assert (workdir / "config.json").read_bytes() == (trained / "config.json").read_bytes()
 
 
@@ -190,12 +190,12 @@ def test_the_command_in_a_record_makes_it_again(images: Path, tmp_path: Path, mo
     assert program("protonet", *words(images, workdir="elsewhere/run")).code == 0
     assert program("evaluate", *places(images), "--workdir", "elsewhere/run", "--shots=2").code == 0
     want = results(tmp_path / "elsewhere" / "run")
-    train, test = want["result-2w2s-running.json"]["command"].split(" && ")
+    train, test = want["result-2w2s3q-running.json"]["command"].split(" && ")
     for command in (train, test):
         python, m, module, *rest = shlex.split(command)
         assert (python, m) == ("python", "-m") and "elsewhere" not in command
         assert program(module.removeprefix("experiments."), *rest, *places(images)).code == 0
-    assert results(tmp_path / "runs" / "folder-protonet-conv4-8-2w1s-running-seed0") == want
+    assert results(tmp_path / "runs" / "folder-protonet-conv4-8-2w1s3q-running-seed0") == want
 
 
 def test_a_gradient_method_is_tested_by_support_moments(images: Path, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
     for method, copies, transform in (("rfs", 5, None), ("simpleshot", 1, "cl2n"), ("laplacianshot", 1, None)):
         said = program("evaluate", *places(images), f"--workdir={workdir}", f"--method={method}")
         assert said.code == 0 and f"2-way 1-shot, {method} conv4-8, " in said.out
-        record = json.loads((workdir / f"result-{method}-2w1s-running.json").read_text())
+        record = json.loads((workdir / f"result-{method}-2w1s3q-running.json").read_text())
         assert (record["method"], record["support_copies"], record["transform"]) == (method, copies, transform)
         assert record["transductive"] == (method == "laplacianshot")
     after = contents(workdir)
@@ -231,7 +231,7 @@ def test_training_begins_from_another_runs_body(images: Path, trained: Path, tmp
     bodies = [{path: x for path, x in tree.items() if "body" in path} for tree in (old, new)]
     assert bodies[0] and bodies[0].keys() == bodies[1].keys()
     assert all((x == bodies[1][path]).all() for path, x in bodies[0].items())
-    command = results(tmp_path / "run")["result-2w1s-running.json"]["command"]
+    command = results(tmp_path / "run")["result-2w1s3q-running.json"]["command"]
     assert command.startswith("python -m experiments.") and " && python -m experiments.protonet " in command
     assert " --init_from=runs/folder-" in command and str(tmp_path) not in command
     other = program("protonet", *of(workdir=tmp_path / "other", backbone="conv4-32"))
@@ -289,8 +289,8 @@ def test_two_runs_are_compared_episode_by_episode(images: Path, trained: Path, t
 
 def scores(workdir: Path, norm: str) -> np.ndarray:
     """Right queries of each episode, which must agree with the record beside them."""
-    counts = np.load(workdir / f"result-2w1s-{norm}.npy").astype(float)
-    record = json.loads((workdir / f"result-2w1s-{norm}.json").read_text())
+    counts = np.load(workdir / f"result-2w1s3q-{norm}.npy").astype(float)
+    record = json.loads((workdir / f"result-2w1s3q-{norm}.json").read_text())
     assert counts.mean() / 6 == pytest.approx(record["accuracy"], abs=1e-6)
     return counts
 

@@ -128,6 +128,18 @@ def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
     assert "## omniglot\n\nno run recorded yet\n" in text
 
 
+def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
+    one, other = "cifar_fs/maml-conv4-32-5w1s-batch-seed0", "cifar_fs/maml-conv4-32-5w1s-support-seed0"
+    (root / "findings.md").write_text(f"## Found\n\nFrom {{{one}}} by {{{other} - {one}}}.\n")
+    first, second = (json.loads((root / f"{name}.json").read_text()) for name in (one, other))
+    said = f"{100 * first['accuracy']:.2f} ± {100 * first['ci95']:.2f}"
+    points = f"{100 * (second['accuracy'] - first['accuracy']):+.2f}"
+    assert f"\n\n## Found\n\nFrom {said} by {points}.\n\n## " in markdown(root)
+    (root / "findings.md").write_text("{cifar_fs/none}")
+    with pytest.raises(UserError, match="no record cifar_fs/none"):
+        markdown(root)
+
+
 def test_only_seeds_are_pooled(root: Path) -> None:
     write(root, seed=2, command=RECORD["command"] + " --inner_lr=0.1 --seed=2")
     write(root, seed=3, steps=100)

@@ -81,7 +81,7 @@ def test_checkpoints_without_a_configuration_are_left_alone(run: list[str], work
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"\xff\x00", b'{"accuracy": 1}'])
 def test_a_broken_record_is_made_again(text: bytes, run: list[str], workdir: Path, finished: Path) -> None:
-    (workdir / "result-2w1s-running.json").write_bytes(text)
+    (workdir / "result-2w1s3q-running.json").write_bytes(text)
     assert program("protonet", *run).code == 0
     assert results(workdir) == results(finished)
 
@@ -130,7 +130,7 @@ def test_no_result_is_lost_for_want_of_a_picture(images: Path, tmp_path: Path, f
     assert said.err.count("could not be drawn (No module named 'matplotlib')") == 2
     assert results(tmp_path / "run") == results(finished) and not list((tmp_path / "run").glob("*.png"))
     assert program("protonet", *run).code == 0  # draws what is missing, tests nothing
-    assert sorted(p.name for p in (tmp_path / "run").glob("*.png")) == ["curve.png", "episode-2w1s-running.png"]
+    assert sorted(p.name for p in (tmp_path / "run").glob("*.png")) == ["curve.png", "episode-2w1s3q-running.png"]
 
 
 def test_a_run_that_is_not_finished_is_not_tested(run: list[str], workdir: Path) -> None:
