@@ -111,7 +111,7 @@ def tree(arrays: Arrays) -> PyTree:
 
 def learner_of(work: Work) -> Learner:
     """The learner alone, in float64."""
-    network = make_network(f"conv4-{work.width}", "batch", jnp.float64)
+    network = make_network(f"conv4-{work.width}", "batch", jnp.float64, shared=work.method != "maml")
     if work.method == "maml":
         return maml(network, work.ways, work.inner_lr, work.inner_steps)
     return protonet(network, work.ways)

@@ -74,11 +74,14 @@ class Network(NamedTuple):
       apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`. A key turns dropout on.
       moments: `(params, x [B,H,W,Ch]) -> moments`, each layer's moments on x; an empty tree where the normalisation
         keeps none (group, layer, none).
+      prepare: `(x [B,H,W,Ch]) -> prepared`, what no weight changes of the work on images that are seen more than once;
+        `apply` takes it in place of x, with the same result.
     """
 
     init: Callable[..., PyTree]
     apply: Callable[..., Array]
     moments: Callable[..., PyTree]
+    prepare: Callable[[Array], PyTree] = lambda x: x
 
 
 class Head(NamedTuple):

@@ -51,9 +51,9 @@ def _layers(norm: str) -> str:
     return norm if norm in ("group", "layer", "none") else "batch"
 
 
-def body(config: Config) -> Network:
-    """The network of the config's backbone, normalisation and precision."""
-    return make_network(config.backbone, _layers(config.norm), _dtype(config))
+def body(config: Config, shared: bool) -> Network:
+    """The network of the config's backbone, normalisation and precision; shared: all tasks have the same weights."""
+    return make_network(config.backbone, _layers(config.norm), _dtype(config), shared)
 
 
 def _dtype(config: Config) -> jnp.dtype:
@@ -69,7 +69,7 @@ def _gradient(build: Callable[[Config, Network, str], Learner], before: bool = T
     def make(config: Config, classes: int) -> Method:
         if config.train_ways != config.ways:
             raise UserError(f"{config.method} has one output a class: --train_ways must equal --ways ({config.ways})")
-        network = body(config)
+        network = body(config, shared=False)
         tested = dataclasses.replace(config, inner_steps=config.test_inner_steps, inner_batch=config.test_inner_batch)
         unadapted = dataclasses.replace(tested, inner_steps=0)
         return Method(
@@ -120,7 +120,7 @@ def _episodic(build: Build) -> Callable[[Config, int], Method]:
     """A method that trains the body through its head, in training episodes of any number of ways."""
 
     def make(config: Config, classes: int) -> Method:
-        network = body(config)
+        network = body(config, shared=True)
 
         def test(norm: str) -> Learner:
             return build(config, network, config.ways, norm)
@@ -156,7 +156,7 @@ def _supervised(classifier: str, head: Callable[[], Head], centre: bool = False)
     """A method that fits a head to the features of a body pre-trained with this classifier."""
 
     def build(config: Config, classes: int) -> Method:
-        network = body(config)
+        network = body(config, shared=True)
         scale = 2.0 if classes <= 200 else 10.0
 
         def learner(norm: str) -> Learner:
@@ -179,12 +179,12 @@ def _simpleshot(config: Config, classes: int) -> Method:
 
 def _finetuned(transductive: bool) -> Callable[[Config, int], Method]:
     def build(config: Config, classes: int) -> Method:
-        network, (lr, steps) = body(config), (config.inner_lr, config.test_inner_steps)
+        lr, steps = config.inner_lr, config.test_inner_steps
 
-        def learner(norm: str) -> Learner:
-            return finetuned(network, config.ways, classes, lr, steps, transductive, norm)
+        def learner(norm: str, shared: bool = False) -> Learner:
+            return finetuned(body(config, shared), config.ways, classes, lr, steps, transductive, norm)
 
-        return Method(learner(config.norm), learner, (config.norm,), supervised=True)
+        return Method(learner(config.norm, shared=True), learner, (config.norm,), supervised=True)
 
     return build
 

@@ -81,9 +81,10 @@ def maml(
         start = {"body": meta["body"], "head": first_head(head, network, meta, support_x, support_y, ways)}
         fast = {k: v for k, v in start.items() if adapts in ("all", k)}
         z = network.apply(start["body"], support_x) if adapts == "head" else None  # once: no step changes it
+        prepared = network.prepare(support_x)
 
         def support_loss(fast: PyTree) -> Array:
-            features = network.apply(fast["body"], support_x) if z is None else z
+            features = network.apply(fast["body"], prepared) if z is None else z
             return cross_entropy(classify("linear", fast.get("head", start["head"]), features), support_y)
 
         optimizer = learned_sgd({k: meta["rates"][k] for k in fast}) if learned_rates else optax.sgd(inner_lr)

@@ -90,8 +90,10 @@ def trajectory(
 ) -> PyTree:
     """Weights {body, head} after each inner step on the support set x, y; leaves [J, ...]."""
 
+    prepared = network.prepare(x)
+
     def support_loss(fast: PyTree, norms: PyTree) -> Array:
-        return cross_entropy(logits_of(network, _whole(fast, norms), x), y)
+        return cross_entropy(logits_of(network, _whole(fast, norms), prepared), y)
 
     def held(fast: PyTree, norms: PyTree) -> PyTree:
         return jax.lax.stop_gradient(jax.grad(support_loss)(fast, norms))

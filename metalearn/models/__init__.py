@@ -52,16 +52,17 @@ def as_network(module: nn.Module) -> Network:
         _, state = module.apply({"params": params}, x, mutable=["moments"])
         return state.get("moments", {})
 
-    return Network(init, apply, moments)
+    return Network(init, apply, moments, getattr(module, "prepare", lambda x: x))
 
 
-def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32) -> Network:
+def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32, shared: bool = False) -> Network:
     """A body of `BACKBONES`.
 
     Args:
       name: key of `BACKBONES`.
       norm: kind of `Norm` inside.
       dtype: of the convolutions' inputs; parameters and sums stay float32.
+      shared: faster for learners that do not adapt the body, slower for those that do: see `metalearn.models.conv`.
 
     Raises:
       UserError: unknown name or norm.
@@ -70,9 +71,9 @@ def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32)
         raise UserError(f"unknown backbone '{name}': choose one of {', '.join(BACKBONES)}")
     if norm not in KINDS:
         raise UserError(f"unknown normalisation '{norm}': choose one of {', '.join(KINDS)}")
-    return as_network(BACKBONES[name](norm=norm, dtype=dtype))
+    return as_network(BACKBONES[name](norm=norm, dtype=dtype, shared=shared))
 
 
 def make_relation(width: int = 64, dtype: jnp.dtype = jnp.float32) -> Network:
     """What compares feature maps in relation networks, every pair normalised by itself; see `Relation`."""
-    return as_network(Relation(width, dtype=dtype))
+    return as_network(Relation(width, dtype=dtype, shared=True))

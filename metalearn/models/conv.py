@@ -3,8 +3,15 @@
 `vmap` over tasks gives every task its own kernel. A native convolution then becomes a grouped one, which XLA runs
 slowly, most of all its derivatives; patches times weights becomes a batched matrix product at every order of
 derivative. Pooling by maxima over shifted views has the same virtue against `reduce_window`.
+
+Where all images share a kernel, XLA's own convolution is faster on every backend; but not its gradient in the kernel on
+a CPU, least of all within a loop.
 """
 
+from functools import partial
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 
 from metalearn.base import Array
@@ -26,20 +33,110 @@ def patches(x: Array, kernel: int, stride: int = 1) -> Array:
     return jnp.concatenate(views, -1)
 
 
-def conv(x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32) -> Array:
+def conv(x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, shared: bool = False) -> Array:
     """Convolution of x [B,H,W,Ch] with w [kernel, kernel, Ch, F], 'SAME' padding; float32 [B, H', W', F].
 
-    dtype is that of the products' inputs; sums are kept in float32. The product stays two-dimensional, which is
-    what makes it fast on a CPU.
+    dtype is that of the products' inputs; sums are kept in float32. shared promises speed where no `vmap` gives
+    tasks kernels of their own; the result is the same.
     """
+    form = conv3x3 if shared and stride == 1 and w.shape[0] == 3 else partial(_by_patches, stride=stride)
+    return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
+
+
+class Prepared(NamedTuple):
+    """What a convolution of images needs but the weights: patches [B,H',W',P], their mean [P] and covariance [P,P].
+
+    The moments of each filter's output over images and places are functions of these two.
+    """
+
+    patches: Array
+    mean: Array
+    covariance: Array
+
+    def conv(self, w: Array) -> Array:
+        """As `conv`, for the kernel, stride and dtype that were prepared for."""
+        flat = self.patches.reshape(-1, self.patches.shape[-1])
+        y = _product(flat, w.reshape(-1, w.shape[-1]).astype(flat.dtype)).astype(self.mean.dtype)
+        return y.reshape(*self.patches.shape[:3], -1)
+
+    def moments(self, w: Array) -> tuple[Array, Array]:
+        """Mean [F] and variance [F] of `conv(w)`."""
+        flat = w.reshape(-1, w.shape[-1])
+        return self.mean @ flat, (flat * (self.covariance @ flat)).sum(0)
+
+
+def prepare_conv(x: Array, kernel: int, stride: int = 1, dtype: jnp.dtype = jnp.float32) -> Prepared:
+    """Images x [B,H,W,Ch] made ready for convolutions with many kernels."""
+    p = patches(x.astype(dtype), kernel, stride)
+    flat = p.reshape(-1, p.shape[-1]).astype(x.dtype)
+    mean = flat.mean(0)
+    return Prepared(p, mean, (flat - mean).T @ (flat - mean) / len(flat))
+
+
+def _by_patches(x: Array, w: Array, stride: int) -> Array:
+    """The product stays two-dimensional, which is what makes it fast on a CPU."""
     kernel, _, channels, filters = w.shape
-    if kernel == 1:
-        p = x[:, ::stride, ::stride]
-    else:
-        p = patches(x.astype(dtype), kernel, stride)
-    flat = p.reshape(-1, kernel * kernel * channels).astype(dtype)
-    y = jnp.matmul(flat, w.reshape(-1, filters).astype(dtype), preferred_element_type=x.dtype)
+    p = x[:, ::stride, ::stride] if kernel == 1 else patches(x, kernel, stride)
+    y = _product(p.reshape(-1, kernel * kernel * channels), w.reshape(-1, filters))
     return y.reshape(*p.shape[:3], filters)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, preferred_element_type=_sums(a))
+
+
+def _sums(x: Array) -> jnp.dtype:
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _native(x: Array, w: Array) -> Array:
+    form = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=form, preferred_element_type=_sums(x))
+
+
+@jax.custom_vjp
+def conv3x3(x: Array, w: Array) -> Array:
+    """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1, natively.
+
+    <dy, x * w> is linear in dy, x and w: the gradient in x is a convolution with the kernel turned round, and so are
+    the derivatives of the gradient in w. Two operations are differentiable in reverse mode as often as one likes.
+    """
+    return _native(x, w)
+
+
+@jax.custom_vjp
+def kernel_gradient(x: Array, dy: Array) -> Array:
+    """Gradient in w [3,3,Ch,F] of <dy, conv3x3(x, w)> for x [B,H,W,Ch], dy [B,H,W,F]."""
+    return jax.lax.platform_dependent(x, dy, cpu=_kernel_gradient_by_patches, default=_kernel_gradient_native)
+
+
+def _kernel_gradient_by_patches(x: Array, dy: Array) -> Array:
+    p = patches(x, 3)
+    flat = _product(p.reshape(-1, p.shape[-1]).T, dy.reshape(-1, dy.shape[-1]))
+    return flat.reshape(3, 3, x.shape[-1], dy.shape[-1])
+
+
+def _kernel_gradient_native(x: Array, dy: Array) -> Array:
+    w = jax.ShapeDtypeStruct((3, 3, x.shape[-1], dy.shape[-1]), x.dtype)
+    return jax.linear_transpose(partial(_native, x), w)(dy.astype(_sums(x)))[0].astype(_sums(x))
+
+
+def _turned(w: Array) -> Array:
+    return jnp.flip(w, (0, 1)).swapaxes(2, 3)
+
+
+def _conv3x3_vjp(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    (x, w), dy = kept, dy.astype(kept[0].dtype)
+    return conv3x3(dy, _turned(w)).astype(x.dtype), kernel_gradient(x, dy).astype(w.dtype)
+
+
+def _kernel_gradient_vjp(kept: tuple[Array, Array], dw: Array) -> tuple[Array, Array]:
+    (x, dy), dw = kept, dw.astype(kept[0].dtype)
+    return conv3x3(dy, _turned(dw)).astype(x.dtype), conv3x3(x, dw).astype(dy.dtype)
+
+
+conv3x3.defvjp(lambda x, w: (conv3x3(x, w), (x, w)), _conv3x3_vjp)
+kernel_gradient.defvjp(lambda x, dy: (kernel_gradient(x, dy), (x, dy)), _kernel_gradient_vjp)
 
 
 def max_pool(x: Array, size: int = 2) -> Array:

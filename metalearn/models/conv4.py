@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from metalearn.base import Array
-from metalearn.models.conv import conv
+from metalearn.models.conv import Prepared, conv, prepare_conv
 from metalearn.models.norms import Norm
 
 
@@ -26,6 +26,7 @@ class Conv4(nn.Module):
       norm: kind of `Norm`. Kernels have a bias only where the normalisation would not cancel it.
       slope: of the ReLU below zero.
       drop: rate of dropout after each of the last two blocks.
+      shared: see `conv`.
     """
 
     widths: Sequence[int] = (64, 64, 64, 64)
@@ -36,21 +37,35 @@ class Conv4(nn.Module):
     slope: float = 0.0
     drop: float = 0.0
     dtype: jnp.dtype = jnp.float32
+    shared: bool = False
+
+    def prepare(self, x: Array) -> Prepared:
+        """Images x [B,H,W,Ch] as `__call__` takes them too: for more than one pass with kernels that change."""
+        return prepare_conv(x, 3, self._stride(0), self.dtype)
+
+    def _stride(self, block: int) -> int:
+        return 2 if self.downsample == "stride" and block < self.halved else 1
 
     @nn.compact
-    def __call__(self, x: Array, deterministic: bool = True) -> Array:
-        outputs = []
+    def __call__(self, images: Array | Prepared, deterministic: bool = True) -> Array:
+        outputs: list[Array] = []
         for i, width in enumerate(self.widths):
-            stride = 2 if self.downsample == "stride" and i < self.halved else 1
-            w = self.param(f"conv{i}", nn.initializers.glorot_uniform(), (3, 3, x.shape[-1], width))
-            y = conv(x, w, stride, self.dtype)
+            y, moments = self._conv(i, outputs[-1] if outputs else images, width)
             pool = 2 if self.downsample == "pool" and i < self.halved and min(y.shape[1:3]) > 1 else 1
-            y = Norm(self.norm, pool, name=f"norm{i}")(y)
+            y = Norm(self.norm, pool, name=f"norm{i}")(y, moments)
             x = nn.leaky_relu(y, self.slope) if self.slope else nn.relu(y)
             if self.drop and i >= len(self.widths) - 2:
                 x = nn.Dropout(self.drop, deterministic=deterministic)(x)
             outputs.append(x)
         if self.readout in ("map", "mean"):
-            return x if self.readout == "map" else x.mean((1, 2))
+            return outputs[-1] if self.readout == "map" else outputs[-1].mean((1, 2))
         kept = outputs[-2:] if self.readout == "last two" else outputs[-1:]
         return jnp.concatenate([y.reshape(len(y), -1) for y in kept], -1)
+
+    def _conv(self, block: int, x: Array | Prepared, width: int) -> tuple[Array, tuple[Array, Array] | None]:
+        """The block's convolution, and the moments of its result where they are at hand."""
+        channels = x.patches.shape[-1] // 9 if isinstance(x, Prepared) else x.shape[-1]
+        w = self.param(f"conv{block}", nn.initializers.glorot_uniform(), (3, 3, channels, width))
+        if isinstance(x, Prepared):
+            return x.conv(w), x.moments(w)
+        return conv(x, w, self._stride(block), self.dtype, self.shared), None

@@ -30,21 +30,22 @@ class Norm(nn.Module):
     eps: float = 1e-5
 
     @nn.compact
-    def __call__(self, y: Array) -> Array:
+    def __call__(self, y: Array, known: tuple[Array, Array] | None = None) -> Array:
+        """Normalise y; known are its mean [F] and variance [F] over images and places where the caller has them."""
         features = y.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (features,))
         shift = self.param("shift", nn.initializers.zeros, (features,))
-        mean, var = self._moments(y)
+        mean, var = self._moments(y, known)
         if self.pool > 1:
             sign = jnp.where(scale < 0, -1.0, 1.0)
             y, mean, scale = max_pool(y * sign, self.pool), mean * sign, scale * sign
         return (y - mean) * (scale * jax.lax.rsqrt(var + self.eps)) + shift
 
-    def _moments(self, y: Array) -> tuple[Array, Array]:
+    def _moments(self, y: Array, known: tuple[Array, Array] | None) -> tuple[Array, Array]:
         if self.kind == "none":
             return jnp.zeros(()), jnp.ones(())
         if self.kind == "batch":
-            return self._batch_moments(y)
+            return self._batch_moments(y, known)
         groups = 1 if self.kind == "layer" else min(self.groups, y.shape[-1])
         grouped = y.reshape(*y.shape[:-1], groups, -1)
         mean = grouped.mean((1, 2, 4), keepdims=True)
@@ -56,11 +57,12 @@ class Norm(nn.Module):
         """Moments [B,1,1,G,1] of groups, as those [B,1,1,F] of their channels."""
         return jnp.repeat(moment[..., 0], features // moment.shape[3], axis=-1)
 
-    def _batch_moments(self, y: Array) -> tuple[Array, Array]:
+    def _batch_moments(self, y: Array, known: tuple[Array, Array] | None) -> tuple[Array, Array]:
         if self.has_variable("moments", "mean"):
             return self.get_variable("moments", "mean"), self.get_variable("moments", "var")
-        mean = y.mean((0, 1, 2))
-        var = jnp.maximum(jnp.square(y).mean((0, 1, 2)) - jnp.square(mean), 0.0)
+        mean, var = known or (y.mean((0, 1, 2)), None)
+        if var is None:
+            var = jnp.maximum(jnp.square(y).mean((0, 1, 2)) - jnp.square(mean), 0.0)
         if self.is_mutable_collection("moments"):
             self.put_variable("moments", "mean", mean)
             self.put_variable("moments", "var", var)

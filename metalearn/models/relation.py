@@ -19,12 +19,13 @@ class Relation(nn.Module):
     hidden: int = 8
     norm: str = "group"
     dtype: jnp.dtype = jnp.float32
+    shared: bool = False
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool = True) -> Array:
         for i in range(2):
             w = self.param(f"conv{i}", nn.initializers.glorot_uniform(), (3, 3, x.shape[-1], self.width))
-            y = conv(x, w, dtype=self.dtype)
+            y = conv(x, w, 1, self.dtype, self.shared)
             x = nn.relu(Norm(self.norm, 2 if min(y.shape[1:3]) > 1 else 1, name=f"norm{i}")(y))
         x = nn.relu(nn.Dense(self.hidden, name="hidden")(x.reshape(len(x), -1)))
         return nn.Dense(1, name="score")(x)

@@ -54,6 +54,7 @@ class ResNet12(nn.Module):
     drop: float = 0.1
     dropblock: int = 2
     dtype: jnp.dtype = jnp.float32
+    shared: bool = False
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool = True) -> Array:
@@ -68,7 +69,7 @@ class ResNet12(nn.Module):
 
         def unit(x: Array, kernel: int, part: str) -> Array:
             w = self.param(f"{name}_{part}", he, (kernel, kernel, x.shape[-1], width))
-            return Norm(self.norm, name=f"{name}_{part}_norm")(conv(x, w, dtype=self.dtype))
+            return Norm(self.norm, name=f"{name}_{part}_norm")(conv(x, w, 1, self.dtype, self.shared))
 
         y = nn.leaky_relu(unit(x, 3, "conv0"), 0.1)
         y = nn.leaky_relu(unit(y, 3, "conv1"), 0.1)

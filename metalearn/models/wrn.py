@@ -24,6 +24,7 @@ class WideResNet(nn.Module):
     widen: int = 10
     norm: str = "batch"
     dtype: jnp.dtype = jnp.float32
+    shared: bool = False
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool = True) -> Array:
@@ -44,4 +45,4 @@ class WideResNet(nn.Module):
 
     def _conv(self, x: Array, width: int, kernel: int, stride: int, name: str) -> Array:
         he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-        return conv(x, self.param(name, he, (kernel, kernel, x.shape[-1], width)), stride, self.dtype)
+        return conv(x, self.param(name, he, (kernel, kernel, x.shape[-1], width)), stride, self.dtype, self.shared)

@@ -188,3 +188,12 @@ def test_wide_resnet() -> None:
     z = quick_jit(small.apply)(params, x)
     assert z.shape == (2, 64) and (z >= 0).all() and z.std() > 0
     assert {k for k in params if "shortcut" in k} == {f"group{i}_block0_shortcut" for i in (1, 2)}
+
+
+@pytest.mark.parametrize("backbone", ["conv4-8", "conv4-64-strided"])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_prepared_images_have_the_same_features(backbone: str, norm: str) -> None:
+    network, x = make_network(backbone, norm), 3 + jax.random.normal(KEY, (4, 8, 8, 3))
+    params = network.init(KEY, x)
+    found, wanted = (jax.jit(network.apply)(params, images) for images in (network.prepare(x), x))
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)

@@ -26,6 +26,10 @@ def ours(x: jax.Array, w: jax.Array, stride: int) -> jax.Array:
     return conv(x, w, stride, jnp.float64)
 
 
+def shared(x: jax.Array, w: jax.Array, stride: int) -> jax.Array:
+    return conv(x, w, stride, jnp.float64, shared=True)
+
+
 def orders(function: Callable, x: jax.Array, w: jax.Array, stride: int) -> tuple:
     """The value, its gradients, and how the gradients change along a direction."""
     weight = jnp.cos(jnp.arange(function(x, w, stride).size, dtype=x.dtype))
@@ -42,16 +46,27 @@ def test_conv(size: tuple[int, int], kernel: int, stride: int, float64: None) ->
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, *size, 3)), rng.normal(size=(kernel, kernel, 3, 4))
     if size == (7, 5) and kernel == 3:
-        found, expected = (quick_jit(orders, static_argnums=(0, 3))(f, x, w, stride) for f in (ours, native))
+        *found, expected = (quick_jit(orders, static_argnums=(0, 3))(f, x, w, stride) for f in (ours, shared, native))
     else:
-        found, expected = ours(x, w, stride), native(x, w, stride)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), found, expected)
+        *found, expected = (f(x, w, stride) for f in (ours, shared, native))
+    for each in found:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), each, expected)
 
 
-def test_conv_of_low_precision_sums_in_float32() -> None:
+def test_a_shared_kernel_may_be_each_tasks_own() -> None:
+    x, w = jax.random.normal(jax.random.key(0), (3, 2, 4, 4, 2)), jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4))
+    forms = [lambda x, w, one=one: jnp.sin(conv(x, w, shared=one)).sum() for one in (True, False)]
+    for axes in ((0, 0), (0, None)):
+        found = [jax.vmap(jax.grad(f, (0, 1)), axes)(x, w if axes[1] == 0 else w[0]) for f in forms]
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *found)
+
+
+@pytest.mark.parametrize("one", [False, True])
+def test_conv_of_low_precision_sums_in_float32(one: bool) -> None:
     x = jax.random.normal(jax.random.key(0), (2, 6, 6, 8))
     w = jax.random.normal(jax.random.key(1), (3, 3, 8, 4)) / 8
-    found = conv(x, w, dtype=jnp.bfloat16)
+    assert jax.grad(lambda x: conv(x, w, dtype=jnp.bfloat16, shared=one).sum())(x).dtype == jnp.float32
+    found = conv(x, w, dtype=jnp.bfloat16, shared=one)
     assert found.dtype == jnp.float32
     rounded = (a.astype(jnp.bfloat16).astype(jnp.float32) for a in (x, w))
     np.testing.assert_allclose(found, native(*rounded, 1), rtol=1e-4, atol=1e-4)
