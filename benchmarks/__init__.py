@@ -7,6 +7,8 @@
     python -m benchmarks.startup           # from nothing to the first step
     python -m benchmarks.memory            # peak memory
     python -m benchmarks.convolution       # formulations of a convolution, ours alone
+    python -m benchmarks.streaming         # images from the host beside images on the device, ours alone
+    python -m benchmarks.plan              # what a step needs, found without data (see docs/scaling.md)
     python -m benchmarks.report            # docs/performance.md, from the records of all these
 
 Every contender, ours too, is a process of its own that is kept alive and told over a pipe to make so many steps; turns

@@ -15,7 +15,7 @@ from metalearn.base import ClassSource, Learner, PyTree, Task
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
 from metalearn.evaluate import Episodes, draw_episodes, evaluator, moments_measurer
-from metalearn.fit import initial_state
+from metalearn.initial import initial_state
 from metalearn.lab import Lab, make_lab, split_source, training_sampler
 from metalearn.learners.maml import maml
 from metalearn.learners.protonet import protonet
@@ -23,7 +23,7 @@ from metalearn.methods import make_method
 from metalearn.models import make_network
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import commit, configure, device_name, peak_memory_mb
-from metalearn.train import make_chunk, task_mesh
+from metalearn.train import Sample, make_chunk, task_mesh
 
 
 def config_of(work: Work) -> Config:
@@ -52,16 +52,18 @@ def dataset_of(work: Work, pixels: np.ndarray | None = None) -> Dataset:
     return Dataset("random bytes", split, split, split, half, one)
 
 
-def lab_of(work: Work, pixels: np.ndarray | None = None) -> Lab:
-    """The dataset on as many devices as share out the tasks evenly."""
-    return make_lab(dataset_of(work, pixels), math.gcd(work.tasks, len(jax.devices())))
+def lab_of(work: Work, pixels: np.ndarray | None = None, stream: bool = False) -> Lab:
+    """The dataset on as many devices as share out the tasks evenly, or streamed to them."""
+    return make_lab(dataset_of(work, pixels), math.gcd(work.tasks, len(jax.devices())), stream=stream)
 
 
 def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Array]:
-    """The compiled chunk of `metalearn.fit`, its state and its key."""
+    """The compiled chunk of `metalearn.fit`, its state and its key, of episodes from where the lab has them."""
     config = config_of(work)
     method, optimizer = make_method(config, work.classes), make_optimizer(config)
-    chunk = make_chunk(method.train.loss, training_sampler(config, lab, False), optimizer, work.tasks, lab.mesh)
+    sampler = training_sampler(config, lab, False)
+    sample: Sample = sampler.make if lab.streamed else sampler
+    chunk = make_chunk(method.train.loss, sample, optimizer, work.tasks, lab.mesh, streamed=lab.streamed)
     return chunk, initial_state(config, method, lab, optimizer), jax.random.key(config.seed + 1)
 
 

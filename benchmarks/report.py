@@ -40,6 +40,7 @@ SECTIONS = {
     "startup": "From nothing to the end of the first step (ms)",
     "memory": "Peak memory (MiB)",
     "convolution": "Formulations of a convolution (ms)",
+    "streaming": "Training from images on the host beside images on the device (ms)",
 }
 
 

@@ -2,7 +2,8 @@
 
 Started as `python -m experiments.NAME` on Linux, a program first starts itself over with huge pages for malloc, unless
 GLIBC_TUNABLES is set: training on a CPU takes 1.3 to 1.8 times as long without. The C library reads that variable
-when a process begins, and only then; the process keeps its number.
+when a process begins, and only then; the process keeps its number. With --distributed it then goes on in a child, see
+`experiments.watch`.
 """
 
 import os
@@ -22,3 +23,7 @@ def _start_over() -> None:
 
 
 _start_over()
+if "--distributed" in sys.orig_argv:
+    from experiments.watch import watch_over
+
+    watch_over()

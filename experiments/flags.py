@@ -56,6 +56,14 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
     flags.DEFINE_boolean("record", False, "write the result into results/ too")
     flags.DEFINE_string("results_dir", "results", "folder of the records")
     flags.DEFINE_integer("devices", None, "local devices to use [all]")
+    flags.DEFINE_integer("tasks_per_device", 0, "tasks a device works on at a time [its share]", lower_bound=0)
+    flags.DEFINE_boolean(
+        "stream", None, "keep images on the host and send those of coming steps [if a split is too large for a device]"
+    )
+    flags.DEFINE_boolean("distributed", False, "this is one process of several, each with its own devices")
+    flags.DEFINE_string("coordinator", None, "ADDRESS:PORT of the first process [the cluster says]")
+    flags.DEFINE_integer("num_processes", None, "how many processes there are [the cluster says]")
+    flags.DEFINE_integer("process_id", None, "which of them this is, from 0 [the cluster says]")
 
 
 def settings_given() -> dict[str, Any]:

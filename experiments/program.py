@@ -1,27 +1,34 @@
 """What every experiment does around its run: flags, one-line errors, exit codes, the closing summary."""
 
-import math
 import os
+import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 
 import jax
 from absl import app, flags, logging
 
 from experiments.flags import FLAGS, config_from_flags, default_workdir, define, workdir_from_flags
+from experiments.watch import LOST, MESSAGE
 from metalearn.config import Config
 from metalearn.data import load
 from metalearn.errors import Interrupted, UserError
-from metalearn.lab import Lab, make_lab
+from metalearn.hosts import by_first, first, join
+from metalearn.lab import Lab, even_devices, make_lab
 from metalearn.record import check_writable, read_counts, record_path, write_counts, write_json
 from metalearn.run import check_settings, execute, result_path, summary
 from metalearn.runtime import configure, overlook_closed_loops
 from metalearn.workdir import read_workdir
 
-PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", "init_from", "teacher")
+RUNS = ("init_from", "teacher")  # flags that name the folder of another run
+HOSTS = ("coordinator", "num_processes", "process_id")
+PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", *RUNS, *HOSTS)
+LOSSES = re.compile("gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE)  # words of errors of lost processes
+SWITCHES = ("record", "norecord", "distributed", "nodistributed")
 
 
 def program(module: str, default_method: str, methods: tuple[str, ...]) -> None:
@@ -73,6 +80,11 @@ def guarded(run: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from what was saved", file=sys.stderr)
         return 128 + signal.SIGINT
+    except jax.errors.JaxRuntimeError as error:
+        if not LOSSES.search(str(error)):
+            raise
+        print(f"{shorten(str(error), 200)}\n{MESSAGE}", file=sys.stderr, flush=True)
+        os._exit(LOST)  # at once: an orderly end would wait for the others
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _fail(f"the system refused{where}: {error.strerror or error}")
@@ -92,20 +104,34 @@ def open_lab(config: Config) -> Lab:
       UserError: a setting that cannot be right, as far as can be told without the dataset; or no such dataset.
     """
     config.check()
+    meet()
     configure(config.meta_batch, config.precision)
     check_settings(config)
     if FLAGS.record:
-        check_writable(Path(FLAGS.results_dir))
+        by_first(lambda: check_writable(Path(FLAGS.results_dir)))
     dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, config.image_size or None)
-    even = math.gcd(config.meta_batch, len(jax.devices()))
-    return make_lab(dataset, even if FLAGS.devices is None else FLAGS.devices)
+    devices = even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
+    return make_lab(dataset, devices, FLAGS.tasks_per_device, FLAGS.stream)
+
+
+def meet() -> None:
+    """Join the other processes of a distributed run.
+
+    Raises:
+      UserError: they do not meet, or flags of distributed runs without --distributed.
+    """
+    alone = [name for name in ("coordinator", "num_processes", "process_id") if FLAGS[name].value is not None]
+    if FLAGS.distributed:
+        join(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+    elif alone:
+        raise UserError(f"--{alone[0]} is for runs of several processes: add --distributed")
 
 
 def train_and_test(module: str) -> None:
     """Load, run, record, say."""
     config = config_from_flags()
     workdir, command = workdir_from_flags(config), command_line(module)
-    for name in ("init_from", "teacher"):
+    for name in RUNS:
         if run := getattr(config, name):
             other, trained_by = read_workdir(Path(run))
             command = f"{trained_by} && {command} --{name}={default_workdir(other)}"
@@ -114,6 +140,8 @@ def train_and_test(module: str) -> None:
 
 def finish(config: Config, workdir: Path, records: list[dict]) -> None:
     """Write the records where --record asks for it, and say what was found."""
+    if not first():
+        return
     for record in records if FLAGS.record else []:
         path = record_path(Path(FLAGS.results_dir), config, record["norm"])
         write_counts(path, read_counts(result_path(workdir, config, record["norm"])))
@@ -130,7 +158,7 @@ def command_line(module: str) -> str:
         if name in PLACES:
             if not equals:
                 next(given, None)  # its value
-        elif name not in ("record", "norecord"):
+        elif name not in SWITCHES:
             words.append(word)
     return shlex.join(["python", "-m", module, *words])
 

@@ -47,6 +47,23 @@ class ClassSource(NamedTuple):
     counts: Array  # int32 [C], number of images of each class
 
 
+class Feed(NamedTuple):
+    """The images of the tasks of some steps, gathered by the host from a split that is too large for the device."""
+
+    first: Array  # int32, the step of images[0]
+    images: Array  # uint8 [steps, T, R, H, W, Ch], the R images of each task
+    starts: Array  # int32 [C], as in the split
+    counts: Array  # int32 [C]
+
+    def at(self, step: Array) -> ClassSource:
+        """The images [T, R, H, W, Ch] of a step's tasks; the classes are those of the split."""
+        return ClassSource(self.images[step - self.first], self.starts, self.counts)
+
+    def one(self) -> ClassSource:
+        """The images [R, H, W, Ch] of the first task."""
+        return ClassSource(self.images[0, 0], self.starts, self.counts)
+
+
 class Network(NamedTuple):
     """A body as pure functions; the only thing that knows Flax.
 

@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 
 from metalearn.base import PyTree
 from metalearn.errors import UserError
+from metalearn.hosts import by_first
 from metalearn.train import TrainState
 
 
@@ -85,6 +86,10 @@ class Checkpoints:
         return None
 
     def _set_aside(self, step: int, why: str) -> None:
+        by_first(lambda: self._move(step, why))
+        self._latest.reload()
+
+    def _move(self, step: int, why: str) -> None:
         aside = self.root / "damaged" / str(step)
         while aside.exists():
             aside = aside.with_name(aside.name + "-again")
@@ -93,7 +98,6 @@ class Checkpoints:
             os.replace(self._latest.directory / str(step), aside)
         except OSError as error:
             raise UserError(f"{why}: but it cannot be moved to {aside}: {error.strerror}") from error
-        self._latest.reload()
         print(f"warning: {why}; its files are now in {aside}", file=sys.stderr)
 
     def restore_best(self, like: PyTree, step: int) -> PyTree:
@@ -110,7 +114,7 @@ class Checkpoints:
             raise UserError(f"{error}: train again in another --workdir") from error
 
     def read_best(self, steps: int) -> PyTree:
-        """The best meta-parameters of a run of so many steps, whatever its model: nested dicts of arrays.
+        """The best meta-parameters of a run of so many steps, whatever its model and devices: nested dicts of arrays.
 
         Raises:
           UserError: the run is not at its end, or a checkpoint is damaged.
@@ -119,8 +123,8 @@ class Checkpoints:
         if done < steps:
             raise UserError(f"{self.root.parent} is trained to step {done} of {steps}: finish it first")
         try:
-            best = self._latest.restore(done, args=ocp.args.StandardRestore())["best"]
-            return self._best.restore(int(best["step"]), args=ocp.args.StandardRestore())
+            best = _read(self._latest, done)["best"]
+            return _read(self._best, int(best["step"]))
         except Exception as error:
             raise UserError(
                 f"the checkpoints in {self.root} cannot be read ({_reason(error)}): train it again"
@@ -132,7 +136,7 @@ class Checkpoints:
             if shapes(manager.item_metadata(step).tree) != shapes(like):
                 raise UserError(f"{where} is a checkpoint of another model or optimiser: choose another --workdir")
             return manager.restore(step, args=ocp.args.StandardRestore(like))
-        except (UserError, MemoryError):
+        except (UserError, MemoryError, jax.errors.JaxRuntimeError):  # the last: another process is gone
             raise
         except Exception as error:
             raise Unreadable(f"{where} cannot be read ({_reason(error)})") from error
@@ -152,6 +156,11 @@ def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
             f"cannot write checkpoint {manager.directory / str(step)}: {_reason(error)}; "
             "earlier checkpoints are kept: make room and run the same command again"
         ) from error
+
+
+def _read(manager: ocp.CheckpointManager, step: int) -> PyTree:
+    like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), manager.item_metadata(step).tree)
+    return manager.restore(step, args=ocp.args.StandardRestore(like))
 
 
 def _reason(error: Exception) -> str:

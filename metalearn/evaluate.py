@@ -13,7 +13,8 @@ from jax.sharding import PartitionSpec as P
 
 from metalearn.base import Array, ClassSource, Key, Learner, PyTree, Task
 from metalearn.data.augment import THEMSELVES, Copies
-from metalearn.data.episodes import Prepare, episode_hash, episode_indices, make_task
+from metalearn.data.episodes import Prepare, as_task, episode_hash, episode_indices, make_task
+from metalearn.data.host import fetched, taken
 from metalearn.losses import cross_entropy
 
 BINS = 15
@@ -63,8 +64,9 @@ def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, querie
     def draw(start: Array) -> Array:
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(start + jnp.arange(100))
         pick = partial(episode_indices, largest=largest, ways=ways, per_class=shots + queries)
-        return jax.vmap(lambda k: pick(k, source.starts, source.counts))(keys)
+        return jax.vmap(lambda k: pick(k, starts, counts))(keys)
 
+    starts, counts = jnp.asarray(np.asarray(source.starts)), jnp.asarray(np.asarray(source.counts))
     blocks = [np.asarray(draw(start)) for start in range(0, count, 100)]
     return Episodes(np.concatenate(blocks)[:count], shots)
 
@@ -80,15 +82,14 @@ def moments_measurer(learner: Learner, source: ClassSource, prepare: Prepare, se
         return lambda meta: meta
     size = min(256, len(source.images))
 
+    keys = jax.random.split(jax.random.key(seed), 16)
+    rows = jax.vmap(lambda key: jax.random.randint(key, (size,), 0, len(source.images)))(keys)
+
     @jax.jit
-    def run(meta: PyTree, source: ClassSource) -> PyTree:
-        def one(key: Key) -> PyTree:
-            rows = jax.random.randint(key, (size,), 0, len(source.images))
-            return measure(meta, prepare(source.images[rows]))
+    def run(meta: PyTree, rows: Array, images: Array | None) -> PyTree:
+        return pool_moments(jax.lax.map(lambda r: measure(meta, prepare(taken(r, images))), rows))
 
-        return pool_moments(jax.lax.map(one, jax.random.split(jax.random.key(seed), 16)))
-
-    return lambda meta: meta | {"moments": run(meta, source)}
+    return lambda meta: meta | {"moments": run(meta, *fetched(source.images, np.asarray(rows)))}
 
 
 def pool_moments(stacked: PyTree) -> PyTree:
@@ -106,29 +107,35 @@ def embedder(
     assert learner.embed is not None
     embed, size, block = learner.embed, len(source.images) * copies.versions, 128 * mesh.size
     mapped = jax.shard_map(
-        lambda meta, x: embed(meta, prepare(x)),
+        lambda meta, x: everyones(embed(meta, prepare(x))),
         mesh=mesh,
         in_specs=(P(), P("tasks")),
-        out_specs=P("tasks"),
+        out_specs=P(),
         check_vma=False,
     )
 
     @jax.jit
-    def run(meta: PyTree, images: Array, start: Array) -> Array:
-        rows = jnp.minimum(start + jnp.arange(block), size - 1)
-        return mapped(meta, copies.look(images, rows))
+    def run(meta: PyTree, rows: Array, found: Array, images: Array | None) -> Array:
+        return mapped(meta, copies.altered(taken(found, images), rows, len(source.images)))
 
     def features(meta: PyTree) -> ClassSource:
-        parts = [np.asarray(run(meta, source.images, start)) for start in range(0, size, block)]
+        blocks = [np.minimum(np.arange(start, start + block), size - 1) for start in range(0, size, block)]
+        parts = [np.asarray(run(meta, rows, *fetched(source.images, rows % len(source.images)))) for rows in blocks]
         return source._replace(images=jnp.asarray(np.concatenate(parts)[:size]))
 
     return features
 
 
-def task_at(images: Array, indices: Array, shots: int, copies: Copies = THEMSELVES) -> Task:
-    """The task, not yet prepared, at indices [N, K+Q] of a split's images, its support replaced by copies."""
-    rows = make_task(jnp.arange(len(images) * copies.versions), *copies.rows(indices, shots, len(images)))
-    return rows._replace(support_x=copies.look(images, rows.support_x), query_x=images[rows.query_x])
+def everyones(tree: PyTree) -> PyTree:
+    """Inside a mapping over the mesh: the rows of every device's arrays, in order, on all of them."""
+    return jax.lax.all_gather(tree, "tasks", tiled=True)
+
+
+def task_of(x: Array, indices: Array, shots: int, size: int, copies: Copies = THEMSELVES) -> Task:
+    """The unprepared task of images [N, K+Q, ...] at indices [N, K+Q] of a split; copies replace its support."""
+    rows = as_task(*copies.rows(indices, shots, size))
+    task = as_task(*copies.rows(x, shots, 0))  # each support image as often as it is copied
+    return task._replace(support_x=copies.altered(task.support_x, rows.support_x, size))
 
 
 def episode_metrics(logits: Array, labels: Array) -> dict[str, Array]:
@@ -164,7 +171,7 @@ def evaluator(
 
     Args:
       learner: built for the episodes' N.
-      source: the split on the device.
+      source: the split on the device, or on the host.
       episodes: positions in it.
       prepare: uint8 images to float32.
       mesh: its axis `tasks` shares out the episodes.
@@ -178,21 +185,26 @@ def evaluator(
     at_once = mesh.size * (block or (2 if on_cpu and learner.embed is None else 32))
     features = None if learner.embed is None else embedder(learner, source, prepare, mesh, copies)
 
-    def one(key: Key, indices: Array, meta: PyTree, source: ClassSource) -> dict[str, Array]:
+    def one(key: Key, indices: Array, found: Array, meta: PyTree, images: Array | None) -> dict[str, Array]:
         if learner.head is not None:
-            task = make_task(source.images, *copies.rows(indices, episodes.shots, size))
+            assert images is not None  # features lie on the device
+            task = make_task(images, *copies.rows(indices, episodes.shots, size))
             head = learner.head(meta)
             fitted = head.fit(key, task.support_x, task.support_y, len(indices))
             return episode_metrics(head.predict(fitted, task.query_x), task.query_y)
-        task = task_at(source.images, indices, episodes.shots, copies)
+        task = task_of(taken(found, images), indices, episodes.shots, size, copies)
         adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
         return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
 
     tasks, everywhere = P("tasks"), P()
-    mapped = jax.vmap(one, (0, 0, None, None))
+    mapped = jax.vmap(one, (0, 0, 0, None, None))
     run = jax.jit(
         jax.shard_map(
-            mapped, mesh=mesh, in_specs=(tasks, tasks, everywhere, everywhere), out_specs=tasks, check_vma=False
+            lambda *args: everyones(mapped(*args)),
+            mesh=mesh,
+            in_specs=(tasks, tasks, tasks, everywhere, everywhere),
+            out_specs=everywhere,
+            check_vma=False,
         )
     )
 
@@ -219,7 +231,8 @@ def _in_blocks(
     parts = []
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        parts.append(run(key_of(rows), jnp.asarray(indices[rows]), meta, source))
+        found, images = fetched(source.images, indices[rows])
+        parts.append(run(key_of(rows), indices[rows], found, meta, images))
     return {k: np.concatenate([np.asarray(part[k]) for part in parts])[:count] for k in parts[0]}
 
 

@@ -10,52 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
-from metalearn.base import Info, Key, PyTree
-from metalearn.checkpoint import Best, Checkpoints, shapes
+from metalearn.base import Feed, Info, Key, PyTree
+from metalearn.checkpoint import Best, Checkpoints
 from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
+from metalearn.hosts import agreed, by_word_of_first, first, on_all
+from metalearn.initial import begin, initial_state
 from metalearn.lab import Lab, make_validate, training_sampler
 from metalearn.methods import Method
-from metalearn.metrics import Diary
+from metalearn.metrics import Diary, NoDiary
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import Interrupt, device_name, peak_memory_mb
+from metalearn.stream import Stream
 from metalearn.teacher import with_teacher
-from metalearn.train import Progress, TrainState, make_chunk, start
-from metalearn.workdir import read_workdir
+from metalearn.train import Progress, Sample, TrainState, make_chunk
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose
 CHUNK_SECONDS = 2.0  # how long Ctrl-C may have to wait
-
-
-def initial_state(config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step, on every device."""
-    x = jnp.zeros((1, *lab.dataset.train.images.shape[1:]))
-    state = start(method.train.init, optimizer, jax.random.fold_in(jax.random.key(config.seed), 0), x)
-    return jax.device_put(state, NamedSharding(lab.mesh, P()))
-
-
-def begin(config: Config, fresh: TrainState) -> TrainState:
-    """The state that training begins with: `fresh`, or with the body of another run where the config names one.
-
-    Raises:
-      UserError: there is no such run, it is not finished, or its body is another network.
-    """
-    if not config.init_from:
-        return fresh
-    workdir = Path(config.init_from)
-    trained = read_workdir(workdir)[0]
-    with closing(Checkpoints(workdir)) as checkpoints:
-        found = checkpoints.read_best(trained.steps)["body"]
-    body = fresh.meta["body"]
-    if shapes(found) != shapes(body):
-        raise UserError(f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this run's")
-    leaves = [jax.device_put(x, y.sharding) for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(body), strict=True)]
-    return fresh._replace(meta=fresh.meta | {"body": jax.tree.unflatten(jax.tree.structure(body), leaves)})
 
 
 def fit(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree, Best]:
@@ -72,11 +46,13 @@ def fit(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree
     fresh = initial_state(config, method, lab, optimizer)
     with closing(Checkpoints(workdir, clean=True)) as checkpoints:
         state, best = checkpoints.restore(fresh) or (begin(config, fresh), Best())
-        print(headline(config, lab, workdir, int(state.step)), flush=True)
+        if first():
+            print(headline(config, lab, workdir, int(state.step)), flush=True)
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), fresh.meta)
         if int(state.step) < config.steps:
-            with closing(Diary(workdir, int(state.step))) as diary:
-                best = Trainer(config, method, lab, optimizer, checkpoints, diary).run(state, best)
+            with closing(Diary(workdir, int(state.step)) if first() else NoDiary()) as diary:
+                with closing(Trainer(config, method, lab, optimizer, checkpoints, diary)) as trainer:
+                    best = trainer.run(state, best)
         return checkpoints.restore_best(like, best.step), best
 
 
@@ -117,6 +93,14 @@ class Interval(NamedTuple):
     seconds: float = 0.0
 
 
+class Agreed(NamedTuple):
+    """A signal to any of the processes (0: none), whether it is time to save, seconds of the slowest one's chunk."""
+
+    signal: int
+    save_due: bool
+    seconds: float
+
+
 class Trainer:
     """The host's side of the outer loop."""
 
@@ -127,16 +111,21 @@ class Trainer:
         lab: Lab,
         optimizer: optax.GradientTransformation,
         checkpoints: Checkpoints,
-        diary: Diary,
+        diary: Diary | NoDiary,
     ):
         self.config, self.lab, self.checkpoints, self.diary = config, lab, checkpoints, diary
-        self.sample = training_sampler(config, lab, method.supervised)
-        self.source: PyTree = lab.train
+        self.loss, self.key = method.train.loss, on_all(jax.random.key(config.seed + 1), lab.mesh)
+        sampler = training_sampler(config, lab, method.supervised)
+        self.split: PyTree = lab.train
+        self.stream: Stream | None = None
+        self.sample: Sample = sampler
+        if lab.streamed:
+            self.sample = sampler.make
+            self.stream = Stream(sampler, lab.train, self.key, config.meta_batch, lab.mesh)
         if config.teacher:
-            self.sample, self.source = with_teacher(config, lab, self.sample)
-        self.loss = method.train.loss
-        self.chunk = make_chunk(self.loss, self.sample, optimizer, config.meta_batch, lab.mesh)
-        self.key = jax.device_put(jax.random.key(config.seed + 1), NamedSharding(lab.mesh, P()))
+            self.sample, self.split = with_teacher(config, lab, sampler)
+        shape = (optimizer, config.meta_batch, lab.mesh, lab.at_once, lab.streamed)
+        self.chunk = make_chunk(self.loss, self.sample, *shape)
         self.validate = make_validate(config, method, lab)
         self.unit, self.batch = ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
         self.rate = 0.0  # steps a second, 0 until measured
@@ -154,25 +143,30 @@ class Trainer:
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     best = self._validate(state, best, bar)
-                stopped = interrupt.signal  # looked at once: what comes after the save waits for the next
-                if due or stopped or self._save_due():
+                stopped, save_due, _ = self._agree(interrupt)  # once: what comes after the save waits for the next
+                if due or stopped or save_due:
                     self.checkpoints.save(state, best)
                     self.saved = time.monotonic()
-                if stopped or (interrupt.signal and step == config.steps):
-                    raise Interrupted(interrupt.signal, f"stopped and saved at step {step} of {config.steps}")
+                if step == config.steps:
+                    stopped = self._agree(interrupt).signal
+                if stopped:
+                    raise Interrupted(stopped, f"stopped and saved at step {step} of {config.steps}")
         return best
 
     def _begin(self, state: TrainState) -> Interval:
         """The row that an earlier process was at, or a new one."""
-        if self.diary.part is not None:
-            part = self.diary.part
-            return Interval(part["first"], {k: np.float32(v) for k, v in part["sums"].items()}, part["seconds"])
 
         def info(key: Key, meta: PyTree, source: PyTree) -> Info:
-            return self.loss(key, meta, self.sample(key, source))[1]
+            return self.loss(key, meta, self.sample(key, source.one() if isinstance(source, Feed) else source))[1]
 
-        names = jax.eval_shape(info, self.key, state.meta, self.source)
-        return Interval(int(state.step), dict.fromkeys(names, np.float32(0)))
+        names = sorted(jax.eval_shape(info, self.key, state.meta, self._source(int(state.step))))
+        part = self.diary.part
+        left = part["sums"] if part is not None else dict.fromkeys(names, 0.0)
+        begun, seconds = (part["first"], part["seconds"]) if part is not None else (0, 0.0)
+        known, begun, seconds, *sums = by_word_of_first(part is not None, begun, seconds, *(left[k] for k in names))
+        if not known:
+            return Interval(int(state.step), dict.fromkeys(names, np.float32(0)))
+        return Interval(int(begun), dict(zip(names, map(np.float32, sums), strict=True)), seconds)
 
     def _train(self, state: TrainState, row: Interval, interrupt: Interrupt, bar: tqdm) -> tuple[TrainState, Interval]:
         """Train to the end of the row, or until a signal or the time to save, in chunks short enough to notice."""
@@ -180,18 +174,21 @@ class Trainer:
         goal = min((step // LOG_EVERY + 1) * LOG_EVERY, self.config.steps, self._next_validation(step))
         while True:
             stop = min(goal, step + max(1, int(self.rate * CHUNK_SECONDS)))
+            if self.stream is not None:
+                stop = min(stop, self.stream.end(step))
             begin = time.perf_counter()
-            state, progress = self.chunk(state, self.key, self.source, jnp.int32(stop), row.sums)
+            state, progress = self.chunk(state, self.key, self._source(step), jnp.int32(stop), row.sums)
             progress = jax.device_get(progress)
             self._stop_if_bad(progress)
             seconds = time.perf_counter() - begin
-            self.rate = (stop - step) / seconds
+            heard = self._agree(interrupt, seconds)
+            self.rate = (stop - step) / heard.seconds
             row = Interval(row.first, progress.sums, row.seconds + seconds)
             bar.update(stop - step)
             step = stop
             if step == goal:
                 return state, self._write(step, row, bar)
-            if interrupt.signal or self._save_due():
+            if heard.signal or heard.save_due:
                 self.diary.write_part(step, row.first, {k: float(v) for k, v in row.sums.items()}, row.seconds)
                 return state, row
 
@@ -205,8 +202,18 @@ class Trainer:
         bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()} | {f"{self.unit}/s": f"{rate:.1f}"}, refresh=False)
         return Interval(step, dict.fromkeys(row.sums, np.float32(0)))
 
-    def _save_due(self) -> bool:
-        return time.monotonic() - self.saved > SAVE_SECONDS
+    def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+
+    def _source(self, step: int) -> PyTree:
+        """What is drawn from: the split, or what is gathered of it for this step and some more."""
+        return self.split if self.stream is None else self.stream.at(step)
+
+    def _agree(self, interrupt: Interrupt, seconds: float = 0.0) -> Agreed:
+        """What this process has heard and seen, and the others."""
+        heard, due, seconds = agreed(interrupt.signal, time.monotonic() - self.saved > SAVE_SECONDS, seconds)
+        return Agreed(int(heard), bool(due), seconds)
 
     def _next_validation(self, step: int) -> int:
         return (step // self.config.valid_every + 1) * self.config.valid_every
@@ -224,7 +231,8 @@ class Trainer:
     def _validate(self, state: TrainState, best: Best, bar: tqdm) -> Best:
         step, result = int(state.step), self.validate(state.meta)
         self.diary.write(step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss)
-        bar.write(f"step {step}: validation accuracy {100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %")
+        if first():
+            bar.write(f"step {step}: validation accuracy {100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %")
         if result.accuracy <= best.accuracy:
             return best
         self.checkpoints.save_best(step, state.meta)
@@ -234,4 +242,7 @@ class Trainer:
 def progress_bar(steps: int, step: int) -> tqdm:
     """A bar with the time left; in a log file, where every state of it stays, a state every half minute."""
     seconds = 1 if sys.stderr.isatty() else 30
-    return tqdm(total=steps, initial=step, unit="step", mininterval=seconds, maxinterval=max(10, seconds))
+    quiet = not first()
+    return tqdm(
+        total=steps, initial=step, unit="step", mininterval=seconds, maxinterval=max(10, seconds), disable=quiet
+    )

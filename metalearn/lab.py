@@ -1,55 +1,93 @@
 """A dataset on the devices, and what training and validation draw from it."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 
 from metalearn.base import ClassSource, PyTree
 from metalearn.config import Config
 from metalearn.data.augment import THEMSELVES, Copies, augmentation
-from metalearn.data.episodes import Prepare, batch_sampler, check, standardise, task_sampler, to_device, turn
+from metalearn.data.episodes import Prepare, Sampler, batch_sampler, check, standardise, task_sampler, to_device, turn
+from metalearn.data.host import HostImages, to_host
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.evaluate import Result, draw_episodes, evaluator, moments_measurer
+from metalearn.hosts import on_all
 from metalearn.methods import Method
-from metalearn.train import Sample, task_mesh
+from metalearn.runtime import device_memory
+from metalearn.train import task_mesh
+
+STREAM_SHARE = 0.25  # of a device's memory: a larger split is streamed
 
 
 class Lab(NamedTuple):
-    """A dataset on the devices: its training split, how images are prepared, and the mesh over tasks."""
+    """A dataset on the devices: its training split, how images are prepared, and the mesh over tasks.
+
+    at_once is how many tasks a device works on at a time (0: all of its share of the meta-batch). Splits stay on the
+    host and are streamed from there if stream is true, or None and they are too large.
+    """
 
     dataset: Dataset
     train: ClassSource
     prepare: Prepare
     mesh: Mesh
+    at_once: int = 0
+    stream: bool | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether training images come from the host."""
+        return isinstance(self.train.images, HostImages)
 
 
-def make_lab(dataset: Dataset, devices: int | None = None) -> Lab:
-    """Put the training split on every device, or on the first `devices`.
+def make_lab(dataset: Dataset, devices: int | None = None, at_once: int = 0, stream: bool | None = None) -> Lab:
+    """Put the training split on every device, or on the first `devices`, each to work on `at_once` tasks at a time.
+
+    It stays on the host if stream says so, or where that is None, if it would take more than a quarter of a device's
+    memory: the rest is for what training works on.
 
     Raises:
-      UserError: there are fewer.
+      UserError: there are fewer devices.
     """
-    if devices is not None and not 1 <= devices <= len(jax.devices()):
-        raise UserError(f"--devices={devices} asks for {devices} devices, but there are {len(jax.devices())}")
+    if devices is not None and not 1 <= devices <= jax.local_device_count():
+        raise UserError(f"--devices={devices} asks for {devices} devices, but there are {jax.local_device_count()}")
     mesh = task_mesh(devices)
-    source = jax.device_put(to_device(dataset.train, dataset.rotations), NamedSharding(mesh, P()))
-    return Lab(dataset, source, standardise(dataset), mesh)
+    source = place(dataset, "train", mesh, stream)
+    return Lab(dataset, source, standardise(dataset), mesh, at_once, stream)
+
+
+def place(dataset: Dataset, name: str, mesh: Mesh, stream: bool | None) -> ClassSource:
+    """The split `train`, `valid` or `test` on every device, or on the host, see `make_lab`."""
+    split = getattr(dataset, name)
+    if stream is None:
+        stream = split.images.nbytes * dataset.rotations > STREAM_SHARE * device_memory()
+    return to_host(split, dataset.rotations) if stream else on_all(to_device(split, dataset.rotations), mesh)
+
+
+def even_devices(meta_batch: int) -> int:
+    """The most devices of each process that share out the tasks of a step evenly.
+
+    Raises:
+      UserError: even one of each is too many.
+    """
+    processes = jax.process_count()
+    if meta_batch % processes:
+        raise UserError(f"--meta_batch={meta_batch} cannot be shared out to {processes} processes: give a multiple")
+    return math.gcd(meta_batch // processes, jax.local_device_count())
 
 
 def split_source(lab: Lab, name: str) -> ClassSource:
-    """The split `train`, `valid` or `test` on every device."""
+    """The split `train`, `valid` or `test`, placed as the lab places splits."""
     if name == "train":
         return lab.train
-    source = to_device(getattr(lab.dataset, name), lab.dataset.rotations)
-    return jax.device_put(source, NamedSharding(lab.mesh, P()))
+    return place(lab.dataset, name, lab.mesh, lab.stream)
 
 
-def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sample:
+def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
     """What draws a training batch: episodes of the training classes, or labelled images of all of them.
 
     Raises:
@@ -71,7 +109,7 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sample:
     return task_sampler(int(np.max(lab.dataset.train.counts)), *shape, lab.prepare, augment)
 
 
-def turned(sample: Sample, dataset: Dataset) -> Sample:
+def turned(sampler: Sampler, dataset: Dataset) -> Sampler:
     """The sampler of batches that are then turned, see `turn`.
 
     Raises:
@@ -82,7 +120,7 @@ def turned(sample: Sample, dataset: Dataset) -> Sample:
         raise UserError(f"--rotation: turned images are classes of their own in {dataset.name}; leave it out")
     if height != width:
         raise UserError(f"--rotation turns square images, those of {dataset.name} are {height} x {width}: --image_size")
-    return lambda key, source: turn(sample(key, source))
+    return Sampler(sampler.rows, lambda key, source: turn(sampler.make(key, source)))
 
 
 def support_copies(config: Config) -> Copies:
@@ -106,6 +144,7 @@ def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree]
     learner = method.test(config.norm)
     shape = (config.ways, config.shots, config.queries)
     episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
-    run = evaluator(learner, source, episodes, lab.prepare, lab.mesh, copies=support_copies(config))
+    where = (source, episodes, lab.prepare, lab.mesh)
+    run = evaluator(learner, *where, block=lab.at_once or None, copies=support_copies(config))
     with_moments = moments_measurer(learner, lab.train, lab.prepare)
     return lambda meta: run(with_moments(meta))

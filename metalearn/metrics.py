@@ -67,6 +67,21 @@ class Diary:
             raise _refused(self.path, error) from error
 
 
+class NoDiary:
+    """Of a process that leaves writing to another."""
+
+    part = None
+
+    def write(self, step: int, **values: float) -> None:
+        pass
+
+    def write_part(self, step: int, first: int, sums: dict[str, float], seconds: float) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def _refused(path: Path, error: OSError) -> UserError:
     why = error.strerror or error
     return UserError(f"cannot write {path}: {why}; checkpoints are kept: make room and run the same command again")

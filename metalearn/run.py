@@ -1,5 +1,7 @@
 """One run from configuration to records: train, or resume, or find it done; test; draw; write down."""
 
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +12,11 @@ from metalearn.base import ClassSource, Learner, PyTree, Task
 from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
+from metalearn.data.episodes import as_task
 from metalearn.errors import UserError
-from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer, task_at
+from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer, task_of
 from metalearn.fit import fit, restore
+from metalearn.hosts import by_first, by_word_of_first, on_this
 from metalearn.lab import Lab, check_test, split_source, support_copies, training_sampler
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
@@ -64,15 +68,20 @@ def execute(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]
     method = prepare(config, lab)
     check_test(config, lab, "valid")
     training_sampler(config, lab, method.supervised)
-    open_workdir(workdir, config, command)
-    with sole(workdir):
+    by_first(lambda: open_workdir(workdir, config, command))
+    with ExitStack() as stack:
+        by_first(lambda: stack.enter_context(sole(workdir)))
         meta, best = fit(config, method, lab, workdir)
         records = examine(config, method, lab, workdir, meta, best, command)
-        metrics, curve = workdir / "metrics.jsonl", workdir / "curve.png"
-        if not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime:
-            with told_if_not_drawn(curve):
-                draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
+        by_first(lambda: _draw_curve(config, workdir))
     return records
+
+
+def _draw_curve(config: Config, workdir: Path) -> None:
+    metrics, curve = workdir / "metrics.jsonl", workdir / "curve.png"
+    if not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime:
+        with told_if_not_drawn(curve):
+            draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
 
 
 def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]:
@@ -119,15 +128,14 @@ def examine(
         path = result_path(workdir, config, norm)
         picture = path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
         record = same_test(path, config, episodes, best.step)
-        if record is None:
+        if not by_word_of_first(record is not None)[0]:
             record, result = _examine(config, method, lab, exam, norm, command)
-            write_counts(path, result.accuracies * config.ways * config.queries)
-            write_json(path, record)
-            picture.unlink(missing_ok=True)
-        if not picture.exists():
-            with told_if_not_drawn(picture):
-                draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
-        records.append(record)
+            by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
+            by_first(partial(write_json, path, record))
+            by_first(partial(picture.unlink, missing_ok=True))
+        if not by_word_of_first(picture.exists())[0]:
+            draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
+        records.append(record or {})
     return records
 
 
@@ -140,13 +148,14 @@ def result_path(workdir: Path, config: Config, norm: str) -> Path:
 def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> tuple[dict, Result]:
     learner = method.test(norm)
     ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
-    copies = support_copies(config)
-    result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, copies=copies)(ready)
+    copies, block = support_copies(config), lab.at_once or None
+    result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, block=block, copies=copies)(ready)
     before = None
     if method.before is not None:
-        first = exam.episodes._replace(indices=exam.episodes.indices[:BEFORE])
-        before = evaluator(method.before(norm), exam.source, first, lab.prepare, lab.mesh, copies=copies)(ready)
-    transductive = is_transductive(learner, ready, first_task(config, lab, exam)[1])
+        some = exam.episodes._replace(indices=exam.episodes.indices[:BEFORE])
+        unadapted = method.before(norm)
+        before = evaluator(unadapted, exam.source, some, lab.prepare, lab.mesh, block=block, copies=copies)(ready)
+    transductive = is_transductive(learner, on_this(ready), first_task(config, lab, exam)[1])
     record = make_record(
         config,
         norm,
@@ -165,18 +174,24 @@ def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, co
 def first_task(config: Config, lab: Lab, exam: Exam) -> tuple[Task, Task]:
     """The first test episode as it is in the archive, and as it is tested: with support copies, prepared."""
     images, indices, shots = exam.source.images, exam.episodes.indices[0], exam.episodes.shots
-    task = task_at(images, indices, shots, support_copies(config))
+    x = on_this(images[indices])
+    task = task_of(x, indices, shots, len(images), support_copies(config))
     ready = task._replace(support_x=lab.prepare(task.support_x), query_x=lab.prepare(task.query_x))
-    return task_at(images, indices, shots), ready
+    return as_task(x, shots), ready
 
 
 def draw_first(config: Config, learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
     """Draw the first test episode."""
     raw, task = first_task(config, lab, exam)
-    meta = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
-    adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
-    predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
-    draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title)
+    meta = on_this(moments_measurer(learner, lab.train, lab.prepare)(exam.meta))
+
+    def draw() -> None:
+        with told_if_not_drawn(picture):
+            adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
+            predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
+            draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title)
+
+    by_first(draw)
 
 
 def summary(records: list[dict], workdir: Path) -> str:

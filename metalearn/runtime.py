@@ -50,10 +50,18 @@ def device_name() -> str:
     return f"{cores}x {model}"
 
 
+def device_memory() -> int:
+    """Bytes of memory of one of this process's devices; those of a CPU share the machine's."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if jax.local_devices()[0].platform != "cpu" and "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
+
+
 def peak_memory_mb() -> float:
     """Most memory used so far, MiB: the device's where it counts, else this process's resident set."""
-    stats = jax.devices()[0].memory_stats() or {}
-    if jax.devices()[0].platform != "cpu" and "peak_bytes_in_use" in stats:
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if jax.local_devices()[0].platform != "cpu" and "peak_bytes_in_use" in stats:
         return round(stats["peak_bytes_in_use"] / 2**20, 1)
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)

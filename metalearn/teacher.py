@@ -25,8 +25,10 @@ def with_teacher(config: Config, lab: Lab, sample: Sample) -> tuple[Sample, PyTr
     trained nor saved. Like any tested network, the teacher normalises as its run does at test.
 
     Raises:
-      UserError: there is no such run, it is not finished, or does not classify the classes of this one.
+      UserError: the split is streamed, or there is no such run, or it is not finished, or knows other classes.
     """
+    if lab.streamed:
+        raise UserError("--teacher takes its images from the device: leave --stream out")
     workdir = Path(config.teacher)
     trained = read_workdir(workdir)[0]
     if split(trained) != split(config):

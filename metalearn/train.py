@@ -9,10 +9,12 @@ import optax
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from metalearn.base import Array, ClassSource, Info, Key, PyTree
+from metalearn.base import Array, ClassSource, Feed, Info, Key, PyTree
 
 Loss = Callable[..., tuple[Array, Info]]
 Sample = Callable[[Key, ClassSource], Any]
+Source = ClassSource | Feed
+Gradient = Callable[[PyTree, Array, ClassSource, Array], tuple[Array, Info, PyTree]]
 Chunk = Callable[..., tuple["TrainState", "Progress"]]
 
 
@@ -33,8 +35,8 @@ class Progress(NamedTuple):
 
 
 def task_mesh(devices: int | None = None) -> Mesh:
-    """A mesh with one axis, `tasks`, over the first `devices` local devices (default: all)."""
-    found = jax.devices()[:devices]
+    """A mesh with one axis, `tasks`, over the first `devices` devices of every process (default: all)."""
+    found = [d for process in range(jax.process_count()) for d in jax.local_devices(process)[:devices]]
     return jax.make_mesh((len(found),), ("tasks",), axis_types=(AxisType.Auto,), devices=found)
 
 
@@ -44,8 +46,75 @@ def start(init: Callable[..., PyTree], optimizer: optax.GradientTransformation, 
     return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
 
 
+def task_keys(key: Key, step: Array, tasks: Array) -> Array:
+    """The keys of these tasks of a step: they depend on nothing else."""
+    step_key = jax.random.fold_in(key, step)
+    return jax.vmap(lambda t: jax.random.fold_in(step_key, t))(tasks)
+
+
+def sample_key(key: Key) -> Key:
+    """What the batch of a task is drawn from, given the task's key; the other half is its loss's."""
+    return jax.random.split(key)[0]
+
+
+def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gathered: bool = False) -> Gradient:
+    """`(meta, keys [T], source, step) -> (loss, info, gradient)`, means over T tasks that are shared out over the mesh.
+
+    A device works on `at_once` of its tasks at a time, or as many fewer as divide its share evenly (0: on all), and
+    adds up their gradients: memory follows `at_once`, the result is the same but for the order of float32 sums.
+
+    The images of the source are the whole split's, or, gathered, those of each task, with a leading T.
+    """
+    by_task: dict[str, Any] = {"images": 0, "starts": None, "counts": None}
+    shared: dict[str, Any] = {"images": P("tasks"), "starts": P(), "counts": P()}
+    axes, specs = (ClassSource(**by_task), ClassSource(**shared)) if gathered else (None, P())
+
+    def one(key: Key, meta: PyTree, source: ClassSource, step: Array) -> tuple[Array, Info]:
+        return loss(jax.random.split(key)[1], meta, sample(sample_key(key), source), step)
+
+    def mean_loss(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info]:
+        values, info = jax.vmap(one, (0, None, axes, None))(keys, meta, source, step)
+        return values.mean(), jax.tree.map(jnp.mean, info)
+
+    def block(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
+        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source, step)
+        return value, info, grads
+
+    def added_up(meta: PyTree, keys: Array, source: ClassSource, step: Array, size: int) -> PyTree:
+        images = source.images.reshape(-1, size, *source.images.shape[1:]) if gathered else None
+
+        def add(total: PyTree, part: tuple[Array, Any]) -> tuple[PyTree, None]:
+            ours = source._replace(images=part[1]) if gathered else source
+            return jax.tree.map(jnp.add, total, block(meta, part[0], ours, step)), None
+
+        whole = jax.eval_shape(block, meta, keys, source, step)
+        zeros = jax.tree.map(jnp.zeros_like, whole)
+        return jax.lax.scan(add, zeros, (keys.reshape(-1, size), images))[0]
+
+    def local(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
+        size = largest_divisor(len(keys), at_once or len(keys))
+        if size == len(keys):
+            found = block(meta, keys, source, step)
+        else:
+            found = jax.tree.map(lambda x: x * size / len(keys), added_up(meta, keys, source, step, size))
+        return jax.lax.pmean(found, "tasks")
+
+    return jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), specs, P()), out_specs=P(), check_vma=False)
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of a number that is at most `limit`."""
+    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
+
+
 def make_chunk(
-    loss: Loss, sample: Sample, optimizer: optax.GradientTransformation, meta_batch: int, mesh: Mesh
+    loss: Loss,
+    sample: Sample,
+    optimizer: optax.GradientTransformation,
+    meta_batch: int,
+    mesh: Mesh,
+    at_once: int = 0,
+    streamed: bool = False,
 ) -> Chunk:
     """`(state, key, source, stop[, sums]) -> (state, Progress)`: steps from state.step to stop, compiled once for all.
 
@@ -61,33 +130,21 @@ def make_chunk(
       optimizer: the outer optimiser.
       meta_batch: T, tasks a step; a multiple of the mesh's size.
       mesh: over whose axis `tasks` the tasks are shared out; the state is on all its devices.
+      at_once: tasks a device works on at a time, see `make_gradient`.
+      streamed: the source is a `Feed` with the steps from state.step to stop, and `sample` is given one task's images.
     """
+    gradient = make_gradient(loss, sample, mesh, at_once, streamed)
 
-    def one(key: Key, meta: PyTree, source: ClassSource, step: Array) -> tuple[Array, Info]:
-        sample_key, loss_key = jax.random.split(key)
-        return loss(loss_key, meta, sample(sample_key, source), step)
-
-    def mean_loss(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info]:
-        values, info = jax.vmap(one, (0, None, None, None))(keys, meta, source, step)
-        return values.mean(), jax.tree.map(jnp.mean, info)
-
-    def local(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
-        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source, step)
-        value, info, grads = jax.lax.pmean((value, info, grads), "tasks")
-        return value, info, grads
-
-    shared = jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), P(), P()), out_specs=P(), check_vma=False)
-
-    def update(state: TrainState, key: Key, source: ClassSource) -> tuple[TrainState, Info, Array]:
-        step_key = jax.random.fold_in(key, state.step)
-        keys = jax.vmap(lambda t: jax.random.fold_in(step_key, t))(jnp.arange(meta_batch))
-        value, info, grads = shared(state.meta, keys, source, state.step)
+    def update(state: TrainState, key: Key, source: Source) -> tuple[TrainState, Info, Array]:
+        keys = task_keys(key, state.step, jnp.arange(meta_batch))
+        here = source.at(state.step) if isinstance(source, Feed) else source
+        value, info, grads = gradient(state.meta, keys, here, state.step)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.meta)
         fine = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
         return TrainState(state.step + 1, optax.apply_updates(state.meta, updates), opt_state), info, fine
 
     def chunk(
-        state: TrainState, key: Key, source: ClassSource, stop: Array, sums: Info | None = None
+        state: TrainState, key: Key, source: Source, stop: Array, sums: Info | None = None
     ) -> tuple[TrainState, Progress]:
         def go_on(carry: tuple[TrainState, Progress]) -> Array:
             state, progress = carry

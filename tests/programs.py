@@ -110,7 +110,9 @@ def weights(workdir: Path, kind: str) -> dict[str, np.ndarray]:
     folder = workdir / "checkpoints" / kind
     step = max(int(name) for name in os.listdir(folder) if name.isdigit())
     with ocp.StandardCheckpointer() as reader:
-        tree = reader.restore(folder / str(step) / "default")
+        saved = reader.metadata(folder / str(step) / "default").item_metadata.tree
+        like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), saved)  # wherever it was saved
+        tree = reader.restore(folder / str(step) / "default", like)
     return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 

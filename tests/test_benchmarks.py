@@ -15,13 +15,16 @@ import pytest
 from benchmarks import convolution, ours
 from benchmarks.contenders import OURS, PEERS, Failed, Process, Team, peers_python
 from benchmarks.measure import Found, Turns, agreement, compare, disagreeing, times
+from benchmarks.plan import Compiled, Source, plan, tasks_at_once
 from benchmarks.records import add_row, path_of, read_rows, recorded
 from benchmarks.report import pages
 from benchmarks.roofline import Need, Peaks, line, need, network, roofline
 from benchmarks.work import Work, difference, example, features, images, tiny
+from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.models import make_network
 from metalearn.report import read_records
+from metalearn.train import TrainState
 from tests.programs import ROOT, environment
 from tests.small import quick_jit
 
@@ -207,6 +210,40 @@ def test_a_program_records_and_passes_over_what_is_recorded(tmp_path: Path) -> N
     assert row["ours_ms"] > 0 and row["peers"] == {} and row["case"] == "tiny" and row["tasks"] == 2
     assert row["roofline"]["gflop"] > 0 and row["about"][OURS]["device"] == row["device"]
     assert row["command"] == " ".join(["python", *command[1:-1]])
+
+
+def said_by(*arguments: str) -> str:
+    """What a program prints."""
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_streaming_ends_where_the_device_ends(tmp_path: Path) -> None:
+    arguments = ("--tiny", "--rounds=1", "--steps=2", "--tasks=2", f"--results_dir={tmp_path}")
+    assert said_by("benchmarks.streaming", *arguments).count("from the host") == 2
+    rows = read_rows(next(tmp_path.glob("streaming-*.json")))
+    assert [row["method"] for row in rows] == ["protonet", "maml"] and all(row["ours_ms"] > 0 for row in rows)
+
+
+def test_a_plan_is_compiled() -> None:
+    shape = ("--backbone=conv4-8", "--side=16", "--ways=2", "--meta_batch=4", "--devices=2")
+    found = json.loads(said_by("benchmarks.plan", "--method=protonet", *shape))
+    assert found["memory_bytes_a_task"] > found["images_a_task"] * 16 * 16 * 3 and found["tasks_at_once"] == 2
+
+
+def test_a_plan_adds_up() -> None:
+    step = Compiled(TrainState(np.int32(0), {"w": np.zeros(10, np.float32)}, {}), one=100, three=180)
+    config = Config(train_ways=2, train_shots=1, train_queries=3, meta_batch=8)
+    found = plan(config, Source(3, 5, 4), step, hosts=2, devices=4, at_once=2)
+    assert (found["memory_bytes_besides"], found["memory_bytes_a_task"], found["state_bytes"]) == (60, 40, 44)
+    assert found["device_bytes"] == 60 + 2 * 40 + 44 + 3 * 5 * 48
+    assert found["host_bytes_a_step_streamed"] == 4 * 8 * 48  # half of the tasks
+    assert found["all_reduce_bytes_a_step"] == 60  # three quarters of the gradient, twice
+    assert tasks_at_once(8, 2, 3) == 2 and tasks_at_once(8, 2, 0) == 4
+    with pytest.raises(UserError, match="--meta_batch=8 cannot be shared out to 3 devices"):
+        tasks_at_once(8, 3, 0)
 
 
 def test_unknown_peers_are_a_mistake() -> None:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalearn.base import Learner, PyTree
+from metalearn.base import Learner, PyTree, Task
 from metalearn.data.augment import Copies, augmentation
 from metalearn.evaluate import (
     Episodes,
@@ -17,7 +17,7 @@ from metalearn.evaluate import (
     is_transductive,
     moments_measurer,
     pool_moments,
-    task_at,
+    task_of,
 )
 from metalearn.learners import embedding, maml
 from metalearn.learners.protonet import protonet
@@ -174,10 +174,14 @@ def test_copies_of_an_episode() -> None:
     source = noise_source(COUNTS)
     (indices,) = draw_episodes(source, 1, WAYS, SHOTS, QUERIES, seed=0).indices
     copies = Copies(2, augmentation("crop"))
-    task, plain = task_at(source.images, indices, SHOTS, copies), task_at(source.images, indices, SHOTS)
+
+    def made(indices: np.ndarray, *copies: Copies) -> Task:
+        return task_of(source.images[indices], indices, SHOTS, len(source.images), *copies)
+
+    task, plain = made(indices, copies), made(indices)
     assert task.support_y.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     np.testing.assert_array_equal(task.query_x, plain.query_x)
     np.testing.assert_array_equal(plain.support_x, source.images[indices[:, :SHOTS].reshape(-1)])
-    again = task_at(source.images, indices[:, [1, 0, 2, 3]], SHOTS, copies)
+    again = made(indices[:, [1, 0, 2, 3]], copies)
     np.testing.assert_array_equal(task.support_x[jnp.array([1, 0, 3, 2])], again.support_x[:4])
     assert not (task.support_x[0] == task.support_x[2]).all()

@@ -79,7 +79,6 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Sharding info not provided")
 def test_killed_again_and_again_it_ends_where_it_would_have(images: Path, straight: Path, tmp_path: Path) -> None:
     workdir, chance = tmp_path / "run", random.Random(0)
     for kill in range(6):
@@ -96,7 +95,6 @@ def test_killed_again_and_again_it_ends_where_it_would_have(images: Path, straig
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Sharding info not provided")
 def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):

@@ -28,6 +28,8 @@ ALLOWED = {
     "metalearn.data": ("base", "errors"),
     "metalearn.baselines": ("base", "errors", "inner", "losses", "classifier", "learners"),
     "metalearn.train": ("base",),
+    "metalearn.hosts": ("base", "errors"),
+    "metalearn.stream": ("base", "errors", "data", "train"),
     "metalearn.evaluate": ("base", "losses", "data"),
     "metalearn.optimizers": ("base", "config", "errors"),
     "metalearn.presets": (),

@@ -1,6 +1,9 @@
 """Chunks of training: neither their length nor the number of devices changes anything, nothing compiles twice."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +16,8 @@ from jax.sharding import PartitionSpec as P
 from metalearn.base import Array, ClassSource, Info, Key, PyTree
 from metalearn.data.episodes import task_sampler
 from metalearn.learners.protonet import protonet
-from metalearn.train import Progress, TrainState, make_chunk, start, task_mesh
+from metalearn.train import Progress, TrainState, largest_divisor, make_chunk, start, task_mesh
+from tests.programs import ROOT, environment
 from tests.small import SIDE, noise_source, prepare, tiny_network
 
 OPTIMIZER = optax.adam(1e-2)
@@ -23,11 +27,11 @@ KEY = jax.random.key(7)
 class Trainer:
     """A chunk of ProtoNet on some devices, with what it takes."""
 
-    def __init__(self, devices: int):
+    def __init__(self, devices: int, at_once: int = 0, tasks: int = 4):
         mesh = task_mesh(devices)
         self.everywhere = NamedSharding(mesh, P())
         self.learner = protonet(tiny_network(), 3, norm="support")
-        self.chunk = make_chunk(self.learner.loss, task_sampler(6, 3, 1, 2, prepare), OPTIMIZER, 4, mesh)
+        self.chunk = make_chunk(self.learner.loss, task_sampler(6, 3, 1, 2, prepare), OPTIMIZER, tasks, mesh, at_once)
         self.source, self.key = jax.device_put((noise_source((6, 5, 6, 4)), KEY), self.everywhere)
 
     def fresh(self) -> TrainState:
@@ -80,6 +84,46 @@ def test_two_devices_train_as_one(trainer: Trainer) -> None:
     assert len(two.step.devices()) == 2 and len(one.step.devices()) == 1
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
     jax.tree.map(close, (two, progress_two), (one, progress_one))
+
+
+LAYOUTS = """
+import sys, jax, numpy as np
+from tests.test_train import Trainer
+found = {}
+for devices, at_once in ((1, 0), (1, 3), (2, 2), (4, 1), (8, 0)):
+    state, (progress,) = Trainer(devices, at_once, tasks=8).run(3)
+    for i, leaf in enumerate(jax.tree.leaves((state, progress))):
+        found[f"{devices}-{at_once}-{i}"] = np.asarray(leaf)
+np.savez(sys.argv[1], **found)
+"""
+
+
+@pytest.mark.slow
+def test_any_layout_of_devices_and_accumulation_trains_the_same(tmp_path: Path) -> None:
+    """Eight tasks on 1 to 8 devices, all at once or some at a time, in a process that has eight."""
+    env = environment(XLA_FLAGS="--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0")
+    subprocess.run([sys.executable, "-c", LAYOUTS, str(tmp_path / "found.npz")], env=env, cwd=ROOT, check=True)
+    found = np.load(tmp_path / "found.npz")
+    layouts = {name.rpartition("-")[0] for name in found}
+    assert len(layouts) == 5
+    for name in found:
+        layout, _, leaf = name.rpartition("-")
+        np.testing.assert_allclose(found[name], found[f"1-0-{leaf}"], rtol=1e-4, atol=1e-5, err_msg=name)
+    assert any((found[f"1-3-{i}"] != found[f"1-0-{i}"]).any() for i in range(len(found) // 5))  # other sums, really
+
+
+def test_memory_follows_the_tasks_at_once() -> None:
+    def temporary(at_once: int) -> int:
+        trainer = Trainer(1, at_once, tasks=16)
+        lowered = trainer.chunk.lower(trainer.fresh(), trainer.key, trainer.source, jnp.int32(1))
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary(2) < 0.4 * temporary(16)
+
+
+@pytest.mark.parametrize(("limit", "size"), [(1, 1), (4, 4), (5, 4), (11, 6), (12, 12), (99, 12)])
+def test_largest_divisor(limit: int, size: int) -> None:
+    assert largest_divisor(12, limit) == size
 
 
 def quadratic(poison: Callable[[Array, Array], Array]) -> Callable[..., tuple[TrainState, Progress]]:

@@ -93,17 +93,18 @@ class Copies(NamedTuple):
         copies = [support + v * size for v in range(1, self.versions)]
         return jnp.concatenate([*copies, query], 1), shots * self.number
 
-    def look(self, images: Array, rows: Array) -> Array:
-        """The uint8 images at rows [B]."""
+    def altered(self, x: Array, rows: Array, size: int) -> Array:
+        """The versions at rows [B], of a split of `size` images, of the uint8 images x [B,H,W,Ch] that they are of."""
         if self.transform is None:
-            return images[rows]
-        transform, version, row = self.transform, rows // len(images), rows % len(images)
+            return x
+        transform = self.transform
 
-        def one(version: Array, row: Array) -> Array:
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), version), row)
-            return jnp.where(version == 0, images[row], transform(key, images[row][None])[0])
+        def one(image: Array, row: Array) -> Array:
+            version = row // size
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), version), row % size)
+            return jnp.where(version == 0, image, transform(key, image[None])[0])
 
-        return jax.vmap(one)(version, row)
+        return jax.vmap(one)(x, rows)
 
 
 THEMSELVES = Copies()

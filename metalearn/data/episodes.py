@@ -6,6 +6,8 @@ every method sees the same episodes, whatever it does with them.
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +21,36 @@ Prepare = Callable[[Array], Array]  # uint8 images -> float32
 Transform = Callable[[Key, Array], Array]  # uint8 images -> uint8 images
 
 
+@dataclass(frozen=True)
+class Sampler:
+    """Draws a training task or batch; in two halves where the images between are fetched by someone else.
+
+    Attributes:
+      rows: `(key, starts [C], counts [C]) -> int32 [...]`, positions of its images in the split.
+      make: `(key, source) -> Task | Batch`, of a source whose images [R,H,W,Ch] are those at `rows`, flattened.
+    """
+
+    rows: Callable[[Key, Array, Array], Array]
+    make: Callable[[Key, ClassSource], Any]
+
+    def __call__(self, key: Key, source: ClassSource) -> Any:
+        """Both halves, from a source with the images of the whole split."""
+        rows = self.rows(key, source.starts, source.counts).reshape(-1)
+        return self.make(key, source._replace(images=source.images[rows]))
+
+
+def class_places(split: Split, rotations: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and counts, int32 [C], of the classes; with rotations=4, each stands there four times."""
+    counts = np.tile(np.asarray(split.counts, np.int32), rotations)
+    return np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32), counts
+
+
 def to_device(split: Split, rotations: int = 1) -> ClassSource:
     """The split on the default device, as uint8; with rotations=4, each class also turned by 90, 180, 270 degrees."""
-    images, counts = np.asarray(split.images), np.asarray(split.counts, np.int32)
+    images = np.asarray(split.images)
     if rotations > 1:
         images = np.concatenate([np.rot90(images, turn, axes=(1, 2)) for turn in range(rotations)])
-        counts = np.tile(counts, rotations)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32)
+    starts, counts = class_places(split, rotations)
     return ClassSource(jnp.asarray(np.ascontiguousarray(images)), jnp.asarray(starts), jnp.asarray(counts))
 
 
@@ -65,9 +90,14 @@ def smallest(ranks: Array, k: int) -> Array:
 
 def make_task(images: Array, indices: Array, shots: int) -> Task:
     """The task, not yet prepared, whose class n has images at indices[n]: `shots` of support, then queries."""
-    labels = jnp.broadcast_to(jnp.arange(len(indices), dtype=jnp.int32)[:, None], indices.shape)
-    support, query = indices[:, :shots].reshape(-1), indices[:, shots:].reshape(-1)
-    return Task(images[support], labels[:, :shots].reshape(-1), images[query], labels[:, shots:].reshape(-1))
+    return as_task(images[indices], shots)
+
+
+def as_task(images: Array, shots: int) -> Task:
+    """The task, not yet prepared, of images [N,K+Q,...]: of each class `shots` of support, then queries."""
+    labels = jnp.broadcast_to(jnp.arange(len(images), dtype=jnp.int32)[:, None], images.shape[:2])
+    flat = lambda x: x.reshape(-1, *x.shape[2:])  # noqa: E731
+    return Task(flat(images[:, :shots]), flat(labels[:, :shots]), flat(images[:, shots:]), flat(labels[:, shots:]))
 
 
 def standardise(dataset: Dataset) -> Prepare:
@@ -78,32 +108,35 @@ def standardise(dataset: Dataset) -> Prepare:
 
 def task_sampler(
     largest: int, ways: int, shots: int, queries: int, prepare: Prepare, augment: Transform | None = None
-) -> Callable[[Key, ClassSource], Task]:
+) -> Sampler:
     """`(key, source) -> Task`, for use inside a jitted step; augment alters every support and query image by itself."""
 
-    def sample(key: Key, source: ClassSource) -> Task:
-        key, support_key, query_key = jax.random.split(key, 3)
-        indices = episode_indices(key, source.starts, source.counts, largest, ways, shots + queries)
-        task = make_task(source.images, indices, shots)
+    def rows(key: Key, starts: Array, counts: Array) -> Array:
+        return episode_indices(jax.random.split(key, 3)[0], starts, counts, largest, ways, shots + queries)
+
+    def make(key: Key, source: ClassSource) -> Task:
+        _, support_key, query_key = jax.random.split(key, 3)
+        task = as_task(source.images.reshape(ways, shots + queries, *source.images.shape[1:]), shots)
         support_x, query_x = task.support_x, task.query_x
         if augment is not None:
             support_x, query_x = augment(support_key, support_x), augment(query_key, query_x)
         return task._replace(support_x=prepare(support_x), query_x=prepare(query_x))
 
-    return sample
+    return Sampler(rows, make)
 
 
-def batch_sampler(size: int, prepare: Prepare, augment: Transform | None = None) -> Callable[[Key, ClassSource], Batch]:
+def batch_sampler(size: int, prepare: Prepare, augment: Transform | None = None) -> Sampler:
     """`(key, source) -> Batch` of `size` images drawn uniformly, labelled by class of the split."""
 
-    def sample(key: Key, source: ClassSource) -> Batch:
-        key, augment_key = jax.random.split(key)
-        indices = jax.random.randint(key, (size,), 0, len(source.images))
-        labels = jnp.searchsorted(source.starts, indices, side="right").astype(jnp.int32) - 1
-        x = source.images[indices]
-        return Batch(prepare(x if augment is None else augment(augment_key, x)), labels)
+    def rows(key: Key, starts: Array, counts: Array) -> Array:
+        return jax.random.randint(jax.random.split(key)[0], (size,), 0, starts[-1] + counts[-1])
 
-    return sample
+    def make(key: Key, source: ClassSource) -> Batch:
+        labels = jnp.searchsorted(source.starts, rows(key, source.starts, source.counts), side="right")
+        x = source.images if augment is None else augment(jax.random.split(key)[1], source.images)
+        return Batch(prepare(x), labels.astype(jnp.int32) - 1)
+
+    return Sampler(rows, make)
 
 
 def turn(batch: Batch) -> Batch:

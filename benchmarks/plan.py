@@ -1,0 +1,127 @@
+"""What a step of training needs, found by compiling it without data, and what follows for many devices.
+
+`python -m benchmarks.plan --method=maml --side=84 --meta_batch=32 --hosts=2 --devices=4` prints one JSON line; flags as
+in `experiments.maml`, where --devices are those of each host (1), and --side, --classes, --class_images of the source
+that is planned. Memory is XLA's own count for the platform that it compiles for: run it where the training is to run.
+"""
+
+import json
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from benchmarks.work import CHANNELS
+from experiments.flags import FLAGS, config_from_flags, define
+from experiments.program import start
+from metalearn.base import ClassSource, PyTree
+from metalearn.config import Config
+from metalearn.data.episodes import task_sampler
+from metalearn.errors import UserError
+from metalearn.methods import make_method
+from metalearn.optimizers import make_optimizer
+from metalearn.runtime import configure, device_name
+from metalearn.stream import BLOCK_BYTES
+from metalearn.train import TrainState, largest_divisor, make_chunk, task_mesh
+from metalearn.train import start as start_state
+
+
+class Source(NamedTuple):
+    """The split that is planned: so many classes of so many images [side,side,3]."""
+
+    classes: int
+    class_images: int
+    side: int
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        return self.side, self.side, CHANNELS
+
+
+class Compiled(NamedTuple):
+    """A step for one device: its state, and XLA's temporary memory for one task and for three."""
+
+    state: TrainState
+    one: int
+    three: int
+
+
+def compiled(config: Config, source: Source) -> Compiled:
+    """Two compilations; the difference is two tasks'."""
+    method, optimizer = make_method(config, source.classes), make_optimizer(config)
+    shape = (config.train_ways, config.train_shots, config.train_queries)
+    sampler = task_sampler(source.class_images, *shape, lambda x: x.astype(jnp.float32) / 255)
+    of = jax.ShapeDtypeStruct
+    each = of((source.classes,), jnp.int32)
+    images = of((source.classes * source.class_images, *source.image), jnp.uint8)
+    split = jax.eval_shape(ClassSource, images, each, each)
+    key, x = jax.eval_shape(lambda: jax.random.key(0)), of((1, *source.image), jnp.float32)
+    state = jax.eval_shape(lambda k, x: start_state(method.train.init, optimizer, k, x), key, x)
+
+    def temporary(tasks: int) -> int:
+        chunk: Any = make_chunk(method.train.loss, sampler, optimizer, tasks, task_mesh(1))
+        made = chunk.lower(state, key, split, of((), jnp.int32)).compile()
+        return int(made.memory_analysis().temp_size_in_bytes)
+
+    return Compiled(state, temporary(1), temporary(3))
+
+
+def size(tree: PyTree) -> int:
+    """Bytes of the arrays."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def tasks_at_once(meta_batch: int, devices: int, limit: int) -> int:
+    """Tasks a device works on at a time: its share of the meta-batch, or fewer.
+
+    Raises:
+      UserError: the tasks cannot be shared out evenly.
+    """
+    if meta_batch % devices:
+        raise UserError(f"--meta_batch={meta_batch} cannot be shared out to {devices} devices: give a multiple")
+    share = meta_batch // devices
+    return largest_divisor(share, limit or share)
+
+
+def plan(config: Config, source: Source, step: Compiled, hosts: int, devices: int, at_once: int) -> dict[str, int]:
+    """What a step needs on so many hosts, devices of all hosts together, and tasks at once on each."""
+    image, images = math.prod(source.image), config.train_ways * (config.train_shots + config.train_queries)
+    split, a_step = source.classes * source.class_images * image, config.meta_batch * images * image
+    a_task = (step.three - step.one) // 2
+    works = size(step.state) + step.one + (at_once - 1) * a_task
+    return {
+        "parameters": sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(step.state.meta)),
+        "images_a_task": images,
+        "state_bytes": size(step.state),
+        "memory_bytes_a_task": a_task,
+        "memory_bytes_besides": step.one - a_task,
+        "source_bytes": split,
+        "device_bytes": works + split,
+        "device_bytes_streamed": works + 2 * max(BLOCK_BYTES, a_step) // devices,
+        "host_bytes_a_step_streamed": a_step // hosts,
+        "all_reduce_bytes_a_step": 2 * size(step.state.meta) * (devices - 1) // devices,
+    }
+
+
+def main() -> None:
+    """Compile, calculate, print."""
+    config, source = config_from_flags(), Source(FLAGS.classes, FLAGS.class_images, FLAGS.side)
+    config.check()
+    devices = FLAGS.hosts * (FLAGS.devices or 1)
+    at_once = tasks_at_once(config.meta_batch, devices, FLAGS.tasks_per_device)
+    configure(1, config.precision)
+    found = plan(config, source, compiled(config, source), FLAGS.hosts, devices, at_once)
+    what = {"method": config.method, "backbone": config.backbone, "meta_batch": config.meta_batch}
+    where = {"hosts": FLAGS.hosts, "devices": devices, "tasks_at_once": at_once, "compiled_for": device_name()}
+    print(json.dumps(what | source._asdict() | where | found))
+
+
+if __name__ == "__main__":
+    define("maml", ("maml", "fomaml", "anil", "boil", "protonet"))
+    flags.DEFINE_integer("side", 84, "side of the images in pixels", lower_bound=1)
+    flags.DEFINE_integer("classes", 351, "classes of the source", lower_bound=1)
+    flags.DEFINE_integer("class_images", 1278, "images of each class", lower_bound=1)
+    flags.DEFINE_integer("hosts", 1, "hosts that share out the tasks", lower_bound=1)
+    start(main)

@@ -1,0 +1,50 @@
+"""Splits too large for a device: they stay in the host's memory map, and images are fetched by position."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from metalearn.base import Array, ClassSource
+from metalearn.data.episodes import class_places
+from metalearn.data.source import Split
+
+
+class HostImages:
+    """The images of a split, uint8 [M,H,W,Ch], read from the disk or its cache when asked for by arrays of positions.
+
+    With rotations=4 each class also stands turned by 90, 180, 270 degrees, in the order of `episodes.to_device`.
+    """
+
+    def __init__(self, images: np.ndarray, rotations: int = 1):
+        self._images, self._rotations = images, rotations
+        self.shape = (len(images) * rotations, *images.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """uint8 [...,H,W,Ch] of the images at positions int [...]."""
+        rows = np.asarray(rows)
+        turns, places = np.divmod(rows.reshape(-1), len(self._images))
+        found = np.asarray(self._images[places])
+        for turn in range(1, self._rotations):
+            mine = turns == turn
+            found[mine] = np.rot90(found[mine], turn, axes=(1, 2))
+        return found.reshape(*rows.shape, *self.shape[1:])
+
+
+def to_host(split: Split, rotations: int = 1) -> ClassSource:
+    """The split as `to_device` has it, but with `HostImages`: not for use inside a jitted function."""
+    starts, counts = class_places(split, rotations)
+    return ClassSource(HostImages(split.images, rotations), jnp.asarray(starts), jnp.asarray(counts))  # type: ignore[arg-type]
+
+
+def fetched(images: Array | HostImages, rows: np.ndarray) -> tuple[np.ndarray, Array | None]:
+    """What a jitted function makes images of by `taken`: rows and the images on the device, or from the host theirs."""
+    return (images[rows], None) if isinstance(images, HostImages) else (rows, images)
+
+
+def taken(rows: Array, images: Array | None) -> Array:
+    """The images at these rows, of what `fetched` gave."""
+    return rows if images is None else images[rows]
