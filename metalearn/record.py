@@ -104,8 +104,9 @@ def test_slug(config: Config) -> str:
 
 
 def run_slug(config: Config, norm: str) -> str:
-    """`<method>-[rotation-][distilled-]<backbone>-<N>w<K>s-<norm>-seed<k>`."""
-    how = ("rotation-" if config.rotation else "") + ("distilled-" if config.teacher else "")
+    """`<method>-[rotation-][distilled-][init-]<backbone>-<N>w<K>s-<norm>-seed<k>`."""
+    ways = {"rotation": config.rotation, "distilled": config.teacher, "init": config.init_from}
+    how = "".join(f"{name}-" for name, given in ways.items() if given)
     return f"{config.method}-{how}{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
 
 

@@ -53,8 +53,8 @@ def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int 
 def _newton(x: Array, p: Array, target: Array, penalty: Array, theta: Array, c: float) -> Array:
     """Hessian of the penalised cross-entropy at probabilities p [S,N], inverted on its gradient [D+1,N].
 
-    Solved until the residual is a thousandth of the gradient, or no more than rounding; preconditioned by the
-    diagonal.
+    Solved until the residual is a thousandth of the gradient, or no more than the rounding in it; preconditioned by
+    the diagonal. Beyond rounding conjugate gradients wander and break down: no step is made then.
     """
     gradient = penalty * theta + c * x.T @ (p - target)
     diagonal = penalty + c * (x * x).T @ (p * (1 - p)) + jnp.finfo(x.dtype).eps
@@ -63,6 +63,6 @@ def _newton(x: Array, p: Array, target: Array, penalty: Array, theta: Array, c: 
         u = p * (x @ v)
         return penalty * v + c * x.T @ (u - p * u.sum(-1, keepdims=True))
 
-    rounding = jnp.finfo(x.dtype).eps * c * len(x) ** 0.5
+    rounding = jnp.finfo(x.dtype).eps * c * (len(x) * theta.size) ** 0.5
     direction, _ = cg(hessian, gradient, tol=1e-3, atol=rounding, maxiter=200, M=lambda v: v / diagonal)
-    return direction
+    return jnp.where(jnp.isfinite(direction).all(), direction, 0)
