@@ -212,4 +212,8 @@ def summary(records: list[dict], workdir: Path) -> str:
     lines.append(
         f"files: {workdir}/ (result-*.json, curve.png, episode-*.png, metrics.jsonl, tensorboard/, checkpoints/)"
     )
+    shots = 1 if records[0]["shots"] == 5 else 5
+    real = "; experiments.protonet --dataset=omniglot, real images" if records[0]["dataset"] == "glyphs" else ""
+    other = f"experiments.evaluate --workdir={workdir} --shots={shots}, another test of it"
+    lines.append(f"next (./run.sh or python -m): {other}{real}")
     return "\n".join(lines)

@@ -56,9 +56,9 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
     command = words(images, method=method, **chosen, **places) + ["--record"]
     said = program(PROGRAM.get(method, "maml"), *command)
     assert said.code == 0, said
-    first, *_, last = said.out.splitlines()
+    first, *_, files, last = said.out.splitlines()
     assert first.startswith(f"{method} on folder, {backbone} (") and "2-way 1-shot: training to step 4;" in first
-    assert str(workdir) in first and last.startswith(f"files: {workdir}")
+    assert str(workdir) in first and files.startswith(f"files: {workdir}") and last.startswith("next ")
     assert said.out.count("recorded: ") == len(norms) == said.out.count("(95 % CI, 6 test episodes ")
 
     kinds = (("episode", "png"), ("result", "json"), ("result", "npy"))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -228,6 +229,12 @@ def test_the_same_records_make_the_same_bytes(make: Callable[[Path], str], root:
     for name, text in reversed(files):
         (root / "cifar_fs" / name).write_text(text)
     assert make(root) == first
+
+
+def test_numbers_in_the_readme_are_those_of_the_tables() -> None:
+    shown = re.findall(r"\d+\.\d+ ± \d+\.\d+", (ROOT / "README.md").read_text(encoding="utf-8"))
+    tables = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    assert len(shown) > 5 and [number for number in shown if number not in tables] == []
 
 
 def test_results_md_is_up_to_date() -> None:
