@@ -118,6 +118,7 @@ def test_a_signal_outside_training_costs_one_line(images: Path, tmp_path: Path) 
         command = [sys.executable, "-c", WAITING + HASTE, *words(images, workdir=tmp_path / "run")]
         process = subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True)
         assert process.stdout is not None and process.stdout.readline() == "here\n"
+        time.sleep(0.3)  # until it sleeps: what a handler raises while Python collects garbage is lost
         process.send_signal(number)
         err = process.communicate(timeout=60)[1]
         assert process.returncode == status and len(err.splitlines()) == 1 and "goes on from" in err, err
