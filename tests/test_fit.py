@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -21,10 +20,11 @@ import metalearn.fit as fit
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, fit.LOG_EVERY = 0.02, 0.01, 30
 runpy.run_module("experiments.protonet", run_name="__main__")
 """
-# Tells when the dataset is being loaded, and takes long over it.
+# Tells when the dataset is being loaded, and takes long over it. Hears SIGINT as a background job of a shell too.
 WAITING = """
-import time
+import signal, time
 import experiments.program as program
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def load(*_):
     print("here", flush=True)
     time.sleep(60)
@@ -117,8 +117,7 @@ def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path
 def test_a_signal_outside_training_costs_one_line(images: Path, tmp_path: Path) -> None:
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         command = [sys.executable, "-c", WAITING + HASTE, *words(images, workdir=tmp_path / "run")]
-        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are deaf to it
-        process = subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True, preexec_fn=heard)
+        process = subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True)
         assert process.stdout is not None and process.stdout.readline() == "here\n"
         process.send_signal(number)
         err = process.communicate(timeout=60)[1]
