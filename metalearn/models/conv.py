@@ -4,8 +4,8 @@
 slowly, most of all its derivatives; patches times weights becomes a batched matrix product at every order of
 derivative. Pooling by maxima over shifted views has the same virtue against `reduce_window`.
 
-Where all images share a kernel, XLA's own convolution is faster on every backend; but not its gradient in the kernel on
-a CPU, least of all within a loop.
+Where all images share a kernel, XLA's own convolution is faster; but not its gradient in the kernel on a CPU, least of
+all within a loop, and on a CPU fewer products are faster still (`metalearn.models.winograd`).
 """
 
 from functools import partial
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.base import Array
+from metalearn.models import winograd
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -96,18 +97,20 @@ def _native(x: Array, w: Array) -> Array:
 
 @jax.custom_vjp
 def conv3x3(x: Array, w: Array) -> Array:
-    """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1, natively.
+    """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1.
 
     <dy, x * w> is linear in dy, x and w: the gradient in x is a convolution with the kernel turned round, and so are
     the derivatives of the gradient in w. Two operations are differentiable in reverse mode as often as one likes.
     """
-    return _native(x, w)
+    cpu = winograd.conv3x3 if winograd.pays(x, w.shape[-1]) else _native
+    return jax.lax.platform_dependent(x, w, cpu=cpu, default=_native)
 
 
 @jax.custom_vjp
 def kernel_gradient(x: Array, dy: Array) -> Array:
     """Gradient in w [3,3,Ch,F] of <dy, conv3x3(x, w)> for x [B,H,W,Ch], dy [B,H,W,F]."""
-    return jax.lax.platform_dependent(x, dy, cpu=_kernel_gradient_by_patches, default=_kernel_gradient_native)
+    cpu = winograd.kernel_gradient if winograd.pays(x, dy.shape[-1]) else _kernel_gradient_by_patches
+    return jax.lax.platform_dependent(x, dy, cpu=cpu, default=_kernel_gradient_native)
 
 
 def _kernel_gradient_by_patches(x: Array, dy: Array) -> Array:
