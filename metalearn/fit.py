@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from metalearn.base import Feed, Info, Key, PyTree
+from metalearn.base import PyTree
 from metalearn.checkpoint import Best, Checkpoints
 from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
@@ -25,7 +25,7 @@ from metalearn.optimizers import make_optimizer
 from metalearn.runtime import Interrupt, device_name, peak_memory_mb
 from metalearn.stream import Stream
 from metalearn.teacher import with_teacher
-from metalearn.train import Progress, Sample, TrainState, make_chunk
+from metalearn.train import Progress, Sample, TrainState, make_chunk, no_sums
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose
@@ -155,11 +155,7 @@ class Trainer:
 
     def _begin(self, state: TrainState) -> Interval:
         """The row that an earlier process was at, or a new one."""
-
-        def info(key: Key, meta: PyTree, source: PyTree) -> Info:
-            return self.loss(key, meta, self.sample(key, source.one() if isinstance(source, Feed) else source))[1]
-
-        names = sorted(jax.eval_shape(info, self.key, state.meta, self._source(int(state.step))))
+        names = sorted(no_sums(self.loss, self.sample, state.meta, self.key, self._source(int(state.step))))
         part = self.diary.part
         left = part["sums"] if part is not None else dict.fromkeys(names, 0.0)
         begun, seconds = (part["first"], part["seconds"]) if part is not None else (0, 0.0)

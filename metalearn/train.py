@@ -107,6 +107,15 @@ def largest_divisor(number: int, limit: int) -> int:
     return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
 
 
+def no_sums(loss: Loss, sample: Sample, meta: PyTree, key: Key, source: Source) -> Info:
+    """Zeros, one for every number that the loss reports."""
+
+    def info(key: Key, meta: PyTree, source: Source) -> Info:
+        return loss(key, meta, sample(key, source.one() if isinstance(source, Feed) else source), jnp.int32(0))[1]
+
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(info, key, meta, source))
+
+
 def make_chunk(
     loss: Loss,
     sample: Sample,
@@ -159,8 +168,7 @@ def make_chunk(
             return kept, Progress(sums, progress.steps + fine, bad)
 
         if sums is None:
-            shapes = jax.eval_shape(update, state, key, source)[1]
-            sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+            sums = no_sums(loss, sample, state.meta, key, source)
         return jax.lax.while_loop(go_on, body, (state, Progress(sums, jnp.int32(0), jnp.int32(-1))))
 
     return jax.jit(chunk, donate_argnums=0)
