@@ -108,10 +108,11 @@ def largest_divisor(number: int, limit: int) -> int:
 
 
 def no_sums(loss: Loss, sample: Sample, meta: PyTree, key: Key, source: Source) -> Info:
-    """Zeros, one for every number that the loss reports."""
+    """Zeros, one for every number whose mean over tasks is reported."""
 
     def info(key: Key, meta: PyTree, source: Source) -> Info:
-        return loss(key, meta, sample(key, source.one() if isinstance(source, Feed) else source), jnp.int32(0))[1]
+        batch = sample(key, source.one() if isinstance(source, Feed) else source)
+        return jax.tree.map(jnp.mean, loss(key, meta, batch, jnp.int32(0))[1])
 
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(info, key, meta, source))
 
