@@ -18,7 +18,9 @@ def main() -> None:
     """One row."""
     base = Work(method="evaluation", shots=5, tasks=1, width=64, classes=20, episodes=FLAGS.episodes)
     for work in sized([base]):
-        measure_row("evaluation", work, need(work, work.classes * work.per_class), "a test")
+        measure_row(
+            "evaluation", work, need(work, work.classes * work.per_class), "a test", f"{work.episodes} episodes"
+        )
 
 
 if __name__ == "__main__":

@@ -52,9 +52,9 @@ def dataset_of(work: Work, pixels: np.ndarray | None = None) -> Dataset:
     return Dataset("random bytes", split, split, split, half, one)
 
 
-def lab_of(work: Work, pixels: np.ndarray | None = None, stream: bool = False) -> Lab:
-    """The dataset on as many devices as share out the tasks evenly, or streamed to them."""
-    return make_lab(dataset_of(work, pixels), math.gcd(work.tasks, len(jax.devices())), stream=stream)
+def lab_of(work: Work, pixels: np.ndarray | None = None, devices: int | None = None, stream: bool = False) -> Lab:
+    """The dataset on so many devices [as many as share out the tasks evenly], or streamed to them."""
+    return make_lab(dataset_of(work, pixels), devices or math.gcd(work.tasks, len(jax.devices())), stream=stream)
 
 
 def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Array]:

@@ -111,9 +111,9 @@ def title(row: Row) -> str:
     return ", ".join(word for word in words if word)
 
 
-def measure_row(benchmark: str, work: Work, least: Need, unit: str = "a step") -> None:
+def measure_row(benchmark: str, work: Work, least: Need, unit: str = "a step", case: str = "") -> None:
     """Compare on this work, check that all compute the same, print and record."""
-    started = pending(benchmark, work)
+    started = pending(benchmark, work, case)
     if started is None:
         return
     path, row = started

@@ -41,6 +41,7 @@ SECTIONS = {
     "memory": "Peak memory (MiB)",
     "convolution": "Formulations of a convolution (ms)",
     "streaming": "Training from images on the host beside images on the device (ms)",
+    "scaling": "Training on several devices beside one (ms)",
 }
 
 

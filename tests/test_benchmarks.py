@@ -227,6 +227,13 @@ def test_streaming_ends_where_the_device_ends(tmp_path: Path) -> None:
     assert [row["method"] for row in rows] == ["protonet", "maml"] and all(row["ours_ms"] > 0 for row in rows)
 
 
+def test_several_devices_find_the_gradient_of_one(tmp_path: Path) -> None:
+    arguments = ("--tiny", "--rounds=1", "--steps=2", "--tasks=2", "--method=protonet", f"--results_dir={tmp_path}")
+    assert "  2 forced host devices: " in said_by("benchmarks.scaling", *arguments)
+    (row,) = read_rows(next(tmp_path.glob("scaling-*.json")))
+    assert row["peers"]["1 device"] > 0 and 0 <= row["differences"]["1 device"] < 1e-4
+
+
 def test_a_plan_is_compiled() -> None:
     shape = ("--backbone=conv4-8", "--side=16", "--ways=2", "--meta_batch=4", "--devices=2")
     found = json.loads(said_by("benchmarks.plan", "--method=protonet", *shape))

@@ -1,0 +1,94 @@
+"""Tasks a second on 1, 2, 4, ... devices of this machine: `python -m benchmarks.scaling`.
+
+All of them are ours, in one process, with the same keys: they train on the same tasks, and the first step's gradient is
+the same but for the order of float32 sums, or it is an error. A row is of a number of devices; one stands as its peer.
+
+A CPU is made to look like four devices: that checks that the result does not depend on their number, and its times say
+nothing of how several devices scale.
+"""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import optax
+from absl import flags
+
+from benchmarks.contenders import OURS
+from benchmarks.measure import Found, times
+from benchmarks.ours import config_of, lab_of
+from benchmarks.program import FLAGS, machine, pending, run, sized
+from benchmarks.race import Racer, race
+from benchmarks.records import add_row
+from benchmarks.work import Work
+from metalearn.base import PyTree
+from metalearn.errors import UserError
+from metalearn.initial import initial_state
+from metalearn.lab import training_sampler
+from metalearn.methods import make_method
+from metalearn.optimizers import make_optimizer
+from metalearn.runtime import configure
+from metalearn.train import make_gradient, task_keys
+
+ONE = "1 device"
+APART = 1e-4  # of the gradient's norm, the most that the order of sums may make
+
+
+def measure(work: Work, counts: list[int]) -> None:
+    """A row for every number of devices.
+
+    Raises:
+      UserError: the gradients differ.
+    """
+    kind = "devices" if machine().accelerated else "forced host devices"
+    started = {n: pending("scaling", work, f"{n} {kind}") for n in counts}
+    if not any(started.values()):
+        return
+    racers = {n: Racer(work, devices=n) for n in (1, *counts)}
+    ms = race({str(n): racer for n, racer in racers.items()})
+    one = meta_gradient(work, 1)
+    for n, begun in started.items():
+        if begun is None:
+            continue
+        path, row = begun
+        row |= times(Found({OURS: ms[str(n)], ONE: ms["1"]}, {}, {}, None)) | {"missing": {}, "rounds": FLAGS.rounds}
+        row["differences"] = {ONE: (apart := difference(meta_gradient(work, n), one))}
+        rate = 1e3 * work.tasks / row["ours_ms"]
+        print(f"  {n} {kind}: {rate:.1f} tasks/s, {row['ratio_to_fastest_peer']} times those of one; {apart:.1e} apart")
+        add_row(path, row)
+        if not apart < APART:
+            raise UserError(f"the gradient on {n} devices differs from that on one by {apart:.1e}")
+
+
+def meta_gradient(work: Work, devices: int) -> PyTree:
+    """The first step's, on so many devices."""
+    config, lab = config_of(work), lab_of(work, devices=devices)
+    method = make_method(config, work.classes)
+    state = initial_state(config, method, lab, make_optimizer(config))
+    gradient = jax.jit(make_gradient(method.train.loss, training_sampler(config, lab, False), lab.mesh))
+    keys = task_keys(jax.random.key(config.seed + 1), state.step, jnp.arange(work.tasks))
+    return jax.device_get(gradient(state.meta, keys, lab.train, state.step)[2])
+
+
+def difference(a: PyTree, b: PyTree) -> float:
+    """|a - b| / |b| of all gradients."""
+    return float(optax.tree.norm(optax.tree.sub(a, b)) / optax.tree.norm(b))
+
+
+def main() -> None:
+    """Every method, on every power of two of devices."""
+    flag = "--xla_force_host_platform_device_count"
+    if flag not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}=4".strip()
+    configure(FLAGS.tasks, "float32")
+    counts = [n for n in (2, 4, 8) if n <= jax.device_count() and FLAGS.tasks % n == 0]
+    if not counts:
+        raise UserError(f"one device, or --tasks={FLAGS.tasks} cannot be shared out: nothing scales")
+    for work in sized(Work(method=method, tasks=FLAGS.tasks) for method in FLAGS.method):
+        measure(work, counts)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_multi_enum("method", ["protonet", "maml"], ["protonet", "maml"], "method, or several")
+    flags.DEFINE_integer("tasks", 8, "tasks a step", lower_bound=1)
+    run(main)
