@@ -16,7 +16,7 @@ from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
 from metalearn.evaluate import Episodes, draw_episodes, evaluator, moments_measurer
 from metalearn.initial import initial_state
-from metalearn.lab import Lab, make_lab, split_source, training_sampler
+from metalearn.lab import Lab, make_lab, make_trained, split_source, tasks_at_once, training_sampler
 from metalearn.learners.maml import maml
 from metalearn.learners.protonet import protonet
 from metalearn.methods import make_method
@@ -60,10 +60,11 @@ def lab_of(work: Work, pixels: np.ndarray | None = None, devices: int | None = N
 def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Array]:
     """The compiled chunk of `metalearn.fit`, its state and its key, of episodes from where the lab has them."""
     config = config_of(work)
-    method, optimizer = make_method(config, work.classes), make_optimizer(config)
+    method, optimizer = make_trained(config, lab), make_optimizer(config)
     sampler = training_sampler(config, lab, False)
     sample: Sample = sampler.make if lab.streamed else sampler
-    chunk = make_chunk(method.train.loss, sample, optimizer, work.tasks, lab.mesh, streamed=lab.streamed)
+    at_once = tasks_at_once(config, lab)
+    chunk = make_chunk(method.train.loss, sample, optimizer, work.tasks, lab.mesh, at_once, lab.streamed)
     return chunk, initial_state(config, method, lab, optimizer), jax.random.key(config.seed + 1)
 
 
@@ -110,8 +111,9 @@ def tree(arrays: Arrays) -> PyTree:
 
 
 def learner_of(work: Work) -> Learner:
-    """The learner alone, in float64."""
-    network = make_network(f"conv4-{work.width}", "batch", jnp.float64, shared=work.method != "maml")
+    """The learner alone, in float64, with the convolutions that training takes here."""
+    shared = work.method != "maml" or jax.default_backend() == "cpu"
+    network = make_network(f"conv4-{work.width}", "batch", jnp.float64, shared)
     if work.method == "maml":
         return maml(network, work.ways, work.inner_lr, work.inner_steps)
     return protonet(network, work.ways)
@@ -124,7 +126,8 @@ def gradient(work: Work, given: Arrays) -> Arrays:
     meta = tree({k: v for k, v in given.items() if "/" in k})
 
     def mean_loss(meta: PyTree) -> jax.Array:
-        return jax.vmap(lambda t: learner.loss(jax.random.key(0), meta, t)[0])(task).mean()
+        each = jax.lax.map if jax.default_backend() == "cpu" else lambda f, tasks: jax.vmap(f)(tasks)
+        return each(lambda t: learner.loss(jax.random.key(0), meta, t)[0], task).mean()
 
     loss, grads = jax.jit(jax.value_and_grad(mean_loss))(meta)
     flat = jax.tree_util.tree_leaves_with_path(grads)

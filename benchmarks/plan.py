@@ -65,7 +65,9 @@ def compiled(config: Config, source: Source) -> Compiled:
         made = chunk.lower(state, key, split, of((), jnp.int32)).compile()
         return int(made.memory_analysis().temp_size_in_bytes)
 
-    return Compiled(state, temporary(1), temporary(3))
+    two, four = temporary(2), temporary(4)  # not one: a single task is compiled otherwise
+    a_task = (four - two) // 2
+    return Compiled(state, two - a_task, four - a_task)
 
 
 def size(tree: PyTree) -> int:

@@ -24,8 +24,7 @@ from benchmarks.work import Work
 from metalearn.base import PyTree
 from metalearn.errors import UserError
 from metalearn.initial import initial_state
-from metalearn.lab import training_sampler
-from metalearn.methods import make_method
+from metalearn.lab import make_trained, tasks_at_once, training_sampler
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import configure
 from metalearn.train import make_gradient, task_keys
@@ -63,9 +62,10 @@ def measure(work: Work, counts: list[int]) -> None:
 def meta_gradient(work: Work, devices: int) -> PyTree:
     """The first step's, on so many devices."""
     config, lab = config_of(work), lab_of(work, devices=devices)
-    method = make_method(config, work.classes)
+    method = make_trained(config, lab)
     state = initial_state(config, method, lab, make_optimizer(config))
-    gradient = jax.jit(make_gradient(method.train.loss, training_sampler(config, lab, False), lab.mesh))
+    sampler, at_once = training_sampler(config, lab, False), tasks_at_once(config, lab)
+    gradient = jax.jit(make_gradient(method.train.loss, sampler, lab.mesh, at_once))
     keys = task_keys(jax.random.key(config.seed + 1), state.step, jnp.arange(work.tasks))
     return jax.device_get(gradient(state.meta, keys, lab.train, state.step)[2])
 

@@ -13,6 +13,7 @@ from metalearn.data import READERS
 from metalearn.errors import UserError
 from metalearn.presets import preset
 from metalearn.record import dataset_slug, run_slug
+from metalearn.workdir import Run
 
 FLAGS = flags.FLAGS
 
@@ -50,13 +51,24 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
         flags.DEFINE_enum("method", default_method, list(methods), "method [of evaluate: the run's own]")
     if default_method is not None:
         flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
+        flags.DEFINE_integer(
+            "seeds",
+            1,
+            "runs to train at once, with --seed and the seeds after it; a --workdir X is then X-seed<k> for each",
+            lower_bound=1,
+        )
     flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
     flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
     flags.DEFINE_string("workdir", None, "folder of the run: checkpoints, metrics, pictures [runs/<name of the run>]")
     flags.DEFINE_boolean("record", False, "write the result into results/ too")
     flags.DEFINE_string("results_dir", "results", "folder of the records")
     flags.DEFINE_integer("devices", None, "local devices to use [all]")
-    flags.DEFINE_integer("tasks_per_device", 0, "tasks a device works on at a time [its share]", lower_bound=0)
+    flags.DEFINE_integer(
+        "tasks_per_device",
+        0,
+        "tasks a device works on at a time [its share; one where tasks adapt the body on a CPU]",
+        lower_bound=0,
+    )
     flags.DEFINE_boolean(
         "stream", None, "keep images on the host and send those of coming steps [if a split is too large for a device]"
     )
@@ -92,11 +104,22 @@ def config_from_flags() -> Config:
     return dataclasses.replace(Config(), **(recipe | given)).with_defaults()
 
 
-def workdir_from_flags(config: Config) -> Path:
-    """--workdir, else `runs/<dataset>-<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`."""
-    return Path(FLAGS.workdir) if FLAGS.workdir else default_workdir(config)
+def runs_from_flags() -> list[Run]:
+    """The run that the flags are about; with --seeds so many, each in a folder of its own.
+
+    Raises:
+      UserError: --seeds beside a flag that it does not go with.
+    """
+    config, folder = config_from_flags(), Path(FLAGS.workdir) if FLAGS.workdir else None
+    if FLAGS.seeds == 1:
+        return [Run(config, folder or default_workdir(config))]
+    for name in ("distributed", "stream"):
+        if FLAGS[name].value:
+            raise UserError(f"--seeds={FLAGS.seeds} does not go with --{name}: train one seed after the other")
+    configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(FLAGS.seeds)]
+    return [Run(c, Path(f"{folder}-seed{c.seed}") if folder else default_workdir(c)) for c in configs]
 
 
 def default_workdir(config: Config) -> Path:
-    """Where a run goes that is given no --workdir."""
+    """`runs/<dataset>-<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`, where a run goes that is given no --workdir."""
     return Path("runs") / f"{dataset_slug(config)}-{run_slug(config, config.norm)}"

@@ -12,7 +12,7 @@ from textwrap import shorten
 import jax
 from absl import app, flags, logging
 
-from experiments.flags import FLAGS, config_from_flags, default_workdir, define, workdir_from_flags
+from experiments.flags import FLAGS, default_workdir, define, runs_from_flags
 from experiments.watch import LOST, MESSAGE
 from metalearn.config import Config
 from metalearn.data import load
@@ -20,7 +20,7 @@ from metalearn.errors import Interrupted, UserError
 from metalearn.hosts import by_first, first, join
 from metalearn.lab import Lab, even_devices, make_lab
 from metalearn.record import check_writable, read_counts, record_path, write_counts, write_json
-from metalearn.run import check_settings, execute, result_path, summary
+from metalearn.run import check_settings, check_together, execute, result_path, summary
 from metalearn.runtime import configure, overlook_closed_loops
 from metalearn.workdir import read_workdir
 
@@ -129,13 +129,15 @@ def meet() -> None:
 
 def train_and_test(module: str) -> None:
     """Load, run, record, say."""
-    config = config_from_flags()
-    workdir, command = workdir_from_flags(config), command_line(module)
+    runs, command = runs_from_flags(), command_line(module)
+    check_together(runs)
+    config = runs[0].config
     for name in RUNS:
-        if run := getattr(config, name):
-            other, trained_by = read_workdir(Path(run))
+        if before := getattr(config, name):
+            other, trained_by = read_workdir(Path(before))
             command = f"{trained_by} && {command} --{name}={default_workdir(other)}"
-    finish(config, workdir, execute(config, open_lab(config), workdir, command))
+    for run, records in zip(runs, execute(runs, open_lab(config), command), strict=True):
+        finish(run.config, run.workdir, records)
 
 
 def finish(config: Config, workdir: Path, records: list[dict]) -> None:

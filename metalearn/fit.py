@@ -1,8 +1,11 @@
-"""Training one run to its end: chunks, validation, checkpoints, resume."""
+"""Training runs to their end: chunks, validation, checkpoints, resume."""
 
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,42 +21,75 @@ from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
 from metalearn.hosts import agreed, by_word_of_first, first, on_all
 from metalearn.initial import begin, initial_state
-from metalearn.lab import Lab, make_validate, training_sampler
+from metalearn.lab import Lab, make_validate, tasks_at_once, training_sampler
 from metalearn.methods import Method
 from metalearn.metrics import Diary, NoDiary
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import Interrupt, device_name, peak_memory_mb
 from metalearn.stream import Stream
 from metalearn.teacher import with_teacher
-from metalearn.train import Progress, Sample, TrainState, make_chunk, no_sums
+from metalearn.train import Progress, Sample, TrainState, apart, make_chunk, no_sums, stacked, together, unstacked
+from metalearn.workdir import Run
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose
 CHUNK_SECONDS = 2.0  # how long Ctrl-C may have to wait
 
 
-def fit(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree, Best]:
-    """Train to `config.steps`, from the latest checkpoint in workdir if there is one.
+@dataclass
+class Member:
+    """A run in training: its files, the state it is at, and what was best before."""
+
+    run: Run
+    checkpoints: Checkpoints
+    diary: Diary | NoDiary
+    state: TrainState
+    best: Best
+
+    @property
+    def step(self) -> int:
+        return int(self.state.step)
+
+
+def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[tuple[PyTree, Best]]:
+    """Train each run to `config.steps`, from the latest checkpoint in its folder if there is one.
+
+    The runs differ in their seeds alone, and those at the same step are trained as one program; one that is behind
+    another is first brought up to its step.
 
     Returns:
-      The meta-parameters that did best on validation, and how well and at which step.
+      For each run the meta-parameters that did best on validation, and how well and at which step.
 
     Raises:
       UserError: the loss is not finite, a checkpoint does not fit or cannot be written.
       Interrupted: SIGINT or SIGTERM, after saving.
     """
-    optimizer = make_optimizer(config)
-    fresh = initial_state(config, method, lab, optimizer)
-    with closing(Checkpoints(workdir, clean=True)) as checkpoints:
-        state, best = checkpoints.restore(fresh) or (begin(config, fresh), Best())
-        if first():
-            print(headline(config, lab, workdir, int(state.step)), flush=True)
-        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), fresh.meta)
-        if int(state.step) < config.steps:
-            with closing(Diary(workdir, int(state.step)) if first() else NoDiary()) as diary:
-                with closing(Trainer(config, method, lab, optimizer, checkpoints, diary)) as trainer:
-                    best = trainer.run(state, best)
-        return checkpoints.restore_best(like, best.step), best
+    optimizer = make_optimizer(runs[0].config)
+    with ExitStack() as files:
+        members = [open_member(run, method, lab, optimizer, files) for run in runs]
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), members[0].state.meta
+        )
+        for here, there in pairwise(sorted({member.step for member in members} | {runs[0].config.steps})):
+            behind = [member for member in members if member.step <= here]
+            with closing(Trainer(behind, method, lab, optimizer)) as trainer:
+                trainer.run(there)
+        return [(member.checkpoints.restore_best(like, member.best.step), member.best) for member in members]
+
+
+def open_member(
+    run: Run, method: Method, lab: Lab, optimizer: optax.GradientTransformation, files: ExitStack
+) -> Member:
+    """The run where its folder says that it is; its files are closed with `files`."""
+    fresh = initial_state(run.config, method, lab, optimizer)
+    checkpoints = files.enter_context(closing(Checkpoints(run.workdir, clean=True)))
+    state, best = checkpoints.restore(fresh) or (begin(run.config, fresh), Best())
+    step = int(state.step)
+    if first():
+        print(headline(run.config, lab, run.workdir, step), flush=True)
+    writes = first() and step < run.config.steps
+    diary = files.enter_context(closing(Diary(run.workdir, step) if writes else NoDiary()))
+    return Member(run, checkpoints, diary, state, best)
 
 
 def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:
@@ -102,19 +138,13 @@ class Agreed(NamedTuple):
 
 
 class Trainer:
-    """The host's side of the outer loop."""
+    """The host's side of the outer loop, for members that are at the same step."""
 
-    def __init__(
-        self,
-        config: Config,
-        method: Method,
-        lab: Lab,
-        optimizer: optax.GradientTransformation,
-        checkpoints: Checkpoints,
-        diary: Diary | NoDiary,
-    ):
-        self.config, self.lab, self.checkpoints, self.diary = config, lab, checkpoints, diary
-        self.loss, self.key = method.train.loss, on_all(jax.random.key(config.seed + 1), lab.mesh)
+    def __init__(self, members: Sequence[Member], method: Method, lab: Lab, optimizer: optax.GradientTransformation):
+        self.members, self.config, self.lab = members, members[0].run.config, lab
+        config = self.config
+        self.loss = method.train.loss
+        self.key = stacked([on_all(jax.random.key(member.run.config.seed + 1), lab.mesh) for member in members])
         sampler = training_sampler(config, lab, method.supervised)
         self.split: PyTree = lab.train
         self.stream: Stream | None = None
@@ -124,79 +154,85 @@ class Trainer:
             self.stream = Stream(sampler, lab.train, self.key, config.meta_batch, lab.mesh)
         if config.teacher:
             self.sample, self.split = with_teacher(config, lab, sampler)
-        shape = (optimizer, config.meta_batch, lab.mesh, lab.at_once, lab.streamed)
+        shape = (optimizer, config.meta_batch, lab.mesh, tasks_at_once(config, lab), lab.streamed)
         self.chunk = make_chunk(self.loss, self.sample, *shape)
         self.validate = make_validate(config, method, lab)
         self.unit, self.batch = ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
+        self.rows: list[Interval] = []
         self.rate = 0.0  # steps a second, 0 until measured
         self.saved = time.monotonic()
 
-    def run(self, state: TrainState, best: Best) -> Best:
-        """Train to the end, from `state` and what was best before it."""
+    def run(self, until: int) -> None:
+        """Train the members until this step, where they are saved."""
         config = self.config
-        step = int(state.step)
-        row = self._begin(state)
+        step = self.members[0].step
+        state = together([member.state for member in self.members])
+        self.rows = [self._begin(member) for member in self.members]
         with Interrupt() as interrupt, progress_bar(config.steps, step) as bar:
-            while step < config.steps:
-                state, row = self._train(state, row, interrupt, bar)
+            while step < until:
+                state = self._train(state, until, interrupt, bar)
                 step = int(state.step)
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
-                    best = self._validate(state, best, bar)
+                    self._validate(state, bar)
                 stopped, save_due, _ = self._agree(interrupt)  # once: what comes after the save waits for the next
-                if due or stopped or save_due:
-                    self.checkpoints.save(state, best)
-                    self.saved = time.monotonic()
+                if due or stopped or save_due or step == until:
+                    self._save(state)
                 if step == config.steps:
                     stopped = self._agree(interrupt).signal
                 if stopped:
                     raise Interrupted(stopped, f"stopped and saved at step {step} of {config.steps}")
-        return best
 
-    def _begin(self, state: TrainState) -> Interval:
-        """The row that an earlier process was at, or a new one."""
-        names = sorted(no_sums(self.loss, self.sample, state.meta, self.key, self._source(int(state.step))))
-        part = self.diary.part
+    def _begin(self, member: Member) -> Interval:
+        """The row that the member was left at, or a new one."""
+        key = jax.random.key(0)
+        names = sorted(no_sums(self.loss, self.sample, member.state.meta, key, self._source(member.step)))
+        part = member.diary.part
         left = part["sums"] if part is not None else dict.fromkeys(names, 0.0)
         begun, seconds = (part["first"], part["seconds"]) if part is not None else (0, 0.0)
         known, begun, seconds, *sums = by_word_of_first(part is not None, begun, seconds, *(left[k] for k in names))
         if not known:
-            return Interval(int(state.step), dict.fromkeys(names, np.float32(0)))
+            return Interval(member.step, dict.fromkeys(names, np.float32(0)))
         return Interval(int(begun), dict(zip(names, map(np.float32, sums), strict=True)), seconds)
 
-    def _train(self, state: TrainState, row: Interval, interrupt: Interrupt, bar: tqdm) -> tuple[TrainState, Interval]:
+    def _train(self, state: TrainState, until: int, interrupt: Interrupt, bar: tqdm) -> TrainState:
         """Train to the end of the row, or until a signal or the time to save, in chunks short enough to notice."""
         step = int(state.step)
         goal = min((step // LOG_EVERY + 1) * LOG_EVERY, self.config.steps, self._next_validation(step))
         while True:
-            stop = min(goal, step + max(1, int(self.rate * CHUNK_SECONDS)))
+            stop = min(goal, until, step + max(1, int(self.rate * CHUNK_SECONDS)))
             if self.stream is not None:
                 stop = min(stop, self.stream.end(step))
             begin = time.perf_counter()
-            state, progress = self.chunk(state, self.key, self._source(step), jnp.int32(stop), row.sums)
+            sums = stacked([row.sums for row in self.rows])
+            state, progress = self.chunk(state, self.key, self._source(step), jnp.int32(stop), sums)
             progress = jax.device_get(progress)
-            self._stop_if_bad(progress)
             seconds = time.perf_counter() - begin
+            found = unstacked(progress.sums, len(self.rows))
+            self.rows = [Interval(r.first, s, r.seconds + seconds) for r, s in zip(self.rows, found, strict=True)]
+            self._stop_if_bad(state, progress)
             heard = self._agree(interrupt, seconds)
             self.rate = (stop - step) / heard.seconds
-            row = Interval(row.first, progress.sums, row.seconds + seconds)
             bar.update(stop - step)
             step = stop
             if step == goal:
-                return state, self._write(step, row, bar)
-            if heard.signal or heard.save_due:
-                self.diary.write_part(step, row.first, {k: float(v) for k, v in row.sums.items()}, row.seconds)
-                return state, row
+                self._write(step, bar)
+                return state
+            if heard.signal or heard.save_due or step == until:
+                for member, row in zip(self.members, self.rows, strict=True):
+                    write_part(member, step, row)
+                return state
 
-    def _write(self, step: int, row: Interval, bar: tqdm) -> Interval:
-        """Write the row; the next one, empty."""
-        made = step - row.first
-        means = {k: float(v) / made for k, v in row.sums.items()}
-        rate = made * self.batch / row.seconds
-        times = {f"{self.unit}_per_s": rate, "seconds": row.seconds, "peak_memory_mb": peak_memory_mb()}
-        self.diary.write(step, **means, **times)
+    def _write(self, step: int, bar: tqdm) -> None:
+        """Write the rows; the next ones, empty."""
+        for member, row in zip(self.members, self.rows, strict=True):
+            made = step - row.first
+            means = {k: float(v) / made for k, v in row.sums.items()}
+            rate = made * self.batch / row.seconds
+            times = {f"{self.unit}_per_s": rate, "seconds": row.seconds, "peak_memory_mb": peak_memory_mb()}
+            member.diary.write(step, **means, **times)
         bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()} | {f"{self.unit}/s": f"{rate:.1f}"}, refresh=False)
-        return Interval(step, dict.fromkeys(row.sums, np.float32(0)))
+        self.rows = [Interval(step, dict.fromkeys(row.sums, np.float32(0))) for row in self.rows]
 
     def close(self) -> None:
         if self.stream is not None:
@@ -214,25 +250,48 @@ class Trainer:
     def _next_validation(self, step: int) -> int:
         return (step // self.config.valid_every + 1) * self.config.valid_every
 
-    def _stop_if_bad(self, progress: Progress) -> None:
-        if progress.bad_step < 0:
+    def _save(self, state: TrainState) -> None:
+        for member, its in self._each(state):
+            member.checkpoints.save(its, member.best)
+            member.state = its
+        self.saved = time.monotonic()
+
+    def _each(self, state: TrainState) -> Iterator[tuple[Member, TrainState]]:
+        return zip(self.members, apart(state, len(self.members)), strict=True)
+
+    def _stop_if_bad(self, state: TrainState, progress: Progress) -> None:
+        """Stop for the first member whose loss is not finite; the finite ones are saved."""
+        bad = np.atleast_1d(progress.bad_step)
+        if (bad < 0).all():
             return
-        good = self.checkpoints.latest_step()
+        for (member, its), row, finite in zip(self._each(state), self.rows, bad < 0, strict=True):
+            if finite:
+                write_part(member, int(its.step), row)
+                member.checkpoints.save(its, member.best)
+        checkpoints = self.members[int(np.argmax(bad >= 0))].checkpoints
+        good = checkpoints.latest_step()
         kept = "no checkpoint was saved yet" if good is None else f"the last good checkpoint is of step {good}"
         raise UserError(
-            f"the loss or its gradient is not finite at step {int(progress.bad_step)}; {kept} "
-            f"({self.checkpoints.root}): try a smaller --lr or --inner_lr in a new --workdir"
+            f"the loss or its gradient is not finite at step {bad.max()}; {kept} "
+            f"({checkpoints.root}): try a smaller --lr or --inner_lr in a new --workdir"
         )
 
-    def _validate(self, state: TrainState, best: Best, bar: tqdm) -> Best:
-        step, result = int(state.step), self.validate(state.meta)
-        self.diary.write(step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss)
-        if first():
-            bar.write(f"step {step}: validation accuracy {100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %")
-        if result.accuracy <= best.accuracy:
-            return best
-        self.checkpoints.save_best(step, state.meta)
-        return Best(result.accuracy, step)
+    def _validate(self, state: TrainState, bar: tqdm) -> None:
+        for member, its in self._each(state):
+            step, result = int(its.step), self.validate(its.meta)
+            member.diary.write(step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss)
+            if first():
+                whose = f", seed {member.run.config.seed}" if len(self.members) > 1 else ""
+                found = f"{100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %"
+                bar.write(f"step {step}{whose}: validation accuracy {found}")
+            if result.accuracy > member.best.accuracy:
+                member.checkpoints.save_best(step, its.meta)
+                member.best = Best(result.accuracy, step)
+
+
+def write_part(member: Member, step: int, row: Interval) -> None:
+    """Leave in the member's diary what is known of its row."""
+    member.diary.write_part(step, row.first, {k: float(v) for k, v in row.sums.items()}, row.seconds)
 
 
 def progress_bar(steps: int, step: int) -> tqdm:

@@ -17,7 +17,7 @@ from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.evaluate import Result, draw_episodes, evaluator, moments_measurer
 from metalearn.hosts import on_all
-from metalearn.methods import Method
+from metalearn.methods import GRADIENT, Method, make_method
 from metalearn.runtime import device_memory
 from metalearn.train import task_mesh
 
@@ -128,6 +128,25 @@ def support_copies(config: Config) -> Copies:
     if config.support_copies == 1:
         return THEMSELVES
     return Copies(config.support_copies, augmentation("crop,jitter,flip"))
+
+
+def tasks_at_once(config: Config, lab: Lab) -> int:
+    """How many tasks a device trains on at a time (0: all of its share).
+
+    As many as asked for. Else on a CPU one, where tasks adapt the body: kernels of its own a task are slower there.
+    """
+    one = config.method in GRADIENT and jax.local_devices()[0].platform == "cpu"
+    return lab.at_once or int(one)
+
+
+def make_trained(config: Config, lab: Lab, seeds: int = 1) -> Method:
+    """The config's method for this dataset, to be trained by so many seeds at once.
+
+    Raises:
+      UserError: as `make_method`.
+    """
+    shared = seeds == 1 and (config.method not in GRADIENT or tasks_at_once(config, lab) == 1)
+    return make_method(config, len(lab.dataset.train.counts) * lab.dataset.rotations, shared)
 
 
 def check_test(config: Config, lab: Lab, split: str) -> None:

@@ -60,20 +60,23 @@ def _dtype(config: Config) -> jnp.dtype:
     return jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
 
 
-def _gradient(build: Callable[[Config, Network, str], Learner], before: bool = True) -> Callable[[Config, int], Method]:
+Maker = Callable[[Config, int, bool], Method]  # of base classes, and whether training shares kernels: `make_method`
+
+
+def _gradient(build: Callable[[Config, Network, str], Learner], before: bool = True) -> Maker:
     """A method with an inner loop: `build(config, network, norm)` with the inner loop that the config has.
 
     before is False where no step at all is a method of another kind, not a prediction without adapting.
     """
 
-    def make(config: Config, classes: int) -> Method:
+    def make(config: Config, classes: int, shared: bool) -> Method:
         if config.train_ways != config.ways:
             raise UserError(f"{config.method} has one output a class: --train_ways must equal --ways ({config.ways})")
         network = body(config, shared=False)
         tested = dataclasses.replace(config, inner_steps=config.test_inner_steps, inner_batch=config.test_inner_batch)
         unadapted = dataclasses.replace(tested, inner_steps=0)
         return Method(
-            train=build(config, network, config.norm),
+            train=build(config, body(config, shared), config.norm),
             test=lambda norm: build(tested, network, norm),
             norms=("batch", "support") if config.norm in ("batch", "support") else (config.norm,),
             before=(lambda norm: build(unadapted, network, norm)) if before else None,
@@ -116,11 +119,11 @@ def _cavia(config: Config, network: Network, norm: str) -> Learner:
 Build = Callable[[Config, Network, int, str], Learner]  # of ways and norm
 
 
-def _episodic(build: Build) -> Callable[[Config, int], Method]:
+def _episodic(build: Build) -> Maker:
     """A method that trains the body through its head, in training episodes of any number of ways."""
 
-    def make(config: Config, classes: int) -> Method:
-        network = body(config, shared=True)
+    def make(config: Config, classes: int, shared: bool) -> Method:
+        network = body(config, shared)
 
         def test(norm: str) -> Learner:
             return build(config, network, config.ways, norm)
@@ -138,10 +141,12 @@ def _matchingnet(config: Config, network: Network, ways: int, norm: str) -> Lear
     return matchingnet(network, ways, config.scale, config.contextual, norm)
 
 
-def _relationnet(config: Config, network: Network, ways: int, norm: str) -> Learner:
+def _relationnet(config: Config, classes: int, shared: bool) -> Method:
     if not config.backbone.endswith("-map"):
         raise UserError(f"relationnet compares feature maps: --backbone={config.backbone} has none, conv4-64-map does")
-    return relationnet(network, make_relation(dtype=_dtype(config)), ways, norm)
+    relation = make_relation(dtype=_dtype(config), shared=shared)
+    build = _episodic(lambda config, network, ways, norm: relationnet(network, relation, ways, norm))
+    return build(config, classes, shared)
 
 
 def _r2d2(config: Config, network: Network, ways: int, norm: str) -> Learner:
@@ -152,11 +157,11 @@ def _metaoptnet(config: Config, network: Network, ways: int, norm: str) -> Learn
     return metaoptnet(network, ways, config.head, config.label_smoothing, norm)
 
 
-def _supervised(classifier: str, head: Callable[[], Head], centre: bool = False) -> Callable[[Config, int], Method]:
+def _supervised(classifier: str, head: Callable[[], Head], centre: bool = False) -> Maker:
     """A method that fits a head to the features of a body pre-trained with this classifier."""
 
-    def build(config: Config, classes: int) -> Method:
-        network = body(config, shared=True)
+    def build(config: Config, classes: int, shared: bool) -> Method:
+        network = body(config, shared)
         scale = 2.0 if classes <= 200 else 10.0
 
         def learner(norm: str) -> Learner:
@@ -170,27 +175,27 @@ def _supervised(classifier: str, head: Callable[[], Head], centre: bool = False)
 TRANSFORMS = ("none", "l2", "cl2n")
 
 
-def _simpleshot(config: Config, classes: int) -> Method:
+def _simpleshot(config: Config, classes: int, shared: bool) -> Method:
     if config.transform not in TRANSFORMS:
         raise UserError(f"simpleshot's transform must be one of {', '.join(TRANSFORMS)}, not '{config.transform}'")
     head = partial(nearest_centroid, normalise=config.transform != "none")
-    return _supervised("linear", head, centre=config.transform == "cl2n")(config, classes)
+    return _supervised("linear", head, centre=config.transform == "cl2n")(config, classes, shared)
 
 
-def _finetuned(transductive: bool) -> Callable[[Config, int], Method]:
-    def build(config: Config, classes: int) -> Method:
+def _finetuned(transductive: bool) -> Maker:
+    def build(config: Config, classes: int, shared: bool) -> Method:
         lr, steps = config.inner_lr, config.test_inner_steps
 
         def learner(norm: str, shared: bool = False) -> Learner:
             network = body(config, shared)
             return finetuned(network, config.ways, classes, lr, steps, transductive, norm, config.rotation)
 
-        return Method(learner(config.norm, shared=True), learner, (config.norm,), supervised=True)
+        return Method(learner(config.norm, shared=shared), learner, (config.norm,), supervised=True)
 
     return build
 
 
-Makers = dict[str, Callable[[Config, int], Method]]
+Makers = dict[str, Maker]
 
 GRADIENT: Makers = {  # with an inner loop: experiments.maml
     "maml": _gradient(_maml()),
@@ -209,7 +214,7 @@ GRADIENT: Makers = {  # with an inner loop: experiments.maml
 EMBEDDING: Makers = {  # the body is trained through a head: experiments.embedding
     "protonet": _episodic(_protonet),
     "matchingnet": _episodic(_matchingnet),
-    "relationnet": _episodic(_relationnet),
+    "relationnet": _relationnet,
     "r2d2": _episodic(_r2d2),
     "metaoptnet": _episodic(_metaoptnet),
 }
@@ -231,8 +236,11 @@ METHODS: Makers = GRADIENT | EMBEDDING | PRETRAINED
 FIRST_ORDER = ("fomaml", "anil", "boil", "cavia", "proto_maml", "unicorn_maml")  # that --first_order may be given to
 
 
-def make_method(config: Config, classes: int) -> Method:
+def make_method(config: Config, classes: int, shared: bool | None = None) -> Method:
     """The method of this name for a training split of `classes` classes.
+
+    shared says whether the compiled training step has every kernel once [unless the method has an inner loop], or one
+    for each of several tasks or seeds at a time. The result is the same, but either is slow where the other holds.
 
     Raises:
       UserError: unknown method, or settings that do not fit it.
@@ -241,7 +249,10 @@ def make_method(config: Config, classes: int) -> Method:
         raise UserError(f"unknown method '{config.method}': choose one of {', '.join(METHODS)}")
     if config.first_order and config.method not in FIRST_ORDER:
         raise UserError(f"--first_order is not for {config.method}; first-order MAML is --method=fomaml")
-    method = METHODS[config.method](config, classes)
+    make, usual = METHODS[config.method], config.method not in GRADIENT
+    method = make(config, classes, usual)
+    if shared is not None and shared != usual:
+        method = method._replace(train=make(config, classes, shared).train)
     for flag in ("teacher", "rotation"):
         if getattr(config, flag) and not method.supervised:
             raise UserError(f"--{flag} is for methods pre-trained on the base classes: {', '.join(PRETRAINED)}")

@@ -16,7 +16,7 @@ class Diary:
     which a resumed run completes the row. The next row replaces it.
 
     Attributes:
-      part: what an earlier process left of the row it was at, or None.
+      part: what was left of a row in the middle of its steps, by an earlier process or here, or None.
     """
 
     def __init__(self, workdir: Path, step: int):
@@ -37,13 +37,15 @@ class Diary:
         Raises:
           UserError: it cannot be written.
         """
+        self.part = None
         self._append({"step": step, **values})
         if self._events is not None:
             _write_events(self._events, step, values)
 
     def write_part(self, step: int, first: int, sums: dict[str, float], seconds: float) -> None:
         """Append what is known of a row whose steps began after `first` and go on after `step`."""
-        self._append({"step": step, "first": first, "sums": sums, "seconds": seconds})
+        self.part = {"step": step, "first": first, "sums": sums, "seconds": seconds}
+        self._append(self.part)
 
     def close(self) -> None:
         """Leave whole rows, and at most one part at the end."""

@@ -1,5 +1,6 @@
 """One run from configuration to records: train, or resume, or find it done; test; draw; write down."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,14 @@ from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer, task_of
 from metalearn.fit import fit, restore
 from metalearn.hosts import by_first, by_word_of_first, on_this
-from metalearn.lab import Lab, check_test, split_source, support_copies, training_sampler
+from metalearn.lab import Lab, check_test, make_trained, split_source, support_copies, training_sampler
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
 from metalearn.record import make_record, same_test, test_slug, write_counts, write_json
-from metalearn.workdir import open_workdir, read_workdir, sole
+from metalearn.teacher import split
+from metalearn.workdir import Run, open_workdir, read_workdir, sole
 
 BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
 
@@ -53,27 +55,49 @@ def check_settings(config: Config) -> None:
         method.test(norm)
 
 
+def check_together(runs: Sequence[Run]) -> None:
+    """Find what keeps runs that differ in their seeds alone from being trained together, as `check_settings` does.
+
+    Raises:
+      UserError: the seed decides their classes too, or the last one's is too large.
+    """
+    runs[-1].config.check()
+    if len({split(run.config) for run in runs}) > 1:
+        name = runs[0].config.dataset
+        raise UserError(f"--seeds={len(runs)}: --seed splits the classes of {name} too: train one seed after the other")
+
+
 def tested_norms(config: Config, method: Method) -> tuple[str, ...]:
     """The normalisations to test under: those asked for, else the method's own."""
     return tuple(config.test_norms.split(",")) if config.test_norms else method.norms
 
 
-def execute(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]:
-    """Train and test; a record for every normalisation tested, also in `<workdir>/result-*.json`.
+def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[dict]]:
+    """Train runs that differ in their seeds alone, together, and test one after the other.
+
+    Returns:
+      For each run a record for every normalisation tested, also in `<workdir>/result-*.json`.
 
     Raises:
-      UserError: as `fit`, or the settings do not fit the dataset.
+      UserError: as `fit`, or the settings do not fit the dataset, or several are to train on a streamed one.
       Interrupted: as `fit`.
     """
-    method = prepare(config, lab)
+    config, alone = runs[0].config, len(runs) == 1
+    method = prepare(config, lab, len(runs))
     check_test(config, lab, "valid")
     training_sampler(config, lab, method.supervised)
-    by_first(lambda: open_workdir(workdir, config, command))
+    if lab.streamed and not alone:
+        raise UserError(
+            f"--seeds={len(runs)}: {config.dataset} is streamed from the host: train one seed after the other"
+        )
+    records = []
     with ExitStack() as stack:
-        by_first(lambda: stack.enter_context(sole(workdir)))
-        meta, best = fit(config, method, lab, workdir)
-        records = examine(config, method, lab, workdir, meta, best, command)
-        by_first(lambda: _draw_curve(config, workdir))
+        for run in runs:
+            by_first(partial(open_workdir, run.workdir, run.config, command))
+            by_first(partial(stack.enter_context, sole(run.workdir)))
+        for run, (meta, best) in zip(runs, fit(runs, method, lab), strict=True):
+            records.append(examine(run.config, method, lab, run.workdir, meta, best, command))
+            by_first(partial(_draw_curve, run.config, run.workdir))
     return records
 
 
@@ -106,11 +130,11 @@ def _trained_alike(trained: Config, config: Config, method: Method, lab: Lab) ->
     return own
 
 
-def prepare(config: Config, lab: Lab) -> Method:
-    """The method for this dataset; what does not fit the test is found here, before hours of training."""
+def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:
+    """The method for this dataset and so many seeds; what does not fit is found here, before hours of training."""
     check_settings(config)
     check_test(config, lab, "test")
-    return make_method(config, len(lab.dataset.train.counts) * lab.dataset.rotations)
+    return make_trained(config, lab, seeds)
 
 
 def examine(

@@ -1,6 +1,7 @@
 """The outer loop: chunks of steps that run on the device without a word from the host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -34,6 +35,10 @@ class Progress(NamedTuple):
     bad_step: Array
 
 
+_OF_EACH: dict[str, Any] = {"step": None, "meta": 0, "opt_state": 0}
+EACH = TrainState(**_OF_EACH)  # axes of the state of S trainings at once: all are at the same step
+
+
 def task_mesh(devices: int | None = None) -> Mesh:
     """A mesh with one axis, `tasks`, over the first `devices` devices of every process (default: all)."""
     found = [d for process in range(jax.process_count()) for d in jax.local_devices(process)[:devices]]
@@ -44,6 +49,26 @@ def start(init: Callable[..., PyTree], optimizer: optax.GradientTransformation, 
     """The state before the first step; x [1,H,W,Ch] gives the shapes."""
     meta = init(key, x)
     return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
+
+
+def together(states: Sequence[TrainState]) -> TrainState:
+    """The state of trainings at once that are at the same step; a single one's is as it was."""
+    return stacked(states)._replace(step=states[0].step)
+
+
+def apart(state: TrainState, count: int) -> list[TrainState]:
+    """The states of so many trainings at once, each as if it were alone."""
+    return [TrainState(state.step, *its) for its in unstacked((state.meta, state.opt_state), count)]
+
+
+def stacked(trees: Sequence[PyTree]) -> PyTree:
+    """Trees of the same shapes as one with a leading axis; a single one as it is."""
+    return trees[0] if len(trees) == 1 else jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+def unstacked(tree: PyTree, count: int) -> list[PyTree]:
+    """The trees that `stacked` made one."""
+    return [tree] if count == 1 else [jax.tree.map(itemgetter(i), tree) for i in range(count)]
 
 
 def task_keys(key: Key, step: Array, tasks: Array) -> Array:
@@ -73,7 +98,11 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
         return loss(jax.random.split(key)[1], meta, sample(sample_key(key), source), step)
 
     def mean_loss(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info]:
-        values, info = jax.vmap(one, (0, None, axes, None))(keys, meta, source, step)
+        if len(keys) == 1:  # no axis that would give a task's kernels one more
+            here = source._replace(images=source.images[0]) if gathered else source
+            values, info = one(keys[0], meta, here, step)
+        else:
+            values, info = jax.vmap(one, (0, None, axes, None))(keys, meta, source, step)
         return values.mean(), jax.tree.map(jnp.mean, info)
 
     def block(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
@@ -134,6 +163,10 @@ def make_chunk(
     chunk, nor a resume, nor the number of devices changes which tasks are seen. A step whose loss or gradient is not
     finite leaves the state as it was, and no further step is made.
 
+    With keys [S], S trainings of these tasks go on at once: of their state, sums and bad_step, all but the step have a
+    leading S. Each is what it would be alone, to the order of float32 sums, until a step is not finite for one of them:
+    none makes it.
+
     Args:
       loss: `(key, meta, batch, step) -> (scalar, info)`, as in `Learner`.
       sample: `(key, source) -> batch`, one task or one batch.
@@ -141,7 +174,8 @@ def make_chunk(
       meta_batch: T, tasks a step; a multiple of the mesh's size.
       mesh: over whose axis `tasks` the tasks are shared out; the state is on all its devices.
       at_once: tasks a device works on at a time, see `make_gradient`.
-      streamed: the source is a `Feed` with the steps from state.step to stop, and `sample` is given one task's images.
+      streamed: the source is a `Feed` with the steps from state.step to stop, and `sample` is given one task's images;
+        of one training alone.
     """
     gradient = make_gradient(loss, sample, mesh, at_once, streamed)
 
@@ -156,20 +190,26 @@ def make_chunk(
     def chunk(
         state: TrainState, key: Key, source: Source, stop: Array, sums: Info | None = None
     ) -> tuple[TrainState, Progress]:
+        updated = jax.vmap(update, (EACH, 0, None), (EACH, 0, 0)) if key.ndim else update
+
         def go_on(carry: tuple[TrainState, Progress]) -> Array:
             state, progress = carry
-            return (state.step < stop) & (progress.bad_step < 0)
+            return (state.step < stop) & (progress.bad_step < 0).all()
 
         def body(carry: tuple[TrainState, Progress]) -> tuple[TrainState, Progress]:
             state, progress = carry
-            new, info, fine = update(state, key, source)
+            new, info, each = updated(state, key, source)
+            fine = each.all()
             kept = jax.tree.map(lambda a, b: jnp.where(fine, a, b), new, state)
             sums = jax.tree.map(lambda s, x: s + jnp.where(fine, x, 0.0), progress.sums, info)
-            bad = jnp.where(fine, -1, state.step + 1)
+            bad = jnp.where(each, -1, state.step + 1)
             return kept, Progress(sums, progress.steps + fine, bad)
 
         if sums is None:
-            sums = no_sums(loss, sample, state.meta, key, source)
-        return jax.lax.while_loop(go_on, body, (state, Progress(sums, jnp.int32(0), jnp.int32(-1))))
+            meta = unstacked(state.meta, key.size)[0]
+            one = no_sums(loss, sample, meta, key.reshape(-1)[0], source)
+            sums = jax.tree.map(lambda x: jnp.zeros(key.shape, x.dtype), one)
+        nowhere = jnp.full(key.shape, -1, jnp.int32)
+        return jax.lax.while_loop(go_on, body, (state, Progress(sums, jnp.int32(0), nowhere)))
 
     return jax.jit(chunk, donate_argnums=0)

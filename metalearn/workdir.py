@@ -7,10 +7,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.record import write_json
+
+
+class Run(NamedTuple):
+    """A run: its settings, and the folder that is its alone."""
+
+    config: Config
+    workdir: Path
 
 
 def read_workdir(workdir: Path) -> tuple[Config, str]:

@@ -1,6 +1,7 @@
 """Methods by name: what fits together, and what is refused with a reason."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,13 @@ import pytest
 
 from metalearn.config import Config
 from metalearn.errors import UserError
+from metalearn.lab import Lab, tasks_at_once
 from metalearn.learners.embedding import embedding
 from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.maml import maml
 from metalearn.methods import make_method
 from metalearn.optimizers import make_optimizer, schedule
-from tests.small import tiny_network
+from tests.small import easy_task, quick_jit, tiny_network
 
 
 def config(**chosen: object) -> Config:
@@ -107,6 +109,31 @@ def test_weight_decay_spares_vectors() -> None:
     np.testing.assert_array_equal(decayed["b"], 1)
     with pytest.raises(UserError, match="choose adam or sgd"):
         make_optimizer(config(optimizer="lion"))
+
+
+@pytest.mark.parametrize("method", ["maml", "imaml", "reptile"])
+def test_a_kernel_for_all_images_learns_as_a_tasks_own(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = lambda name, norm, dtype, shared: tiny_network(norm, dtype=jnp.float64, shared=shared)  # noqa: E731
+    monkeypatch.setattr("metalearn.methods.make_network", made)
+    chosen = config(method=method, ways=2, inner_steps=2, inner_lr=0.1, inner_batch=0)
+    with jax.enable_x64(True):
+        task = jax.tree.map(lambda x: x.astype(jnp.float64) if x.ndim > 1 else x, easy_task(jax.random.key(0), 2, 2, 2))
+        found = []
+        for shared in (False, True):
+            learner = make_method(chosen, 64, shared).train
+            meta = jax.tree.map(lambda x: x.astype(jnp.float64), learner.init(jax.random.key(1), task.support_x[:1]))
+            loss = lambda m, learner=learner: learner.loss(jax.random.key(2), m, task, jnp.int32(0))[0]  # noqa: E731
+            found.append(quick_jit(jax.grad(loss))(meta))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9), *found)
+
+
+@pytest.mark.parametrize(("method", "asked", "found"), [("maml", 0, 1), ("maml", 4, 4), ("protonet", 0, 0)])
+def test_tasks_at_once_on_a_cpu(method: str, asked: int, found: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(None, None, None, None, at_once=asked)  # type: ignore[arg-type]
+    monkeypatch.setattr("jax.local_devices", lambda: [SimpleNamespace(platform="cpu")])
+    assert tasks_at_once(config(method=method), lab) == found
+    monkeypatch.setattr("jax.local_devices", lambda: [SimpleNamespace(platform="tpu")])
+    assert tasks_at_once(config(method=method), lab) == asked
 
 
 @pytest.mark.parametrize(("method", "moves"), [("maml", "bh"), ("fomaml", "bh"), ("anil", "h"), ("boil", "b")])

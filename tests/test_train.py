@@ -13,29 +13,42 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from metalearn.base import Array, ClassSource, Info, Key, PyTree
+from metalearn.base import Array, ClassSource, Info, Key, Learner, PyTree
 from metalearn.data.episodes import task_sampler
+from metalearn.learners.maml import maml
 from metalearn.learners.protonet import protonet
-from metalearn.train import Progress, TrainState, largest_divisor, make_chunk, start, task_mesh
+from metalearn.train import (
+    Progress,
+    TrainState,
+    apart,
+    largest_divisor,
+    make_chunk,
+    stacked,
+    start,
+    task_mesh,
+    together,
+    unstacked,
+)
 from tests.programs import ROOT, environment
 from tests.small import SIDE, noise_source, prepare, tiny_network
 
 OPTIMIZER = optax.adam(1e-2)
 KEY = jax.random.key(7)
+PROTONET = protonet(tiny_network(), 3, norm="support")
 
 
 class Trainer:
-    """A chunk of ProtoNet on some devices, with what it takes."""
+    """A chunk of a learner on some devices, with what it takes."""
 
-    def __init__(self, devices: int, at_once: int = 0, tasks: int = 4):
+    def __init__(self, devices: int, at_once: int = 0, tasks: int = 4, learner: Learner = PROTONET):
         mesh = task_mesh(devices)
         self.everywhere = NamedSharding(mesh, P())
-        self.learner = protonet(tiny_network(), 3, norm="support")
+        self.learner = learner
         self.chunk = make_chunk(self.learner.loss, task_sampler(6, 3, 1, 2, prepare), OPTIMIZER, tasks, mesh, at_once)
         self.source, self.key = jax.device_put((noise_source((6, 5, 6, 4)), KEY), self.everywhere)
 
-    def fresh(self) -> TrainState:
-        state = start(self.learner.init, OPTIMIZER, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+    def fresh(self, seed: int = 0) -> TrainState:
+        state = start(self.learner.init, OPTIMIZER, jax.random.key(seed), jnp.zeros((1, SIDE, SIDE, 1)))
         return jax.device_put(state, self.everywhere)
 
     def run(self, *stops: int) -> tuple[TrainState, list[Progress]]:
@@ -84,6 +97,27 @@ def test_two_devices_train_as_one(trainer: Trainer) -> None:
     assert len(two.step.devices()) == 2 and len(one.step.devices()) == 1
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
     jax.tree.map(close, (two, progress_two), (one, progress_one))
+
+
+@pytest.mark.parametrize(
+    ("learner", "devices", "at_once"),
+    [(PROTONET, 1, 0), (PROTONET, 2, 1), (maml(tiny_network(), 3, 0.1, 1), 2, 0)],
+    ids=["protonet-1", "protonet-2", "maml-2"],
+)
+def test_trainings_at_once_are_what_each_is_alone(learner: Learner, devices: int, at_once: int) -> None:
+    trainer = Trainer(devices, at_once, learner=learner)
+    keys = [jax.device_put(jax.random.key(10 + seed), trainer.everywhere) for seed in range(3)]
+    stop = jax.device_put(jnp.int32(4), trainer.everywhere)
+    alone = [trainer.chunk(trainer.fresh(s), keys[s], trainer.source, stop) for s in range(3)]
+    states = together([trainer.fresh(s) for s in range(3)])
+    states, some = trainer.chunk(states, stacked(keys), trainer.source, jnp.int32(1))
+    states, progress = trainer.chunk(states, stacked(keys), trainer.source, stop, some.sums)
+    assert int(states.step) == 4 and (int(some.steps), int(progress.steps)) == (1, 3)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
+    for s, (state, sums) in enumerate(zip(apart(states, 3), unstacked(progress.sums, 3), strict=True)):
+        jax.tree.map(close, (state, sums), (alone[s][0], alone[s][1].sums))
+    losses = progress.sums["loss"]
+    assert min(abs(losses[0] - losses[1]), abs(losses[1] - losses[2])) > 0.01  # other weights, other tasks
 
 
 LAYOUTS = """
@@ -163,6 +197,41 @@ def test_training_stops_where_it_is_not_finite(kind: str) -> None:
     assert int(progress.bad_step) == bad + 1 and int(progress.steps) == bad
     same(state, good)
     assert int(state.step) == bad and np.isfinite(state.meta) and np.isfinite(progress.sums["loss"])
+
+
+def test_trainings_at_once_stop_where_one_is_not_finite() -> None:
+    """Before the step that one of them cannot make, each as it is then."""
+    chunk = quadratic(lambda value, draw: value + jnp.where(jnp.isfinite(value) & (value < 1e-3), jnp.nan, 0.0))
+    begin = lambda w: TrainState(jnp.int32(0), jnp.float32(w), optax.sgd(0.1).init(jnp.float32(w)))  # noqa: E731
+    source = ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1))
+    keys = stacked([KEY, KEY, KEY])
+    states, progress = chunk(together([begin(2.0), begin(1.1), begin(5.0)]), keys, source, jnp.int32(40))
+    _, alone = chunk(begin(1.1), KEY, source, jnp.int32(40))
+    bad = int(alone.bad_step)
+    assert bad > 1 and progress.bad_step.tolist() == [-1, bad, -1]
+    assert int(states.step) == int(progress.steps) == bad - 1
+    for state, w in zip(apart(states, 3), (2.0, 1.1, 5.0), strict=True):
+        good, its = chunk(begin(w), KEY, source, jnp.int32(bad - 1))
+        same(state, good)
+        assert float(its.sums["loss"]) > 0
+
+
+def test_trainings_at_once_branch_by_the_step_they_share() -> None:
+    """A loss that is another one after some steps is not computed both ways."""
+
+    def loss(key: Key, meta: Array, batch: Array, step: Array) -> tuple[Array, Info]:
+        value = jax.lax.cond(step < 2, jnp.sin, jnp.cos, meta)
+        return value, {"loss": value}
+
+    chunk = make_chunk(loss, lambda key, source: jnp.zeros(()), optax.sgd(0.1), 2, task_mesh(2))
+    state = TrainState(jnp.int32(0), jnp.zeros(3), optax.sgd(0.1).init(jnp.zeros(3)))
+    source = ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1))
+    args = (state, jax.random.split(KEY, 3), source, jnp.int32(4))
+    assert " cond[" in str(jax.make_jaxpr(chunk)(*args))
+    w = 0.0
+    for slope in (np.cos, np.cos, lambda w: -np.sin(w), lambda w: -np.sin(w)):
+        w -= 0.1 * slope(w)
+    np.testing.assert_allclose(chunk(*args)[0].meta, np.full(3, w), rtol=1e-6)
 
 
 def test_tasks_of_a_step_are_those_of_its_keys() -> None:

@@ -49,7 +49,7 @@ def proximal(
     found = jax.tree.map(jax.lax.stop_gradient, descend(objective, fixed, optimizer, steps))
 
     def system(v: PyTree) -> PyTree:
-        curved = jax.jvp(jax.grad(loss), (found,), (v,))[1]
+        (curved,) = jax.vjp(jax.grad(loss), found)[1](v)  # the Hessian is symmetric
         return optax.tree.add_scale(v, 1 / (strength + damping), curved)
 
     moved = optax.tree.sub(start, fixed)  # zero, but not its derivative

@@ -74,6 +74,6 @@ def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32,
     return as_network(BACKBONES[name](norm=norm, dtype=dtype, shared=shared))
 
 
-def make_relation(width: int = 64, dtype: jnp.dtype = jnp.float32) -> Network:
+def make_relation(width: int = 64, dtype: jnp.dtype = jnp.float32, shared: bool = True) -> Network:
     """What compares feature maps in relation networks, every pair normalised by itself; see `Relation`."""
-    return as_network(Relation(width, dtype=dtype, shared=True))
+    return as_network(Relation(width, dtype=dtype, shared=shared))

@@ -38,7 +38,7 @@ def conv(x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, sh
     """Convolution of x [B,H,W,Ch] with w [kernel, kernel, Ch, F], 'SAME' padding; float32 [B, H', W', F].
 
     dtype is that of the products' inputs; sums are kept in float32. shared promises speed where no `vmap` gives
-    tasks kernels of their own; the result is the same.
+    tasks, or trainings at once, kernels of their own; the result is the same.
     """
     form = conv3x3 if shared and stride == 1 and w.shape[0] == 3 else partial(_by_patches, stride=stride)
     return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
