@@ -111,14 +111,18 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
 
     def added_up(meta: PyTree, keys: Array, source: ClassSource, step: Array, size: int) -> PyTree:
         images = source.images.reshape(-1, size, *source.images.shape[1:]) if gathered else None
+        parts = keys.reshape(-1, size), images
+        traced = jax.jit(block)  # once, for its shapes and for the loop
+
+        def of(part: tuple[Array, Any]) -> tuple:
+            return meta, part[0], source._replace(images=part[1]) if gathered else source, step
 
         def add(total: PyTree, part: tuple[Array, Any]) -> tuple[PyTree, None]:
-            ours = source._replace(images=part[1]) if gathered else source
-            return jax.tree.map(jnp.add, total, block(meta, part[0], ours, step)), None
+            return jax.tree.map(jnp.add, total, traced(*of(part))), None
 
-        whole = jax.eval_shape(block, meta, keys, source, step)
+        whole = jax.eval_shape(traced, *of(jax.tree.map(lambda x: x[0], parts)))
         zeros = jax.tree.map(jnp.zeros_like, whole)
-        return jax.lax.scan(add, zeros, (keys.reshape(-1, size), images))[0]
+        return jax.lax.scan(add, zeros, parts)[0]
 
     def local(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
         size = largest_divisor(len(keys), at_once or len(keys))
