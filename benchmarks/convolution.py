@@ -1,14 +1,16 @@
 """Formulations of a task's own convolution and 2x2 maximum, timed on this backend: `python -m benchmarks.convolution`.
 
-Under `vmap` over tasks every task has its own kernel: `native` (`lax.conv`) becomes a grouped convolution; `metalearn`
-is the library's, patches times weights; `block` gets all four places of a pooling window from one 4x4 patch, with 16/9
-of the arithmetic on a quarter of the patches. Each is timed forward, as a gradient (in input and kernel), and as the
+Every task has its own kernel. Under `vmap` over tasks `native` (`lax.conv`) becomes a grouped convolution; `patches`
+are multiplied with the weights; `block` gets all four places of a pooling window from one 4x4 patch, with 16/9 of the
+arithmetic on a quarter of the patches. `one by one` the tasks are convolved as images are that share a kernel.
+`metalearn` is what the library trains with: the last on a CPU, elsewhere patches. Each is timed forward, as a gradient (in input and kernel), and as the
 gradient of a gradient's squared length, as MAML needs it; called alone, and within `lax.scan`, as in the inner loop. In
 a row, the others stand as peers.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +36,13 @@ def native(x: Array, w: Array) -> Array:
 
 
 def patches(x: Array, w: Array) -> Array:
-    """The library's."""
+    """The library's for kernels of several tasks."""
     return max_pool(conv(x, w, dtype=x.dtype))
+
+
+def one(x: Array, w: Array) -> Array:
+    """The library's for a kernel that all images share."""
+    return max_pool(conv(x, w, dtype=x.dtype, shared=True))
 
 
 def block(x: Array, w: Array) -> Array:
@@ -45,7 +52,11 @@ def block(x: Array, w: Array) -> Array:
     return y.reshape(*y.shape[:3], 4, w.shape[-1]).max(3)
 
 
-FORMULATIONS: dict[str, Callable[[Array, Array], Array]] = {OURS: patches, "native": native, "block": block}
+def formulations() -> dict[str, Callable[[Array, Array], Array]]:
+    """The one that the library trains with here, and the others."""
+    forms = {"one by one": one, "patches": patches, "native": native, "block": block}
+    ours = "one by one" if jax.default_backend() == "cpu" else "patches"
+    return {OURS: forms.pop(ours)} | forms
 
 
 def squared_length(pair: tuple[Array, Array]) -> Array:
@@ -70,12 +81,13 @@ def passes(form: Callable[[Array, Array], Array], order: str) -> Callable[[Array
 
 def program(form: Callable[[Array, Array], Array], order: str, looped: bool) -> Callable[[Array, Array], Array]:
     """Compiled for tasks: x [turns,T,B,H,W,Ch], w [T,3,3,Ch,F]."""
-    tasks = jax.vmap(passes(form, order))
+    each = passes(form, order)
+    tasks = partial(jax.lax.map, lambda task: each(*task)) if form is one else lambda both: jax.vmap(each)(*both)
 
     def run(x: Array, w: Array) -> Array:
         if not looped:
-            return tasks(x[0], w)
-        return jax.lax.scan(lambda total, part: (total + tasks(part, w), None), jnp.zeros(x.shape[1]), x)[0]
+            return tasks((x[0], w))
+        return jax.lax.scan(lambda total, part: (total + tasks((part, w)), None), jnp.zeros(x.shape[1]), x)[0]
 
     return jax.jit(run)
 
@@ -92,7 +104,7 @@ def measure(work: Work, side: int, channels: int, order: str, looped: bool) -> N
     x = jax.random.normal(key, (TURNS if looped else 1, work.tasks, images, side, side, channels))
     w = jax.random.normal(key, (work.tasks, 3, 3, channels, work.width)) / 10
     ready, missing = {}, {}
-    for name, form in FORMULATIONS.items():
+    for name, form in formulations().items():
         try:
             ready[name] = program(form, order, looped)
             ready[name](x, w).block_until_ready()

@@ -63,7 +63,8 @@ def label(row: Row) -> str:
     steps = f", J = {row['inner_steps']}" if row["benchmark"] == "memory" else ""
     tasks = f", {row['tasks']} task{'s' * (row['tasks'] > 1)}"
     case = f", {row['case']}" if row["case"] else ""
-    return f"{row['ways']}-way {row['shots']}-shot{tasks}{steps}, {row['precision']}{case}"
+    method = f"{row['method']}, " if row["benchmark"] in ("streaming", "scaling") else ""
+    return f"{method}{row['ways']}-way {row['shots']}-shot{tasks}{steps}, {row['precision']}{case}"
 
 
 def number(value: float | None) -> str:
