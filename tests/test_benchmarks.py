@@ -292,7 +292,7 @@ def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     assert any(x.startswith("| 5-way 1-shot, 512 tasks, float32 | – | 340 | 360 | – |") for x in lines)
     assert "- metalearn (5-way 1-shot, 512 tasks, float32): RESOURCE_EXHAUSTED" in lines
     assert "- jax-meta (5-way 1-shot, 4 tasks, float32): No module named 'haiku'" in lines
-    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 5
+    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 6
     assert set(plots) == {"meta_step-0.svg", "memory-0.svg"} and all(b"<svg" in p for p in plots.values())
     assert pages(tmp_path, "performance") == (text, plots)
 
