@@ -16,7 +16,7 @@ from absl import flags
 from benchmarks.work import CHANNELS
 from experiments.flags import FLAGS, config_from_flags, define
 from experiments.program import start
-from metalearn.base import ClassSource, PyTree
+from metalearn.base import ClassSource, PyTree, largest_divisor
 from metalearn.config import Config
 from metalearn.data.episodes import task_sampler
 from metalearn.errors import UserError
@@ -24,7 +24,7 @@ from metalearn.methods import make_method
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import configure, device_name
 from metalearn.stream import BLOCK_BYTES
-from metalearn.train import TrainState, largest_divisor, make_chunk, task_mesh
+from metalearn.train import TrainState, make_chunk, task_mesh
 from metalearn.train import start as start_state
 
 

@@ -1,4 +1,4 @@
-"""Ways of ours to train, one beside the other in one process, that must end with the same weights."""
+"""Ways of ours to train, one beside the other in one process."""
 
 import time
 

@@ -136,3 +136,8 @@ class Learner(NamedTuple):
     head: Callable[[PyTree], Head] | None = None
     moments: Callable[..., PyTree] | None = None
     classify: Callable[..., Array] | None = None
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of a number that is at most `limit`."""
+    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)

@@ -10,7 +10,7 @@ import optax
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from metalearn.base import Array, ClassSource, Feed, Info, Key, PyTree
+from metalearn.base import Array, ClassSource, Feed, Info, Key, PyTree, largest_divisor
 
 Loss = Callable[..., tuple[Array, Info]]
 Sample = Callable[[Key, ClassSource], Any]
@@ -133,11 +133,6 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
         return jax.lax.pmean(found, "tasks")
 
     return jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), specs, P()), out_specs=P(), check_vma=False)
-
-
-def largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of a number that is at most `limit`."""
-    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
 
 
 def no_sums(loss: Loss, sample: Sample, meta: PyTree, key: Key, source: Source) -> Info:

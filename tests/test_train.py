@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from metalearn.base import Array, ClassSource, Info, Key, Learner, PyTree
+from metalearn.base import Array, ClassSource, Info, Key, Learner, PyTree, largest_divisor
 from metalearn.data.episodes import task_sampler
 from metalearn.learners.maml import maml
 from metalearn.learners.protonet import protonet
@@ -21,7 +21,6 @@ from metalearn.train import (
     Progress,
     TrainState,
     apart,
-    largest_divisor,
     make_chunk,
     stacked,
     start,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array
+from metalearn.base import Array, largest_divisor
 
 B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
@@ -70,7 +70,7 @@ def _parts(x: Array, others: int) -> Array:
     """Images [B,H,W,Ch] in equal parts [B/n,n,H,W,Ch] that fit a cache; the result has `others` channels."""
     n, height, width, channels = x.shape
     most = max(AT_ONCE // (height * width * max(channels, others)), 1)
-    size = max(d for d in range(1, min(n, most) + 1) if n % d == 0)
+    size = largest_divisor(n, most)
     return x.reshape(-1, size if 4 * size > most else n, height, width, channels)
 
 
