@@ -63,7 +63,7 @@ def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Arra
     method, optimizer = make_trained(config, lab), make_optimizer(config)
     sampler = training_sampler(config, lab, False)
     sample: Sample = sampler.make if lab.streamed else sampler
-    at_once = tasks_at_once(config, lab)
+    at_once = tasks_at_once(config, lab.at_once)
     chunk = make_chunk(method.train.loss, sample, optimizer, work.tasks, lab.mesh, at_once, lab.streamed)
     return chunk, initial_state(config, method, lab, optimizer), jax.random.key(config.seed + 1)
 

@@ -20,6 +20,7 @@ from metalearn.base import ClassSource, PyTree, largest_divisor
 from metalearn.config import Config
 from metalearn.data.episodes import task_sampler
 from metalearn.errors import UserError
+from metalearn.lab import tasks_at_once
 from metalearn.methods import make_method
 from metalearn.optimizers import make_optimizer
 from metalearn.runtime import configure, device_name
@@ -75,7 +76,7 @@ def size(tree: PyTree) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def tasks_at_once(meta_batch: int, devices: int, limit: int) -> int:
+def share(meta_batch: int, devices: int, limit: int) -> int:
     """Tasks a device works on at a time: its share of the meta-batch, or fewer.
 
     Raises:
@@ -83,8 +84,8 @@ def tasks_at_once(meta_batch: int, devices: int, limit: int) -> int:
     """
     if meta_batch % devices:
         raise UserError(f"--meta_batch={meta_batch} cannot be shared out to {devices} devices: give a multiple")
-    share = meta_batch // devices
-    return largest_divisor(share, limit or share)
+    all_of_it = meta_batch // devices
+    return largest_divisor(all_of_it, limit or all_of_it)
 
 
 def plan(config: Config, source: Source, step: Compiled, hosts: int, devices: int, at_once: int) -> dict[str, int]:
@@ -112,8 +113,8 @@ def main() -> None:
     config, source = config_from_flags(), Source(FLAGS.classes, FLAGS.class_images, FLAGS.side)
     config.check()
     devices = FLAGS.hosts * (FLAGS.devices or 1)
-    at_once = tasks_at_once(config.meta_batch, devices, FLAGS.tasks_per_device)
     configure(1, config.precision)
+    at_once = share(config.meta_batch, devices, tasks_at_once(config, FLAGS.tasks_per_device))
     found = plan(config, source, compiled(config, source), FLAGS.hosts, devices, at_once)
     what = {"method": config.method, "backbone": config.backbone, "meta_batch": config.meta_batch}
     where = {"hosts": FLAGS.hosts, "devices": devices, "tasks_at_once": at_once, "compiled_for": device_name()}

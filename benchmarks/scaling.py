@@ -64,7 +64,7 @@ def meta_gradient(work: Work, devices: int) -> PyTree:
     config, lab = config_of(work), lab_of(work, devices=devices)
     method = make_trained(config, lab)
     state = initial_state(config, method, lab, make_optimizer(config))
-    sampler, at_once = training_sampler(config, lab, False), tasks_at_once(config, lab)
+    sampler, at_once = training_sampler(config, lab, False), tasks_at_once(config, lab.at_once)
     gradient = jax.jit(make_gradient(method.train.loss, sampler, lab.mesh, at_once))
     keys = task_keys(jax.random.key(config.seed + 1), state.step, jnp.arange(work.tasks))
     return jax.device_get(gradient(state.meta, keys, lab.train, state.step)[2])

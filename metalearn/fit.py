@@ -154,7 +154,7 @@ class Trainer:
             self.stream = Stream(sampler, lab.train, self.key, config.meta_batch, lab.mesh)
         if config.teacher:
             self.sample, self.split = with_teacher(config, lab, sampler)
-        shape = (optimizer, config.meta_batch, lab.mesh, tasks_at_once(config, lab), lab.streamed)
+        shape = (optimizer, config.meta_batch, lab.mesh, tasks_at_once(config, lab.at_once), lab.streamed)
         self.chunk = make_chunk(self.loss, self.sample, *shape)
         self.validate = make_validate(config, method, lab)
         self.unit, self.batch = ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)

@@ -130,13 +130,14 @@ def support_copies(config: Config) -> Copies:
     return Copies(config.support_copies, augmentation("crop,jitter,flip"))
 
 
-def tasks_at_once(config: Config, lab: Lab) -> int:
+def tasks_at_once(config: Config, asked: int) -> int:
     """How many tasks a device trains on at a time (0: all of its share).
 
-    As many as asked for. Else on a CPU one, where tasks adapt the body: kernels of its own a task are slower there.
+    As many as asked for, if that is not 0. Else on a CPU one, where tasks adapt the body: kernels of several tasks at
+    once are slower there.
     """
     one = config.method in GRADIENT and jax.local_devices()[0].platform == "cpu"
-    return lab.at_once or int(one)
+    return asked or int(one)
 
 
 def make_trained(config: Config, lab: Lab, seeds: int = 1) -> Method:
@@ -145,7 +146,7 @@ def make_trained(config: Config, lab: Lab, seeds: int = 1) -> Method:
     Raises:
       UserError: as `make_method`.
     """
-    shared = seeds == 1 and (config.method not in GRADIENT or tasks_at_once(config, lab) == 1)
+    shared = seeds == 1 and (config.method not in GRADIENT or tasks_at_once(config, lab.at_once) == 1)
     return make_method(config, len(lab.dataset.train.counts) * lab.dataset.rotations, shared)
 
 

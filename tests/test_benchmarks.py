@@ -15,7 +15,7 @@ import pytest
 from benchmarks import convolution, ours
 from benchmarks.contenders import OURS, PEERS, Failed, Process, Team, peers_python
 from benchmarks.measure import Found, Turns, agreement, compare, disagreeing, times
-from benchmarks.plan import Compiled, Source, plan, tasks_at_once
+from benchmarks.plan import Compiled, Source, plan, share
 from benchmarks.records import add_row, path_of, read_rows, recorded
 from benchmarks.report import pages
 from benchmarks.roofline import Need, Peaks, line, need, network, roofline
@@ -248,9 +248,9 @@ def test_a_plan_adds_up() -> None:
     assert found["device_bytes"] == 60 + 2 * 40 + 44 + 3 * 5 * 48
     assert found["host_bytes_a_step_streamed"] == 4 * 8 * 48  # half of the tasks
     assert found["all_reduce_bytes_a_step"] == 60  # three quarters of the gradient, twice
-    assert tasks_at_once(8, 2, 3) == 2 and tasks_at_once(8, 2, 0) == 4
+    assert share(8, 2, 3) == 2 and share(8, 2, 0) == 4
     with pytest.raises(UserError, match="--meta_batch=8 cannot be shared out to 3 devices"):
-        tasks_at_once(8, 3, 0)
+        share(8, 3, 0)
 
 
 def test_unknown_peers_are_a_mistake() -> None:
