@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from metalearn.base import ClassSource, PyTree
 from metalearn.config import Config
 from metalearn.data.augment import THEMSELVES, Copies, augmentation
-from metalearn.data.episodes import Prepare, Sampler, batch_sampler, check, standardise, task_sampler, to_device, turn
+from metalearn.data.episodes import Prepare, Sampler, as_source, batch_sampler, check, standardise, task_sampler, turn
 from metalearn.data.host import HostImages, to_host
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
@@ -65,7 +65,7 @@ def place(dataset: Dataset, name: str, mesh: Mesh, stream: bool | None) -> Class
     split = getattr(dataset, name)
     if stream is None:
         stream = split.images.nbytes * dataset.rotations > STREAM_SHARE * device_memory()
-    return to_host(split, dataset.rotations) if stream else on_all(to_device(split, dataset.rotations), mesh)
+    return to_host(split, dataset.rotations) if stream else on_all(as_source(split, dataset.rotations), mesh)
 
 
 def even_devices(meta_batch: int) -> int:

@@ -45,13 +45,21 @@ def class_places(split: Split, rotations: int = 1) -> tuple[np.ndarray, np.ndarr
     return np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32), counts
 
 
-def to_device(split: Split, rotations: int = 1) -> ClassSource:
-    """The split on the default device, as uint8; with rotations=4, each class also turned by 90, 180, 270 degrees."""
+def as_source(split: Split, rotations: int = 1) -> ClassSource:
+    """The split in NumPy's arrays, for devices to be given; with rotations=4, each class also turned by 90, 180, 270.
+
+    Images that are mapped from a file stay so: devices of a CPU then read them where they are, all of them the same.
+    """
     images = np.asarray(split.images)
     if rotations > 1:
         images = np.concatenate([np.rot90(images, turn, axes=(1, 2)) for turn in range(rotations)])
     starts, counts = class_places(split, rotations)
-    return ClassSource(jnp.asarray(np.ascontiguousarray(images)), jnp.asarray(starts), jnp.asarray(counts))
+    return ClassSource(np.ascontiguousarray(images), starts, counts)  # type: ignore[arg-type]
+
+
+def to_device(split: Split, rotations: int = 1) -> ClassSource:
+    """`as_source` on the default device."""
+    return ClassSource(*map(jnp.asarray, as_source(split, rotations)))
 
 
 def check(split: Split, where: str, ways: int, shots: int, queries: int, rotations: int = 1) -> None:

@@ -8,8 +8,8 @@ Where all images share a kernel, XLA's own convolution is faster; but not its gr
 all within a loop, and on a CPU fewer products are faster still (`metalearn.models.winograd`).
 """
 
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,45 +44,16 @@ def conv(x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, sh
     return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
 
 
-class Prepared(NamedTuple):
-    """What a convolution of images needs but the weights: patches [B,H',W',P], their mean [P] and covariance [P,P].
-
-    The moments of each filter's output over images and places are functions of these two.
-    """
-
-    patches: Array
-    mean: Array
-    covariance: Array
-
-    def conv(self, w: Array) -> Array:
-        """As `conv`, for the kernel, stride and dtype that were prepared for."""
-        flat = self.patches.reshape(-1, self.patches.shape[-1])
-        y = _product(flat, w.reshape(-1, w.shape[-1]).astype(flat.dtype)).astype(self.mean.dtype)
-        return y.reshape(*self.patches.shape[:3], -1)
-
-    def moments(self, w: Array) -> tuple[Array, Array]:
-        """Mean [F] and variance [F] of `conv(w)`."""
-        flat = w.reshape(-1, w.shape[-1])
-        return self.mean @ flat, (flat * (self.covariance @ flat)).sum(0)
-
-
-def prepare_conv(x: Array, kernel: int, stride: int = 1, dtype: jnp.dtype = jnp.float32) -> Prepared:
-    """Images x [B,H,W,Ch] made ready for convolutions with many kernels."""
-    p = patches(x.astype(dtype), kernel, stride)
-    flat = p.reshape(-1, p.shape[-1]).astype(x.dtype)
-    mean = flat.mean(0)
-    return Prepared(p, mean, (flat - mean).T @ (flat - mean) / len(flat))
-
-
 def _by_patches(x: Array, w: Array, stride: int) -> Array:
     """The product stays two-dimensional, which is what makes it fast on a CPU."""
     kernel, _, channels, filters = w.shape
     p = x[:, ::stride, ::stride] if kernel == 1 else patches(x, kernel, stride)
-    y = _product(p.reshape(-1, kernel * kernel * channels), w.reshape(-1, filters))
+    y = product(p.reshape(-1, kernel * kernel * channels), w.reshape(-1, filters))
     return y.reshape(*p.shape[:3], filters)
 
 
-def _product(a: Array, b: Array) -> Array:
+def product(a: Array, b: Array) -> Array:
+    """a @ b, summed in float32 at least."""
     return jnp.matmul(a, b, preferred_element_type=_sums(a))
 
 
@@ -115,7 +86,7 @@ def kernel_gradient(x: Array, dy: Array) -> Array:
 
 def _kernel_gradient_by_patches(x: Array, dy: Array) -> Array:
     p = patches(x, 3)
-    flat = _product(p.reshape(-1, p.shape[-1]).T, dy.reshape(-1, dy.shape[-1]))
+    flat = product(p.reshape(-1, p.shape[-1]).T, dy.reshape(-1, dy.shape[-1]))
     return flat.reshape(3, 3, x.shape[-1], dy.shape[-1])
 
 
@@ -148,7 +119,11 @@ def max_pool(x: Array, size: int = 2) -> Array:
     The gradient goes to the first of equal maxima.
     """
     rows, cols = x.shape[1] // size * size, x.shape[2] // size * size
-    views = [x[:, i:rows:size, j:cols:size] for i in range(size) for j in range(size)]
+    return largest([x[:, i:rows:size, j:cols:size] for i in range(size) for j in range(size)])
+
+
+def largest(views: Sequence[Array]) -> Array:
+    """Maximum of arrays of one shape, element by element. The gradient goes to the first of equal maxima."""
     best = views[0]
     for view in views[1:]:
         best = jnp.where(best >= view, best, view)

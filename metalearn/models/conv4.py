@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from metalearn.base import Array
-from metalearn.models.conv import Prepared, conv, prepare_conv
+from metalearn.models.conv import conv
 from metalearn.models.norms import Norm
+from metalearn.models.prepared import Prepared, prepare
 
 
 class Conv4(nn.Module):
@@ -41,19 +42,16 @@ class Conv4(nn.Module):
 
     def prepare(self, x: Array) -> Prepared:
         """Images x [B,H,W,Ch] as `__call__` takes them too: for more than one pass with kernels that change."""
-        return prepare_conv(x, 3, self._stride(0), self.dtype)
-
-    def _stride(self, block: int) -> int:
-        return 2 if self.downsample == "stride" and block < self.halved else 1
+        return prepare(x, self._stride(0), self.dtype, self._windows(x))
 
     @nn.compact
     def __call__(self, images: Array | Prepared, deterministic: bool = True) -> Array:
-        outputs: list[Array] = []
+        """Features of the images."""
+        x, outputs = images, []
+        if not isinstance(x, Prepared) and self._windows(x):
+            x = self.prepare(x)
         for i, width in enumerate(self.widths):
-            y, moments = self._conv(i, outputs[-1] if outputs else images, width)
-            pool = 2 if self.downsample == "pool" and i < self.halved and min(y.shape[1:3]) > 1 else 1
-            y = Norm(self.norm, pool, name=f"norm{i}")(y, moments)
-            x = nn.leaky_relu(y, self.slope) if self.slope else nn.relu(y)
+            x = self._block(i, x, width)
             if self.drop and i >= len(self.widths) - 2:
                 x = nn.Dropout(self.drop, deterministic=deterministic)(x)
             outputs.append(x)
@@ -62,10 +60,22 @@ class Conv4(nn.Module):
         kept = outputs[-2:] if self.readout == "last two" else outputs[-1:]
         return jnp.concatenate([y.reshape(len(y), -1) for y in kept], -1)
 
-    def _conv(self, block: int, x: Array | Prepared, width: int) -> tuple[Array, tuple[Array, Array] | None]:
-        """The block's convolution, and the moments of its result where they are at hand."""
-        channels = x.patches.shape[-1] // 9 if isinstance(x, Prepared) else x.shape[-1]
-        w = self.param(f"conv{block}", nn.initializers.glorot_uniform(), (3, 3, channels, width))
+    def _block(self, i: int, x: Array | Prepared, width: int) -> Array:
+        channels = x.channels if isinstance(x, Prepared) else x.shape[-1]
+        w = self.param(f"conv{i}", nn.initializers.glorot_uniform(), (3, 3, channels, width))
         if isinstance(x, Prepared):
-            return x.conv(w), x.moments(w)
-        return conv(x, w, self._stride(block), self.dtype, self.shared), None
+            y, moments, pools = x.conv(w), x.moments(w), x.windows or self._pools(i, x.patches)
+        else:
+            y, moments, pools = [conv(x, w, self._stride(i), self.dtype, self.shared)], None, self._pools(i, x)
+        z = Norm(self.norm, 2 if pools else 1, name=f"norm{i}")(y, moments)
+        return nn.leaky_relu(z, self.slope) if self.slope else nn.relu(z)
+
+    def _stride(self, block: int) -> int:
+        return 2 if self.downsample == "stride" and block < self.halved else 1
+
+    def _pools(self, block: int, x: Array) -> bool:
+        return self.downsample == "pool" and block < self.halved and min(x.shape[1:3]) > 1
+
+    def _windows(self, x: Array) -> bool:
+        """Whether windows of images x are pooled, whole ones, in which nothing else need be known of each place."""
+        return self.norm == "batch" and self._pools(0, x) and x.shape[1] % 2 == x.shape[2] % 2 == 0

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.base import Array
-from metalearn.models.conv import max_pool
+from metalearn.models.conv import largest, max_pool
 
 KINDS = ("batch", "group", "layer", "none")
 
@@ -30,16 +30,22 @@ class Norm(nn.Module):
     eps: float = 1e-5
 
     @nn.compact
-    def __call__(self, y: Array, known: tuple[Array, Array] | None = None) -> Array:
-        """Normalise y; known are its mean [F] and variance [F] over images and places where the caller has them."""
-        features = y.shape[-1]
+    def __call__(self, y: Array | list[Array], known: tuple[Array, Array] | None = None) -> Array:
+        """Normalise y; known are its mean [F] and variance [F] over images and places where the caller has them.
+
+        A list holds each place of the windows to be pooled by itself; its moments must be known, or not be needed.
+        """
+        views = y if isinstance(y, list) else [y]
+        features = views[0].shape[-1]
         scale = self.param("scale", nn.initializers.ones, (features,))
         shift = self.param("shift", nn.initializers.zeros, (features,))
-        mean, var = self._moments(y, known)
+        mean, var = self._moments(views[0], known)
         if self.pool > 1:
             sign = jnp.where(scale < 0, -1.0, 1.0)
-            y, mean, scale = max_pool(y * sign, self.pool), mean * sign, scale * sign
-        return (y - mean) * (scale * jax.lax.rsqrt(var + self.eps)) + shift
+            views = [view * sign for view in views]
+            views = [largest(views) if len(views) > 1 else max_pool(views[0], self.pool)]
+            mean, scale = mean * sign, scale * sign
+        return (views[0] - mean) * (scale * jax.lax.rsqrt(var + self.eps)) + shift
 
     def _moments(self, y: Array, known: tuple[Array, Array] | None) -> tuple[Array, Array]:
         if self.kind == "none":

@@ -1,21 +1,62 @@
-"""3x3 convolution by Winograd's minimal filtering, F(2x2, 3x3): 16 products for 36.
+"""3x3 convolution by Winograd's minimal filtering, F(2x2, 3x3) and F(4x4, 3x3): 16 products for 36, or 36 for 144.
 
-Lavin & Gray 2016, section 4.1: of each tile of 4x4 places, two apart, y = A' [(G w G') . (B' x B)] A gives 2x2 places.
-Every place of the tiles is a matrix product of its own over all tiles; tiles take 4 values in memory a pixel, where
-patches take 9. What A, B and G do are sums and halves: the result differs from other forms by float rounding alone.
+Lavin & Gray 2016, section 4.1: of each tile of m+2 by m+2 places, m apart, y = A' [(G w G') . (B' x B)] A gives m x m
+places. Every place of the tiles is a matrix product of its own over all tiles; tiles take 4 values in memory a pixel
+(m = 2; 2.25 for m = 4), where patches take 9. The result differs from other forms' by float rounding alone: in float32,
+by some 1e-6 of the largest value for m = 2, 1e-5 for m = 4.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from metalearn.base import Array, largest_divisor
 
-B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-G = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
-A = ((1, 0), (1, 1), (1, -1), (0, -1))
-PLACES = [(i, j) for i in range(4) for j in range(4)]
+
+class Form(NamedTuple):
+    """The matrices of F(m x m, 3 x 3), as Lavin & Gray give them: A is [m+2, m], B' [m+2, m+2], G [m+2, 3]."""
+
+    A: Sequence[Sequence[int]]
+    B: Sequence[Sequence[int]]
+    G: Sequence[Sequence[float]]
+
+    @property
+    def step(self) -> int:
+        """m, places from tile to tile."""
+        return len(self.A[0])
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Of a tile."""
+        return [(i, j) for i in range(len(self.A)) for j in range(len(self.A))]
+
+
+TWO = Form(
+    A=((1, 0), (1, 1), (1, -1), (0, -1)),
+    B=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
+    G=((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)),
+)
+FOUR = Form(
+    A=((1, 0, 0, 0), (1, 1, 1, 1), (1, -1, 1, -1), (1, 2, 4, 8), (1, -2, 4, -8), (0, 0, 0, 1)),
+    B=(
+        (4, 0, -5, 0, 1, 0),
+        (0, -4, -4, 1, 1, 0),
+        (0, 4, -4, -1, 1, 0),
+        (0, -2, -1, 2, 1, 0),
+        (0, 2, -1, -2, 1, 0),
+        (0, 4, 0, -5, 0, 1),
+    ),
+    G=(
+        (1 / 4, 0, 0),
+        (-1 / 6, -1 / 6, -1 / 6),
+        (-1 / 6, 1 / 6, -1 / 6),
+        (1 / 24, 1 / 12, 1 / 6),
+        (1 / 24, -1 / 12, 1 / 6),
+        (0, 0, 1),
+    ),
+)
 
 AT_ONCE = 25 * 16 * 16 * 64  # numbers of x or y that are tiled at a time, to stay in a processor's cache
 
@@ -31,16 +72,19 @@ def pays(x: Array, filters: int) -> bool:
 
 
 def conv3x3(x: Array, w: Array) -> Array:
-    """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1, zero-padded; H and W are even."""
-    g = jnp.asarray(G, w.dtype)
+    """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1, zero-padded; H and W are even.
+
+    By F(2x2, 3x3): with larger tiles, what goes in and out of them takes the time that fewer products save.
+    """
+    g = jnp.asarray(TWO.G, w.dtype)
     u = jnp.einsum("ik,jl,klcf->ijcf", g, g, w)
     return jax.lax.map(lambda x: _conv3x3(x, u), _parts(x, w.shape[-1])).reshape(*x.shape[:3], -1)
 
 
 def _conv3x3(x: Array, u: Array) -> Array:
     n, height, width, _ = x.shape
-    m = [tile @ u[place] for tile, place in zip(_tiles(x), PLACES, strict=True)]
-    columns = tuple(zip(*A, strict=True))
+    m = [tile @ u[place] for tile, place in zip(_tiles(x, TWO), TWO.places, strict=True)]
+    columns = tuple(zip(*TWO.A, strict=True))
     y = [[_combine(row, column, lambda i, j: m[4 * i + j]) for column in columns] for row in columns]
     shape = (n, height // 2, width // 2, u.shape[-1])
     whole = jnp.stack([jnp.stack([part.reshape(shape) for part in row], 3) for row in y], 2)
@@ -48,22 +92,28 @@ def _conv3x3(x: Array, u: Array) -> Array:
 
 
 def kernel_gradient(x: Array, dy: Array) -> Array:
-    """Gradient in w [3,3,Ch,F] of <dy, conv3x3(x, w)> for x [B,H,W,Ch], dy [B,H,W,F]."""
-    channels, filters = x.shape[-1], dy.shape[-1]
+    """Gradient in w [3,3,Ch,F] of <dy, conv3x3(x, w)> for x [B,H,W,Ch], dy [B,H,W,F].
+
+    By F(4x4, 3x3) where H and W are divisible by 4: these products, of few rows and columns, are the slow ones.
+    """
+    form = FOUR if x.shape[1] % 4 == x.shape[2] % 4 == 0 else TWO
+    channels, filters, side = x.shape[-1], dy.shape[-1], len(form.A)
 
     def add(du: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
-        return du + _product_gradients(*part), None
+        return du + _product_gradients(*part, form), None
 
-    du = jax.lax.scan(add, jnp.zeros((16, channels, filters), x.dtype), (_parts(x, filters), _parts(dy, channels)))[0]
-    g = jnp.asarray(G, du.dtype)
-    return jnp.einsum("ik,jl,ijcf->klcf", g, g, du.reshape(4, 4, channels, filters))
+    du = jnp.zeros((side * side, channels, filters), x.dtype)
+    du = jax.lax.scan(add, du, (_parts(x, filters), _parts(dy, channels)))[0]
+    g = jnp.asarray(form.G, du.dtype)
+    return jnp.einsum("ik,jl,ijcf->klcf", g, g, du.reshape(side, side, channels, filters))
 
 
-def _product_gradients(x: Array, dy: Array) -> Array:
+def _product_gradients(x: Array, dy: Array, form: Form) -> Array:
     n, height, width, filters = dy.shape
-    split = dy.reshape(n, height // 2, 2, width // 2, 2, filters)
-    dm = [_combine(A[i], A[j], lambda a, b: split[:, :, a, :, b]).reshape(-1, filters) for i, j in PLACES]
-    return jnp.stack([tile.T @ d for tile, d in zip(_tiles(x), dm, strict=True)])
+    m = form.step
+    split = dy.reshape(n, height // m, m, width // m, m, filters)
+    places = [_combine(form.A[i], form.A[j], lambda a, b: split[:, :, a, :, b]) for i, j in form.places]
+    return jnp.stack([tile.T @ d.reshape(-1, filters) for tile, d in zip(_tiles(x, form), places, strict=True)])
 
 
 def _parts(x: Array, others: int) -> Array:
@@ -74,21 +124,25 @@ def _parts(x: Array, others: int) -> Array:
     return x.reshape(-1, size if 4 * size > most else n, height, width, channels)
 
 
-def _tiles(x: Array) -> list[Array]:
-    """B' x B: [B*H/2*W/2, Ch] at each of the `PLACES`."""
+def _tiles(x: Array, form: Form) -> list[Array]:
+    """B' x B: [B*H/m*W/m, Ch] at each of the places."""
     n, height, width, channels = x.shape
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    split = x.reshape(n, height // 2 + 1, 2, width // 2 + 1, 2, channels)
+    m = form.step
+    tall, wide = height // m, width // m
+    x = jnp.pad(x, ((0, 0), (1, m - 1), (1, m - 1), (0, 0)))
+    split = x.reshape(n, tall + 1, m, wide + 1, m, channels)
 
     def at(i: int, j: int) -> Array:
-        rows, columns = slice(i // 2, i // 2 + height // 2), slice(j // 2, j // 2 + width // 2)
-        return split[:, rows, i % 2, columns, j % 2]
+        return split[:, i // m : i // m + tall, i % m, j // m : j // m + wide, j % m]
 
-    return [_combine(B[i], B[j], at).reshape(-1, channels) for i, j in PLACES]
+    return [_combine(form.B[i], form.B[j], at).reshape(-1, channels) for i, j in form.places]
 
 
 def _combine(rows: Sequence[int], columns: Sequence[int], at: Callable[[int, int], Array]) -> Array:
-    """Sum of rows[i] columns[j] at(i, j), all of them 1, 0 or -1."""
-    terms = [(r * c, at(i, j)) for i, r in enumerate(rows) for j, c in enumerate(columns) if r and c]
-    first, *others = (value if sign > 0 else -value for sign, value in terms)
-    return sum(others, first)
+    """Sum of rows[i] columns[j] at(i, j) over what is not zero."""
+    terms = [_times(r * c, at(i, j)) for i, r in enumerate(rows) for j, c in enumerate(columns) if r and c]
+    return sum(terms[1:], terms[0])
+
+
+def _times(factor: int, x: Array) -> Array:
+    return x if factor == 1 else -x if factor == -1 else factor * x

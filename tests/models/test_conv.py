@@ -54,9 +54,10 @@ def test_conv(size: tuple[int, int], kernel: int, stride: int, float64: None) ->
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), each, expected)
 
 
-def test_fewer_products_at_every_order_of_derivative(float64: None) -> None:
+@pytest.mark.parametrize("width", [10, 12])  # gradients of kernels take larger tiles where these fit
+def test_fewer_products_at_every_order_of_derivative(width: int, float64: None) -> None:
     rng = np.random.default_rng(0)
-    x, w = rng.normal(size=(2, 8, 10, 64)), rng.normal(size=(3, 3, 64, 66)) / 24
+    x, w = rng.normal(size=(2, 8, width, 64)), rng.normal(size=(3, 3, 64, 66)) / 24
     assert winograd.pays(jnp.asarray(x), 66)
     found, expected = (quick_jit(orders, static_argnums=(0, 3))(f, x, w, 1) for f in (shared, native))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), found, expected)
