@@ -9,6 +9,7 @@
     python -m benchmarks.convolution       # formulations of a convolution, ours alone
     python -m benchmarks.streaming         # images from the host beside images on the device, ours alone
     python -m benchmarks.scaling           # several devices beside one, ours alone
+    python -m benchmarks.precision         # lower precisions beside float32: what they reach, and how fast
     python -m benchmarks.plan              # what a step needs, found without data (see docs/scaling.md)
     python -m benchmarks.report            # docs/performance.md, from the records of all these
 

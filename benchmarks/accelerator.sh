@@ -21,17 +21,19 @@ data=${METALEARN_DATA_DIR:-data}
 python=${PYTHON:-python3}
 [[ -z ${PYTHON:-} && -x .venv/bin/python ]] && python=.venv/bin/python
 mkdir -p "$out/runs" "$out/results" "$out/cache" "$out/logs"
+export METALEARN_DATA_DIR=$data
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$out/cache/xla} JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 
 platform=$("$python" -c 'import jax; print(jax.devices()[0].platform)' 2>/dev/null) || {
     echo "accelerator.sh: $python cannot import jax: install requirements.txt, or name another with PYTHON=..." >&2
     exit 2
 }
-short=() quick=()
+short=() quick=() seeds=3
 if [[ $platform == cpu ]]; then
     echo "accelerator.sh: no accelerator here, everything is cut to a few steps"
     short=(--steps=2 --valid_every=2 --valid_episodes=4 --episodes=8 --meta_batch=2)
     quick=(--tiny --rounds=1)
+    seeds=1
 fi
 
 # name | module and flags; what is quick and what most depends on it come first
@@ -46,6 +48,8 @@ evaluation | benchmarks.evaluation --rounds=3
 meta_step-128 | benchmarks.meta_step --tasks=128 --rounds=3 --peers=torch-loop,torch-func
 meta_step-512 | benchmarks.meta_step --tasks=512 --rounds=3 --peers=torch-loop,torch-func
 memory | benchmarks.memory
+scaling | benchmarks.scaling
+precision | benchmarks.precision
 RUNS
 }
 
@@ -89,7 +93,7 @@ if [[ ! -x $METALEARN_PEERS/bin/python ]]; then
 fi
 work_through $((budget / 2)) "${quick[@]}" --results_dir="$out/results/benchmarks" \
     < <(if [[ -n ${BENCHMARKS:-} ]]; then cat -- "$BENCHMARKS"; else benchmarks; fi)
-"$python" -m experiments.reproduce --table=all --seeds=3 ${QUEUE:+--queue="$QUEUE"} --more="${short[*]}" \
+"$python" -m experiments.reproduce --table=all --seeds=$seeds ${QUEUE:+--queue="$QUEUE"} --more="${short[*]}" \
     --budget="$((budget > SECONDS ? budget - SECONDS : 0))" --data_dir="$data" --cache_dir="$out/cache" \
     --runs_dir="$out/runs" --results_dir="$out/results" || failed=1
 exit "$failed"

@@ -42,6 +42,7 @@ SECTIONS = {
     "convolution": "Formulations of a convolution (ms)",
     "streaming": "Training from images on the host beside images on the device (ms)",
     "scaling": "Training on several devices beside one (ms)",
+    "precision": "Training in lower precision beside float32 (ms), and what it reaches (% of validation episodes)",
 }
 
 
@@ -63,7 +64,7 @@ def label(row: Row) -> str:
     steps = f", J = {row['inner_steps']}" if row["benchmark"] == "memory" else ""
     tasks = f", {row['tasks']} task{'s' * (row['tasks'] > 1)}"
     case = f", {row['case']}" if row["case"] else ""
-    method = f"{row['method']}, " if row["benchmark"] in ("streaming", "scaling") else ""
+    method = f"{row['method']}, " if row["benchmark"] in ("streaming", "scaling", "precision") else ""
     return f"{method}{row['ways']}-way {row['shots']}-shot{tasks}{steps}, {row['precision']}{case}"
 
 
@@ -79,6 +80,8 @@ def cells(row: Row, names: list[str]) -> dict[str, str]:
     found = values(row)
     line = {"": label(row)} | {name: number(found.get(name)) for name in names}
     line["ratio"] = number(row["ratio_to_fastest_peer"])
+    for name, (score, ci) in row.get("accuracy", {}).items():
+        line[f"{name} (%)"] = f"{100 * score:.2f} ± {100 * ci:.2f}"
     if "roofline" in row:
         roof = row["roofline"]
         line["GFLOP/s"] = number(roof["gflops_per_s"])

@@ -25,7 +25,7 @@ from metalearn.errors import UserError
 from metalearn.models import make_network
 from metalearn.report import read_records
 from metalearn.train import TrainState
-from tests.programs import ROOT, environment
+from tests.programs import ROOT, environment, make_images
 from tests.small import quick_jit
 
 SMALL = tiny(Work())._replace(inner_steps=2, tasks=2)
@@ -234,6 +234,16 @@ def test_several_devices_find_the_gradient_of_one(tmp_path: Path) -> None:
     assert row["peers"]["1 device"] > 0 and 0 <= row["differences"]["1 device"] < 1e-4
 
 
+def test_a_precision_is_judged_beside_another_seed(tmp_path: Path) -> None:
+    images = make_images(tmp_path / "images", images=20)
+    arguments = ("--tiny", "--lower=", "--dataset=folder", "--methods=protonet", f"--data_dir={images}")
+    assert "  another seed: " in said_by("benchmarks.precision", *arguments, f"--results_dir={tmp_path}")
+    (row,) = read_rows(next(tmp_path.glob("precision-*.json")))
+    assert row["case"] == "folder, 4 steps tiny" and row["ours_ms"] > 0 and row["peers"] == {}
+    assert set(row["accuracy"]) == {OURS, "another seed"}
+    assert all(0.5 < score <= 1 and ci >= 0 for score, ci in row["accuracy"].values())  # noise is easily told apart
+
+
 def test_a_plan_is_compiled() -> None:
     shape = ("--backbone=conv4-8", "--side=16", "--ways=2", "--meta_batch=4", "--devices=2")
     found = json.loads(said_by("benchmarks.plan", "--method=protonet", *shape))
@@ -292,7 +302,7 @@ def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     assert any(x.startswith("| 5-way 1-shot, 512 tasks, float32 | – | 340 | 360 | – |") for x in lines)
     assert "- metalearn (5-way 1-shot, 512 tasks, float32): RESOURCE_EXHAUSTED" in lines
     assert "- jax-meta (5-way 1-shot, 4 tasks, float32): No module named 'haiku'" in lines
-    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 6
+    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 7
     assert set(plots) == {"meta_step-0.svg", "memory-0.svg"} and all(b"<svg" in p for p in plots.values())
     assert pages(tmp_path, "performance") == (text, plots)
 
