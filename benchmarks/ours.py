@@ -22,7 +22,7 @@ from metalearn.learners.protonet import protonet
 from metalearn.methods import make_method
 from metalearn.models import make_network
 from metalearn.optimizers import make_optimizer
-from metalearn.runtime import commit, configure, device_name, peak_memory_mb
+from metalearn.runtime import commit, configure, device_name, peak_memory_mb, trim_memory
 from metalearn.train import Sample, make_chunk, task_mesh
 
 
@@ -58,7 +58,7 @@ def lab_of(work: Work, pixels: np.ndarray | None = None, devices: int | None = N
 
 
 def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Array]:
-    """The compiled chunk of `metalearn.fit`, its state and its key, of episodes from where the lab has them."""
+    """The chunk of `metalearn.fit`, its state and its key, of episodes from where the lab has them."""
     config = config_of(work)
     method, optimizer = make_trained(config, lab), make_optimizer(config)
     sampler = training_sampler(config, lab, False)
@@ -76,6 +76,10 @@ def training_steps(work: Work) -> Callable[[int], float]:
 
     def steps(count: int) -> float:
         nonlocal state, made
+        if not made:  # as training does it
+            state, _ = chunk(state, key, lab.train, jnp.int32(0))
+            jax.block_until_ready(state)
+            trim_memory()
         made += count
         state, progress = chunk(state, key, lab.train, jnp.int32(made))
         progress = jax.device_get(progress)

@@ -1,5 +1,6 @@
 """The machine: devices, precision, memory, and leaving politely."""
 
+import ctypes
 import functools
 import math
 import os
@@ -7,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -65,6 +67,12 @@ def peak_memory_mb() -> float:
         return round(stats["peak_bytes_in_use"] / 2**20, 1)
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+def trim_memory() -> None:
+    """Give the system what was freed, such as a compiler's memory, where the C library can do that."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @functools.cache
