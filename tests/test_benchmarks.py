@@ -231,7 +231,7 @@ def test_several_devices_find_the_gradient_of_one(tmp_path: Path) -> None:
     arguments = ("--tiny", "--rounds=1", "--steps=2", "--tasks=2", "--method=protonet", f"--results_dir={tmp_path}")
     assert "  2 forced host devices: " in said_by("benchmarks.scaling", *arguments)
     (row,) = read_rows(next(tmp_path.glob("scaling-*.json")))
-    assert row["peers"]["1 device"] > 0 and 0 <= row["differences"]["1 device"] < 1e-4
+    assert row["peers"]["1 device"] > 0 and 0 <= row["differences"]["1 device"] < 1e-2
 
 
 def test_a_precision_is_judged_beside_another_seed(tmp_path: Path) -> None:
