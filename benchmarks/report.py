@@ -32,6 +32,11 @@ peers were compared with ours in float64 on the same tensors; **differs by** is 
   matrix product's in the same run. **bound**: what it would take at that rate, or at the rate of a copy for the bytes
   that products read and write at least, whichever is longer.
 - Peers that could not be measured are named below the table with the reason.
+
+What bounds a step on a CPU is arithmetic: the bytes would take a small part of its time. Between the bound and the
+measured time lie products too narrow for a matrix product's best rate (the gradient of a kernel sums thousands of terms
+into 64 columns or fewer), and work that the count leaves out: normalisation, pooling, and the sums in and out of
+Winograd's products. At 32 filters, as MAML has them, every product is narrow.
 """
 SECTIONS = {
     "meta_step": "One outer step of MAML (ms)",
