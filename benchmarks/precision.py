@@ -6,8 +6,8 @@ that differ from it by no more than that are as good here. A CPU computes tf32 a
 
 The archives are read from --data_dir, or from METALEARN_DATA_DIR.
 
-Times are those of whole trainings one after the other, without compilation; in a row, the other precisions stand as
-peers of float32.
+Times are medians over stretches of 100 steps, of trainings one after the other. The first stretch holds the
+compilation: take three or more. In a row, the other precisions stand as peers of float32.
 """
 
 import json
