@@ -3,9 +3,11 @@
 Every task has its own kernel. Under `vmap` over tasks `native` (`lax.conv`) becomes a grouped convolution; `patches`
 are multiplied with the weights; `block` gets all four places of a pooling window from one 4x4 patch, with 16/9 of the
 arithmetic on a quarter of the patches. `one by one` the tasks are convolved as images are that share a kernel.
-`metalearn` is what the library trains with: the last on a CPU, elsewhere patches. Each is timed forward, as a gradient
-(in input and kernel), and as the gradient of a gradient's squared length, as MAML needs it; called alone, and within
-`lax.scan`, as in the inner loop. In a row, the others stand as peers.
+`metalearn` is what the library trains with: the last on a CPU, elsewhere patches. (A first layer that is pooled under
+moments of its own takes patches as `block` does, with a product for each place: see `metalearn.models.prepared`.)
+
+Each is timed forward, as a gradient (in input and kernel), and as the gradient of a gradient's squared length, as MAML
+needs it; called alone, and within `lax.scan`, as in the inner loop. In a row, the others stand as peers.
 """
 
 import time
