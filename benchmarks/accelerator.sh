@@ -32,7 +32,7 @@ short=() quick=() seeds=3
 if [[ $platform == cpu ]]; then
     echo "accelerator.sh: no accelerator here, everything is cut to a few steps"
     short=(--steps=2 --valid_every=2 --valid_episodes=4 --episodes=8 --meta_batch=2)
-    quick=(--tiny --rounds=1)
+    quick=(--tiny --rounds=1 --seconds=0)
     seeds=1
 fi
 

@@ -20,7 +20,7 @@ from absl import flags
 
 from benchmarks.contenders import OURS
 from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, machine, pending, run, sized, tell_missing
+from benchmarks.program import FLAGS, pending, run, settings, sized, tell_missing
 from benchmarks.records import add_row
 from benchmarks.work import Work
 from benchmarks.worker import reason
@@ -139,7 +139,7 @@ def _milliseconds(run: Callable[[], object]) -> float:
 
 def main() -> None:
     """All layers, orders and forms."""
-    tasks = FLAGS.tasks or (["4", "32"] if machine().accelerated else ["4"])
+    tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     configure(1, "float32")
     for work in sized(Work(method="convolution", shots=5, tasks=int(t)) for t in tasks):
         for side, channels in LAYERS[-1:] if FLAGS.tiny else LAYERS:

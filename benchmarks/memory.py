@@ -16,7 +16,7 @@ from absl import flags
 
 from benchmarks.contenders import OURS, Failed, Team
 from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, machine, pending, run, sized, team_for, tell_missing
+from benchmarks.program import FLAGS, pending, run, settings, sized, team_for, tell_missing
 from benchmarks.records import add_row
 from benchmarks.work import Work, images
 
@@ -59,8 +59,8 @@ def measure(work: Work) -> None:
 
 def main() -> None:
     """Every combination asked for, in order."""
-    tasks = FLAGS.tasks or (["4", "32"] if machine().accelerated else ["4"])
-    steps = FLAGS.inner_steps
+    tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
+    steps = settings(FLAGS.inner_steps, ["1", "5", "10", "20"])
     with tempfile.TemporaryDirectory() as cache:
         os.environ |= {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         works = sized(Work(shots=FLAGS.shots, tasks=int(t), inner_steps=int(j)) for t in tasks for j in steps)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("inner_steps", ["1", "5", "10", "20"], "inner steps")
+    flags.DEFINE_list("inner_steps", None, "inner steps [1,5,10,20]")
     flags.DEFINE_list("tasks", None, "tasks a step [4; on an accelerator 4,32]")
     flags.DEFINE_integer("shots", 5, "labelled images a class")
     run(main)

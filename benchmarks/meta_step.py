@@ -9,23 +9,23 @@ tasks; on an accelerator also 32, 128 and 512, and tf32 beside float32. `--tiny`
 
 from absl import flags
 
-from benchmarks.program import FLAGS, machine, measure_row, run, sized
+from benchmarks.program import FLAGS, measure_row, run, settings, sized
 from benchmarks.roofline import need
 from benchmarks.work import Work
 
 
 def main() -> None:
     """Every combination asked for, in order."""
-    fast = machine().accelerated
-    tasks = FLAGS.tasks or (["4", "32", "128", "512"] if fast else ["4"])
-    precisions = FLAGS.precision or (["float32", "tf32"] if fast else ["float32"])
-    works = [Work(shots=int(k), tasks=int(t), precision=p) for t in tasks for k in FLAGS.shots for p in precisions]
+    tasks = settings(FLAGS.tasks, ["4"], ["4", "32", "128", "512"])
+    shots = settings(FLAGS.shots, ["1", "5"])
+    precisions = settings(FLAGS.precision, ["float32"], ["float32", "tf32"])
+    works = [Work(shots=int(k), tasks=int(t), precision=p) for t in tasks for k in shots for p in precisions]
     for work in sized(works):
         measure_row("meta_step", work, need(work))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("shots", ["1", "5"], "labelled images a class")
+    flags.DEFINE_list("shots", None, "labelled images a class [1,5]")
     flags.DEFINE_list("tasks", None, "tasks a step [4; on an accelerator 4,32,128,512]")
     flags.DEFINE_list("precision", None, "of matrix products [float32; on an accelerator float32,tf32]")
     run(main)

@@ -22,8 +22,8 @@ from metalearn.learners.protonet import protonet
 from metalearn.methods import make_method
 from metalearn.models import make_network
 from metalearn.optimizers import make_optimizer
-from metalearn.runtime import commit, configure, device_name, peak_memory_mb, trim_memory
-from metalearn.train import Sample, make_chunk, task_mesh
+from metalearn.runtime import commit, configure, device_name, peak_memory_mb
+from metalearn.train import Sample, compiled, make_chunk, task_mesh
 
 
 def config_of(work: Work) -> Config:
@@ -77,9 +77,7 @@ def training_steps(work: Work) -> Callable[[int], float]:
     def steps(count: int) -> float:
         nonlocal state, made
         if not made:  # as training does it
-            state, _ = chunk(state, key, lab.train, jnp.int32(0))
-            jax.block_until_ready(state)
-            trim_memory()
+            state = compiled(chunk, state, key, lab.train, jnp.int32(0))
         made += count
         state, progress = chunk(state, key, lab.train, jnp.int32(made))
         progress = jax.device_get(progress)

@@ -22,7 +22,7 @@ from absl import flags
 
 from benchmarks.contenders import OURS, ROOT
 from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, machine, pending, run
+from benchmarks.program import FLAGS, pending, run, settings
 from benchmarks.records import Row, add_row
 from benchmarks.work import Work, tiny
 from metalearn.errors import UserError
@@ -37,7 +37,7 @@ RECIPES = {
 
 def contenders() -> dict[str, list[str]]:
     """Flags by name, float32 first."""
-    lower = FLAGS.lower if FLAGS.lower is not None else ["tf32", "bfloat16"] if machine().accelerated else ["bfloat16"]
+    lower = settings(FLAGS.lower, ["bfloat16"], ["tf32", "bfloat16"])
     flags_of = {OURS: ["--precision=float32"], AGAIN: ["--precision=float32", "--seed=1"]}
     return flags_of | {p: [f"--precision={p}"] for p in lower}
 
@@ -47,11 +47,16 @@ def number_of_steps() -> int:
     return FLAGS.steps or (4 if FLAGS.tiny else STEPS)
 
 
+def dataset() -> str:
+    """What is trained on."""
+    return FLAGS.dataset or ("glyphs" if FLAGS.tiny else "cifar_fs")
+
+
 def words(work: Work, folder: Path) -> list[str]:
     """The training's command, but for its precision."""
     steps = number_of_steps()
     settings: dict[str, object] = {
-        "dataset": FLAGS.dataset,
+        "dataset": dataset(),
         "ways": work.ways,
         "shots": work.shots,
         "train_ways": work.ways,
@@ -88,7 +93,7 @@ def train(work: Work, name: str, more: list[str]) -> tuple[list[float], list[flo
 
 def measure(work: Work) -> None:
     """One row."""
-    started = pending("precision", work, f"{FLAGS.dataset}, {number_of_steps()} steps")
+    started = pending("precision", work, f"{dataset()}, {number_of_steps()} steps")
     if started is None:
         return
     path, row = started
@@ -107,18 +112,19 @@ def measure(work: Work) -> None:
 
 def main() -> None:
     """Both methods."""
-    for method in FLAGS.methods:
+    methods = settings(FLAGS.methods, list(RECIPES))
+    for method in methods:
         if method not in RECIPES:
             raise UserError(f"unknown method '{method}': choose of {', '.join(RECIPES)}")
-    for method in FLAGS.methods:
+    for method in methods:
         work = RECIPES[method]
         measure(tiny(work)._replace(ways=2) if FLAGS.tiny else work)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("methods", list(RECIPES), "methods to train")
+    flags.DEFINE_list("methods", None, "methods to train [all]")
     flags.DEFINE_list("lower", None, "precisions beside float32 [bfloat16; on an accelerator tf32,bfloat16]")
-    flags.DEFINE_string("dataset", "cifar_fs", "real images")
+    flags.DEFINE_string("dataset", None, "real images [cifar_fs; glyphs with --tiny, which need no archive]")
     flags.DEFINE_string("data_dir", None, "as in the experiments")
     flags.DEFINE_integer("episodes", 2000, "of validation", lower_bound=2)
     run(main)

@@ -54,7 +54,7 @@ def define() -> None:
     flags.DEFINE_float("seconds", 2.0, "about how long a turn takes", lower_bound=0)
     flags.DEFINE_integer("steps", 0, "steps a turn [as many as fit into --seconds]", lower_bound=0)
     flags.DEFINE_list("peers", None, "peers to compare with, or none [all]")
-    flags.DEFINE_boolean("tiny", False, "small images and networks, to see that it works; its times say nothing")
+    flags.DEFINE_boolean("tiny", False, "the first setting, small, to see that it works; its times say nothing")
     flags.DEFINE_boolean("again", False, "measure again what is recorded for this device and commit")
     flags.DEFINE_string("results_dir", "results/benchmarks", "folder of the records")
 
@@ -145,6 +145,14 @@ def tell_missing(row: Row) -> None:
     """Print who was not measured, and why."""
     for name, why in row["missing"].items():
         print(f"  {name}: not measured: {why}", flush=True)
+
+
+def settings(given: list[str] | None, default: list[str], accelerated: list[str] | None = None) -> list[str]:
+    """Those asked for; else those of this machine, with --tiny the first of them."""
+    if given is not None:
+        return given
+    usual = accelerated if accelerated and machine().accelerated else default
+    return usual[:1] if FLAGS.tiny else usual
 
 
 def sized(works: Iterable[Work]) -> list[Work]:

@@ -8,20 +8,21 @@ Conv4-64 on 32x32x3, 5-shot, 15 queries a class, one task, Adam, a fresh episode
 
 from absl import flags
 
-from benchmarks.program import FLAGS, machine, measure_row, run, sized
+from benchmarks.program import FLAGS, measure_row, run, settings, sized
 from benchmarks.roofline import need
 from benchmarks.work import Work
 
 
 def main() -> None:
     """Every combination asked for, in order."""
-    precisions = FLAGS.precision or (["float32", "tf32"] if machine().accelerated else ["float32"])
+    ways = settings(FLAGS.ways, ["5", "20"])
+    precisions = settings(FLAGS.precision, ["float32"], ["float32", "tf32"])
     base = Work(method="protonet", shots=5, tasks=1, width=64)
-    for work in sized(base._replace(ways=int(n), precision=p) for n in FLAGS.ways for p in precisions):
+    for work in sized(base._replace(ways=int(n), precision=p) for n in ways for p in precisions):
         measure_row("protonet_step", work, need(work))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("ways", ["5", "20"], "classes of an episode")
+    flags.DEFINE_list("ways", None, "classes of an episode [5,20]")
     flags.DEFINE_list("precision", None, "of matrix products [float32; on an accelerator float32,tf32]")
     run(main)

@@ -17,7 +17,7 @@ from absl import flags
 from benchmarks.contenders import OURS
 from benchmarks.measure import Found, times
 from benchmarks.ours import config_of, lab_of
-from benchmarks.program import FLAGS, machine, pending, run, sized
+from benchmarks.program import FLAGS, machine, pending, run, settings, sized
 from benchmarks.race import Racer, race
 from benchmarks.records import add_row
 from benchmarks.work import Work
@@ -30,6 +30,7 @@ from metalearn.runtime import configure
 from metalearn.train import make_gradient, task_keys
 
 ONE = "1 device"
+METHODS = ["protonet", "maml"]
 APART = 1e-2  # of the gradient's norm: sums in another order, and a maximum or a ReLU on the verge decides otherwise
 
 
@@ -81,14 +82,14 @@ def main() -> None:
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}=4".strip()
     configure(FLAGS.tasks, "float32")
-    counts = [n for n in (2, 4, 8) if n <= jax.device_count() and FLAGS.tasks % n == 0]
-    if not counts:
-        raise UserError(f"one device, or --tasks={FLAGS.tasks} cannot be shared out: nothing scales")
-    for work in sized(Work(method=method, tasks=FLAGS.tasks) for method in FLAGS.method):
+    for work in sized(Work(method=method, tasks=FLAGS.tasks) for method in settings(FLAGS.method, METHODS)):
+        counts = [n for n in (2, 4, 8) if n <= jax.device_count() and work.tasks % n == 0]
+        if not counts:
+            raise UserError(f"one device, or {work.tasks} tasks cannot be shared out: nothing scales")
         measure(work, counts)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_multi_enum("method", ["protonet", "maml"], ["protonet", "maml"], "method, or several")
+    flags.DEFINE_multi_enum("method", None, METHODS, "method, or several [all]")
     flags.DEFINE_integer("tasks", 8, "tasks a step", lower_bound=1)
     run(main)

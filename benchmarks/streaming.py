@@ -10,7 +10,7 @@ from absl import flags
 
 from benchmarks.contenders import OURS
 from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, machine, pending, run, sized
+from benchmarks.program import FLAGS, pending, run, settings, sized
 from benchmarks.race import Racer, race
 from benchmarks.records import add_row
 from benchmarks.work import Work
@@ -42,7 +42,7 @@ def measure(work: Work) -> None:
 
 def main() -> None:
     """Both methods, with every number of tasks."""
-    tasks = FLAGS.tasks or (["4", "32"] if machine().accelerated else ["4"])
+    tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     configure(min(map(int, tasks)), "float32")
     for work in sized(Work(method=method, tasks=int(t)) for method in ("protonet", "maml") for t in tasks):
         measure(work)

@@ -25,10 +25,21 @@ from metalearn.lab import Lab, make_validate, tasks_at_once, training_sampler
 from metalearn.methods import Method
 from metalearn.metrics import Diary, NoDiary
 from metalearn.optimizers import make_optimizer
-from metalearn.runtime import Interrupt, device_name, peak_memory_mb, trim_memory
+from metalearn.runtime import Interrupt, device_name, peak_memory_mb
 from metalearn.stream import Stream
 from metalearn.teacher import with_teacher
-from metalearn.train import Progress, Sample, TrainState, apart, make_chunk, no_sums, stacked, together, unstacked
+from metalearn.train import (
+    Progress,
+    Sample,
+    TrainState,
+    apart,
+    compiled,
+    make_chunk,
+    no_sums,
+    stacked,
+    together,
+    unstacked,
+)
 from metalearn.workdir import Run
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
@@ -206,7 +217,7 @@ class Trainer:
             begin = time.perf_counter()
             sums = stacked([row.sums for row in self.rows])
             if not self.rate:
-                state = self._compile(state, step, sums)
+                state = compiled(self.chunk, state, self.key, self._source(step), jnp.int32(step), sums)
             state, progress = self.chunk(state, self.key, self._source(step), jnp.int32(stop), sums)
             progress = jax.device_get(progress)
             seconds = time.perf_counter() - begin
@@ -224,13 +235,6 @@ class Trainer:
                 for member, row in zip(self.members, self.rows, strict=True):
                     write_part(member, step, row)
                 return state
-
-    def _compile(self, state: TrainState, step: int, sums: PyTree) -> TrainState:
-        """Take no step yet: training needs not hold, beside its own memory, what compiling took and freed."""
-        state, _ = self.chunk(state, self.key, self._source(step), jnp.int32(step), sums)
-        jax.block_until_ready(state)
-        trim_memory()
-        return state
 
     def _write(self, step: int, bar: tqdm) -> None:
         """Write the rows; the next ones, empty."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -161,15 +162,22 @@ def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
         os.replace(part, path)
     except OSError as error:
-        why = error.strerror or error
-        raise UserError(f"cannot write {path}: {why}; make room or choose another folder") from error
+        raise _no_room(path, error) from error
+
+
+def _no_room(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write {path}: {error.strerror or error}; make room or choose another folder")
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and see that a file can be written there.
+    """Make the folder and see that a file can be written there, one of its own: others may check it just now.
 
     Raises:
       UserError: it cannot.
     """
-    write_json(folder / ".writable", {})
-    (folder / ".writable").unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"room")
+    except OSError as error:
+        raise _no_room(folder, error) from error

@@ -25,7 +25,7 @@ from metalearn.errors import UserError
 from metalearn.models import make_network
 from metalearn.report import read_records
 from metalearn.train import TrainState
-from tests.programs import ROOT, environment, make_images
+from tests.programs import ROOT, environment
 from tests.small import quick_jit
 
 SMALL = tiny(Work())._replace(inner_steps=2, tasks=2)
@@ -225,23 +225,6 @@ def test_streaming_ends_where_the_device_ends(tmp_path: Path) -> None:
     assert said_by("benchmarks.streaming", *arguments).count("from the host") == 2
     rows = read_rows(next(tmp_path.glob("streaming-*.json")))
     assert [row["method"] for row in rows] == ["protonet", "maml"] and all(row["ours_ms"] > 0 for row in rows)
-
-
-def test_several_devices_find_the_gradient_of_one(tmp_path: Path) -> None:
-    arguments = ("--tiny", "--rounds=1", "--steps=2", "--tasks=2", "--method=protonet", f"--results_dir={tmp_path}")
-    assert "  2 forced host devices: " in said_by("benchmarks.scaling", *arguments)
-    (row,) = read_rows(next(tmp_path.glob("scaling-*.json")))
-    assert row["peers"]["1 device"] > 0 and 0 <= row["differences"]["1 device"] < 1e-2
-
-
-def test_a_precision_is_judged_beside_another_seed(tmp_path: Path) -> None:
-    images = make_images(tmp_path / "images", images=20)
-    arguments = ("--tiny", "--lower=", "--dataset=folder", "--methods=protonet", f"--data_dir={images}")
-    assert "  another seed: " in said_by("benchmarks.precision", *arguments, f"--results_dir={tmp_path}")
-    (row,) = read_rows(next(tmp_path.glob("precision-*.json")))
-    assert row["case"] == "folder, 4 steps tiny" and row["ours_ms"] > 0 and row["peers"] == {}
-    assert set(row["accuracy"]) == {OURS, "another seed"}
-    assert all(0.5 < score <= 1 and ci >= 0 for score, ci in row["accuracy"].values())  # noise is easily told apart
 
 
 def test_a_plan_is_compiled() -> None:

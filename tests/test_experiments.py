@@ -144,7 +144,7 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"sters": 3}, "Unknown command line flag 'sters'"),
     ("maml", {"data_dir": "/nowhere/at/all"}, "/nowhere/at/all is no folder"),
     ("maml", {"workdir": "/proc/run"}, "cannot write /proc/run/config.json: No such file or directory"),
-    ("maml", {"record": "true", "results_dir": "/proc/results"}, "cannot write /proc/results/.writable"),
+    ("maml", {"record": "true", "results_dir": "/proc/results"}, "cannot write /proc/results:"),
 ]
 
 
