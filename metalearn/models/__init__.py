@@ -23,6 +23,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "conv4-32-gap": lambda **kw: Conv4(widths=(32,) * 4, readout="mean", **kw),
     "conv4-64-gap": lambda **kw: Conv4(widths=(64,) * 4, readout="mean", **kw),
     "conv4-64-strided": lambda **kw: Conv4(widths=(64,) * 4, downsample="stride", readout="mean", **kw),
+    "conv4-64-rfs": lambda **kw: Conv4(widths=(64,) * 4, halved=3, readout="mean", **kw),
     "conv4-8-map": lambda **kw: Conv4(widths=(8,) * 4, halved=2, readout="map", **kw),
     "conv4-64-map": lambda **kw: Conv4(widths=(64,) * 4, halved=2, readout="map", **kw),
     "conv4-512": lambda **kw: Conv4(widths=WIDE, readout="last two", slope=0.1, drop=0.4, **kw),

@@ -37,6 +37,7 @@ def parameter_count(network: Network) -> int:
         ("conv4-32", 84, 25 * 32),
         ("conv4-64-strided", 28, 64),
         ("conv4-64-gap", 84, 64),
+        ("conv4-64-rfs", 32, 64),
         ("conv4-64-map", 32, 8 * 8 * 64),
         ("conv4-64-map", 84, 21 * 21 * 64),
         ("conv4-512", 32, 4 * 4 * 384 + 2 * 2 * 512),
