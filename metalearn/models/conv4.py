@@ -17,8 +17,8 @@ class Conv4(nn.Module):
     Vinyals et al. 2016 and Snell et al. 2017: 64 filters, max-pool, flattened. Finn et al. 2017: 32 filters for
     miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features averaged over places. Bertinetto et
     al. 2019: 96-192-384-512 filters, leaky ReLU, dropout and the outputs of the last two blocks as features. Sung et
-    al. 2018: only the first two blocks halve, and the last one's map is handed over as it is. Tian et al. 2020, released
-    code: the last block does not halve, its map is averaged over places.
+    al. 2018: only the first two blocks halve, and the last one's map is handed over as it is. Tian et al. 2020,
+    released code: the last block does not halve, its map is averaged over places.
 
     Attributes:
       widths: filters of each block.
