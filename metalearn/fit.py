@@ -266,7 +266,7 @@ class Trainer:
     def _save(self, state: TrainState) -> None:
         for member, its in self._each(state):
             member.checkpoints.save(its, member.best)
-            member.state = its
+            member.state, member.diary.saved = its, int(its.step)
         self.saved = time.monotonic()
 
     def _each(self, state: TrainState) -> Iterator[tuple[Member, TrainState]]:
@@ -281,6 +281,7 @@ class Trainer:
             if finite:
                 write_part(member, int(its.step), row)
                 member.checkpoints.save(its, member.best)
+                member.diary.saved = int(its.step)
         checkpoints = self.members[int(np.argmax(bad >= 0))].checkpoints
         good = checkpoints.latest_step()
         kept = "no checkpoint was saved yet" if good is None else f"the last good checkpoint is of step {good}"

@@ -17,6 +17,7 @@ class Diary:
 
     Attributes:
       part: what was left of a row in the middle of its steps, by an earlier process or here, or None.
+      saved: the step of the last checkpoint: a part of this step is kept, for a process that begins from there.
     """
 
     def __init__(self, workdir: Path, step: int):
@@ -28,6 +29,7 @@ class Diary:
         self.path = Path(workdir) / "metrics.jsonl"
         rows = without_old_parts([row for row in _read(self.path) if row["step"] <= step])
         self.part = rows[-1] if rows and is_part(rows[-1]) and rows[-1]["step"] == step else None
+        self.saved = step
         self._rewrite(rows)
         self._events = open_events(Path(workdir) / "tensorboard", step)
 
@@ -48,8 +50,8 @@ class Diary:
         self._append(self.part)
 
     def close(self) -> None:
-        """Leave whole rows, and at most one part at the end."""
-        self._rewrite(read_rows(self.path))
+        """Leave whole rows, and of parts those that a process may begin from."""
+        self._rewrite(without_old_parts(_read(self.path), self.saved))
         if self._events is not None:
             self._events.close()
 
@@ -73,6 +75,7 @@ class NoDiary:
     """Of a process that leaves writing to another."""
 
     part = None
+    saved = 0
 
     def write(self, step: int, **values: float) -> None:
         pass
@@ -126,9 +129,10 @@ def is_part(row: dict) -> bool:
     return "sums" in row
 
 
-def without_old_parts(rows: list[dict]) -> list[dict]:
-    """The rows, without parts that later rows replace."""
-    return [row for i, row in enumerate(rows) if not is_part(row) or i == len(rows) - 1]
+def without_old_parts(rows: list[dict], saved: int = -1) -> list[dict]:
+    """The rows, without parts that later rows replace, but for a part of the step `saved`."""
+    last = len(rows) - 1
+    return [row for i, row in enumerate(rows) if not is_part(row) or i == last or row["step"] == saved]
 
 
 def read_rows(path: Path) -> list[dict]:
