@@ -2,9 +2,9 @@
 
 Every task has its own kernel. Under `vmap` over tasks `native` (`lax.conv`) becomes a grouped convolution; `patches`
 are multiplied with the weights; `block` gets all four places of a pooling window from one 4x4 patch, with 16/9 of the
-arithmetic on a quarter of the patches. `one by one` the tasks are convolved as images are that share a kernel.
-`metalearn` is what the library trains with: the last on a CPU, elsewhere patches. (A first layer that is pooled under
-moments of its own takes patches as `block` does, with a product for each place: see `metalearn.models.prepared`.)
+arithmetic on a quarter of the patches; `windows` takes these patches too, with a product for each place. `one by one`
+the tasks are convolved as images are that share a kernel. `metalearn` is what the library trains with: `windows` in a
+first layer, behind it `one by one` on a CPU and `patches` elsewhere.
 
 Each is timed forward, as a gradient (in input and kernel), and as the gradient of a gradient's squared length, as MAML
 needs it; called alone, and within `lax.scan`, as in the inner loop. In a row, the others stand as peers.
@@ -12,7 +12,7 @@ needs it; called alone, and within `lax.scan`, as in the inner loop. In a row, t
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +26,12 @@ from benchmarks.work import Work
 from benchmarks.worker import reason
 from metalearn.base import Array
 from metalearn.models.conv import conv, max_pool
+from metalearn.models.prepared import prepare
 from metalearn.runtime import configure
 
 LAYERS = ((32, 3), (16, 32), (8, 32))  # side, channels
 TURNS = 3  # of the scan
+Form = Callable[[Array, Array], Array]
 
 
 def native(x: Array, w: Array) -> Array:
@@ -54,14 +56,16 @@ def block(x: Array, w: Array) -> Array:
     return y.reshape(*y.shape[:3], 4, w.shape[-1]).max(3)
 
 
-def formulations() -> dict[str, Callable[[Array, Array], Array]]:
+def windows(x: Array, w: Array) -> Array:
+    """The library's for a first layer: the maximum over the places of every pooling window; even H and W."""
+    return reduce(jnp.maximum, prepare(x, dtype=x.dtype, windows=True).conv(w))
+
+
+def formulations(layer: int) -> dict[str, Form]:
     """The one that the library trains with here, and the others."""
-    forms: dict[str, Callable[[Array, Array], Array]] = {
-        "one by one": one,
-        "patches": patches,
-        "native": native,
-        "block": block,
-    }
+    forms: dict[str, Form] = {"one by one": one, "patches": patches, "native": native, "block": block}
+    if not layer:
+        return {OURS: windows} | forms
     ours = "one by one" if jax.default_backend() == "cpu" else "patches"
     return {OURS: forms.pop(ours)} | forms
 
@@ -71,7 +75,7 @@ def squared_length(pair: tuple[Array, Array]) -> Array:
     return jnp.square(pair[0]).sum() + jnp.square(pair[1]).sum()
 
 
-def passes(form: Callable[[Array, Array], Array], order: str) -> Callable[[Array, Array], Array]:
+def passes(form: Form, order: str) -> Form:
     """`(x [B,H,W,Ch], w) -> number` that needs the forward pass, its gradient, or the gradient of that."""
 
     def forward(x: Array, w: Array) -> Array:
@@ -86,10 +90,11 @@ def passes(form: Callable[[Array, Array], Array], order: str) -> Callable[[Array
     return {"forward": forward, "gradient": gradient, "second": second}[order]
 
 
-def program(form: Callable[[Array, Array], Array], order: str, looped: bool) -> Callable[[Array, Array], Array]:
+def program(form: Form, order: str, looped: bool) -> Form:
     """Compiled for tasks: x [turns,T,B,H,W,Ch], w [T,3,3,Ch,F]."""
     each = passes(form, order)
-    tasks = partial(jax.lax.map, lambda task: each(*task)) if form is one else lambda both: jax.vmap(each)(*both)
+    alone = form is one or (form is windows and jax.default_backend() == "cpu")  # as training works on tasks there
+    tasks = partial(jax.lax.map, lambda task: each(*task)) if alone else lambda both: jax.vmap(each)(*both)
 
     def run(x: Array, w: Array) -> Array:
         if not looped:
@@ -99,8 +104,9 @@ def program(form: Callable[[Array, Array], Array], order: str, looped: bool) -> 
     return jax.jit(run)
 
 
-def measure(work: Work, side: int, channels: int, order: str, looped: bool) -> None:
+def measure(work: Work, layer: int, order: str, looped: bool) -> None:
     """One row."""
+    side, channels = LAYERS[layer]
     images = work.ways * work.shots
     where = f"{order}, {TURNS} turns of a scan" if looped else f"{order}, alone"
     started = pending("convolution", work, f"{side}x{side}x{channels}->{work.width}, {images} images, {where}")
@@ -111,7 +117,7 @@ def measure(work: Work, side: int, channels: int, order: str, looped: bool) -> N
     x = jax.random.normal(key, (TURNS if looped else 1, work.tasks, images, side, side, channels))
     w = jax.random.normal(key, (work.tasks, 3, 3, channels, work.width)) / 10
     ready, missing = {}, {}
-    for name, form in formulations().items():
+    for name, form in formulations(layer).items():
         try:
             ready[name] = program(form, order, looped)
             ready[name](x, w).block_until_ready()
@@ -142,10 +148,10 @@ def main() -> None:
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     configure(1, "float32")
     for work in sized(Work(method="convolution", shots=5, tasks=int(t)) for t in tasks):
-        for side, channels in LAYERS[-1:] if FLAGS.tiny else LAYERS:
+        for layer in range(1 if FLAGS.tiny else len(LAYERS)):
             for order in ("forward", "gradient", "second"):
                 for looped in (False, True):
-                    measure(work, side, channels, order, looped)
+                    measure(work, layer, order, looped)
 
 
 if __name__ == "__main__":
