@@ -22,8 +22,8 @@ from metalearn.learners.protonet import protonet
 from metalearn.methods import make_method
 from metalearn.models import make_network
 from metalearn.optimizers import make_optimizer
-from metalearn.runtime import commit, configure, device_name, peak_memory_mb
-from metalearn.train import Sample, compiled, make_chunk, task_mesh
+from metalearn.runtime import commit, compiled, configure, device_name, peak_memory_mb
+from metalearn.train import Sample, make_chunk, task_mesh
 
 
 def config_of(work: Work) -> Config:

@@ -25,7 +25,7 @@ from metalearn.lab import Lab, make_validate, tasks_at_once, training_sampler
 from metalearn.methods import Method
 from metalearn.metrics import Diary, NoDiary
 from metalearn.optimizers import make_optimizer
-from metalearn.runtime import Interrupt, device_name, peak_memory_mb
+from metalearn.runtime import Interrupt, compiled, device_name, peak_memory_mb
 from metalearn.stream import Stream
 from metalearn.teacher import with_teacher
 from metalearn.train import (
@@ -33,7 +33,6 @@ from metalearn.train import (
     Sample,
     TrainState,
     apart,
-    compiled,
     make_chunk,
     no_sums,
     stacked,

@@ -8,12 +8,16 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 
 from metalearn.errors import UserError
+
+T = TypeVar("T")
 
 
 def configure(meta_batch: int, precision: str) -> None:
@@ -69,10 +73,16 @@ def peak_memory_mb() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
-def trim_memory() -> None:
-    """Give the system what was freed, such as a compiler's memory, where the C library can do that."""
+def compiled(program: Callable[..., tuple[T, Any]], *arguments: Any) -> T:
+    """The first of what the program returns, here for arguments that leave it nothing to do but to be compiled.
+
+    What compiling took and freed is given back, where the C library can do that: work need not hold it beside its own.
+    """
+    state, _ = program(*arguments)
+    jax.block_until_ready(state)
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+    return state
 
 
 @functools.cache

@@ -11,7 +11,6 @@ from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
 from metalearn.base import Array, ClassSource, Feed, Info, Key, PyTree, largest_divisor
-from metalearn.runtime import trim_memory
 
 Loss = Callable[..., tuple[Array, Info]]
 Sample = Callable[[Key, ClassSource], Any]
@@ -213,16 +212,3 @@ def make_chunk(
         return jax.lax.while_loop(go_on, body, (state, Progress(sums, jnp.int32(0), nowhere)))
 
     return jax.jit(chunk, donate_argnums=0)
-
-
-def compiled(
-    chunk: Chunk, state: TrainState, key: Key, source: Source, step: Array, sums: Info | None = None
-) -> TrainState:
-    """The state after no step: training need not hold, beside its own memory, what compiling took and freed.
-
-    step is the state's. The arguments are the chunk's; the state is donated.
-    """
-    state, _ = chunk(state, key, source, step, *([] if sums is None else [sums]))
-    jax.block_until_ready(state)
-    trim_memory()
-    return state
