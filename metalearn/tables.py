@@ -38,9 +38,9 @@ Written by `python -m experiments.tables` from the records in `results/`; do not
 the commit that made it.
 
 Within a run the validation classes pick the checkpoint. Recipes were changed after a test that fell short: RFS trained
-longer and with the body of its paper, ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more queries, some
-of its relatives longer, LaplacianShot less strongly (by validation). Below each table are the lists of test episodes, by
-their hash: every method tested on one is tested on the very same episodes.
+longer and with the body of its paper, ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more queries,
+some of its relatives longer, LaplacianShot less strongly (by validation). Below each table are the lists of test
+episodes, by their hash: every method tested on one is tested on the very same episodes.
 
 - **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes (and the normalisation at
   test). A transductive prediction depends on the other queries of its episode, an inductive one does not; a probe found
