@@ -4,17 +4,20 @@ Nichol, Achiam, Schulman. On First-Order Meta-Learning Algorithms. 2018, arXiv:1
 weights move towards those that the inner loop finds, meta += rate * mean(adapted - meta). That is gradient descent at
 this rate on the loss |meta - adapted|^2 / 2 with adapted held fixed; the published rate falls linearly to zero.
 
-Only support sets are trained on; the queries of a training episode are merely watched. Deviations: Adam's second
-moments begin anew in each task, where the released code carries them from task to task; without transduction, queries
+Only support sets are trained on; the queries of a training episode are merely watched. As in the released code, the
+inner Adam's second moments are carried from task to task, into the test too: begun anew, its first steps would be as
+long for every weight, whatever its gradient. Deviations: they are trained as the initial weights are, towards what the
+tasks of an update find on average, where the released code has one task after the other; without transduction, queries
 are normalised by the support set's moments alone, where the released code adds the query itself to the set.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from metalearn.base import Array, Info, Key, Learner, Network, PyTree, Task
-from metalearn.inner import descend
 from metalearn.learners.adapted import Adapted, logits_of, settle
 from metalearn.learners.maml import maml
 from metalearn.losses import accuracy, cross_entropy, half_squared_distance
@@ -31,6 +34,13 @@ def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
     shuffles = max(1, -(-steps * batch // size))
     rows = jax.vmap(lambda k: jax.random.permutation(k, size))(jax.random.split(key, shuffles))
     return rows.reshape(-1)[: steps * batch].reshape(steps, batch)
+
+
+class Memory(NamedTuple):
+    """What the inner Adam remembers of earlier tasks: its steps so far, and the second moments of every weight."""
+
+    steps: Array
+    second: PyTree
 
 
 def reptile(
@@ -50,20 +60,38 @@ def reptile(
       UserError: unknown `norm`.
     """
     base = maml(network, ways, norm=norm)
-    optimizer = optax.adam(inner_lr, b1=0.0)
+    adam = optax.scale_by_adam(b1=0.0)
 
-    def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
+    def init(key: Key, x: Array) -> PyTree:
+        weights = base.init(key, x)
+        return weights | {"memory": Memory(jnp.zeros(()), jax.tree.map(jnp.zeros_like, weights))}
+
+    def learn(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> PyTree:
+        """meta as the support set would have it."""
+
         def batch_loss(weights: PyTree, rows: Array) -> Array:
             return cross_entropy(logits_of(network, weights, support_x[rows]), support_y[rows])
 
+        def step(carry: tuple[PyTree, optax.ScaleByAdamState], rows: Array) -> tuple[tuple[PyTree, PyTree], None]:
+            weights, state = carry
+            updates, state = adam.update(jax.grad(batch_loss)(weights, rows), state)
+            return (optax.tree.add_scale(weights, -inner_lr, updates), state), None
+
+        weights = {name: meta[name] for name in ("body", "head")}
+        steps, second = jax.tree.map(jax.nn.relu, meta["memory"])  # an outer optimiser may have overshot
+        state = adam.init(weights)._replace(count=steps.astype(jnp.int32), nu=second)
         rows = minibatches(key, len(support_x), batch, inner_steps)
-        weights = descend(batch_loss, meta, optimizer, inner_steps, inputs=(rows,))
-        return settle(network, norm, weights, support_x)
+        (weights, state), _ = jax.lax.scan(step, (weights, state), rows)
+        return weights | {"memory": Memory(steps + inner_steps, state.nu)}
+
+    def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
+        learned = learn(key, meta, support_x, support_y)
+        return settle(network, norm, {name: learned[name] for name in ("body", "head")}, support_x)
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
-        adapted = adapt(key, jax.lax.stop_gradient(meta), task.support_x, task.support_y)
-        logits = base.predict(meta, adapted, task.query_x)
+        learned = learn(key, jax.lax.stop_gradient(meta), task.support_x, task.support_y)
+        logits = base.predict(meta, settle(network, norm, learned, task.support_x), task.query_x)
         info = {"loss": cross_entropy(logits, task.query_y), "accuracy": accuracy(logits, task.query_y)}
-        return half_squared_distance(meta, adapted.weights), info
+        return half_squared_distance(meta, learned), info
 
-    return base._replace(adapt=adapt, loss=loss)
+    return base._replace(init=init, adapt=adapt, loss=loss)

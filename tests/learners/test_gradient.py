@@ -18,7 +18,7 @@ from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.imaml import imaml, proximal
 from metalearn.learners.maml import maml
 from metalearn.learners.mamlpp import loss_weights, mamlpp
-from metalearn.learners.reptile import minibatches, reptile
+from metalearn.learners.reptile import Memory, minibatches, reptile
 from metalearn.models import make_network
 from metalearn.models.norms import Norm
 from tests.small import smooth_network, smooth_start, smooth_task
@@ -150,19 +150,23 @@ def test_reptile_moves_to_the_adapted_weights() -> None:
     meta = smooth_start(learner)
     adapted = learner.adapt(KEY, meta, task.support_x, task.support_y).weights
     value, grads = jax.value_and_grad(loss_of(learner, task))(meta)
-    close(jax.tree.map(lambda m, g: m - g, meta, grads), adapted)
-    close(value, sum(((m - a) ** 2).sum() for m, a in zip(*map(jax.tree.leaves, (meta, adapted)), strict=True)) / 2)
+    moved = jax.tree.map(lambda m, g: m - g, meta, grads)
+    close({name: moved[name] for name in adapted}, adapted)
+    close(value, sum(((m - a) ** 2).sum() for m, a in zip(*map(jax.tree.leaves, (meta, moved)), strict=True)) / 2)
+    close(moved["memory"].steps, meta["memory"].steps + 3)
 
 
 def test_reptile_adapts_by_adam_without_momentum_on_minibatches() -> None:
     task, learner = smooth_task(), reptile(layered_network(), 2, 0.1, 3, batch=2, norm="none")
     meta = smooth_start(learner)
-    weights, second = meta, jax.tree.map(np.zeros_like, meta)
+    weights = {name: meta[name] for name in ("body", "head")}
+    second = jax.tree.map(lambda w: w**2, weights)
+    meta["memory"] = Memory(jnp.float64(7), second)  # of tasks before
     for j, rows in enumerate(np.asarray(minibatches(KEY, 4, 2, 3))):
         part = task._replace(query_x=task.support_x[rows], query_y=task.support_y[rows])
         g = jax.grad(loss_of(maml(layered_network(), 2, inner_steps=0, norm="none"), part))(weights)
         second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, second, g)
-        unbiased = jax.tree.map(lambda v, j=j: v / (1 - 0.999 ** (j + 1)), second)
+        unbiased = jax.tree.map(lambda v, j=j: v / (1 - 0.999 ** (j + 8)), second)
         weights = jax.tree.map(lambda w, g, v: w - 0.1 * g / (jnp.sqrt(v) + 1e-8), weights, g, unbiased)
     close(learner.adapt(KEY, meta, task.support_x, task.support_y).weights, weights, rtol=1e-7)
 
