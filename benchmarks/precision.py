@@ -55,7 +55,7 @@ def dataset() -> str:
 def words(work: Work, folder: Path) -> list[str]:
     """The training's command, but for its precision."""
     steps = number_of_steps()
-    settings: dict[str, object] = {
+    given: dict[str, object] = {
         "dataset": dataset(),
         "ways": work.ways,
         "shots": work.shots,
@@ -70,8 +70,8 @@ def words(work: Work, folder: Path) -> list[str]:
         "workdir": folder,
     }
     if data_dir := FLAGS.data_dir or os.environ.get("METALEARN_DATA_DIR"):
-        settings["data_dir"] = data_dir
-    return [f"experiments.{work.method}", *(f"--{name}={value}" for name, value in settings.items())]
+        given["data_dir"] = data_dir
+    return [f"experiments.{work.method}", *(f"--{name}={value}" for name, value in given.items())]
 
 
 def train(work: Work, name: str, more: list[str]) -> tuple[list[float], list[float]]:
