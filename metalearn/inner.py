@@ -9,12 +9,11 @@ from metalearn.base import Array, PyTree
 
 
 def descend(
-    loss: Callable[..., Array],
+    loss: Callable[[PyTree], Array],
     params: PyTree,
     optimizer: optax.GradientTransformation,
     steps: int,
     first_order: bool = False,
-    inputs: tuple[Array, ...] = (),
 ) -> PyTree:
     """params after `steps` updates of the optimizer on loss(params), differentiable in the params it starts from.
 
@@ -23,18 +22,16 @@ def descend(
 
     First order takes the derivative of the result in params to be the identity (Finn et al. 2017, section 5.2),
     whatever the optimizer: the value is adapted, the gradient passes straight through.
-
-    inputs, each [J, ...], are what step j adds to the loss's arguments: loss(params, *(i[j] for i in inputs)).
     """
     start = jax.tree.map(jax.lax.stop_gradient, params) if first_order else params
 
-    def step(carry: tuple[PyTree, PyTree], added: tuple[Array, ...]) -> tuple[tuple[PyTree, PyTree], None]:
+    def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], None]:
         current, state = carry
-        updates, state = optimizer.update(jax.grad(loss)(current, *added), state, current)
+        updates, state = optimizer.update(jax.grad(loss)(current), state, current)
         return (optax.apply_updates(current, updates), state), None
 
     step = jax.checkpoint(step, prevent_cse=False)
-    (adapted, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), inputs, length=steps)
+    (adapted, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), None, length=steps)
     if not first_order:
         return adapted
     return jax.tree.map(lambda p, a: p + jax.lax.stop_gradient(a - p), params, adapted)
