@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from metalearn.config import Config
@@ -70,13 +71,26 @@ def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
 def markdown(root: Path) -> str:
     """RESULTS.md: how to read it, what was found, a table for each dataset."""
     datasets, published = load(root)
-    records = {str(Path(r["path"]).relative_to(root).with_suffix("")): r for r in read_records(root)}
-    found = _findings(root / "findings.md", records)
+    found = _findings(root / "findings.md", _named(root, datasets))
     return "\n".join([INTRO, *found, *(_section(name, rows, published) for name, rows in datasets.items())])
 
 
-def _findings(path: Path, records: dict[str, dict]) -> list[str]:
+def _named(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[dict]]:
+    """Records by name, `<dataset>/<file's stem>`, and all seeds of a row by their name without the seed."""
+    named: dict[str, list[dict]] = {}
+    for side in (side for rows in datasets.values() for row in rows for side in row if side):
+        for r in side:
+            name = str(Path(r["path"]).relative_to(root).with_suffix(""))
+            named[name] = [r]
+            short = name.removesuffix(f"-seed{r['seed']}")
+            named[short] = side if named.get(short, side) is side else []  # of two rows
+    return named
+
+
+def _findings(path: Path, records: dict[str, list[dict]]) -> list[str]:
     """The text at path, if there is one, with numbers in it: {record} is its accuracy, {record - record} points.
+
+    A record's name without its seed stands for the mean over seeds, if they stand in one row.
 
     Raises:
       UserError: it names a record that is not there.
@@ -84,10 +98,11 @@ def _findings(path: Path, records: dict[str, dict]) -> list[str]:
 
     def number(named: re.Match) -> str:
         names = named[1].split(" - ")
-        if missing := [name for name in names if name not in records]:
+        if missing := [name for name in names if not records.get(name)]:
             raise UserError(f"{path}: there is no record {missing[0]}: make it or change the text")
         first, *others = (records[name] for name in names)
-        return f"{100 * (first['accuracy'] - others[0]['accuracy']):+.2f}" if others else _measured([first])
+        values = [fmean(r["accuracy"] for r in side) for side in (first, *others)]
+        return f"{100 * (values[0] - values[1]):+.2f}" if others else _measured(first)
 
     return [re.sub(r"\{([^{}]+)\}", number, path.read_text(encoding="utf-8"))] if path.exists() else []
 

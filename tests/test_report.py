@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -136,6 +137,13 @@ def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     said = f"{100 * first['accuracy']:.2f} ± {100 * first['ci95']:.2f}"
     points = f"{100 * (second['accuracy'] - first['accuracy']):+.2f}"
     assert f"\n\n## Found\n\nFrom {said} by {points}.\n\n## " in markdown(root)
+    every = one.removesuffix("-seed0")
+    (root / "findings.md").write_text(f"{{{every}}}, {{{other} - {every}}}")
+    of_seeds = fmean(json.loads((root / f"{every}-seed{k}.json").read_text())["accuracy"] for k in (0, 1))
+    assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}\n" in markdown(root)
+    write(root, seed=1, steps=100)
+    with pytest.raises(UserError, match=f"no record {every}: "):
+        markdown(root)
     (root / "findings.md").write_text("{cifar_fs/none}")
     with pytest.raises(UserError, match="no record cifar_fs/none"):
         markdown(root)
