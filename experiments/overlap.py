@@ -18,7 +18,7 @@ def main() -> None:
     dataset = load(FLAGS.dataset, FLAGS.data_dir, FLAGS.cache_dir, FLAGS.seed)
     for (first, second), shared in overlap(dataset).items():
         size = len(getattr(dataset, second).images)
-        print(f"{len(shared)} of the {size} images of {second} stand in {first} too")
+        print(f"{len(shared)} of the {size} images of {second} also occur in {first}")
         for s in shared:
             print(f"  {second} {s.second} ({s.second_class}) is {first} {s.first} ({s.first_class})")
 

@@ -17,9 +17,10 @@ from experiments.watch import LOST, MESSAGE
 from metalearn.config import Config
 from metalearn.data import load
 from metalearn.errors import Interrupted, UserError
+from metalearn.files import check_writable
 from metalearn.hosts import by_first, first, join
 from metalearn.lab import Lab, even_devices, make_lab
-from metalearn.record import check_writable, read_counts, record_path, write_counts, write_json
+from metalearn.record import read_counts, record_path, write_counts, write_json
 from metalearn.run import check_settings, check_together, execute, result_path, summary
 from metalearn.runtime import configure, overlook_closed_loops
 from metalearn.workdir import read_workdir

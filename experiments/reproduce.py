@@ -20,7 +20,7 @@ from absl import flags
 from experiments.program import start
 from experiments.queue import QUEUE, Run, read_queue
 from metalearn.errors import UserError
-from metalearn.record import check_writable
+from metalearn.files import check_writable
 from metalearn.report import read_records
 
 FLAGS = flags.FLAGS

@@ -1,7 +1,8 @@
 """Make RESULTS.md from the records in results/ and the published numbers in results/published.csv.
 
-`python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--csv=FILE] [--latex=FILE] [--noplots]`; --csv
-and --latex write the measured rows to these files too. The plots go to `<results_dir>/plots`.
+`python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--noplots]`. The measured rows go to
+`<results_dir>/table.csv` and, as LaTeX, `<results_dir>/table.tex` too (or to --csv and --latex), and the plots to
+`<results_dir>/plots`.
 """
 
 from pathlib import Path
@@ -18,13 +19,14 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Read, then write what was asked for."""
     root = Path(FLAGS.results_dir)
-    made = {FLAGS.out: markdown(root)}
-    for name, table in ((FLAGS.csv, table_csv), (FLAGS.latex, latex)):
-        if name:
-            made[name] = table(root)
-    for name, text in made.items():
-        Path(name).write_text(text, encoding="utf-8", newline="\n")
-        print(f"wrote {name}")
+    made = {
+        Path(FLAGS.out): markdown(root),
+        Path(FLAGS.csv or root / "table.csv"): table_csv(root),
+        Path(FLAGS.latex or root / "table.tex"): latex(root),
+    }
+    for path, text in made.items():
+        path.write_text(text, encoding="utf-8", newline="\n")
+        print(f"wrote {path}")
     for path in draw_plots(root) if FLAGS.plots else []:
         print(f"wrote {path}")
 
@@ -32,7 +34,7 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("results_dir", "results", "folder of the records and of published.csv")
     flags.DEFINE_string("out", "RESULTS.md", "the tables, in Markdown")
-    flags.DEFINE_string("csv", None, "file for the measured rows as CSV [none]")
-    flags.DEFINE_string("latex", None, "file for the measured rows as LaTeX tables (booktabs) [none]")
+    flags.DEFINE_string("csv", None, "file for the measured rows as CSV [<results_dir>/table.csv]")
+    flags.DEFINE_string("latex", None, "file for them as LaTeX tables (booktabs) [<results_dir>/table.tex]")
     flags.DEFINE_boolean("plots", True, "draw the plots too")
     start(main)

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +17,13 @@ from metalearn.base import Array, ClassSource, Key, Learner, PyTree, Task
 from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, as_task, episode_hash, episode_indices, make_task
 from metalearn.data.host import fetched, taken
+from metalearn.files import write_whole
+from metalearn.hosts import by_first, by_word_of_first
 from metalearn.losses import cross_entropy
 
 BINS = 15
+SAVE_SECONDS = 30.0  # between saves of a test under way
+AHEAD = 4  # blocks that may be under way
 
 
 class Episodes(NamedTuple):
@@ -54,6 +60,38 @@ class Result(NamedTuple):
     def ci95(self) -> float:
         """Half width of the 95 % confidence interval of the mean over episodes, 1.96 sd / sqrt(E)."""
         return float(1.96 * self.accuracies.std(ddof=1) / len(self.accuracies) ** 0.5)
+
+
+class Unfinished(NamedTuple):
+    """Where a long test keeps what it has done, to go on from there if it is stopped.
+
+    Attributes:
+      path: of an `.npz` file.
+      test: what is tested on what, in words; a file of another test does not count.
+    """
+
+    path: Path
+    test: str
+
+    def read(self) -> tuple[dict[str, np.ndarray], float]:
+        """Results of the first episodes, none if there is no such file, and the seconds that they took."""
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                found = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, BadZipFile):
+            return {}, 0.0
+        if str(found.pop("test", "")) != self.test:
+            return {}, 0.0
+        return found, float(found.pop("seconds"))
+
+    def write(self, found: dict[str, np.ndarray], seconds: float) -> None:
+        """Keep the results of the first episodes.
+
+        Raises:
+          UserError: the file cannot be written.
+        """
+        arrays: dict[str, Any] = found | {"test": self.test, "seconds": seconds}
+        write_whole(self.path, lambda file: np.savez(file, **arrays))
 
 
 def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, queries: int, seed: int) -> Episodes:
@@ -164,10 +202,11 @@ def evaluator(
     seed: int = 0,
     block: int | None = None,
     copies: Copies = THEMSELVES,
-) -> Callable[[PyTree], Result]:
-    """`meta -> Result`: adapts to the support set of every episode and predicts its queries; compiled once.
+) -> Callable[..., Result]:
+    """`(meta, unfinished=None) -> Result`: adapts to every episode's support set, predicts its queries; compiled once.
 
-    Learners that embed images one by one embed the split once and look features up.
+    Learners that embed images one by one embed the split once and look features up. With an `Unfinished`, a long test
+    keeps what it has done every half minute, and goes on from what an earlier call kept.
 
     Args:
       learner: built for the episodes' N.
@@ -208,31 +247,53 @@ def evaluator(
         )
     )
 
-    def evaluate(meta: PyTree) -> Result:
+    def evaluate(meta: PyTree, unfinished: Unfinished | None = None) -> Result:
         begin = time.perf_counter()
         looked_up = source if features is None else features(meta)
-        found = _in_blocks(run, episodes.indices, at_once, seed, meta, looked_up)
+        found, earlier = _in_blocks(run, episodes.indices, at_once, seed, meta, looked_up, unfinished)
         return Result(
             found["accuracy"],
             float(found["loss"].mean(dtype=np.float64)),
             calibration_error(found["calibration"].sum(0, dtype=np.float64)),
-            time.perf_counter() - begin,
+            earlier + time.perf_counter() - begin,
         )
 
     return evaluate
 
 
 def _in_blocks(
-    run: Callable[..., dict[str, Array]], indices: np.ndarray, size: int, seed: int, meta: PyTree, source: ClassSource
-) -> dict:
-    """run's results over all episodes; the last block is filled up with its first episode, cut off afterwards."""
+    run: Callable[..., dict[str, Array]],
+    indices: np.ndarray,
+    size: int,
+    seed: int,
+    meta: PyTree,
+    source: ClassSource,
+    unfinished: Unfinished | None,
+) -> tuple[dict, float]:
+    """run's results over all episodes, and seconds spent on those that an earlier call had done.
+
+    The last block is filled up with its last episode, cut off afterwards.
+    """
     count = len(indices)
     key_of = jax.jit(jax.vmap(partial(jax.random.fold_in, jax.random.key(seed))))
-    parts = []
-    for start in range(0, count, size):
+    done, earlier = ({}, 0.0) if unfinished is None else unfinished.read()
+    parts: list[dict] = [done] if done else []
+    begin = saved = time.perf_counter()
+    for start in range(len(done["accuracy"]) if done else 0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         found, images = fetched(source.images, indices[rows])
         parts.append(run(key_of(rows), indices[rows], found, meta, images))
+        if unfinished is not None and len(parts) > AHEAD:
+            jax.block_until_ready(parts[-AHEAD])
+            (now,) = by_word_of_first(time.perf_counter() - begin)
+            if now - (saved - begin) > SAVE_SECONDS:
+                parts = [_joined(parts, count)]
+                by_first(partial(unfinished.write, parts[0], earlier + now))
+                saved = begin + now
+    return _joined(parts, count), earlier
+
+
+def _joined(parts: list[dict], count: int) -> dict[str, np.ndarray]:
     return {k: np.concatenate([np.asarray(part[k]) for part in parts])[:count] for k in parts[0]}
 
 

@@ -13,19 +13,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metalearn.config import Config
 from metalearn.record import counts_path, read_counts
 from metalearn.report import Row, mean
-from metalearn.tables import PLOTS, load
+from metalearn.tables import PLOTS, load, queries_of, steps_of
 
 SIDES = ("inductive", "transductive")
+MARKERS = "osD^vP*X"
 
 
 class Point(NamedTuple):
-    """One side of a row: a method as tested, over its seeds; accuracies in percent."""
+    """One side of a row: a method as tested, over its seeds; accuracies in percent, seconds of all its training."""
 
     label: str
     ways: int
     shots: int
+    queries: int
     side: str
     accuracy: float
     ci95: float
@@ -34,102 +37,118 @@ class Point(NamedTuple):
 
 
 def points(rows: list[Row]) -> list[Point]:
-    """Both sides of all rows, sorted by test and label."""
+    """Both sides of all rows, sorted by test (ways, shots, queries, episodes) and label."""
     found = []
     for row in rows:
         for side in SIDES:
             records = getattr(row, side)
             if records:
                 found.append(_point(side, records))
-    return sorted(found, key=lambda p: (p.ways, p.shots, p.label))
+    return sorted(found, key=lambda p: (*_test(p), p.label))
+
+
+def _test(p: Point) -> tuple[int, int, int, str]:
+    return p.ways, p.shots, p.queries, p.records[0]["episode_hash"]
 
 
 def _point(side: str, records: list[dict]) -> Point:
     first = records[0]
-    accuracy, ci95, seconds = (mean(records, name) or 0.0 for name in ("accuracy", "ci95", "train_wall_s"))
-    label = f"{first['method']} {first['backbone']} ({first['norm']}), {first['steps']} steps"
-    return Point(label, first["ways"], first["shots"], side, 100 * accuracy, 100 * ci95, seconds, tuple(records))
+    accuracy, ci95, seconds = (mean(records, name) or 0.0 for name in ("accuracy", "ci95", "total_wall_s"))
+    test = (first["ways"], first["shots"], first["queries"])
+    label = f"{first['method']} {first['backbone']} ({first['norm']}), {steps_of(first)} steps"
+    return Point(label, *test, side, 100 * accuracy, 100 * ci95, seconds, tuple(records))
 
 
 def paired(found: list[Point]) -> list[tuple[str, float, float]]:
     """Each method of one test against the most accurate: label, difference in points and half its 95 % CI.
 
-    Over episodes, in each of which a method's accuracy is its mean over seeds. Methods whose episodes differ from
-    the best one's, or were not kept, are left out.
+    Over episodes, in each of which a method's accuracy is its mean over seeds. Methods whose episodes were not kept are
+    left out; one alone is compared with nothing.
+
+    Args:
+      found: points of the very same episodes.
     """
     kept = [p for p in found if all(counts_path(Path(r["path"])).exists() for r in p.records)]
-    if not kept:
+    if len(kept) < 2:
         return []
     best = max(kept, key=lambda p: p.accuracy)
-    theirs, hashed = _episodes(best), best.records[0]["episode_hash"]
-    out = []
+    theirs, out = _episodes(best), []
     for p in kept:
-        if p is best or p.records[0]["episode_hash"] != hashed:
-            continue
-        difference = 100 * (_episodes(p) - theirs)
-        half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
-        out.append((p.label, float(difference.mean()), float(half)))
+        if p is not best:
+            difference = 100 * (_episodes(p) - theirs)
+            half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
+            out.append((p.label, float(difference.mean()), float(half)))
     return [(f"{best.label} (best)", 0.0, 0.0), *sorted(out, key=lambda line: -line[1])]
 
 
 def _episodes(p: Point) -> np.ndarray:
-    queries = p.ways * p.records[0]["queries"]
+    queries = p.ways * p.queries
     return np.mean([read_counts(Path(r["path"])) / queries for r in p.records], axis=0)
 
 
-def _tests(found: list[Point]) -> list[tuple[tuple[int, int], list[Point]]]:
-    return [(test, list(group)) for test, group in groupby(found, lambda p: (p.ways, p.shots))]
+def _paired_tests(found: list[Point]) -> list[tuple[str, list[tuple[str, float, float]]]]:
+    """For each list of test episodes what it is, and its methods compared; at least two."""
+    groups = [list(group) for _, group in groupby(found, _test)]
+    tests = [(f"{_named(group[0])}, {group[0].records[0]['episodes']} episodes", paired(group)) for group in groups]
+    return [(said, lines) for said, lines in tests if lines]
 
 
-def _shots(axes: Any, found: list[Point]) -> None:
-    for index, ((label, side), group) in enumerate(
-        groupby(sorted(found, key=lambda p: (p.label, p.side, p.shots)), lambda p: (p.label, p.side))
-    ):
-        line = list(group)
-        axes.errorbar(
-            [p.shots for p in line],
-            [p.accuracy for p in line],
-            [p.ci95 for p in line],
-            color=f"C{index % 10}",
-            marker="o",
-            fillstyle="none" if side == "transductive" else "full",
-            capsize=2,
-            label=f"{label}, {side}",
-        )
-    shots = sorted({p.shots for p in found})
-    axes.set(xlabel="labelled images a class", ylabel="accuracy (%)", xscale="log")
-    axes.set_xticks(shots, [str(k) for k in shots])
-    axes.minorticks_off()
+def _named(p: Point) -> str:
+    return f"{p.ways}-way {p.shots}-shot" + ("" if p.queries == Config.queries else f", {queries_of(p.records[0])}")
 
 
-def _time(axes: Any, found: list[Point]) -> None:
-    for index, p in enumerate(found):
-        axes.errorbar(
-            p.seconds,
-            p.accuracy,
-            p.ci95,
-            color=f"C{index % 10}",
-            marker="s" if p.shots > 1 else "o",
-            fillstyle="none" if p.side == "transductive" else "full",
-            capsize=2,
-            label=f"{p.label}, {p.ways}-way {p.shots}-shot, {p.side}",
-        )
-    axes.set(xlabel="training (s, each on its own device)", ylabel="accuracy (%)", xscale="log")
+def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
+    """A look for every method, the same in all panels: ten colours, then the next marker; hollow if transductive."""
+    labels = list(dict.fromkeys(p.label for p in sorted(found, key=lambda p: p.label)))
+    looks = {k: {"color": f"C{i % 10}", "marker": MARKERS[i // 10 % len(MARKERS)]} for i, k in enumerate(labels)}
+    hollow = {"inductive": "full", "transductive": "none"}
+    return {(p.label, p.side): looks[p.label] | {"fillstyle": hollow[p.side], "capsize": 2} for p in found}
 
 
-def _paired(axes: Any, found: list[Point]) -> None:
-    labels, values = [], []
-    for (ways, shots), group in _tests(found):
-        for label, difference, half in paired(group):
-            labels.append(f"{label}, {ways}-way {shots}-shot")
-            values.append((difference, half))
-    places = range(len(labels), 0, -1)
-    if values:
-        differences, halves = zip(*values, strict=True)
-        axes.errorbar(differences, places, xerr=halves, fmt="o", capsize=2)
-    axes.axvline(0, color="#777777", linewidth=0.8)
-    axes.set_yticks(places, labels)
-    axes.set(xlabel="accuracy against the best of the same episodes (points, paired 95 % CI)")
+def _shots(figure: Any, found: list[Point]) -> None:
+    """Accuracy against shots: a panel for each number of ways; tests with another number of queries are left out."""
+    usual = [p for p in found if p.queries == Config.queries]
+    looks, ways = _styles(usual), sorted({p.ways for p in usual})
+    for panel, n in zip(figure.subplots(1, len(ways), squeeze=False)[0] if ways else (), ways, strict=True):
+        line: dict[tuple[str, str], list[Point]] = {}
+        for p in usual:
+            if p.ways == n:
+                line.setdefault((p.label, p.side), []).append(p)
+        for (label, side), ps in line.items():
+            look = looks[label, side]
+            shots, accuracy, ci95 = zip(*((p.shots, p.accuracy, p.ci95) for p in ps), strict=True)
+            panel.errorbar(shots, accuracy, ci95, label=f"{label}, {side}", linewidth=1, **look)
+        ticks = sorted({p.shots for p in usual})
+        panel.set(xlabel="labelled images a class", ylabel="accuracy (%)", xscale="log", title=f"{n}-way")
+        panel.set_xticks(ticks, [str(k) for k in ticks])
+        panel.minorticks_off()
+
+
+def _time(figure: Any, found: list[Point]) -> None:
+    """Accuracy against seconds of training: a panel for each test, with the usual number of queries."""
+    usual = [p for p in found if p.queries == Config.queries]
+    looks, tests = _styles(usual), sorted({(p.ways, p.shots) for p in usual})
+    for panel, test in zip(figure.subplots(1, len(tests), squeeze=False)[0] if tests else (), tests, strict=True):
+        for p in usual:
+            if (p.ways, p.shots) == test:
+                look = looks[p.label, p.side] | {"linestyle": "none", "label": f"{p.label}, {p.side}"}
+                panel.errorbar(p.seconds, p.accuracy, p.ci95, **look)
+        said = "training, its body's included (s, each on its own device)"
+        panel.set(xlabel=said, ylabel="accuracy (%)", xscale="log", title=f"{test[0]}-way {test[1]}-shot")
+
+
+def _paired(figure: Any, found: list[Point]) -> None:
+    """Differences on paired episodes: a panel for each list of them, one above the other."""
+    tests = _paired_tests(found)
+    heights = [len(lines) + 3 for _, lines in tests]
+    panels = figure.subplots(len(tests), 1, squeeze=False, height_ratios=heights)[:, 0] if tests else ()
+    for panel, (said, lines) in zip(panels, tests, strict=True):
+        labels, differences, halves = zip(*lines, strict=True)
+        places = range(len(labels), 0, -1)
+        panel.errorbar(differences, places, xerr=halves, fmt="o", capsize=2)
+        panel.axvline(0, color="#777777", linewidth=0.8)
+        panel.set_yticks(places, labels)
+        panel.set(xlabel="accuracy against the best (points, paired 95 % CI)", title=said)
 
 
 DRAW: dict[str, Callable[[Any, list[Point]], None]] = {"shots": _shots, "time": _time, "paired": _paired}
@@ -137,7 +156,7 @@ DRAW: dict[str, Callable[[Any, list[Point]], None]] = {"shots": _shots, "time": 
 
 def digest(found: list[Point]) -> str:
     """Of everything that a dataset's plots show."""
-    shown = [p[:-1] for p in found], [paired(group) for _, group in _tests(found)]
+    shown = [p[:-1] for p in found], _paired_tests(found)
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
@@ -158,13 +177,16 @@ def _draw(path: Path, draw: Callable[[Any, list[Point]], None], found: list[Poin
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "metalearn", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(9, 2.5 + 0.22 * len(found)), layout="constrained")
-        axes = figure.subplots()
-        draw(axes, found)
-        axes.set_title(title)
-        axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside lower center", fontsize=7, ncols=2)
+        figure = Figure(figsize=(11, 4 + 0.2 * len(found)), layout="constrained")
+        draw(figure, found)
+        figure.suptitle(title)
+        for panel in figure.axes:
+            panel.grid(alpha=0.3)
+        entries: dict[str, Any] = {}
+        for panel in figure.axes:
+            entries |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+        if entries:
+            figure.legend(entries.values(), entries, loc="outside lower center", fontsize=7, ncols=2)
         part = path.with_name(path.name + ".part")
         figure.savefig(part, format="svg", metadata={"Date": None, "Description": digest(found)})
     os.replace(part, path)

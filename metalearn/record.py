@@ -1,11 +1,7 @@
 """Records: what a run measured, as one JSON file that anyone can check."""
 
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -13,6 +9,7 @@ from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, Result
+from metalearn.files import write_whole
 from metalearn.runtime import commit, device_name, peak_memory_mb
 
 
@@ -74,6 +71,18 @@ def _transform(config: Config) -> str | None:
     return config.transform if config.method == "simpleshot" else None
 
 
+def the_test(config: Config, episodes: Episodes, best_step: int) -> dict:
+    """What of a test and the checkpoint tested its record tells: another test of the run there differs in it."""
+    return {
+        "episode_hash": episodes.hash,
+        "steps": config.steps,
+        "best_step": best_step,
+        "test_inner_steps": config.test_inner_steps,
+        "support_copies": config.support_copies,
+        "transform": _transform(config),
+    }
+
+
 def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) -> dict | None:
     """The record at path, with its counts beside it, if it is of this very test of this very checkpoint, else None."""
     if not (path.exists() and counts_path(path).exists()):
@@ -82,14 +91,7 @@ def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) ->
         record = json.loads(path.read_text())
     except ValueError:
         return None
-    wanted = {
-        "episode_hash": episodes.hash,
-        "steps": config.steps,
-        "best_step": best_step,
-        "test_inner_steps": config.test_inner_steps,
-        "support_copies": config.support_copies,
-        "transform": _transform(config),
-    }
+    wanted = the_test(config, episodes, best_step)
     return record if isinstance(record, dict) and wanted.items() <= record.items() else None
 
 
@@ -127,7 +129,7 @@ def write_json(path: Path, value: dict) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    _write(path, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
+    write_whole(path, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
 
 
 def write_counts(path: Path, right: np.ndarray) -> None:
@@ -139,7 +141,7 @@ def write_counts(path: Path, right: np.ndarray) -> None:
       UserError: the file cannot be written.
     """
     counts = np.rint(right).astype(np.uint8 if right.max() < 255 else np.uint32)
-    _write(counts_path(path), lambda file: np.save(file, counts, allow_pickle=False))
+    write_whole(counts_path(path), lambda file: np.save(file, counts, allow_pickle=False))
 
 
 def read_counts(path: Path) -> np.ndarray:
@@ -152,32 +154,3 @@ def read_counts(path: Path) -> np.ndarray:
         return np.load(counts_path(path), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"cannot read {counts_path(path)}: {error}; make the record again") from error
-
-
-def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
-            write(file)
-        os.replace(part, path)
-    except OSError as error:
-        raise _no_room(path, error) from error
-
-
-def _no_room(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write {path}: {error.strerror or error}; make room or choose another folder")
-
-
-def check_writable(folder: Path) -> None:
-    """Make the folder and see that a file can be written there, one of its own: others may check it just now.
-
-    Raises:
-      UserError: it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"room")
-    except OSError as error:
-        raise _no_room(folder, error) from error

@@ -104,7 +104,7 @@ def _wrong_line(line: list[str]) -> str | None:
 
 
 def read_records(root: Path) -> list[dict]:
-    """Every record `<root>/<dataset>/*.json`, by path, which it holds as `path`.
+    """Every record `<root>/<dataset>/*.json`, by path, which it holds as `path`, and with what led to it (`_stages`).
 
     Raises:
       UserError: a file that is no record.
@@ -121,7 +121,21 @@ def read_records(root: Path) -> list[dict]:
         if wrong:
             raise UserError(f"{path} is no record: wrong or missing {wrong}; make the record again or delete it")
         records.append(record | {"path": str(path)})
-    return records
+    made = {r["command"]: r for r in records}
+    return [record | _stages(record, made) for record in records]
+
+
+def _stages(record: dict, made: dict[str, dict]) -> dict:
+    """What a training and those that it began from (`--init_from`, `--teacher`) took, the first one first.
+
+    stages: updates of each; None where no record tells. total_wall_s: seconds of all, as far as records tell.
+    """
+    trainings = [c for c in record["command"].split(" && ") if " experiments.evaluate" not in c]
+    earlier = [made.get(" && ".join(trainings[:i])) for i in range(1, len(trainings))]
+    return {
+        "stages": [r and r["steps"] for r in earlier] + [record["steps"]],
+        "total_wall_s": sum(r["train_wall_s"] for r in earlier if r) + record["train_wall_s"],
+    }
 
 
 def _wrong_field(record: dict) -> str | None:
@@ -233,8 +247,12 @@ def between_seeds(records: list[dict]) -> float | None:
     return stdev(r["accuracy"] for r in records) if len(records) > 1 else None
 
 
-def differences(row: Row, theirs: Published) -> dict[str, float]:
-    """Ours minus theirs, in points, by side: the side that theirs is, or both where the source does not say."""
-    sides = {"inductive": (row.inductive, "yes"), "transductive": (row.transductive, "no")}
-    means = {side: mean(records, "accuracy") for side, (records, not_) in sides.items() if theirs.transductive != not_}
-    return {side: 100 * value - float(theirs.accuracy) for side, value in means.items() if value is not None}
+def differences(row: Row, theirs: list[Published]) -> dict[str, float]:
+    """Ours minus theirs, in points, by side: minus the first that was tested as that side, or may have been."""
+    found = {}
+    for side, records, other in (("inductive", row.inductive, "yes"), ("transductive", row.transductive, "no")):
+        value = mean(records, "accuracy")
+        fitting = [p for p in theirs if p.transductive != other and not p.apart]
+        if value is not None and fitting:
+            found[side] = 100 * value - float(fitting[0].accuracy)
+    return found

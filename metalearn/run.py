@@ -1,5 +1,6 @@
 """One run from configuration to records: train, or resume, or find it done; test; draw; write down."""
 
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -15,7 +16,16 @@ from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.data.episodes import as_task
 from metalearn.errors import UserError
-from metalearn.evaluate import Episodes, Result, draw_episodes, evaluator, is_transductive, moments_measurer, task_of
+from metalearn.evaluate import (
+    Episodes,
+    Result,
+    Unfinished,
+    draw_episodes,
+    evaluator,
+    is_transductive,
+    moments_measurer,
+    task_of,
+)
 from metalearn.fit import fit, restore
 from metalearn.hosts import by_first, by_word_of_first, on_this
 from metalearn.lab import Lab, check_test, make_trained, split_source, support_copies, training_sampler
@@ -23,7 +33,7 @@ from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
-from metalearn.record import make_record, same_test, test_slug, write_counts, write_json
+from metalearn.record import make_record, same_test, test_slug, the_test, write_counts, write_json
 from metalearn.teacher import split
 from metalearn.workdir import Run, open_workdir, read_workdir, sole
 
@@ -140,7 +150,10 @@ def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:
 def examine(
     config: Config, method: Method, lab: Lab, workdir: Path, meta: PyTree, best: Best, command: str
 ) -> list[dict]:
-    """A record for each of the norms; a test already made, and written down in workdir, is not made again."""
+    """A record for each of the norms.
+
+    A test already made, and written down in workdir, is not made again; one that was stopped goes on.
+    """
     source = split_source(lab, "test")
     episodes = draw_episodes(source, config.episodes, config.ways, config.shots, config.queries, config.eval_seed)
     metrics = workdir / "metrics.jsonl"
@@ -153,9 +166,11 @@ def examine(
         picture = path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
         record = same_test(path, config, episodes, best.step)
         if not by_word_of_first(record is not None)[0]:
-            record, result = _examine(config, method, lab, exam, norm, command)
+            unfinished = Unfinished(path.with_suffix(".npz"), json.dumps(the_test(config, episodes, best.step)))
+            record, result = _examine(config, method, lab, exam, norm, command, unfinished)
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
             by_first(partial(write_json, path, record))
+            by_first(partial(unfinished.path.unlink, missing_ok=True))
             by_first(partial(picture.unlink, missing_ok=True))
         if not by_word_of_first(picture.exists())[0]:
             draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
@@ -169,11 +184,14 @@ def result_path(workdir: Path, config: Config, norm: str) -> Path:
     return workdir / f"result-{other}{test_slug(config)}-{norm}.json"
 
 
-def _examine(config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str) -> tuple[dict, Result]:
+def _examine(
+    config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str, unfinished: Unfinished
+) -> tuple[dict, Result]:
     learner = method.test(norm)
     ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
     copies, block = support_copies(config), lab.at_once or None
-    result = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, block=block, copies=copies)(ready)
+    test = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, block=block, copies=copies)
+    result = test(ready, unfinished)
     before = None
     if method.before is not None:
         some = exam.episodes._replace(indices=exam.episodes.indices[:BEFORE])

@@ -36,27 +36,35 @@ NONE = "–"
 INTRO = """# Results
 
 Written by `python -m experiments.tables` from the records in `results/`; do not edit. Each record names the command and
-the commit that made it.
+the commit that made it. The same rows are in `results/table.csv` and `results/table.tex`.
 
 Within a run the validation classes pick the checkpoint. Recipes were changed after a test that fell short: RFS trained
 longer and with the body of its paper, ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more queries,
-some of its relatives longer, LaplacianShot less strongly (by validation). Below each table are the lists of test
-episodes, by their hash: every method tested on one is tested on the very same episodes.
+some of its relatives longer; LaplacianShot less strongly and matching networks at another scale (both judged by
+validation). Below each table are the lists of test episodes, by a hash of the images' positions in the test split:
+methods of one table tested on one list are tested on the very same images.
 
 - **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes (and the normalisation at
   test). A transductive prediction depends on the other queries of its episode, an inductive one does not; a probe found
   out which. In other columns, `a / b` is inductive / transductive.
-- **seeds**: trainings. With several, every measurement is the mean over them, the width of the interval too, and **sd**
-  is the standard deviation of the accuracy between them, in points. The interval does not contain it.
-- **before**: accuracy in % before adaptation, where that means something, on the first 1,000 episodes; at chance,
-  nothing leaks.
+- **seeds**: trainings. With several, accuracies, intervals, calibration errors and speeds are means over them, and
+  **sd** is the standard deviation of the accuracy between them, in points. The interval does not contain it.
+- **before**: accuracy in % before adaptation, where that means something, on the first 1,000 episodes. It has to be at
+  chance.
 - **published**: numbers of others for the same method, ways and shots, on the backbone nearest to ours (named where its
   name is not the same). Their episodes, recipes and budgets differ from ours: `results/published.csv` says how.
-- **difference**: ours minus the first of them, in points; against ours inductive (ind.) or transductive (trans.) as
-  theirs is, against both where the source does not say. It compares numbers, not implementations.
-- **ECE**: expected calibration error. **steps**: updates trained. **tasks/s**: test episodes a second, compilation
-  included. **MiB**: peak memory over training and test. Compare these two on the same device only.
-- **commit**: `+` means that files differed from it.
+- **difference**: ours minus the first of them that was tested in the same way, in points: inductive (ind.) or
+  transductive (trans.), or either where its source does not say. It compares numbers, not implementations.
+- **ECE**: expected calibration error.
+- **steps**: updates trained; `16000 + 1500` are those of the body that the training began from, and its own. **tested
+  at**: the update that validation picked, of each seed.
+- **tasks/s**: test episodes a second, compilation included. **MiB**: the largest peak memory over training and test.
+  Other runs often shared the machine: these two say what to expect, not which method is faster.
+- **commit**: `+` means uncommitted changes.
+
+CIFAR-100 holds some images twice. 6 of the 12,000 test images of CIFAR-FS also occur in its training split and 1 in its
+validation split, 1 test image of FC100's in its training split, none of Omniglot's; of their validation images 8 and 2
+occur in training (`python -m experiments.overlap --dataset=cifar_fs` names them). The splits are used as published.
 """
 
 
@@ -120,7 +128,7 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
     for external in (False, True):
         listed = [_published_cells(p) for p in rest if p.protocol.startswith("external data") is external]
         if listed:
-            what = "with external data, not to be compared with the others" if external else "not measured here"
+            what = "with external data, not to be compared" if external else "not beside a measurement above"
             parts.append(
                 f"<details><summary>Published, {what} ({len(listed)})</summary>\n\n{_table(listed)}\n</details>\n"
             )
@@ -147,7 +155,7 @@ def _published_cells(p: Published) -> dict[str, str]:
 
 def _episodes(rows: list[Row]) -> str:
     lists = {
-        f"{r['ways']}-way {r['shots']}-shot, {r['queries']} queries a class: {r['episodes']} episodes of seed "
+        f"{r['ways']}-way {r['shots']}-shot, {queries_of(r)}: {r['episodes']} episodes of seed "
         f"{r['eval_seed']}, `{r['episode_hash']}`": None
         for row in rows
         for r in row.records
@@ -180,6 +188,11 @@ def _measured(records: list[dict]) -> str:
     return " ± ".join(_shown(mean(records, field), 2, 100) for field in ("accuracy", "ci95"))
 
 
+def steps_of(record: dict) -> str:
+    """`1500`, or `16000 + 1500` where training began from a body; `?` for one that no record tells of."""
+    return " + ".join(str(n or "?") for n in record["stages"])
+
+
 def _accuracy(side: list[dict]) -> str:
     """`47.12 ± 0.20 (support)`."""
     return f"{_measured(side)} ({side[0]['norm']})" if side else NONE
@@ -189,8 +202,13 @@ def _all(row: Row, field: str) -> str:
     return ", ".join(sorted({r[field] for r in row.records}))
 
 
+def queries_of(r: dict) -> str:
+    """`15 queries a class`."""
+    return f"{r['queries']} {'query' if r['queries'] == 1 else 'queries'} a class"
+
+
 def _test(r: dict) -> str:
-    queries = "" if r["queries"] == Config.queries else f", queries: {r['queries']} a class"
+    queries = "" if r["queries"] == Config.queries else f", {queries_of(r)}"
     return f"{r['ways']}-way {r['shots']}-shot{queries}"
 
 
@@ -212,7 +230,7 @@ def _beside(p: Published, backbone: str) -> str:
 def cells(row: Row, published: list[Published]) -> dict[str, str]:
     """A line of the table."""
     first, theirs = row.records[0], beside(row, published)
-    points = differences(row, theirs[0]) if theirs else {}
+    points = differences(row, theirs)
     short = {"inductive": "ind.", "transductive": "trans."}
     return {
         "method": first["method"],
@@ -227,7 +245,8 @@ def cells(row: Row, published: list[Published]) -> dict[str, str]:
         "published %": "; ".join(_beside(p, first["backbone"]) for p in theirs) or NONE,
         "difference": ", ".join(f"{short[side]} {value:+.2f}" for side, value in points.items()) or NONE,
         "ECE": _pair(row, "ece", 3),
-        "steps": str(first["steps"]),
+        "steps": steps_of(first),
+        "tested at": ", ".join(str(n) for n in sorted({r["best_step"] for r in row.records})),
         "tasks/s": _pair(row, "tasks_per_s", 1),
         "MiB": f"{max(r['peak_memory_mb'] for r in row.records):.0f}",
         "device": _all(row, "device"),

@@ -1,5 +1,7 @@
 """Evaluation: its formulas in numpy, look-ups against the general path, and the probe for transduction."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from metalearn.data.augment import Copies, augmentation
 from metalearn.evaluate import (
     Episodes,
     Result,
+    Unfinished,
     calibration_error,
     draw_episodes,
     episode_metrics,
@@ -102,6 +105,36 @@ def test_blocks_and_devices_change_nothing(learner: Learner, episodes: Episodes,
     """25 episodes in blocks of 2 x 4: the last holds one."""
     run = evaluator(learner, noise_source(COUNTS), episodes, prepare, task_mesh(2), block=4)
     agrees(run(ready(learner)), reference)
+
+
+def test_a_test_that_was_stopped_goes_on(
+    learner: Learner, episodes: Episodes, reference: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metalearn.evaluate.SAVE_SECONDS", 0.0)
+    run = evaluator(learner, noise_source(COUNTS), episodes, prepare, task_mesh(1), block=2)
+    kept = Unfinished(tmp_path / "part.npz", "this test")
+    meta, write, saves = ready(learner), Unfinished.write, []
+
+    def stop_at_second(self: Unfinished, found: dict, seconds: float) -> None:
+        write(self, found, seconds)
+        saves.append(len(found["accuracy"]))
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Unfinished, "write", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(meta, kept)
+    done, seconds = kept.read()
+    assert 0 < len(done["accuracy"]) == saves[-1] < 25 and seconds > 0
+    done["accuracy"][0] = -1  # to see that it is taken from there
+    write(kept, done, 1000.0)
+    monkeypatch.setattr(Unfinished, "write", write)
+    found = run(meta, kept)
+    assert found.accuracies[0] == -1 and found.seconds > 1000
+    np.testing.assert_allclose(found.accuracies[1:], reference.accuracies[1:], atol=1e-6)
+    agrees(run(meta, Unfinished(kept.path, "another test")), reference)
+    kept.path.write_bytes(b"cut off")
+    agrees(run(meta, kept), reference)
 
 
 def test_every_image_of_a_long_split_is_embedded_in_its_place(learner: Learner) -> None:

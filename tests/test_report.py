@@ -125,7 +125,7 @@ def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
     assert text.count("- 5-way 1-shot, 15 queries a class: 10000 episodes of seed 0, `abc123`\n") == 1
     assert "python -m experiments.maml --dataset=cifar_fs  # 2\npython -m experiments.maml" in text
     assert "python -m experiments.finetune  # 1\n" in text
-    assert "Published, not measured here (2)" in text
+    assert "Published, not beside a measurement above (2)" in text
     assert "| maml | conv4-32 | 5-way 5-shot | 71.5 (± 1 sd of 3 inits) | yes | published |  | A paper |" in text
     assert "## omniglot\n\nno run recorded yet\n" in text
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from metalearn.base import Array, Head, Key, PyTree
-from metalearn.classifier import KINDS, classify, init_classifier
+from metalearn.classifier import KINDS, classify
 from metalearn.errors import UserError
-from metalearn.losses import cosine, cross_entropy, squared_euclidean, unit
+from metalearn.losses import cosine, squared_euclidean, unit
 
 
 def class_means(z: Array, y: Array, ways: int) -> Array:
@@ -61,33 +61,45 @@ def nearest_neighbour() -> Head:
 def sgd_classifier(kind: str = "linear", epochs: int = 100, batch: int = 4, scale: float = 2.0) -> Head:
     """The new classifier of Baseline (`linear`) and Baseline++ (`cosine`), Chen et al. 2019, section 3.2.
 
-    Trained as they do: SGD at 0.01, momentum 0.9, dampening 0.9, weight decay 1e-3, shuffled batches of 4, 100 epochs.
-    Deviations: an epoch's incomplete batch is left out (every shuffle leaves out others), the first step is dampened
-    like all others.
+    Trained as their released code does: weights from U(-1/sqrt(D), 1/sqrt(D)) (PyTorch's, the biases' too; the cosine
+    classifier's lengths begin as those of its weights), SGD at 0.01, momentum 0.9, dampening 0.9 (not of the first
+    step), weight decay 1e-3 of all parameters, 100 epochs of shuffled batches of 4, the last as small as it is.
     """
     if kind not in KINDS:
         raise UserError(f"classifier must be {' or '.join(KINDS)}, not '{kind}'")
-    optimizer = optax.chain(
-        optax.add_decayed_weights(1e-3), optax.scale(0.1), optax.trace(decay=0.9), optax.scale(-0.01)
-    )
 
     def predict(fitted: PyTree, z: Array) -> Array:
         return classify(kind, fitted, z, scale)
 
+    def init(key: Key, features: int, ways: int) -> PyTree:
+        w_key, b_key = jax.random.split(key)
+        bound = features**-0.5
+        w = jax.random.uniform(w_key, (features, ways), minval=-bound, maxval=bound)
+        if kind == "linear":
+            return {"w": w, "b": jax.random.uniform(b_key, (ways,), minval=-bound, maxval=bound)}
+        return {"w": w, "g": jnp.linalg.norm(w, axis=0)}
+
     def fit(key: Key, z: Array, y: Array, ways: int) -> PyTree:
         init_key, key = jax.random.split(key)
-        params = init_classifier(init_key, kind, z.shape[-1], ways)
-        size = min(batch, len(z))
+        params = init(init_key, z.shape[-1], ways)
         orders = jax.vmap(lambda k: jax.random.permutation(k, len(z)))(jax.random.split(key, epochs))
-        batches = orders[:, : len(z) // size * size].reshape(-1, size)
+        missing = -len(z) % batch
+        batches = jnp.pad(orders, ((0, 0), (0, missing))).reshape(-1, batch)
+        there = jnp.tile(jnp.pad(jnp.ones(len(z)), (0, missing)).reshape(-1, batch), (epochs, 1))
 
-        def step(carry: tuple[PyTree, PyTree], rows: Array) -> tuple[tuple[PyTree, PyTree], None]:
-            params, state = carry
-            grads = jax.grad(lambda p: cross_entropy(predict(p, z[rows]), y[rows]))(params)
-            updates, state = optimizer.update(grads, state, params)
-            return (optax.apply_updates(params, updates), state), None
+        def gradient(params: PyTree, rows: Array, there: Array) -> PyTree:
+            def loss(params: PyTree) -> Array:
+                losses = optax.softmax_cross_entropy_with_integer_labels(predict(params, z[rows]), y[rows])
+                return (there * losses).sum() / there.sum()
 
-        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), batches)
+            return jax.tree.map(lambda g, p: g + 1e-3 * p, jax.grad(loss)(params), params)
+
+        def step(carry: tuple[PyTree, PyTree], rows: tuple[Array, Array]) -> tuple[tuple[PyTree, PyTree], None]:
+            params, speed = carry
+            speed = jax.tree.map(lambda v, g: 0.9 * v + 0.1 * g, speed, gradient(params, *rows))
+            return (jax.tree.map(lambda p, v: p - 0.01 * v, params, speed), speed), None
+
+        (params, _), _ = jax.lax.scan(step, (params, gradient(params, batches[0], there[0])), (batches, there))
         return params
 
     return Head(fit, predict)

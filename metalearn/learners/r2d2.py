@@ -21,20 +21,20 @@ def ridge_weights(x: Array, target: Array, penalty: Array | float) -> Array:
 
 
 def r2d2_head(penalty: float = 50.0, scale: float = 10.0) -> TrainedHead:
-    """Ridge regression onto one-hot labels, its penalty and the logits' scale learned (section 3.1, equation 7).
+    """Ridge regression onto one-hot labels; the logits' scale is learned (section 3.1, equation 7).
 
-    As in the released code, the error is the mean over the S images (so the penalty counts S times) and a column of
-    ones, penalised like the others, gives the biases. The penalty's logarithm is what is learned. A learned bias
-    common to all logits is left out: the softmax cancels it.
+    As in the released code and configurations, the error is the mean over the S images (so the penalty counts S
+    times), the penalty is fixed (the paper learns it), and a column of ones, penalised like the others, gives the
+    biases. A learned bias common to all logits is left out: the softmax cancels it.
     """
 
     def init(key: Key, shape: tuple[int, ...]) -> PyTree:
-        return {"log_penalty": jnp.log(jnp.float32(penalty)), "scale": jnp.float32(scale)}
+        return {"scale": jnp.float32(scale)}
 
     def head(params: PyTree) -> Head:
         def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
             target = jax.nn.one_hot(y, ways, dtype=z.dtype)
-            return ridge_weights(with_ones(z), target, len(z) * jnp.exp(params["log_penalty"]))
+            return ridge_weights(with_ones(z), target, len(z) * penalty)
 
         return Head(fit, lambda weights, z: params["scale"] * with_ones(z) @ weights)
 

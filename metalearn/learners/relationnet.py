@@ -14,26 +14,19 @@ from metalearn.losses import squared_error
 def relation_head(module: Network) -> TrainedHead:
     """A learned comparison of a query's feature map with every class's (section 3.2, equation 1).
 
-    module takes both maps joined by channels, [B,H,W,2F], to a score [B,1] before the sigmoid. A class's map is the
-    sum of those of its support images (section 3.2, "K-shot").
+    module takes the classes' maps [N,H,W,F] and the queries' [Q,H,W,F] to scores [Q,N] before the sigmoid. A class's
+    map is the sum of those of its support images (section 3.2, "K-shot").
     """
 
     def init(key: Key, shape: tuple[int, ...]) -> PyTree:
-        height, width, channels = shape
-        return module.init(key, jnp.zeros((1, height, width, 2 * channels)))
+        one = jnp.zeros((1, *shape))
+        return module.init(key, (one, one))
 
     def head(params: PyTree) -> Head:
         def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
             return jnp.einsum("sn,shwf->nhwf", jax.nn.one_hot(y, ways, dtype=z.dtype), z)
 
-        def predict(classes: Array, z: Array) -> Array:
-            shape = (len(z), *classes.shape)
-            pairs = jnp.concatenate(
-                [jnp.broadcast_to(classes[None], shape), jnp.broadcast_to(z[:, None], shape)], axis=-1
-            )
-            return module.apply(params, pairs.reshape(-1, *pairs.shape[2:])).reshape(shape[:2])
-
-        return Head(fit, predict)
+        return Head(fit, lambda classes, z: module.apply(params, (classes, z)))
 
     return TrainedHead(init, head)
 

@@ -16,15 +16,17 @@ class Conv4(nn.Module):
 
     Vinyals et al. 2016 and Snell et al. 2017: 64 filters, max-pool, flattened. Finn et al. 2017: 32 filters for
     miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features averaged over places. Bertinetto et
-    al. 2019: 96-192-384-512 filters, leaky ReLU, dropout and the outputs of the last two blocks as features. Sung et
-    al. 2018: only the first two blocks halve, and the last one's map is handed over as it is. Tian et al. 2020,
-    released code: the last block does not halve, its map is averaged over places.
+    al. 2019, released code: 96-192-384-512 filters, leaky ReLU, dropout and the outputs of the last two blocks as
+    features, the last one's maxima, and once more the one before's, over windows that overlap (stride 1). Sung et al.
+    2018: only the first two blocks halve, and the last one's map is handed over as it is. Tian et al. 2020, released
+    code: the last block does not halve, its map is averaged over places.
 
     Attributes:
       widths: filters of each block.
       downsample: `pool` (2x2 maximum after normalisation) or `stride` (stride-2 convolution).
       halved: the first so many blocks do.
-      readout: `flatten`, `mean` over places, `last two` blocks flattened and joined, or `map` [B,H,W,F].
+      readout: `flatten`, `mean` over places, `last two` blocks (2x2 maxima at stride 1, flattened and joined), or
+        `map` [B,H,W,F].
       norm: kind of `Norm`. Kernels have a bias only where the normalisation would not cancel it.
       slope: of the ReLU below zero.
       drop: rate of dropout after each of the last two blocks.
@@ -52,13 +54,16 @@ class Conv4(nn.Module):
         if not isinstance(x, Prepared) and self._windows(x):
             x = self.prepare(x)
         for i, width in enumerate(self.widths):
-            x = self._block(i, x, width)
+            y = self._block(i, x, width)
+            if self.readout == "last two" and i == len(self.widths) - 1:
+                y = _overlapping(y)
             if self.drop and i >= len(self.widths) - 2:
-                x = nn.Dropout(self.drop, deterministic=deterministic)(x)
-            outputs.append(x)
+                y = nn.Dropout(self.drop, deterministic=deterministic)(y)
+            outputs.append(y)
+            x = y
         if self.readout in ("map", "mean"):
             return outputs[-1] if self.readout == "map" else outputs[-1].mean((1, 2))
-        kept = outputs[-2:] if self.readout == "last two" else outputs[-1:]
+        kept = [_overlapping(outputs[-2]), outputs[-1]] if self.readout == "last two" else outputs[-1:]
         return jnp.concatenate([y.reshape(len(y), -1) for y in kept], -1)
 
     def _block(self, i: int, x: Array | Prepared, width: int) -> Array:
@@ -80,3 +85,8 @@ class Conv4(nn.Module):
     def _windows(self, x: Array) -> bool:
         """Whether windows of images x are pooled, whole ones, in which nothing else need be known of each place."""
         return self.norm == "batch" and self._pools(0, x) and x.shape[1] % 2 == x.shape[2] % 2 == 0
+
+
+def _overlapping(x: Array) -> Array:
+    """Maxima of all 2x2 windows of x [B,H,W,C], at stride 1; of a map too small for one, the map."""
+    return nn.max_pool(x, (2, 2)) if min(x.shape[1:3]) > 1 else x

@@ -1,5 +1,7 @@
 """The comparing half of relation networks."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -9,10 +11,13 @@ from metalearn.models.norms import Norm
 
 
 class Relation(nn.Module):
-    """Scores [B,1], before the sigmoid, of pairs of feature maps joined by channels [B,H,W,2F].
+    """Scores [Q,N], before the sigmoid, of feature maps of queries [Q,H,W,F] beside those of classes [N,H,W,F].
 
-    Sung et al. 2018, figure 3: two blocks of 3x3 convolution, normalisation, ReLU and 2x2 maximum, then layers of
-    `hidden` and 1 units. A map too small to be halved stays as it is.
+    Sung et al. 2018, figure 3: both maps joined by channels, two blocks of 3x3 convolution, normalisation, ReLU and 2x2
+    maximum, then layers of `hidden` and 1 units, which begin as in the released code (small weights, biases of 1: all
+    units live). The first convolution of a joined pair is the sum of those of its halves, so it is not done by pairs.
+    A map too small to be halved stays as it is. Deviations: convolutions are padded and every pair is normalised by
+    itself.
     """
 
     width: int = 64
@@ -22,10 +27,23 @@ class Relation(nn.Module):
     shared: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, deterministic: bool = True) -> Array:
-        for i in range(2):
-            w = self.param(f"conv{i}", nn.initializers.glorot_uniform(), (3, 3, x.shape[-1], self.width))
-            y = conv(x, w, 1, self.dtype, self.shared)
-            x = nn.relu(Norm(self.norm, 2 if min(y.shape[1:3]) > 1 else 1, name=f"norm{i}")(y))
-        x = nn.relu(nn.Dense(self.hidden, name="hidden")(x.reshape(len(x), -1)))
-        return nn.Dense(1, name="score")(x)
+    def __call__(self, maps: tuple[Array, Array], deterministic: bool = True) -> Array:
+        classes, queries = maps
+        scores, channels = (len(queries), len(classes)), classes.shape[-1]
+        w = self._kernel(0, 2 * channels)
+        of_classes, of_queries = self._conv(classes, w[:, :, :channels]), self._conv(queries, w[:, :, channels:])
+        pairs = of_queries[:, None] + of_classes[None]
+        x = self._rest(0, pairs.reshape(-1, *pairs.shape[2:]))
+        x = self._rest(1, self._conv(x, self._kernel(1, self.width)))
+        dense = partial(nn.Dense, kernel_init=nn.initializers.normal(0.01), bias_init=nn.initializers.ones)
+        x = nn.relu(dense(self.hidden, name="hidden")(x.reshape(len(x), -1)))
+        return dense(1, name="score")(x).reshape(scores)
+
+    def _kernel(self, block: int, channels: int) -> Array:
+        return self.param(f"conv{block}", nn.initializers.glorot_uniform(), (3, 3, channels, self.width))
+
+    def _conv(self, x: Array, w: Array) -> Array:
+        return conv(x, w, 1, self.dtype, self.shared)
+
+    def _rest(self, block: int, y: Array) -> Array:
+        return nn.relu(Norm(self.norm, 2 if min(y.shape[1:3]) > 1 else 1, name=f"norm{block}")(y))

@@ -38,4 +38,4 @@ def test_real_splits(name: str, counts: tuple[int, int, int], data_dir: Path, ca
 def test_the_program_says_it(tmp_path: Path) -> None:
     images = make_images(tmp_path / "images")
     said = process("overlap", "--dataset=folder", f"--data_dir={images}", f"--cache_dir={tmp_path}", cwd=tmp_path)
-    assert said.code == 0 and "0 of the 16 images of test stand in train too" in said.out, said
+    assert said.code == 0 and "0 of the 16 images of test also occur in train" in said.out, said

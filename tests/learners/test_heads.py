@@ -114,36 +114,42 @@ def test_logistic_regression_of_many_shots_and_a_repeated_image(float64: None) -
 
 
 def sgd_by_hand(key: jax.Array, z: np.ndarray, y: np.ndarray, ways: int, epochs: int, scale: float | None) -> dict:
-    """Chen et al.'s SGD with PyTorch's dampened momentum; scale None for the linear classifier.
+    """Chen et al.'s SGD by PyTorch's rules; scale None for the linear classifier.
 
     The start and the shuffles are the head's own draws.
     """
-    init_key, key = jax.random.split(key)
-    w = np.asarray(jax.nn.initializers.lecun_normal()(init_key, (z.shape[1], ways), jnp.float32), np.float64)
-    other = np.zeros(ways) if scale is None else np.ones(ways)
-    speed_w, speed_other = np.zeros_like(w), np.zeros(ways)
+    draws, key = jax.random.split(key)
+    w_key, b_key = jax.random.split(draws)
+    bound = 1 / np.sqrt(z.shape[1])
+    w = np.asarray(jax.random.uniform(w_key, (z.shape[1], ways)), np.float64) * 2 * bound - bound
+    biases = np.asarray(jax.random.uniform(b_key, (ways,)), np.float64) * 2 * bound - bound
+    other = biases if scale is None else np.linalg.norm(w, axis=0)
+    speed: tuple | None = None
     for epoch_key in jax.random.split(key, epochs):
         order = np.asarray(jax.random.permutation(epoch_key, len(z)))
-        for first in range(0, len(z) // 4 * 4, 4):
-            x, target = z[order[first : first + 4]], np.eye(ways)[y[order[first : first + 4]]]
+        for first in range(0, len(z), 4):
+            chosen = order[first : min(first + 4, len(z))]
+            x, target = z[chosen], np.eye(ways)[y[chosen]]
             if scale is None:
-                error = (softmax(x @ w + other, -1) - target) / 4
-                grad_w, grad_other = x.T @ error, error.sum(0)
+                error = (softmax(x @ w + other, -1) - target) / len(chosen)
+                grads = x.T @ error, error.sum(0)
             else:
                 x, length = unit_rows(x), np.linalg.norm(w, axis=0)
                 cos = x @ w / length
-                error = scale * (softmax(scale * other * cos, -1) - target) / 4
-                grad_w = (x.T @ (error * other) - w / length * (error * other * cos).sum(0)) / length
-                grad_other = (error * cos).sum(0)
-            speed_w = 0.9 * speed_w + 0.1 * (grad_w + 1e-3 * w)
-            speed_other = 0.9 * speed_other + 0.1 * (grad_other + 1e-3 * other)
-            w, other = w - 0.01 * speed_w, other - 0.01 * speed_other
+                error = scale * (softmax(scale * other * cos, -1) - target) / len(chosen)
+                along = w / length * (error * other * cos).sum(0)
+                grads = (x.T @ (error * other) - along) / length, (error * cos).sum(0)
+            decayed = grads[0] + 1e-3 * w, grads[1] + 1e-3 * other
+            before = decayed if speed is None else speed
+            speed = tuple(0.9 * v + 0.1 * g for v, g in zip(before, decayed, strict=True))
+            w, other = w - 0.01 * speed[0], other - 0.01 * speed[1]
     return {"w": w, "b" if scale is None else "g": other}
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
-def test_sgd_classifier(kind: str, float64: None) -> None:
-    z, y = features(3, 3, 6)  # 9 images: one is left out of each epoch
+@pytest.mark.parametrize("each", [1, 3])
+def test_sgd_classifier(kind: str, each: int, float64: None) -> None:
+    z, y = features(3, each, 6)  # fewer images than a batch, and 9: the last one alone
     key = jax.random.key(4)
     found = quick_jit(sgd_classifier(kind, epochs=5, scale=3.0).fit, static_argnums=3)(key, z, y, 3)
     expected = sgd_by_hand(key, z, y, 3, epochs=5, scale=3.0 if kind == "cosine" else None)

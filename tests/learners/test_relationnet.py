@@ -16,19 +16,17 @@ QUERIES = RNG.normal(size=(5, 3, 3, 2)).astype(np.float32)
 
 
 def test_every_query_is_compared_with_every_class() -> None:
-    """By a score that tells the two halves and places apart."""
-    weights = RNG.normal(size=(3, 3, 4)).astype(np.float32)
+    """A class's map is the sum of its images'; the module gets classes and queries, and shapes of one of each."""
     module = Network(
-        init=lambda key, x: jnp.zeros(x.shape),
-        apply=lambda params, x: (x * weights).sum((1, 2, 3))[:, None],
+        init=lambda key, maps: [m.shape for m in maps],
+        apply=lambda params, maps: maps[1].sum((1, 2, 3))[:, None] + 2 * maps[0][None, :, 0, 1, 1],
         moments=None,
     )
     made = relation_head(module)
-    assert made.init(jax.random.key(0), (3, 3, 2)).shape == (1, 3, 3, 4)
+    assert made.init(jax.random.key(0), (3, 3, 2)) == [(1, 3, 3, 2)] * 2
     head = made.head({})
     found = head.predict(head.fit(None, jnp.asarray(Z), jnp.asarray(Y), 2), jnp.asarray(QUERIES))
-    sums = [Z[Y == n].sum(0) for n in range(2)]
-    expected = [[(np.concatenate([s, q], -1) * weights).sum() for s in sums] for q in QUERIES]
+    expected = [[q.sum() + 2 * Z[n == Y].sum(0)[0, 1, 1] for n in range(2)] for q in QUERIES]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -9,6 +9,7 @@ from metalearn.base import Network, PyTree
 from metalearn.errors import UserError
 from metalearn.models import BACKBONES, as_network, make_network, make_relation
 from metalearn.models.conv4 import Conv4
+from metalearn.models.norms import Norm
 from metalearn.models.resnet import DropBlock, ResNet12
 from metalearn.models.wrn import WideResNet
 from tests.small import quick_jit, tiny_network
@@ -40,7 +41,8 @@ def parameter_count(network: Network) -> int:
         ("conv4-64-rfs", 32, 64),
         ("conv4-64-map", 32, 8 * 8 * 64),
         ("conv4-64-map", 84, 21 * 21 * 64),
-        ("conv4-512", 32, 4 * 4 * 384 + 2 * 2 * 512),
+        ("conv4-512", 32, 3 * 3 * (384 + 512)),
+        ("conv4-512-84px", 84, 9 * 9 * (384 + 512)),
         ("resnet12", 84, 640),
         ("resnet12-512", 32, 512),
         ("wrn-28-10", 32, 640),
@@ -158,27 +160,51 @@ def test_unknown_names_are_refused(name: str, norm: str) -> None:
 
 
 def test_features_of_the_last_two_blocks() -> None:
-    """They are those of the network with one block less, then its own; activations are leaky, dropout needs a key."""
-    options = dict(readout="last two", slope=0.1, drop=0.5, norm="none")
-    three = as_network(Conv4(widths=(4, 4, 6), **options))
-    two = as_network(Conv4(widths=(4, 4), norm="none", slope=0.1))
-    x = jax.random.normal(KEY, (2, 8, 8, 3))
+    """Overlapping maxima of the network with one block less, then its own; leaky activations, dropout needs a key."""
+    options = dict(halved=2, slope=0.1, norm="none")
+    three = as_network(Conv4(widths=(4, 4, 6), readout="last two", drop=0.5, **options))
+    two, alone = (as_network(Conv4(widths=widths, readout="map", **options)) for widths in ((4, 4), (4, 4, 6)))
+    x = jax.random.normal(KEY, (2, 12, 12, 3))
     params = quick_jit(three.init)(KEY, x)
     z = quick_jit(three.apply)(params, x)
-    assert z.shape == (2, 2 * 2 * 4 + 6)
-    np.testing.assert_allclose(z[:, :16], quick_jit(two.apply)(params, x), rtol=1e-4, atol=1e-5)
+    assert z.shape == (2, 2 * 2 * 4 + 2 * 2 * 6)
+    for network, part in ((two, z[:, :16]), (alone, z[:, 16:])):
+        y = np.asarray(quick_jit(network.apply)(params, x))  # [2,3,3,F]
+        maxima = np.max([y[:, i : i + 2, j : j + 2] for i in (0, 1) for j in (0, 1)], axis=0)
+        np.testing.assert_allclose(part, maxima.reshape(2, -1), rtol=1e-4, atol=1e-5)
     negative, positive = -z[z < 0], z[z > 0]
     assert negative.size and positive.size and 0.02 < negative.mean() / positive.mean() < 0.5
     dropped = quick_jit(lambda key: three.apply(params, x, None, key))(KEY)
     assert 0.2 < (dropped[:, :16] == 0).mean() < 0.8 and (z != 0).all()
 
 
-def test_relation_module_scores_pairs_one_by_one() -> None:
-    module, x = make_relation(width=16), jax.random.normal(KEY, (3, 4, 4, 6))
-    params = quick_jit(module.init)(KEY, x)
-    scores = quick_jit(module.apply)(params, x)
-    assert scores.shape == (3, 1) and scores.std() > 0
-    np.testing.assert_allclose(quick_jit(module.apply)(params, x[1:2]), scores[1:2], rtol=1e-4, atol=1e-5)
+def test_relation_module_joins_every_pair() -> None:
+    """As by the convolution of joined maps, in numpy; its last units begin with biases of one."""
+    module = make_relation(width=4)
+    queries, classes = (
+        jax.random.normal(key, (n, 2, 2, 3)) for key, n in zip(jax.random.split(KEY), (3, 2), strict=True)
+    )
+    params = quick_jit(module.init)(KEY, (classes, queries))
+    assert (params["hidden"]["bias"] == 1).all() and (params["score"]["bias"] == 1).all()
+    params = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(KEY, p.shape), params)
+    scores = quick_jit(module.apply)(params, (classes, queries))
+    assert scores.shape == (3, 2)
+
+    def joined_conv(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        padded, side = np.pad(x, ((1, 1), (1, 1), (0, 0))), len(x)
+        return np.array([[np.tensordot(padded[i : i + 3, j : j + 3], w, 3) for j in range(side)] for i in range(side)])
+
+    def block(i: int, x: np.ndarray, pool: bool) -> np.ndarray:
+        y = joined_conv(x, np.asarray(params[f"conv{i}"]))
+        normed = np.asarray(Norm("group", 1).apply({"params": params[f"norm{i}"]}, y[None]))[0]
+        return np.maximum(normed.max((0, 1), keepdims=True) if pool else normed, 0)
+
+    for q in range(3):
+        for n in range(2):
+            x = block(1, block(0, np.concatenate([classes[n], queries[q]], -1), True), False).ravel()
+            hidden = np.maximum(x @ params["hidden"]["kernel"] + params["hidden"]["bias"], 0)
+            expected = (hidden @ params["score"]["kernel"] + params["score"]["bias"])[0]
+            assert float(scores[q, n]) == pytest.approx(float(expected), rel=1e-3, abs=1e-4)
 
 
 def test_wide_resnet() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metalearn.errors import UserError
-from metalearn.record import check_writable
+from metalearn.files import check_writable
 
 
 def test_many_check_a_folder_at_once(tmp_path: Path) -> None:
