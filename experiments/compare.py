@@ -58,7 +58,7 @@ def compared(a: Tested, b: Tested) -> str:
 
 def main(run_a: str, run_b: str) -> None:
     """Test both, compare every normalisation of one with every one of the other."""
-    first = read_workdir(Path(run_a))[0]
+    first, _ = (read_workdir(Path(run))[0] for run in (run_a, run_b))
     settings = {name: getattr(first, name) for name in EPISODES} | test_settings_given()
     tested_a, tested_b = tests(Path(run_a), settings), tests(Path(run_b), settings)
     shape = f"{settings['ways']}-way {settings['shots']}-shot"

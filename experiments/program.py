@@ -47,9 +47,14 @@ def start(main: Callable[..., None], words: tuple[str, ...] = ()) -> None:
     app.run(lambda argv: sys.exit(guarded(lambda: main(*argv[1:]))), flags_parser=lambda argv: _parse(argv, words))
 
 
+def shown() -> str:
+    """The flags of the experiments, if the program takes them, and its own."""
+    return "\n".join(text for text in (FLAGS.module_help("experiments.flags"), FLAGS.main_module_help()) if text)
+
+
 def _parse(argv: list[str], words: tuple[str, ...]) -> list[str]:
     if {"-h", "-help", "--help", "--helpfull", "--helpshort"} & set(argv[1:]):
-        print(f"{sys.modules['__main__'].__doc__}\n{FLAGS.module_help('experiments.flags')}")
+        print(f"{sys.modules['__main__'].__doc__}\n{shown()}")
         sys.exit(0)
     try:
         rest = FLAGS(argv)

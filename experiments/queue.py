@@ -36,6 +36,15 @@ class Run(NamedTuple):
         tested = (_flag(word) for test in self.tests for word in shlex.split(test))
         return {self.flags.get("method", self.module), *(value for name, _, value in tested if name == "method")}
 
+    def about(self, methods: set[str]) -> "Run":
+        """The same training with those of its tests that are of these methods."""
+        own = self.flags.get("method", self.module)
+
+        def method(test: str) -> str:
+            return {name: value for name, _, value in map(_flag, shlex.split(test))}.get("method", own)
+
+        return self._replace(tests=tuple(test for test in self.tests if method(test) in methods))
+
     def with_flags(self, flags: list[str]) -> "Run":
         """The same training with more flags."""
         return self._replace(train=" ".join([self.train, *flags]))

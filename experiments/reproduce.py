@@ -1,9 +1,9 @@
 """Run what a table still lacks, most informative first, within a budget of time; the same command goes on later.
 
 `python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`. Every run is a
-program of this project by its published recipe (`experiments/queue.txt`, or --queue); records go to --results_dir,
-checkpoints and logs to --runs_dir. `--list` only says what is missing. `python -m experiments.tables` then writes the
-tables.
+program of this project by its published recipe (`experiments/queue.txt`, or --queue), with further tests of what it
+trained; one is done when the record of its very command is there. Records go to --results_dir, checkpoints and logs to
+--runs_dir. `--list` only says what is missing. `python -m experiments.tables` then writes the tables.
 """
 
 import re
@@ -53,8 +53,12 @@ def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: st
     unknown = methods - {method for run in chosen for method in run.methods}
     if unknown:
         raise UserError(f"no run of table {table} is about {', '.join(sorted(unknown))}: see --list")
-    chosen = [run for run in chosen if not methods or run.methods & methods]
-    extra = shlex.split(more)
+    if methods:
+        chosen = [run.about(methods) for run in chosen if run.methods & methods]
+    try:
+        extra = shlex.split(more)
+    except ValueError as error:
+        raise UserError(f"--more={more}: {error}") from error
     return [run.with_flags([f"--seed={s}"][: s > 0] + extra) for s in range(seeds) for run in chosen]
 
 
@@ -89,13 +93,21 @@ def perform(command: str, workdir: Path, end: float) -> int:
         try:
             return process.wait(max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
-            process.terminate()  # it saves
-            process.wait(PATIENCE)
+            end_process(process)
             return 128 + signal.SIGTERM
         except BaseException:  # Ctrl-C reached it too, a SIGTERM did not
-            process.terminate()
-            process.wait(PATIENCE)
+            end_process(process)
             raise
+
+
+def end_process(process: subprocess.Popen) -> None:
+    """Tell it to stop, upon which it saves; kill it if it does not."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def main() -> None:
@@ -103,7 +115,10 @@ def main() -> None:
     root, runs = Path(FLAGS.results_dir), Path(FLAGS.runs_dir)
     end = time.monotonic() + seconds(FLAGS.budget)
     queue = wanted(read_queue(Path(FLAGS.queue)), FLAGS.table, set(FLAGS.methods), FLAGS.seeds, FLAGS.more)
-    check_writable(root)
+    if not FLAGS.list:
+        check_writable(root)
+    elif not root.is_dir():
+        raise UserError(f"--results_dir={root}: there is no such folder")
     failed = 0
     for run in queue:
         workdir = runs / run.name

@@ -14,7 +14,7 @@ import pytest
 from metalearn import models
 from metalearn.base import Array, Batch, Key, PyTree, Task
 from metalearn.config import Config
-from metalearn.evaluate import draw_episodes, evaluator
+from metalearn.evaluate import draw_episodes, evaluator, is_transductive
 from metalearn.learners import embedding, maml
 from metalearn.methods import METHODS, make_method
 from metalearn.models.conv4 import Conv4
@@ -26,6 +26,7 @@ WAYS, SHOTS, QUERIES, CLASSES = 3, 2, 2, 6
 SETTINGS = dict(backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2)
 GRADIENT = ("maml", "fomaml", "anil", "boil", "reptile", "meta_sgd", "maml++", "imaml", "cavia")  # trained outputs
 OWN = {"reptile": dict(inner_lr=0.01, test_inner_batch=0)}  # Adam's steps are about that long; no minibatches
+BEFORE = (*GRADIENT, "unicorn_maml")  # have a prediction before they adapt
 TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
 RANDOM = ("baseline", "baseline++")  # their heads start at random and shuffle
 
@@ -195,6 +196,12 @@ def test_only_batch_moments_tell_queries_of_each_other(case: Case) -> None:
         close(together, alone)
 
 
+@over([*RECIPES, ("maml", "support", "euclidean"), ("protonet", "batch", "euclidean")])
+def test_the_probe_tells_transduction(case: Case) -> None:
+    found = is_transductive(case.learner, case.meta, case.task)
+    assert found == (case.norm == "batch" or case.name in TRANSDUCTIVE)
+
+
 @over(SYMMETRIC)
 def test_support_labels_matter(case: Case) -> None:
     """Not just the images: the same queries, other labels, other logits."""
@@ -227,25 +234,33 @@ def test_loss_falls(case: Case) -> None:
 
 def mean_accuracy(case: Case, before: bool) -> tuple[float, float]:
     """Over 400 episodes of noise, and the half width of its 99.9 % confidence interval."""
-    source = noise_source((6,) * CLASSES)
+    source = noise_source((100,) * CLASSES)
     episodes = draw_episodes(source, 400, WAYS, SHOTS, QUERIES, seed=3)
     learner = case.method.before(case.norm) if before else case.learner
     accuracies = evaluator(learner, source, episodes, prepare, task_mesh(1), block=100)(case.meta).accuracies
     return float(accuracies.mean()), 3.29 * float(accuracies.std()) / 20
 
 
-@pytest.mark.parametrize(
-    ("method", "norm"), [("maml", "batch"), ("maml", "support"), ("maml++", "batch"), ("cavia", "batch")]
-)
-def test_chance_before_adaptation(tiny_backbone: None, method: str, norm: str) -> None:
-    found, margin = mean_accuracy(case_of(method, norm, "euclidean"), before=True)
-    assert abs(found - 1 / WAYS) < margin < 0.05
+@over([case for case in CASES if case[0] in BEFORE and case[1] in ("batch", "support")])
+def test_chance_before_adaptation(case: Case) -> None:
+    found, margin = mean_accuracy(case, before=True)
+    assert abs(found - 1 / WAYS) <= margin + 1e-6 < 0.05
 
 
-@pytest.mark.parametrize("method", ["maml", "protonet", "rfs", "baseline", "laplacianshot"])
-def test_chance_where_support_labels_mean_nothing(tiny_backbone: None, method: str) -> None:
+def test_before_adaptation_is_measured_where_it_means_something(tiny_backbone: None) -> None:
+    assert {case[0] for case in RECIPES if case_of(*case).method.before is not None} == set(BEFORE)
+
+
+@over(RECIPES)
+def test_chance_where_images_mean_nothing(case: Case) -> None:
+    """Images without classes, as they are tested: anything above chance found a query among the support."""
+    found, margin = mean_accuracy(case, before=False)
+    assert abs(found - 1 / WAYS) <= margin + 1e-6 < 0.05
+
+
+@over(RECIPES)
+def test_chance_where_support_labels_mean_nothing(case: Case) -> None:
     """Easy images, but support classes named at random: anything above chance reads the queries' labels."""
-    case = case_of(method, "batch" if method == "maml" else "running", "euclidean")
 
     def one(key: Key) -> Array:
         task_key, name_key, key = jax.random.split(key, 3)
@@ -256,4 +271,4 @@ def test_chance_where_support_labels_mean_nothing(tiny_backbone: None, method: s
 
     found = quick_jit(jax.vmap(one))(jax.random.split(jax.random.key(2), 400))
     assert abs(found.mean() - 1 / WAYS) < 3.29 * found.std() / 20 < 0.1
-    assert found.max() == 1  # where the names happen to be right
+    assert found.max() > 0.8  # where the names happen to be right

@@ -85,6 +85,15 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
     assert {k for k in before if before[k] != after[k]} <= {k for k in before if k.startswith("results/")}
 
 
+def test_the_flag_of_a_record_is_what_the_probe_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against what the method and its normalisation would say."""
+    monkeypatch.setattr("metalearn.run.is_transductive", lambda learner, meta, task: True)
+    images = make_images(tmp_path / "images")
+    said = program("protonet", *words(images, steps=2, norm="running", workdir=tmp_path / "run"))
+    (path,) = (tmp_path / "run").glob("result-*.json")
+    assert "transductive (running)" in said.out and json.loads(path.read_text())["transductive"], said
+
+
 def check_record(record: dict, method: str, norm: str, backbone: str) -> None:
     wanted = {"method": method, "dataset": "folder", "norm": norm, "ways": 2, "shots": 1, "queries": 3, "seed": 0}
     wanted |= {"episodes": 6, "eval_seed": 0, "steps": 4, "backbone": backbone, "precision": "float32"}

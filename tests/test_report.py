@@ -109,6 +109,7 @@ def test_a_row_says_what_was_measured_and_what_was_published(root: Path) -> None
         "difference": "ind. -3.40, trans. -0.40",
         "ECE": "0.050 / 0.050",
         "steps": "60000",
+        "tested at": "50000",
         "tasks/s": "100.0 / 100.0",
         "MiB": "500",
         "device": "1x Device, 1x Other",
@@ -245,9 +246,12 @@ def test_numbers_in_the_readme_are_those_of_the_tables() -> None:
     assert len(shown) > 5 and [number for number in shown if number not in tables] == []
 
 
-def test_results_md_is_up_to_date() -> None:
-    said = "RESULTS.md is not what its command makes: run python -m experiments.tables"
-    assert (ROOT / "RESULTS.md").read_text(encoding="utf-8") == markdown(ROOT / "results"), said
+@pytest.mark.parametrize(
+    ("name", "make"), [("RESULTS.md", markdown), ("results/table.csv", table_csv), ("results/table.tex", latex)]
+)
+def test_the_tables_are_up_to_date(name: str, make: Callable[[Path], str]) -> None:
+    said = f"{name} is not what its command makes: run python -m experiments.tables"
+    assert (ROOT / name).read_text(encoding="utf-8") == make(ROOT / "results"), said
 
 
 @pytest.mark.parametrize(
@@ -304,7 +308,7 @@ def test_the_program_writes_all_three_and_tells_an_error_in_one_line(root: Path)
     said = process("tables", f"--results_dir={root}", "--csv=t.csv", "--latex", "t.tex", "--noplots", cwd=root)
     assert said.code == 0 and said.out.split() == ["wrote", "RESULTS.md", "wrote", "t.csv", "wrote", "t.tex"], said
     assert (root / "RESULTS.md").read_text(encoding="utf-8") == markdown(root)
-    assert "results_dir" in process("tables", "--help", cwd=root).out
+    assert "  --results_dir: folder of the records" in process("tables", "--help", cwd=root).out
     assert process("tables", "--results_dir=nowhere", cwd=root).complaint.startswith(
         "cannot read nowhere/published.csv: "
     )

@@ -73,6 +73,9 @@ def test_every_run_by_its_first_seed_before_any_by_its_second() -> None:
         Run("experiments.protonet --dataset=a"),
         Run("experiments.x --dataset=b"),
     ]
+    both = Run("experiments.finetune --dataset=a --method=rfs", ("--shots=1", "--method=tim --shots=5", "--method=tim"))
+    assert wanted([both], "a", {"tim"}, 1, "")[0].tests == both.tests[1:]
+    assert wanted([both], "a", {"rfs"}, 1, "")[0].tests == both.tests[:1]
     found = wanted(queue, "a", set(), 2, "--steps=3 --augment='flip,crop'")
     assert [run.name for run in found] == ["maml-a-3-flip,crop", "protonet-a-3-flip,crop"] + [
         "maml-a-1-3-flip,crop",
@@ -91,6 +94,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         seconds("x")
     with pytest.raises(UserError, match="no table 'imagenet': choose all or one of cifar_fs"):
         wanted(queue, "imagenet", set(), 1, "")
+    with pytest.raises(UserError, match="--more=--a='b: No closing quotation"):
+        wanted(queue, "all", set(), 1, "--a='b")
     with pytest.raises(UserError, match="no run of table omniglot is about mml"):
         wanted(queue, "omniglot", {"mml"}, 1, "")
     bad = tmp_path / "bad"
