@@ -107,7 +107,8 @@ _METAOPT: Preset = dict(
 )
 
 # One pre-training for all baselines, so that heads alone are compared, after Tian et al. 2020: SGD 0.05, momentum
-# 0.9, weight decay 5e-4, batches of 64, 100 epochs, decayed late (here: cosine); augmented by crop, jitter and flip.
+# 0.9 (here Nesterov's), weight decay 5e-4 (here of kernels alone), batches of 64, 100 epochs, decayed late (here:
+# cosine); augmented by crop, jitter and flip.
 _SUPERVISED: Preset = dict(
     backbone="conv4-64",
     norm="running",

@@ -14,7 +14,9 @@ Triantafillou et al. Meta-Dataset: A Dataset of Datasets for Learning to Learn f
 Ye, Chao. How to Train Your MAML to Excel in Few-Shot Classification. ICLR 2022.
     unicorn_maml  all classes begin with one learned vector, head="shared"; no temperature
 
-Deviations: kernels carry no bias under batch moments, which cancel it; batch normalisation has a scale.
+Deviations: kernels carry no bias under batch moments, which cancel it; batch normalisation has a scale, which adapts as
+its shift does (the released code has no scale, and its shift does not adapt); the inner loss is a mean (there a sum
+over classes of the mean over their images: N times as long a step by the same rate).
 """
 
 import jax

@@ -98,6 +98,9 @@ def metaoptnet(
 ) -> Learner:
     """Train the body through a support vector machine or ridge regression.
 
+    Deviation: batches are normalised task by task (the released code: the support images of all tasks of an update
+    together, and their queries).
+
     Args:
       network: the body.
       ways: N of the episodes.

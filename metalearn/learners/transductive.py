@@ -21,8 +21,8 @@ def laplacian_shot(strength: float = 0.5, neighbours: int = 3, iterations: int =
 
     Probabilities y_q are proportional to exp(-|z_q - m|^2 + strength * sum of y_p over the `neighbours` queries p
     nearest to q), repeated from those without the sum. Features are to be centred as in SimpleShot. Deviations:
-    prototypes are not rectified, and strength is the same for all datasets and shots, chosen on validation episodes of
-    CIFAR-FS.
+    prototypes are not rectified, a query is not its own neighbour (among the released code's 3 it is), and strength is
+    the same for all datasets and shots, chosen on validation episodes of CIFAR-FS.
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
@@ -49,7 +49,7 @@ def information_maximization(
 
     Logits are -temperature/2 |z - w|^2 of unit features. From class means, Adam minimises support * cross-entropy of
     the support set - entropy of the queries' mean prediction + conditional * mean entropy of their predictions. The
-    constants are the defaults of the released code, but for the number of steps (there 150; 1,000 here).
+    constants are those of the released code and its scripts for TIM-GD.
     """
     optimizer = optax.adam(lr)
 

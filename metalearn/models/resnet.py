@@ -46,6 +46,7 @@ class ResNet12(nn.Module):
 
     Lee et al. 2019 (MetaOptNet): widths 64-160-320-640, dropout 0.1 in the first two blocks and DropBlock in the last
     two (5 for 84-pixel images, 2 for 32), features flattened. Tian et al. 2020 (RFS) averages over places instead.
+    Deviation: DropBlock drops at its full rate from the start (there it grows over 40,000 passes).
     """
 
     widths: Sequence[int] = (64, 160, 320, 640)
