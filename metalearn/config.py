@@ -64,7 +64,7 @@ class Config:
     head: str = setting("svm", "of metaoptnet: svm or ridge")
     label_smoothing: float = setting(0.0, "of metaoptnet's query labels in training", least=0)
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
-    init_from: str = setting("", "folder of a finished run; training begins from its body, of the same shapes (empty: no)")
+    init_from: str = setting("", "folder of a finished run whose body training begins from (empty: random weights)")
     teacher: str = setting("", "folder of a finished run whose predictions pre-training learns from too (empty: none)")
     rotation: bool = setting(False, "pre-training turns images by quarters, and learns to tell how often")
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)

@@ -18,7 +18,7 @@ from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, as_task, episode_hash, episode_indices, make_task
 from metalearn.data.host import fetched, taken
 from metalearn.files import write_whole
-from metalearn.hosts import by_first, by_word_of_first
+from metalearn.hosts import agreed, by_first, by_word_of_first
 from metalearn.losses import cross_entropy
 
 BINS = 15
@@ -277,9 +277,12 @@ def _in_blocks(
     count = len(indices)
     key_of = jax.jit(jax.vmap(partial(jax.random.fold_in, jax.random.key(seed))))
     done, earlier = ({}, 0.0) if unfinished is None else unfinished.read()
+    known = len(done.get("accuracy", ()))
+    if agreed(known, -known) != (known, -known):  # not all processes see the same file
+        done, known, earlier = {}, 0, 0.0
     parts: list[dict] = [done] if done else []
     begin = saved = time.perf_counter()
-    for start in range(len(done["accuracy"]) if done else 0, count, size):
+    for start in range(known, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         found, images = fetched(source.images, indices[rows])
         parts.append(run(key_of(rows), indices[rows], found, meta, images))
