@@ -81,8 +81,8 @@ _PROTO_COLOUR: Preset = _PROTO | dict(train_queries=5, meta_batch=2, schedule="c
 
 # Vinyals et al. 2016 trained by episodes like those of the test. Chen et al. 2019's released code multiplies cosines by
 # 100, and keeps every probability above 1e-6; without that floor 100 is too much: begun with a trained body on CIFAR-FS
-# (5-way 1-shot, half a thousand updates) validation was at 46.8 %, with 20 and half the rate at 52.1. Its other settings,
-# and all of Sung et al. 2018's but the network and the loss: ours, as for ProtoNet.
+# (5-way 1-shot, half a thousand updates) validation was at 46.8 %, with 20 and half the rate at 52.1. Its other
+# settings, and all of Sung et al. 2018's but the network and the loss: ours, as for ProtoNet.
 _MATCHING: Preset = _PROTO_COLOUR | dict(train_queries=15, scale=20.0, steps=40_000)
 _RELATION: Preset = _PROTO_COLOUR | dict(backbone="conv4-64-map", train_queries=10, meta_batch=1, steps=40_000)
 
