@@ -105,7 +105,7 @@ setup) ;;
 test)
     shift
     cd -- "$here"
-    exec "$python" -m pytest "$@"
+    exec "$python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder "$@"
     ;;
 '') exec "$python" -P -m experiments.maml --dataset=glyphs --workdir="$here/runs/glyphs-maml" ;;
 -*) exec "$python" -P -m experiments.maml --dataset=glyphs "$@" ;;

@@ -1,5 +1,6 @@
 """Two simulated CPU devices, quick compilation and its cache, and the folder of real data, for every test."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def _configure_jax() -> None:
 
 
 _configure_jax()
+gc.set_threshold(200_000, 50, 100)  # tracing makes many small objects: a tenth of the time went into looking at them
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,7 +22,6 @@ TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
 WHOLE_ROAD = (
     "maml",
     "reptile",
-    "maml++",
     "protonet",
     "relationnet",
     "rfs",

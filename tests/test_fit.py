@@ -82,7 +82,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 @pytest.mark.slow
 def test_killed_again_and_again_it_ends_where_it_would_have(images: Path, straight: Path, tmp_path: Path) -> None:
     workdir, chance = tmp_path / "run", random.Random(0)
-    for kill in range(6):
+    for kill in range(4):
         process = begin(images, workdir)
         wait_for_training(process, workdir)
         time.sleep(chance.uniform(0, 0.25))

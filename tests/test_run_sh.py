@@ -167,7 +167,7 @@ def test_without_a_program_it_runs_the_main_job(checkout: Checkout) -> None:
 def test_the_tests_run_in_the_checkout(checkout: Checkout) -> None:
     checkout.python("python3")
     out, _ = checkout.run("test", "-k", "a b")
-    assert out.endswith("<-m><pytest><-k><a b>") and f"cwd={checkout.root} " in out
+    assert "<-m><pytest><--numprocesses=auto>" in out and out.endswith("<-k><a b>") and f"cwd={checkout.root} " in out
 
 
 def test_help_needs_no_environment(checkout: Checkout) -> None:

@@ -86,19 +86,16 @@ def assert_close_numbers(ours: list[dict], theirs: list[dict]) -> None:
 
 @pytest.mark.parametrize("method", PROGRAM)
 def test_each_run_is_what_it_would_be_alone(method: str, images: Path, tmp_path: Path) -> None:
-    """One of the two was trained alone before, so that the other is trained among others and alone."""
     places = {"workdir": tmp_path / "run", "results_dir": tmp_path / "results"}
     said = run(images, method, "--record", **places, **TOGETHER)
     assert said.code == 0, said
     assert said.out.count("training to step 4;") == 2 and said.out.count(", seed 4: validation accuracy") == 2
     records = sorted(path.name for path in (tmp_path / "results" / "mini_imagenet").glob("*.json"))
+    assert run(images, method, workdir=tmp_path / "alone", seed=4).code == 0
+    assert_close(tmp_path / "run-seed4", tmp_path / "alone")
     for seed in (3, 4):
-        alone, ours = tmp_path / f"alone{seed}", tmp_path / f"run-seed{seed}"
-        assert run(images, method, workdir=alone, seed=seed).code == 0
-        assert_close(ours, alone)
-        assert f"files: {ours}/ " in said.out and sum(f"-seed{seed}.json" in name for name in records) == len(
-            results(alone)
-        )
+        ours, recorded = tmp_path / f"run-seed{seed}", sum(f"-seed{seed}.json" in name for name in records)
+        assert f"files: {ours}/ " in said.out and recorded == len(results(tmp_path / "alone"))
         assert all("--seeds=2" in record["command"] for record in results(ours).values())
     a, b = (weights(tmp_path / f"run-seed{seed}", "latest") for seed in (3, 4))
     assert any(np.abs(x - b[name]).max() > 0.01 for name, x in a.items())
