@@ -26,6 +26,7 @@ WAYS, SHOTS, QUERIES, CLASSES = 3, 2, 2, 6
 SETTINGS = dict(backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2)
 GRADIENT = ("maml", "fomaml", "anil", "boil", "reptile", "meta_sgd", "maml++", "imaml", "cavia")  # trained outputs
 OWN = {"reptile": dict(inner_lr=0.01, test_inner_batch=0)}  # Adam's steps are about that long; no minibatches
+OWN |= {"transductive_finetune": dict(inner_lr=0.01)}  # beyond that, rounding decides where its many steps end
 BEFORE = (*GRADIENT, "unicorn_maml")  # have a prediction before they adapt
 TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
 RANDOM = ("baseline", "baseline++")  # their heads start at random and shuffle
@@ -111,11 +112,11 @@ class Case:
 
     @functools.cached_property
     def at_once(self) -> tuple[Outcome, Array]:
-        """Those of all variants in one call; and, from the same call, accuracies [400] on tasks named at random."""
+        """Those of all variants in one call; and, from the same call, accuracies [200] on tasks named at random."""
         metas, tasks = (stack(part) for part in zip(*self.variants(), strict=True))
-        many = jax.vmap(named_at_random)(jax.random.split(jax.random.key(2), 400))
-        keys = jnp.concatenate([jnp.stack([self.key] * 5), jax.random.split(jax.random.key(3), 400)])
-        metas = jax.tree.map(lambda x: jnp.concatenate([x, jnp.stack([x[0]] * 400)]), metas)
+        many = jax.vmap(named_at_random)(jax.random.split(jax.random.key(2), 200))
+        keys = jnp.concatenate([jnp.stack([self.key] * 5), jax.random.split(jax.random.key(3), 200)])
+        metas = jax.tree.map(lambda x: jnp.concatenate([x, jnp.stack([x[0]] * 200)]), metas)
         tasks = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), tasks, many)
         found = quick_jit(jax.vmap(self.outcome))(keys, metas, tasks)
         accuracies = (found.logits[5:].argmax(-1) == many.query_y).mean(-1)
@@ -213,7 +214,10 @@ def test_only_batch_moments_tell_queries_of_each_other(case: Case) -> None:
         close(together, alone)
 
 
-@over([*RECIPES, ("maml", "support", "euclidean"), ("protonet", "batch", "euclidean")])
+PROBED = ("maml", "protonet", "r2d2", "rfs", *TRANSDUCTIVE)
+
+
+@over([case for case in CASES if case[0] in PROBED])
 def test_the_probe_tells_transduction(case: Case) -> None:
     found = is_transductive(case.learner, case.meta, case.task)
     assert found == (case.norm == "batch" or case.name in TRANSDUCTIVE)
@@ -258,7 +262,7 @@ def mean_accuracy(case: Case, before: bool) -> tuple[float, float]:
     return float(accuracies.mean()), 3.29 * float(accuracies.std()) / 20
 
 
-@over([case for case in CASES if case[0] in BEFORE and case[1] in ("batch", "support")])
+@over([case for case in RECIPES if case[0] in BEFORE] + [("maml", "support", "euclidean")])
 def test_chance_before_adaptation(case: Case) -> None:
     found, margin = mean_accuracy(case, before=True)
     assert abs(found - 1 / WAYS) <= margin + 1e-6 < 0.05
@@ -279,5 +283,5 @@ def test_chance_where_images_mean_nothing(case: Case) -> None:
 def test_chance_where_support_labels_mean_nothing(case: Case) -> None:
     """Easy images, but support classes named at random: anything above chance reads the queries' labels."""
     found = case.at_once[1]
-    assert abs(found.mean() - 1 / WAYS) < 3.29 * found.std() / 20 < 0.1
-    assert found.max() > 0.8  # where the names happen to be right
+    assert abs(found.mean() - 1 / WAYS) < 3.29 * found.std() / 200**0.5 < 0.1
+    assert found.max() > 0.6  # where the names happen to be right

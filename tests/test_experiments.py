@@ -19,19 +19,8 @@ from tests.programs import contents, make_images, process, program, results, wei
 PROGRAM = dict.fromkeys(PRETRAINED, "finetune") | dict.fromkeys(EMBEDDING, "embedding")
 NORMS = dict.fromkeys(PROGRAM, ("running",))
 TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
-WHOLE_ROAD = (
-    "maml",
-    "reptile",
-    "protonet",
-    "relationnet",
-    "rfs",
-    "transductive_finetune",
-)  # one of each kind
-CHOSEN = {
-    "reptile": {"train_shots": 1},
-    "relationnet": {"backbone": "conv4-8-map"},
-    "transductive_finetune": {"inner_lr": 0.1},
-}
+WHOLE_ROAD = ("maml", "protonet", "rfs", "transductive_finetune")  # one of each kind
+CHOSEN = {"transductive_finetune": {"inner_lr": 0.1}}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.programs import Said, contents, make_images, program, results, rows, 
 from tests.test_fit import assert_same_run, last_saved
 
 TOGETHER = {"seed": 3, "seeds": 2}
-PROGRAM = {"maml": "maml", "protonet": "protonet", "rfs": "finetune"}
+PROGRAM = {"protonet": "protonet", "rfs": "finetune"}
 
 
 @pytest.fixture(scope="module")
