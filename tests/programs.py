@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY = {
     "dataset": "folder",
     "image_size": 8,
-    "backbone": "conv4-8",
+    "backbone": "conv2-8",
     "ways": 2,
     "queries": 3,
     "train_queries": 3,

@@ -13,7 +13,7 @@ from tests.programs import ROOT, environment, make_images
 
 SCRIPT = ROOT / "benchmarks" / "accelerator.sh"
 NAMES = [line.split(" | ")[0] for line in SCRIPT.read_text().splitlines() if " | benchmarks." in line]
-TINY = "--dataset=folder --image_size=8 --backbone=conv4-8 --ways=2 --queries=3"
+TINY = "--dataset=folder --image_size=8 --backbone=conv2-8 --ways=2 --queries=3"
 QUEUE = f"""
 experiments.protonet {TINY} --train_ways=2
 experiments.finetune --method=simpleshot {TINY} | --method=nearest_neighbour

@@ -43,4 +43,4 @@ def test_it_keeps_the_contract_and_runs(copy: Path) -> None:
     images = make_images(copy / "images")
     settings = words(images, method="cityblock", norm="running", workdir=copy / "run")
     said = python(copy, "-m", "experiments.embedding", *settings)
-    assert "2-way 1-shot, cityblock conv4-8, inductive (running): " in said
+    assert "2-way 1-shot, cityblock conv2-8, inductive (running): " in said

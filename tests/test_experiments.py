@@ -39,7 +39,7 @@ def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("method", WHOLE_ROAD)
 def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, tmp_path: Path) -> None:
     workdir, norms = tmp_path / "run", NORMS.get(method, ("batch", "support"))
-    chosen, backbone = CHOSEN.get(method, {}), CHOSEN.get(method, {}).get("backbone", "conv4-8")
+    chosen, backbone = CHOSEN.get(method, {}), CHOSEN.get(method, {}).get("backbone", "conv2-8")
     places = {"workdir": workdir, "results_dir": tmp_path / "results"}
     command = words(images, method=method, **chosen, **places) + ["--record"]
     said = program(PROGRAM.get(method, "maml"), *command)
@@ -96,7 +96,7 @@ def check_record(record: dict, method: str, norm: str, backbone: str) -> None:
 
 WRONG = [  # program, settings, what the one line must say
     ("maml", {"dataset": "omniglott"}, "unknown dataset 'omniglott'. Did you mean omniglot?"),
-    ("maml", {"backbone": "conv5"}, "unknown backbone 'conv5': choose one of conv4-8"),
+    ("maml", {"backbone": "conv5"}, "unknown backbone 'conv5': choose one of conv2-8, conv4-8"),
     ("maml", {"method": "reptil"}, "flag --method=reptil"),
     ("protonet", {"method": "maml"}, "flag --method=maml"),
     ("maml", {"norm": "running"}, "gradient methods normalise by batch"),
@@ -113,7 +113,7 @@ WRONG = [  # program, settings, what the one line must say
     ("protonet", {"distance": "manhattan"}, "manhattan"),
     ("finetune", {"method": "simpleshot", "transform": "l3"}, "simpleshot's transform must be one of none, l2, cl2n"),
     ("finetune", {"method": "finetune", "norm": "support"}, "fine-tuning of all weights normalises by running, batch"),
-    ("embedding", {"method": "relationnet"}, "--backbone=conv4-8 has none, conv4-64-map does"),
+    ("embedding", {"method": "relationnet"}, "--backbone=conv2-8 has none, conv4-64-map does"),
     ("embedding", {"method": "metaoptnet", "head": "tree"}, "head must be svm or ridge, not 'tree'"),
     ("maml", {"ways": 0}, "--ways must be at least 1, not 0"),
     ("maml", {"shots": 0}, "--shots must be at least 1, not 0"),
@@ -168,7 +168,7 @@ def test_the_first_word_of_a_second_test_is_about_the_run(images: Path, trained:
     workdir = tmp_path / "run"
     shutil.copytree(trained, workdir)
     said = program("evaluate", *places(images), f"--workdir={workdir}", "--shots=2", "--episodes=8")
-    assert said.code == 0 and "2-way 2-shot, protonet conv4-8, inductive (running): " in said.out
+    assert said.code == 0 and "2-way 2-shot, protonet conv2-8, inductive (running): " in said.out
     record = json.loads((workdir / "result-2w2s3q-running.json").read_text())
     assert (record["shots"], record["train_shots"], record["episodes"]) == (2, 1, 8)
     assert json.loads((workdir / "result-2w1s3q-running.json").read_text()) == json.loads(
@@ -192,7 +192,7 @@ def test_the_command_in_a_record_makes_it_again(images: Path, tmp_path: Path, mo
         python, m, module, *rest = shlex.split(command)
         assert (python, m) == ("python", "-m") and "elsewhere" not in command
         assert program(module.removeprefix("experiments."), *rest, *places(images)).code == 0
-    assert results(tmp_path / "runs" / "folder-protonet-conv4-8-2w1s3q-running-seed0") == want
+    assert results(tmp_path / "runs" / "folder-protonet-conv2-8-2w1s3q-running-seed0") == want
 
 
 def test_a_gradient_method_is_tested_by_support_moments(images: Path, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
     before = contents(workdir)
     for method, copies, transform in (("rfs", 5, None), ("simpleshot", 1, "cl2n"), ("laplacianshot", 1, None)):
         said = program("evaluate", *places(images), f"--workdir={workdir}", f"--method={method}")
-        assert said.code == 0 and f"2-way 1-shot, {method} conv4-8, " in said.out
+        assert said.code == 0 and f"2-way 1-shot, {method} conv2-8, " in said.out
         record = json.loads((workdir / f"result-{method}-2w1s3q-running.json").read_text())
         assert (record["method"], record["support_copies"], record["transform"]) == (method, copies, transform)
         assert record["transductive"] == (method == "laplacianshot")
@@ -232,7 +232,7 @@ def test_training_begins_from_another_runs_body(images: Path, trained: Path, tmp
     assert command.startswith("python -m experiments.") and " && python -m experiments.protonet " in command
     assert " --init_from=runs/folder-" in command and str(tmp_path) not in command
     other = program("protonet", *of(workdir=tmp_path / "other", backbone="conv4-32"))
-    assert "conv4-8" in other.complaint and "another body" in other.complaint
+    assert "conv2-8" in other.complaint and "another body" in other.complaint
     nowhere = program("protonet", *of(workdir=tmp_path / "third", init_from=tmp_path / "none"))
     assert "holds no run" in nowhere.complaint
 
@@ -249,7 +249,7 @@ def test_a_run_learns_from_anothers_predictions(images: Path, trained: Path, tmp
     assert any((x != new[k]).any() for k, x in old.items())
     command = results(second)["result-2w1s3q-running.json"]["command"]
     assert command.count("experiments.finetune") == 2 and str(tmp_path) not in command
-    assert " --teacher=runs/folder-rfs-conv4-8-2w1s3q-running-seed0" in command
+    assert " --teacher=runs/folder-rfs-conv2-8-2w1s3q-running-seed0" in command
     shutil.rmtree(second / "checkpoints" / "latest" / "4")
     for number, (wrong, why) in enumerate(
         [
@@ -304,7 +304,7 @@ def test_two_runs_are_compared_episode_by_episode(images: Path, trained: Path, t
         difference = (scores(a, "running") - scores(b, norm)) / 6
         half = 1.96 * difference.std(ddof=1) / 6**0.5
         assert f"difference {100 * difference.mean():+.2f} ± {100 * half:.2f} points" in line
-        assert line.startswith("protonet conv4-8 (running) ") and f"maml conv4-8 ({norm}) " in line
+        assert line.startswith("protonet conv2-8 (running) ") and f"maml conv2-8 ({norm}) " in line
     same = program("compare", str(a), str(a), *places(images))
     assert "difference +0.00 ± 0.00 points" in same.out and same.out.endswith("p = 1\n")
 

@@ -178,7 +178,7 @@ def test_stopped_between_two_saves_the_one_behind_catches_up(
 def test_one_that_goes_wrong_is_named_and_the_others_are_saved(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seed 4's optimiser counts from 1000, where the rate soon is too large: its fourth step is not finite."""
+    """Seed 4's optimiser counts from 1000, where the rate soon is no number: its fourth step is not finite."""
     begin = fit.initial_state
 
     def counted(config: Config, *args: Any) -> TrainState:
@@ -188,7 +188,7 @@ def test_one_that_goes_wrong_is_named_and_the_others_are_saved(
 
     rate = "metalearn.optimizers.optax.constant_schedule"
     with monkeypatch.context() as patch:
-        patch.setattr(rate, lambda lr: lambda step: jnp.where(step == 1002, 1e30, lr))
+        patch.setattr(rate, lambda lr: lambda step: jnp.where(step == 1002, jnp.nan, lr))
         patch.setattr(fit, "initial_state", counted)
         said = run(images, workdir=tmp_path / "run", schedule="constant", **TOGETHER)
         folder = tmp_path / "run-seed4" / "checkpoints"

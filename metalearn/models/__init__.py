@@ -16,7 +16,8 @@ from metalearn.models.wrn import WideResNet
 WIDE = (96, 192, 384, 512)
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
-    "conv4-8": lambda **kw: Conv4(widths=(8,) * 4, **kw),  # for tests and quick looks
+    "conv2-8": lambda **kw: Conv4(widths=(8,) * 2, **kw),  # for tests
+    "conv4-8": lambda **kw: Conv4(widths=(8,) * 4, **kw),  # for quick looks
     "conv4-32": lambda **kw: Conv4(widths=(32,) * 4, **kw),
     "conv4-48": lambda **kw: Conv4(widths=(48,) * 4, **kw),
     "conv4-64": lambda **kw: Conv4(widths=(64,) * 4, **kw),
