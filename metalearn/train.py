@@ -47,8 +47,13 @@ def task_mesh(devices: int | None = None) -> Mesh:
 
 def start(init: Callable[..., PyTree], optimizer: optax.GradientTransformation, key: Key, x: Array) -> TrainState:
     """The state before the first step; x [1,H,W,Ch] gives the shapes."""
-    meta = init(key, x)
-    return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
+
+    @jax.jit  # one program: operation by operation, a body's layers are a hundred, each compiled
+    def fresh(key: Key, x: Array) -> TrainState:
+        meta = init(key, x)
+        return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
+
+    return fresh(key, x)
 
 
 def together(states: Sequence[TrainState]) -> TrainState:
