@@ -36,4 +36,4 @@ def test_it_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shown = [kind for output in outputs for kind in output.get("data", {})]
     assert shown.count("image/png") == 4 and shown.count("text/markdown") == 1  # curve, three episodes; the table
     table = next(output["data"]["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {}))
-    assert "| maml | conv4-8 |" in table and "| protonet | conv4-8 |" in table
+    assert "| maml | conv2-8 |" in table and "| protonet | conv2-8 |" in table
