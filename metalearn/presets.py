@@ -47,7 +47,7 @@ _REPTILE: Preset = dict(
     test_inner_steps=50,
     train_queries=1,
 )
-_REPTILE_OMNIGLOT: Preset = _REPTILE | dict(backbone="conv4-64-strided", inner_steps=5, train_shots=10)
+_REPTILE_OMNIGLOT: Preset = _REPTILE | dict(backbone="conv4-64-strided-flat", inner_steps=5, train_shots=10)
 _REPTILE_COLOUR: Preset = _REPTILE | dict(backbone="conv4-32", inner_steps=8, train_shots=15)
 
 # Li et al. 2017: one step, in training and at test, on MAML's networks; where step sizes begin is ours.

@@ -15,11 +15,12 @@ class Conv4(nn.Module):
     """Blocks of 3x3 convolution, normalisation, ReLU and halving; images [B,H,W,Ch] -> features [B,D].
 
     Vinyals et al. 2016 and Snell et al. 2017: 64 filters, max-pool, flattened. Finn et al. 2017: 32 filters for
-    miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features averaged over places. Bertinetto et
-    al. 2019, released code: 96-192-384-512 filters, leaky ReLU, dropout and the outputs of the last two blocks as
-    features, the last one's maxima, and once more the one before's, over windows that overlap (stride 1). Sung et al.
-    2018: only the first two blocks halve, and the last one's map is handed over as it is. Tian et al. 2020, released
-    code: the last block does not halve, its map is averaged over places.
+    miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features averaged over places (Nichol et al.
+    2018, released code: flattened). Bertinetto et al. 2019, released code: 96-192-384-512 or 64 filters, leaky ReLU,
+    dropout and the outputs of the last two blocks as features, the last one's maxima, and once more the one before's,
+    over windows that overlap (stride 1). Sung et al. 2018: only the first two blocks halve, and the last one's map is
+    handed over as it is. Tian et al. 2020, released code: the last block does not halve, its map is averaged over
+    places.
 
     Attributes:
       widths: filters of each block.
