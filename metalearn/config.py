@@ -70,7 +70,7 @@ class Config:
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
     support_copies: int = setting(
         1,
-        "copies of each support image that a head is fitted to at test, augmented by crop,jitter,flip (1: itself)",
+        "copies of each support image that a head is fitted to at test, augmented by crop,flip (1: itself)",
         least=1,
     )
     test_norms: str = setting("", "normalisations to test under, comma-separated (empty: the method's own)", False)

@@ -9,7 +9,7 @@ from metalearn.base import Array, PyTree
 
 
 def descend(
-    loss: Callable[[PyTree], Array],
+    loss: Callable[[PyTree], Array] | tuple[Callable[[PyTree], Array], ...],
     params: PyTree,
     optimizer: optax.GradientTransformation,
     steps: int,
@@ -17,18 +17,23 @@ def descend(
 ) -> PyTree:
     """params after `steps` updates of the optimizer on loss(params), differentiable in the params it starts from.
 
+    With several losses a step makes an update on each, one after the other, with one state of the optimizer.
+
     Each step is rematerialised in the backward pass, so that memory does not grow with `steps` by more than one copy
     of the params a step.
 
     First order takes the derivative of the result in params to be the identity (Finn et al. 2017, section 5.2),
     whatever the optimizer: the value is adapted, the gradient passes straight through.
     """
+    losses = loss if isinstance(loss, tuple) else (loss,)
     start = jax.tree.map(jax.lax.stop_gradient, params) if first_order else params
 
     def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], None]:
         current, state = carry
-        updates, state = optimizer.update(jax.grad(loss)(current), state, current)
-        return (optax.apply_updates(current, updates), state), None
+        for value in losses:
+            updates, state = optimizer.update(jax.grad(value)(current), state, current)
+            current = optax.apply_updates(current, updates)
+        return (current, state), None
 
     step = jax.checkpoint(step, prevent_cse=False)
     (adapted, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), None, length=steps)

@@ -124,10 +124,10 @@ def turned(sampler: Sampler, dataset: Dataset) -> Sampler:
 
 
 def support_copies(config: Config) -> Copies:
-    """The copies of support images that heads are fitted to at test, all of them augmented as in Tian et al. 2020."""
+    """The copies of support images that heads are fitted to at test, augmented as in Tian et al. 2020's last code."""
     if config.support_copies == 1:
         return THEMSELVES
-    return Copies(config.support_copies, augmentation("crop,jitter,flip"))
+    return Copies(config.support_copies, augmentation("crop,flip"))
 
 
 def tasks_at_once(config: Config, asked: int) -> int:

@@ -31,7 +31,7 @@ _MAML_COLOUR: Preset = dict(
     train_queries=15,
 )
 
-# Oh et al. 2021, released commands: one step of 0.5 on Conv4-64.
+# Oh et al. 2021, released code: one step of 0.5 on Conv4-64 (and 30,000 updates). On Omniglot the rest is MAML's.
 _BOIL_COLOUR: Preset = _MAML_COLOUR | dict(backbone="conv4-64", inner_lr=0.5, inner_steps=1, test_inner_steps=1)
 
 # Nichol et al. 2018, appendix A, and its released code: rate 1 falling to 0, inner Adam, other batches at test.
@@ -54,23 +54,26 @@ _REPTILE_COLOUR: Preset = _REPTILE | dict(backbone="conv4-32", inner_steps=8, tr
 _META_SGD: Preset = dict(inner_steps=1, test_inner_steps=1)
 
 # Antoniou et al. 2019, section 5, and its released configurations: 100 epochs of 500 updates, losses of earlier steps
-# for the first 10 (Omniglot) or 15 epochs, second derivatives throughout (the paper: after 50 epochs).
+# for the first 10 (Omniglot) or 15 epochs, second derivatives throughout (the paper: after 50 epochs). There the cosine
+# ends at 1e-5 on Omniglot, and for miniImageNet where it begins; ReLUs leak (0.01), and 1-shot batches are of 8 and 2.
 _MAMLPP: Preset = dict(steps=50_000, schedule="cosine", inner_steps=5, test_inner_steps=5)
 _MAMLPP_OMNIGLOT: Preset = _MAMLPP | dict(backbone="conv4-64", inner_lr=0.1, multi_step=5_000, train_queries=1)
 _MAMLPP_COLOUR: Preset = _MAMLPP | dict(backbone="conv4-48", inner_lr=0.01, multi_step=7_500)
 
-# Rajeswaran et al. 2019, table 2, and its released code: lambda 2 and 16 steps of 0.1 on Omniglot, damped (see
-# `metalearn.learners.imaml`). Elsewhere ours.
+# Rajeswaran et al. 2019, table 2, and its released code: lambda 2 and 16 steps of 0.1 on Omniglot, on flattened
+# features, damped (see `metalearn.learners.imaml`). Elsewhere ours.
 _IMAML: Preset = dict(inner_lr=0.1, inner_steps=16, test_inner_steps=16, proximal=2.0, cg_steps=5, cg_damping=22.0)
+_IMAML_OMNIGLOT: Preset = _IMAML | dict(backbone="conv4-64-strided-flat", steps=20_000)
 
 # Zintgraf et al. 2019 and its released code; there the rate falls by a tenth every 5,000 updates.
 _CAVIA: Preset = dict(inner_lr=1.0, inner_steps=2, test_inner_steps=2, context=100)
 
-# Triantafillou et al. 2020, released configurations: first order, 6 steps and 5 more at test. The rest is MAML's.
+# Triantafillou et al. 2020, released configurations: first order; 6 steps and 5 more at test in one of those found
+# best, with a rate of 0.311 (0.01 is the default's), and normalisation's scale and shift held. The rest is MAML's.
 _PROTO_MAML: Preset = dict(backbone="conv4-64", first_order=True, inner_lr=0.01, inner_steps=6, test_inner_steps=11)
 
 # Ye & Chao 2022, released commands: first order, steps of 0.1. They begin from a pre-trained ResNet-12 with SGD; from
-# random weights, as here, the rest is MAML's.
+# random weights, as here, the rest is MAML's, and all of it on Omniglot, second derivatives too.
 _UNICORN: Preset = dict(backbone="resnet12", first_order=True, inner_lr=0.1)
 
 # Snell et al. 2017, section 3: Adam at 1e-3, halved every 2,000 episodes; 60-way 5-query training on Omniglot. On
@@ -79,10 +82,10 @@ _PROTO: Preset = dict(backbone="conv4-64", norm="running", lr=1e-3, schedule="ha
 _PROTO_OMNIGLOT: Preset = _PROTO | dict(train_ways=60, train_queries=5, meta_batch=1, steps=10_000, valid_every=500)
 _PROTO_COLOUR: Preset = _PROTO | dict(train_queries=5, meta_batch=2, schedule="cosine", augment="flip,crop")
 
-# Vinyals et al. 2016 trained by episodes like those of the test. Chen et al. 2019's released code multiplies cosines by
-# 100, and keeps every probability above 1e-6; without that floor 100 is too much: begun with a trained body on CIFAR-FS
-# (5-way 1-shot, half a thousand updates) validation was at 46.8 %, with 20 and half the rate at 52.1. Its other
-# settings, and all of Sung et al. 2018's but the network and the loss: ours, as for ProtoNet.
+# Vinyals et al. 2016 trained by episodes like those of the test. Chen et al. 2019's released code rectifies cosines,
+# multiplies them by 100, and keeps every probability above 1e-6; without that floor 100 is too much: begun with a
+# trained body on CIFAR-FS (5-way 1-shot, half a thousand updates) validation was at 46.8 %, with 20 and half the rate
+# at 52.1. Its other settings, and all of Sung et al. 2018's but the network and the loss: ours, as for ProtoNet.
 _MATCHING: Preset = _PROTO_COLOUR | dict(train_queries=15, scale=20.0, steps=40_000)
 _RELATION: Preset = _PROTO_COLOUR | dict(backbone="conv4-64-map", train_queries=10, meta_batch=1, steps=40_000)
 
@@ -91,8 +94,9 @@ _RELATION: Preset = _PROTO_COLOUR | dict(backbone="conv4-64-map", train_queries=
 # of training episodes are drawn from 1 to 10, here they are 5.
 _R2D2: Preset = _PROTO | dict(backbone="conv4-512", lr=5e-3, train_queries=7, meta_batch=1, steps=60_000, scale=10.0)
 
-# Lee et al. 2019, section 4.1: SGD at 0.1 with Nesterov momentum, weight decay 5e-4, 8 episodes an update, 60 epochs
-# of 1,000 updates, decayed in three steps (here: cosine); 5 shots in training on CIFAR-FS, 15 elsewhere; 6 queries.
+# Lee et al. 2019, section 4.1: SGD at 0.1 with Nesterov momentum, weight decay 5e-4 (here of kernels alone, there of
+# all weights), 8 episodes an update, 60 epochs of 1,000 updates, decayed in three steps (here: cosine); 5 shots in
+# training on CIFAR-FS, 15 elsewhere; 6 queries.
 _METAOPT: Preset = dict(
     backbone="resnet12-flat",
     norm="running",
@@ -122,6 +126,7 @@ _SUPERVISED: Preset = dict(
     batch_size=64,
     valid_every=2000,
 )
+# Tian et al. 2020's last code crops and flips the copies; an earlier one jittered them too.
 _RFS: Preset = _SUPERVISED | dict(support_copies=5)
 # Dhillon et al. 2020, section 4: Adam at 5e-5, 25 epochs. It takes long: few validation episodes.
 _FINETUNE: Preset = _SUPERVISED | dict(inner_lr=5e-5, test_inner_steps=25, valid_episodes=50, valid_every=10_000)
@@ -166,7 +171,7 @@ def _relatives(one: bool) -> dict[str, tuple[Preset, Preset, Preset]]:
             glyphs | dict(schedule="cosine", inner_steps=2, test_inner_steps=2, multi_step=100),
             _MAMLPP_COLOUR | dict(meta_batch=4 if one else 2),
         ),
-        "imaml": (omniglot | _IMAML | dict(steps=20_000), glyphs | _IMAML, colour | _IMAML),
+        "imaml": (omniglot | _IMAML_OMNIGLOT, glyphs | _IMAML, colour | _IMAML),
         "cavia": (omniglot | _CAVIA, glyphs | _CAVIA, colour | _CAVIA | dict(meta_batch=16)),
         "proto_maml": (omniglot | _PROTO_MAML, glyphs | _PROTO_MAML, colour | _PROTO_MAML),
         "unicorn_maml": (omniglot, glyphs, colour | _UNICORN | steps),

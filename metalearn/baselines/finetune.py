@@ -32,18 +32,20 @@ def finetuned(
 ) -> Learner:
     """A learner pre-trained like `pretrained` with a linear classifier, whose test fine-tunes all weights by Adam.
 
-    The new layer classifies the rectified logits of the pre-trained classifier; its weights begin as the normalised
-    class means of the normalised logits of the support set (section 3.1, "support-based initialization").
-    Deviations: a step takes the whole support set, and all queries, where the paper goes through them in batches.
+    The new layer classifies the rectified logits of the pre-trained classifier, scaled to length one; its weights begin
+    as the class means of the support set's rectified logits, scaled to length one too (section 3.1, equations 6 and 7).
+    Deviations: the released code augments the support set (and the queries) anew in every epoch, and normalises while
+    it tunes by the moments of the images at hand, whose running averages it tests with; here images are as they are
+    and moments as `norm` says.
 
     Args:
       network: the body.
       ways: N at test.
       classes: C, base classes.
       lr: of Adam, per task.
-      steps: of Adam, per task; an epoch each.
-      transductive: add the mean entropy of the queries' predictions to the loss. Adaptation then waits for the queries:
-        it is `predict` that makes it.
+      steps: epochs, an update each, or two if transductive.
+      transductive: after each update on the support set make one on the mean entropy of the queries' predictions.
+        Adaptation then waits for the queries: it is `predict` that makes it.
       norm: `running` keeps the moments of the training split; `batch` takes those of each call (transductive).
       rotation: see `pretrained`.
 
@@ -55,23 +57,25 @@ def finetuned(
     base = pretrained(network, nearest_centroid(), ways, classes, norm=norm, rotation=rotation)
     optimizer = optax.adam(lr)
 
-    def old_logits(meta: PyTree, weights: PyTree, x: Array) -> Array:
+    def rectified(meta: PyTree, weights: PyTree, x: Array) -> Array:
         z = network.apply(weights["body"], x, meta["moments"] if norm == "running" else None)
         return jax.nn.relu(classify("linear", weights["classifier"], z))
 
     def logits(meta: PyTree, weights: PyTree, x: Array) -> Array:
-        return classify("linear", weights["head"], old_logits(meta, weights, x))
+        return classify("linear", weights["head"], unit(rectified(meta, weights, x)))
 
     def tune(meta: PyTree, support_x: Array, support_y: Array, query_x: Array | None = None) -> PyTree:
-        means = class_means(unit(old_logits(meta, meta, support_x)), support_y, ways)
+        means = class_means(rectified(meta, meta, support_x), support_y, ways)
         weights = {"body": meta["body"], "classifier": meta["classifier"]}
         weights["head"] = {"w": unit(means).T, "b": jnp.zeros(ways)}
 
-        def loss(weights: PyTree) -> Array:
-            value = cross_entropy(logits(meta, weights, support_x), support_y)
-            return value if query_x is None else value + mean_entropy(logits(meta, weights, query_x))
+        def right(weights: PyTree) -> Array:
+            return cross_entropy(logits(meta, weights, support_x), support_y)
 
-        return descend(loss, weights, optimizer, steps)
+        def certain(weights: PyTree) -> Array:
+            return mean_entropy(logits(meta, weights, query_x))
+
+        return descend(right if query_x is None else (right, certain), weights, optimizer, steps)
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> PyTree:
         return (support_x, support_y) if transductive else tune(meta, support_x, support_y)

@@ -5,15 +5,17 @@ convolutional network the context, zero before each task, scales and shifts the 
 al. 2018), by a learned linear map. In a network of four blocks that is the third.
 
 What follows a normalisation layer's own scale and shift is a scale and shift again, so the context is written into
-these. Deviations: so modulated, the channels are pooled afterwards, not before; the scale is one plus the map's
-output, so that a context of zero changes nothing, and the map has no bias.
+these. As in the released code the map's output is the scale, and its biases begin as PyTorch's do: without a context
+the channels are small, which the next normalisation undoes, and so a context tells much from the start. Deviation: so
+modulated, the channels are pooled afterwards, not before.
 """
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from metalearn.base import Array, Key, Learner, Network, PyTree
-from metalearn.classifier import init_classifier
+from metalearn.classifier import classify, init_classifier
 from metalearn.errors import UserError
 from metalearn.inner import descend
 from metalearn.learners.adapted import Adapted, logits_of, settle
@@ -34,12 +36,11 @@ def modulated_layer(body: PyTree) -> str:
     return names[-2:][0]
 
 
-def modulate(body: PyTree, film: Array, context: Array) -> PyTree:
-    """The body with the chosen layer's F channels scaled and shifted by context [P] @ film [P, 2F]."""
+def modulate(body: PyTree, film: PyTree, context: Array) -> PyTree:
+    """The body with the chosen layer's F channels scaled and shifted by the 2F outputs of film for context [P]."""
     name = modulated_layer(body)
-    gain, offset = jnp.split(context @ film, 2)
-    scale, shift = (1 + gain) * body[name]["scale"], (1 + gain) * body[name]["shift"] + offset
-    return body | {name: {"scale": scale, "shift": shift}}
+    gain, offset = jnp.split(classify("linear", film, context), 2)
+    return body | {name: {"scale": gain * body[name]["scale"], "shift": gain * body[name]["shift"] + offset}}
 
 
 def cavia(
@@ -70,7 +71,10 @@ def cavia(
     def init(key: Key, x: Array) -> PyTree:
         meta = base.init(key, x)
         channels = len(meta["body"][modulated_layer(meta["body"])]["scale"])
-        return meta | {"film": init_classifier(key, "linear", context, 2 * channels)["w"]}
+        film = init_classifier(key, "linear", context, 2 * channels)
+        bound = context**-0.5
+        film["b"] = jax.random.uniform(jax.random.fold_in(key, 1), film["b"].shape, minval=-bound, maxval=bound)
+        return meta | {"film": film}
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
         def with_context(c: Array) -> PyTree:
@@ -79,7 +83,7 @@ def cavia(
         def support_loss(c: Array) -> Array:
             return cross_entropy(logits_of(network, with_context(c), support_x), support_y)
 
-        zero = jnp.zeros(context, meta["film"].dtype)
+        zero = jnp.zeros(context, meta["film"]["w"].dtype)
         found = descend(support_loss, zero, optax.sgd(inner_lr), inner_steps, first_order)
         return settle(network, norm, with_context(found), support_x)
 

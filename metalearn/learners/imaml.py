@@ -7,10 +7,11 @@ the number of inner steps nor the optimiser matters to it, and nothing of the in
 
 The support loss curves downwards in some directions, and more so than the pull holds against it: the system is then
 indefinite and conjugate gradients break down. So it is damped. The released code solves (2 + H / (strength + 10)) v =
-g; up to a factor 2, which Adam takes out, that is a damping of strength + 20.
+g; up to a factor 2, which Adam all but takes out, that is a damping of strength + 20.
 
 Deviations: the inner steps descend the whole objective, where the released code descends the support loss and pulls
-back once at the end; the pull is there at test as well.
+back once at the end, so that 16 steps of 0.1 with a pull of 2 go about 0.4 times as far here; the pull is there at test
+as well; Adam's epsilon is optax's, there 1e-3.
 """
 
 from collections.abc import Callable

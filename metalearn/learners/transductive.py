@@ -21,8 +21,8 @@ def laplacian_shot(strength: float = 0.5, neighbours: int = 3, iterations: int =
 
     Probabilities y_q are proportional to exp(-|z_q - m|^2 + strength * sum of y_p over the `neighbours` queries p
     nearest to q), repeated from those without the sum. Features are to be centred as in SimpleShot. Deviations:
-    prototypes are not rectified, a query is not its own neighbour (among the released code's 3 it is), and strength is
-    the same for all datasets and shots, chosen on validation episodes of CIFAR-FS.
+    prototypes are not rectified, neighbours are 3 (of the released code's 3 the first, the query itself, is dropped,
+    which leaves 2), and strength is the same for all datasets and shots, chosen on validation episodes of CIFAR-FS.
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> Array:

@@ -34,47 +34,57 @@ def logits(made: Learner, meta: PyTree) -> Array:
     return quick_jit(run)(meta)
 
 
-def old_logits(weights: PyTree, x: Array) -> Array:
+def rectified(weights: PyTree, x: Array) -> Array:
     z = tiny_network("none").apply(weights["body"], x)
     return jnp.maximum(z @ weights["classifier"]["w"] + weights["classifier"]["b"], 0)
 
 
+def scaled(weights: PyTree, x: Array) -> Array:
+    z = rectified(weights, x)
+    return z / jnp.linalg.norm(z, axis=-1, keepdims=True)
+
+
 def first_layer(meta: PyTree) -> np.ndarray:
-    z = np.asarray(old_logits(meta, TASK.support_x))
-    z = z / np.linalg.norm(z, axis=-1, keepdims=True)
+    z = np.asarray(rectified(meta, TASK.support_x))
     means = np.stack([z[np.asarray(TASK.support_y) == n].mean(0) for n in range(WAYS)])
     return (means / np.linalg.norm(means, axis=-1, keepdims=True)).T
 
 
 @pytest.mark.parametrize("transductive", [False, True])
 def test_without_steps_it_is_the_support_based_initialization(meta: PyTree, transductive: bool) -> None:
-    expected = np.asarray(old_logits(meta, TASK.query_x)) @ first_layer(meta)
+    expected = np.asarray(scaled(meta, TASK.query_x)) @ first_layer(meta)
     np.testing.assert_allclose(logits(learner(0, transductive), meta), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("transductive", [False, True])
 def test_all_weights_take_the_steps_of_adam(meta: PyTree, transductive: bool) -> None:
-    """Three of them, on the loss written out here."""
+    """Three of them, or three pairs, on the losses written out here."""
     weights = {k: meta[k] for k in ("body", "classifier")}
     weights["head"] = {"w": jnp.asarray(first_layer(meta)), "b": jnp.zeros(WAYS)}
     optimizer = optax.adam(0.01)
 
-    def loss(weights: PyTree) -> Array:
-        out = lambda x: old_logits(weights, x) @ weights["head"]["w"] + weights["head"]["b"]  # noqa: E731
-        p = jax.nn.softmax(out(TASK.query_x))
-        entropy = -(p * jnp.log(p)).sum(-1).mean() if transductive else 0.0
-        return cross_entropy(out(TASK.support_x), TASK.support_y) + entropy
+    def out(weights: PyTree, x: Array) -> Array:
+        return scaled(weights, x) @ weights["head"]["w"] + weights["head"]["b"]
+
+    def error(weights: PyTree) -> Array:
+        return cross_entropy(out(weights, TASK.support_x), TASK.support_y)
+
+    def entropy(weights: PyTree) -> Array:
+        p = jax.nn.softmax(out(weights, TASK.query_x))
+        return -(p * jnp.log(p)).sum(-1).mean()
 
     @quick_jit
     def step(weights: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
-        updates, state = optimizer.update(jax.grad(loss)(weights), state)
-        return optax.apply_updates(weights, updates), state
+        for loss in (error, entropy) if transductive else (error,):
+            updates, state = optimizer.update(jax.grad(loss)(weights), state)
+            weights = optax.apply_updates(weights, updates)
+        return weights, state
 
     state, begin = optimizer.init(weights), weights
     for _ in range(3):
         weights, state = step(weights, state)
     assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), weights["head"], begin["head"])))
-    expected = old_logits(weights, TASK.query_x) @ weights["head"]["w"] + weights["head"]["b"]
+    expected = out(weights, TASK.query_x)
     np.testing.assert_allclose(logits(learner(3, transductive), meta), expected, rtol=1e-3, atol=1e-4)
 
 

@@ -235,7 +235,8 @@ def test_cavia_adapts_one_layer() -> None:
     assert same["body"]["norm0"] == {"scale": False, "shift": False}
     plain = maml(layered_network(), 2, inner_steps=0, norm="none")
     still = cavia(layered_network(), 2, inner_steps=0, context=4, norm="none")
-    close(logits_of(still, meta, task), logits_of(plain, meta, task))
+    body = modulate(meta["body"], meta["film"], jnp.zeros(4))
+    close(logits_of(still, meta, task), logits_of(plain, {"body": body, "head": meta["head"]}, task))
 
 
 @pytest.mark.parametrize(("backbone", "layer"), [("conv4-32", "norm2"), ("resnet12", "block3_conv2_norm")])
@@ -247,12 +248,13 @@ def test_cavia_modulates_the_last_layer_but_one(backbone: str, layer: str) -> No
 
 
 def test_modulation_scales_and_shifts_what_the_layer_gives() -> None:
-    y, film = jax.random.normal(KEY, (5, 3, 3, 4)), jax.random.normal(jax.random.key(1), (6, 8))
+    y, w = jax.random.normal(KEY, (5, 3, 3, 4)), jax.random.normal(jax.random.key(1), (6, 8))
+    film = {"w": w, "b": jnp.linspace(-1.0, 1.0, 8)}
     params = {"scale": jnp.array([1.0, -2.0, 0.5, 3.0]), "shift": jnp.arange(4.0)}
     context = jax.random.normal(jax.random.key(2), (6,))
-    gain, offset = np.split(np.asarray(context) @ np.asarray(film), 2)
+    gain, offset = np.split(np.asarray(context) @ np.asarray(w) + np.linspace(-1, 1, 8), 2)
     apply = lambda p: Norm("batch").apply({"params": p}, y)  # noqa: E731
-    close(apply(modulate({"norm0": params}, film, context)["norm0"]), (1 + gain) * apply(params) + offset)
+    close(apply(modulate({"norm0": params}, film, context)["norm0"]), gain * apply(params) + offset)
 
 
 def test_losses_of_earlier_steps_fade() -> None:
