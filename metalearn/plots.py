@@ -20,6 +20,9 @@ from metalearn.tables import PLOTS, load, queries_of, steps_of
 
 SIDES = ("inductive", "transductive")
 MARKERS = "osD^vP*X"
+COLOURS = tuple(f"C{i}" for i in range(10)) + (
+    "black", "gold", "navy", "lime", "indigo", "salmon", "teal", "orchid", "sienna", "tan", "slategray", "crimson"
+)  # fmt: skip
 
 
 class Point(NamedTuple):
@@ -78,7 +81,7 @@ def paired(found: list[Point]) -> list[tuple[str, float, float]]:
             difference = 100 * (_episodes(p) - theirs)
             half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
             out.append((p.label, float(difference.mean()), float(half)))
-    return [(f"{best.label} (best)", 0.0, 0.0), *sorted(out, key=lambda line: -line[1])]
+    return [(f"{best.label} (best, {best.side})", 0.0, 0.0), *sorted(out, key=lambda line: -line[1])]
 
 
 def _episodes(p: Point) -> np.ndarray:
@@ -98,43 +101,102 @@ def _named(p: Point) -> str:
 
 
 def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
-    """A look for every method, the same in all panels: ten colours, then the next marker; hollow if transductive."""
-    labels = list(dict.fromkeys(p.label for p in sorted(found, key=lambda p: p.label)))
-    looks = {k: {"color": f"C{i % 10}", "marker": MARKERS[i // 10 % len(MARKERS)]} for i, k in enumerate(labels)}
+    """A look for every method, the same in all panels: a colour of its own, a marker for each body and recipe of it.
+
+    Markers are hollow if transductive.
+    """
+    labels: dict[str, list[str]] = {}
+    for p in sorted(found, key=lambda p: p.label):
+        of_method = labels.setdefault(p.records[0]["method"], [])
+        of_method += [] if p.label in of_method else [p.label]
+    looks = {
+        label: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[j % len(MARKERS)]}
+        for i, of_method in enumerate(labels.values())
+        for j, label in enumerate(of_method)
+    }
     hollow = {"inductive": "full", "transductive": "none"}
     return {(p.label, p.side): looks[p.label] | {"fillstyle": hollow[p.side], "capsize": 2} for p in found}
 
 
+def _lines(found: list[Point]) -> dict[int, dict[tuple[str, str], list[Point]]]:
+    """For each number of ways the methods tested with the usual number of queries and with more than one of shots."""
+    lines: dict[int, dict[tuple[str, str], list[Point]]] = {}
+    for p in found:
+        if p.queries == Config.queries:
+            lines.setdefault(p.ways, {}).setdefault((p.label, p.side), []).append(p)
+    several = {n: {k: ps for k, ps in of.items() if len({p.shots for p in ps}) > 1} for n, of in lines.items()}
+    return {n: of for n, of in sorted(several.items()) if of}
+
+
 def _shots(figure: Any, found: list[Point]) -> None:
-    """Accuracy against shots: a panel for each number of ways; tests with another number of queries are left out."""
-    usual = [p for p in found if p.queries == Config.queries]
-    looks, ways = _styles(usual), sorted({p.ways for p in usual})
-    for panel, n in zip(figure.subplots(1, len(ways), squeeze=False)[0] if ways else (), ways, strict=True):
-        line: dict[tuple[str, str], list[Point]] = {}
-        for p in usual:
-            if p.ways == n:
-                line.setdefault((p.label, p.side), []).append(p)
-        for (label, side), ps in line.items():
-            look = looks[label, side]
+    """Accuracy against shots: a panel for each number of ways, see `_lines`; each line is named at its end."""
+    looks, panels = _styles(found), _lines(found)
+    if not panels:
+        figure.text(0.5, 0.5, "no method tested with more than one number of shots", ha="center")
+        return
+    for panel, (n, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for key, ps in lines.items():
             shots, accuracy, ci95 = zip(*((p.shots, p.accuracy, p.ci95) for p in ps), strict=True)
-            panel.errorbar(shots, accuracy, ci95, label=f"{label}, {side}", linewidth=1, **look)
-        ticks = sorted({p.shots for p in usual})
+            panel.errorbar(shots, accuracy, ci95, linewidth=1, **looks[key])
+        ticks = sorted({p.shots for ps in lines.values() for p in ps})
         panel.set(xlabel="labelled images a class", ylabel="accuracy (%)", xscale="log", title=f"{n}-way")
         panel.set_xticks(ticks, [str(k) for k in ticks])
         panel.minorticks_off()
+        panel.set_xlim(right=ticks[-1] * (ticks[-1] / ticks[0]) ** 1.1)  # room for the names
+        _name_ends(panel, sorted((ps[-1] for ps in lines.values()), key=lambda p: p.accuracy), looks)
+
+
+def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Name the last points of lines, from the lowest to the highest, to the right of them."""
+    low, high = panel.get_ylim()
+    heights = spread([p.accuracy for p in ends], (high - low) / 60)
+    panel.set_ylim(min(low, heights[0]), max(high, heights[-1] + (high - low) / 60))
+    for p, height in zip(ends, heights, strict=True):
+        color = looks[p.label, p.side]["color"]
+        line = {"arrowstyle": "-", "color": color, "linewidth": 0.5, "relpos": (0, 0.5)}
+        said, at = f"{p.label}, {p.side}, {p.accuracy:.1f}", (p.shots * 1.12, height)
+        panel.annotate(said, (p.shots, p.accuracy), at, va="center", fontsize=7, arrowprops=line)
+
+
+def spread(heights: list[float], least: float) -> list[float]:
+    """The ascending heights moved as little as needed for neighbours to be `least` apart: groups stay centred."""
+    groups: list[list[float]] = []
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1 and _bottom(groups[-1], least) < _top(groups[-2], least) + least:
+            last = groups.pop()
+            groups[-1] = groups[-1] + last
+    return [_bottom(group, least) + i * least for group in groups for i in range(len(group))]
+
+
+def _bottom(group: list[float], least: float) -> float:
+    return sum(group) / len(group) - least * (len(group) - 1) / 2
+
+
+def _top(group: list[float], least: float) -> float:
+    return sum(group) / len(group) + least * (len(group) - 1) / 2
 
 
 def _time(figure: Any, found: list[Point]) -> None:
-    """Accuracy against seconds of training: a panel for each test, with the usual number of queries."""
+    """Accuracy against minutes of training: a panel for each test, with the usual number of queries."""
     usual = [p for p in found if p.queries == Config.queries]
     looks, tests = _styles(usual), sorted({(p.ways, p.shots) for p in usual})
     for panel, test in zip(figure.subplots(1, len(tests), squeeze=False)[0] if tests else (), tests, strict=True):
         for p in usual:
             if (p.ways, p.shots) == test:
                 look = looks[p.label, p.side] | {"linestyle": "none", "label": f"{p.label}, {p.side}"}
-                panel.errorbar(p.seconds, p.accuracy, p.ci95, **look)
-        said = "training, its body's included (s, each on its own device)"
+                panel.errorbar(p.seconds / 60, p.accuracy, p.ci95, **look)
+        said = "training, its body's included (minutes, each on its own device)"
         panel.set(xlabel=said, ylabel="accuracy (%)", xscale="log", title=f"{test[0]}-way {test[1]}-shot")
+        panel.xaxis.set_major_locator(_ticks())
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter("")
+
+
+def _ticks() -> Any:
+    from matplotlib.ticker import LogLocator
+
+    return LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 6, 8))
 
 
 def _paired(figure: Any, found: list[Point]) -> None:

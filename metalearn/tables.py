@@ -51,10 +51,12 @@ methods of one table tested on one list are tested on the very same images.
   **sd** is the standard deviation of the accuracy between them, in points. The interval does not contain it.
 - **before**: accuracy in % before adaptation, where that means something, on the first 1,000 episodes. It has to be at
   chance.
+- **test**: with 15 queries a class and 10,000 episodes, where nothing else is said.
 - **published**: numbers of others for the same method, ways and shots, on the backbone nearest to ours (named where its
   name is not the same). Their episodes, recipes and budgets differ from ours: `results/published.csv` says how.
 - **difference**: ours minus the first of them that was tested in the same way, in points: inductive (ind.) or
-  transductive (trans.), or either where its source does not say. It compares numbers, not implementations.
+  transductive (trans.), or either where its source does not say. It compares numbers, not implementations: a row "from
+  a trained body" has a pre-training that the published number had not.
 - **ECE**: expected calibration error.
 - **steps**: updates trained; `16000 + 1500` are those of the body that the training began from, and its own. **tested
   at**: the update that validation picked, of each seed.
@@ -117,12 +119,12 @@ def _findings(path: Path, records: dict[str, list[dict]]) -> list[str]:
 
 def _section(name: str, rows: list[Row], published: list[Published]) -> str:
     parts = [f"## {name}\n"]
-    if rows:
-        lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
-        parts += [_table(lines), _episodes(rows), _commands(rows)]
-        parts += [f"![{said}](results/plots/{name}-{kind}.svg)\n" for kind, said in PLOTS.items()]
-    else:
-        parts.append("no run recorded yet\n")
+    if not rows:
+        known = sum(p.dataset == name for p in published)
+        return "\n".join([*parts, f"no run recorded yet; `results/published.csv` has {known} published numbers\n"])
+    lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
+    parts += [_table(lines), _episodes(rows), _commands(rows)]
+    parts += [f"![{said}](results/plots/{name}-{kind}.svg)\n" for kind, said in PLOTS.items()]
     shown = {p for row in rows for p in beside(row, published)}
     rest = [p for p in published if p.dataset == name and p not in shown]
     for external in (False, True):
@@ -164,14 +166,18 @@ def _episodes(rows: list[Row]) -> str:
 
 
 def _commands(rows: list[Row]) -> str:
-    made: dict[str, list[int]] = {}
+    made: dict[tuple[str, ...], list[int]] = {}
     for number, row in enumerate(rows, 1):
         for record in row.records:
-            numbers = made.setdefault(record["command"], [])
-            if number not in numbers:
-                numbers.append(number)
-    lines = (f"{command}  # {', '.join(map(str, numbers))}\n" for command, numbers in made.items())
-    return f"Commands, and the lines of the table that they made:\n\n```\n{''.join(lines)}```\n"
+            chain = tuple(record["command"].split(" && "))
+            numbers = [made.setdefault(chain[:end], []) for end in range(1, len(chain) + 1)][-1]
+            numbers += [] if number in numbers else [number]
+    lines = []
+    for chain, numbers in sorted(made.items()):  # each right below what it goes on from
+        of = f"  # {', '.join(map(str, numbers))}" if numbers else ""
+        lines.append(f"{'    ' * (len(chain) - 1)}{chain[-1]}{of}\n")
+    said = "Commands, an indented one on what the one above it left, and the lines of the table that they made:"
+    return f"{said}\n\n```\n{''.join(lines)}```\n"
 
 
 def _shown(value: float | None, digits: int, factor: float = 1) -> str:
@@ -209,7 +215,8 @@ def queries_of(r: dict) -> str:
 
 def _test(r: dict) -> str:
     queries = "" if r["queries"] == Config.queries else f", {queries_of(r)}"
-    return f"{r['ways']}-way {r['shots']}-shot{queries}"
+    episodes = "" if r["episodes"] == Config.episodes else f", {r['episodes']} episodes"
+    return f"{r['ways']}-way {r['shots']}-shot{queries}{episodes}"
 
 
 def _trained(r: dict) -> str:
@@ -264,12 +271,20 @@ def latex(root: Path) -> str:
         lines = []
         for row in rows:
             line, theirs = cells(row, published), beside(row, published)
-            kept = [line[k] for k in ("method", "backbone", "test", "inductive %", "transductive %", "seeds", "sd")]
+            names = ("method", "backbone", "test", "trained on", "inductive %", "transductive %", "seeds", "sd")
+            kept = [line[name] for name in names]
             kept.append(theirs[0].number if theirs else NONE)
             lines.append("  " + " & ".join(cell.translate(str.maketrans(special)) for cell in kept) + r" \\")
-        head = r"  method & backbone & test & inductive (\%) & transductive (\%) & seeds & sd & published (\%) \\"
+        head = r"  method & backbone & test & trained on & inductive (\%) & transductive (\%) & seeds & sd"
         caption = rf"\caption{{{name.translate(str.maketrans(special))}: accuracy $\pm$ 95\,\% CI over episodes}}"
-        table = [r"\begin{table}", r"\centering", caption, r"\begin{tabular}{lllrrrrr}", r"  \toprule", head]
+        table = [
+            r"\begin{table}",
+            r"\centering",
+            caption,
+            r"\begin{tabular}{llllrrrrr}",
+            r"  \toprule",
+            rf"{head} & published (\%) \\",
+        ]
         table += [r"  \midrule", *lines, r"  \bottomrule", r"\end{tabular}", r"\end{table}", ""]
         parts += table if rows else []
     return "\n".join(parts)
@@ -293,6 +308,7 @@ def table_csv(root: Path) -> str:
             "dataset method backbone ways shots queries train_ways train_shots train_norm episodes episode_hash steps"
         )
         line = {name: first[name] for name in names.split()}
+        line |= {"trained_on": _trained(first), "all_steps": steps_of(first)}
         line |= _side("inductive", row.inductive) | _side("transductive", row.transductive)
         best = theirs[0] if theirs else None
         line |= {f"published_{k}": best and getattr(best, k) for k in ("accuracy", "ci95", "transductive", "source")}

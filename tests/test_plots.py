@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalearn.plots import digest, draw_plots, paired, points
+from metalearn.plots import digest, draw_plots, paired, points, spread
 from metalearn.record import write_counts
 from metalearn.tables import PLOTS, load, markdown
 from tests.programs import ROOT
@@ -37,7 +37,12 @@ def recorded(root: Path, name: str, right: np.ndarray, **changes: object) -> Non
 def test_methods_are_paired_with_the_best_of_the_same_episodes(root: Path) -> None:
     found = [p for p in points(load(root)[0]["cifar_fs"]) if p.shots == 1 and p.queries == 15]
     (best, zero, _), (label, difference, half) = paired(found)
-    assert best.startswith("protonet conv4-32 (running)") and zero == 0 and label.startswith("maml conv4-32 (batch)")
+    assert (
+        best.startswith("protonet conv4-32 (running)")
+        and best.endswith("(best, transductive)")
+        and zero == 0
+        and label.startswith("maml conv4-32 (batch)")
+    )
     right = {n: np.load(root / "cifar_fs" / f"{n}.npy").astype(float) for n in ("maml0", "maml1", "protonet")}
     by_hand = 100 * ((right["maml0"] + right["maml1"]) / 2 - right["protonet"]) / 75
     assert difference == pytest.approx(by_hand.mean())
@@ -52,6 +57,18 @@ def test_the_same_records_draw_the_same_bytes(root: Path) -> None:
     text = first["cifar_fs-paired.svg"].decode()
     assert "maml conv4-32 (batch), 60000 steps" in text and "5-way 1-shot, 10000 episodes" in text
     assert "anil" not in text and "boil" not in text and "5-shot" not in text  # alone with its episodes; none kept
+
+
+def test_names_are_spread_as_little_as_needed() -> None:
+    assert spread([1.0, 2.0, 5.0], 1.0) == [1.0, 2.0, 5.0]
+    assert spread([3.0, 3.0], 1.0) == [2.5, 3.5]
+    np.testing.assert_allclose(spread([0.0, 3.0, 3.1, 3.9], 1.0), [0.0, 7 / 3, 10 / 3, 13 / 3])
+
+
+def test_a_line_needs_two_numbers_of_shots(root: Path) -> None:
+    draw_plots(root)
+    text = (root / "plots" / "cifar_fs-shots.svg").read_text()
+    assert "protonet conv4-32 (running), 60000 steps, transductive, " in text and "maml" not in text
 
 
 def test_a_changed_record_is_seen(root: Path) -> None:

@@ -124,11 +124,23 @@ def test_a_row_says_what_was_measured_and_what_was_published(root: Path) -> None
 def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
     text = markdown(root)
     assert text.count("- 5-way 1-shot, 15 queries a class: 10000 episodes of seed 0, `abc123`\n") == 1
-    assert "python -m experiments.maml --dataset=cifar_fs  # 2\npython -m experiments.maml" in text
+    assert "python -m experiments.maml --dataset=cifar_fs  # 2\n" in text
     assert "python -m experiments.finetune  # 1\n" in text
     assert "Published, not beside a measurement above (2)" in text
     assert "| maml | conv4-32 | 5-way 5-shot | 71.5 (± 1 sd of 3 inits) | yes | published |  | A paper |" in text
-    assert "## omniglot\n\nno run recorded yet\n" in text
+    assert "## omniglot\n\nno run recorded yet; `results/published.csv` has 0 published numbers\n" in text
+
+
+def test_commands_stand_below_what_they_go_on_from(root: Path) -> None:
+    body, head, test = ("python -m experiments." + k for k in ("finetune --dataset=cifar_fs", "protonet", "evaluate"))
+    write(root, "a.json", method="protonet", seed=3, command=f"{body} && {head} && {test}")
+    write(root, "b.json", method="protonet", seed=4, shots=5, command=f"{body} && {head}")
+    assert f"{body}\n    {head}  # 4\n        {test}  # 3\n" in markdown(root)
+
+
+def test_a_row_says_how_many_episodes_if_not_the_usual_number(root: Path) -> None:
+    write(root, "a.json", method="protonet", episodes=600)
+    assert [row["test"] for row in table(root) if row["method"] == "protonet"] == ["5-way 1-shot, 600 episodes"]
 
 
 def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
@@ -223,9 +235,10 @@ def test_a_row_says_how_its_classes_were_trained_on(root: Path) -> None:
 def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
     baseline, maml = csv.DictReader(io.StringIO(table_csv(root)))
     assert (maml["inductive_accuracy"], maml["inductive_seeds"], maml["published_accuracy"]) == ("0.555", "0 1", "58.9")
+    assert (maml["trained_on"], maml["all_steps"]) == ("5-way 1-shot, batch", "60000")
     assert (baseline["transductive_accuracy"], baseline["published_accuracy"]) == ("", "")
     text = latex(root)
-    assert r"  maml & conv4-32 & 5-way 1-shot & 55.50 $\pm$ 0.20 (support) & 58.50 $\pm$ 0.20 (batch) & 2 & " in text
+    assert r"  maml & conv4-32 & 5-way 1-shot & 5-way 1-shot, batch & 55.50 $\pm$ 0.20 (support) & 58.50" in text
     assert text.count(r"\toprule") == text.count(r"\end{table}") == 1 and r"cifar\_fs" in text
 
 

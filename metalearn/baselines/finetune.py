@@ -5,6 +5,8 @@ Dhillon, Chaudhari, Ravichandran, Soatto. A Baseline for Few-Shot Image Classifi
     transductive_finetune  section 3.2, equation 8: the entropy of the queries' predictions is minimised as well
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -69,13 +71,13 @@ def finetuned(
         weights = {"body": meta["body"], "classifier": meta["classifier"]}
         weights["head"] = {"w": unit(means).T, "b": jnp.zeros(ways)}
 
-        def right(weights: PyTree) -> Array:
-            return cross_entropy(logits(meta, weights, support_x), support_y)
-
-        def certain(weights: PyTree) -> Array:
-            return mean_entropy(logits(meta, weights, query_x))
-
-        return descend(right if query_x is None else (right, certain), weights, optimizer, steps)
+        losses: list[Callable[[PyTree], Array]] = [
+            lambda weights: cross_entropy(logits(meta, weights, support_x), support_y)
+        ]
+        if query_x is not None:
+            x = query_x
+            losses.append(lambda weights: mean_entropy(logits(meta, weights, x)))
+        return descend(tuple(losses), weights, optimizer, steps)
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> PyTree:
         return (support_x, support_y) if transductive else tune(meta, support_x, support_y)
