@@ -1,11 +1,15 @@
 """The queue: what is missing from a table is run, within a budget, and not run again."""
 
+import itertools
 import json
 import shlex
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from experiments import reproduce
 from experiments.queue import QUEUE, Run, read_queue
 from experiments.reproduce import missing, seconds, wanted
 from metalearn.config import Config
@@ -48,6 +52,24 @@ def test_what_is_missing_is_run_once(tmp_path: Path, queue: Path) -> None:
 def test_nothing_is_begun_without_time(tmp_path: Path, queue: Path) -> None:
     said = process("reproduce", *flags(tmp_path, queue), "--table=all", "--budget=9s", cwd=tmp_path)
     assert said.code == 0 and said.out == "the budget of 9s is spent; the same command goes on\n"
+
+
+def test_a_command_is_stopped_when_the_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduce, "places", lambda workdir: [])
+    begin = time.monotonic()
+    assert reproduce.perform("http.server --bind=127.0.0.1 0", tmp_path / "run", begin + 2) == 128 + signal.SIGTERM
+    assert 2 <= time.monotonic() - begin < 30
+
+
+def test_the_queue_begins_with_what_is_worth_most() -> None:
+    """MAML by its full recipe, ResNet-12, then all of Omniglot, then FC100."""
+    queue = read_queue(QUEUE)
+    assert [(run.module, run.flags["shots"]) for run in queue[:2]] == [("maml", "1"), ("maml", "5")]
+    bodies = [run.about({run.flags.get("method", run.module)}) for run in queue[2:6]]
+    methods = [run.flags.get("method", run.module) for run in bodies]
+    assert methods == ["protonet", "metaoptnet", "rfs", "simpleshot"] and all(run.tests for run in bodies)
+    datasets = [run.flags["dataset"] for run in queue]
+    assert [name for name, _ in itertools.groupby(datasets)] == ["cifar_fs", "omniglot", "fc100", "cifar_fs"]
 
 
 def test_a_run_that_fails_is_told_and_the_next_one_tried(tmp_path: Path, queue: Path) -> None:
