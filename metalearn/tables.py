@@ -38,11 +38,13 @@ INTRO = """# Results
 Written by `python -m experiments.tables` from the records in `results/`; do not edit. Each record names the command and
 the commit that made it. The same rows are in `results/table.csv` and `results/table.tex`.
 
-Within a run the validation classes pick the checkpoint. Recipes were changed after a test that fell short: RFS trained
-longer and with the body of its paper, ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more queries,
-some of its relatives longer; LaplacianShot less strongly and matching networks at another scale (both judged by
-validation). Below each table are the lists of test episodes, by a hash of the images' positions in the test split:
-methods of one table tested on one list are tested on the very same images.
+Within a run the validation classes pick the checkpoint. Recipes and code were changed after a test that fell short: RFS
+trained longer and with the body of its paper, ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more
+queries and on CIFAR-FS with another inner rate, some of its relatives longer, R2D2 with the body of its number;
+Reptile's moments, CAVIA's map and the classifiers of Baseline, Baseline++ and fine-tuning as in the released code;
+LaplacianShot less strongly and matching networks at another scale (both judged by validation). Below each table are the
+lists of test episodes, by a hash of the images' positions in the test split: methods of one table tested on one list
+are tested on the very same images.
 
 - **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes (and the normalisation at
   test). A transductive prediction depends on the other queries of its episode, an inductive one does not; a probe found
@@ -50,7 +52,7 @@ methods of one table tested on one list are tested on the very same images.
 - **seeds**: trainings. With several, accuracies, intervals, calibration errors and speeds are means over them, and
   **sd** is the standard deviation of the accuracy between them, in points. The interval does not contain it.
 - **before**: accuracy in % before adaptation, where that means something, on the first 1,000 episodes. It has to be at
-  chance.
+  chance, within an interval of about half a point with 15 queries a class, and a point with one.
 - **test**: with 15 queries a class and 10,000 episodes, where nothing else is said.
 - **published**: numbers of others for the same method, ways and shots, on the backbone nearest to ours (named where its
   name is not the same). Their episodes, recipes and budgets differ from ours: `results/published.csv` says how.
