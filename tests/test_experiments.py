@@ -115,7 +115,7 @@ WRONG = [  # program, settings, what the one line must say
     ("finetune", {"method": "finetune", "norm": "support"}, "fine-tuning of all weights normalises by running, batch"),
     ("embedding", {"method": "relationnet"}, "--backbone=conv2-8 has none, conv4-64-map does"),
     ("embedding", {"method": "metaoptnet", "head": "tree"}, "head must be svm or ridge, not 'tree'"),
-    ("maml", {"ways": 0}, "--ways must be at least 1, not 0"),
+    ("maml", {"ways": 1}, "--ways must be at least 2, not 1"),
     ("maml", {"shots": 0}, "--shots must be at least 1, not 0"),
     ("maml", {"queries": 0}, "--queries must be at least 1, not 0"),
     ("maml", {"train_queries": 0}, "--train_queries must be at least 1, not 0"),
@@ -200,8 +200,8 @@ def test_a_gradient_method_is_tested_by_support_moments(images: Path, tmp_path: 
     assert program("maml", *words(images, test_norms="batch"), workdir).code == 0
     said = program("evaluate", *places(images), workdir, "--test_norms=support")
     assert said.code == 0 and "inductive (support): before adaptation" in said.out
-    refused = program("evaluate", *places(images), workdir, "--ways=1")
-    assert "--train_ways must equal --ways (1)" in refused.complaint
+    refused = program("evaluate", *places(images), workdir, "--ways=3")
+    assert "--train_ways must equal --ways (3)" in refused.complaint
 
 
 def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> None:
