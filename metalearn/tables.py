@@ -42,9 +42,9 @@ Within a run the validation classes pick the checkpoint. Recipes and code were c
 trained longer and with the body of its paper, ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more
 queries and on CIFAR-FS with another inner rate, some of its relatives longer, R2D2 with the body of its number;
 Reptile's moments, CAVIA's map and the classifiers of Baseline, Baseline++ and fine-tuning as in the released code;
-LaplacianShot less strongly and matching networks at another scale (both judged by validation). Below each table are the
-lists of test episodes, by a hash of the images' positions in the test split: methods of one table tested on one list
-are tested on the very same images.
+LaplacianShot less strongly, matching networks at another scale and MetaOptNet with 20 ways (all judged by validation).
+Below each table are the lists of test episodes, by a hash of the images' positions in the test split: methods of one
+table tested on one list are tested on the very same images.
 
 - **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes (and the normalisation at
   test). A transductive prediction depends on the other queries of its episode, an inductive one does not; a probe found
