@@ -160,21 +160,16 @@ def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[
 
 def spread(heights: list[float], least: float) -> list[float]:
     """The ascending heights moved as little as needed for neighbours to be `least` apart: groups stay centred."""
+
+    def lowest(group: list[float]) -> float:
+        return sum(group) / len(group) - least * (len(group) - 1) / 2
+
     groups: list[list[float]] = []
     for height in heights:
         groups.append([height])
-        while len(groups) > 1 and _bottom(groups[-1], least) < _top(groups[-2], least) + least:
-            last = groups.pop()
-            groups[-1] = groups[-1] + last
-    return [_bottom(group, least) + i * least for group in groups for i in range(len(group))]
-
-
-def _bottom(group: list[float], least: float) -> float:
-    return sum(group) / len(group) - least * (len(group) - 1) / 2
-
-
-def _top(group: list[float], least: float) -> float:
-    return sum(group) / len(group) + least * (len(group) - 1) / 2
+        while len(groups) > 1 and lowest(groups[-1]) < lowest(groups[-2]) + least * len(groups[-2]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [lowest(group) + i * least for group in groups for i in range(len(group))]
 
 
 def _time(figure: Any, found: list[Point]) -> None:

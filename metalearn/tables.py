@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -41,7 +42,7 @@ the commit that made it. The same rows are in `results/table.csv` and `results/t
 Within a run the validation classes pick the checkpoint. Recipes and code were changed after a test that fell short: RFS
 trained longer and with the body of its paper, ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more
 queries and on CIFAR-FS with another inner rate, some of its relatives longer, R2D2 with the body of its number;
-Reptile's moments, CAVIA's map and the classifiers of Baseline, Baseline++ and fine-tuning as in the released code;
+Reptile's moments, CAVIA's map, RFS's copies and the classifiers of Baseline, Baseline++ and fine-tuning as released;
 LaplacianShot less strongly, matching networks at another scale and MetaOptNet with 20 ways (all judged by validation).
 Below each table are the lists of test episodes, by a hash of the images' positions in the test split: methods of one
 table tested on one list are tested on the very same images.
@@ -268,25 +269,30 @@ def latex(root: Path) -> str:
     """A table (booktabs) for each dataset that has a record."""
     datasets, published = load(root)
     special: dict[str, str | int | None] = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$", NONE: "--"}
+    columns = (
+        "method",
+        "backbone",
+        "test",
+        "trained on",
+        "inductive %",
+        "transductive %",
+        "seeds",
+        "sd",
+        "published %",
+    )
+
+    def line(row_cells: Iterable[str]) -> str:
+        return "  " + " & ".join(cell.translate(str.maketrans(special)) for cell in row_cells) + r" \\"
+
     parts = []
     for name, rows in datasets.items():
         lines = []
         for row in rows:
-            line, theirs = cells(row, published), beside(row, published)
-            names = ("method", "backbone", "test", "trained on", "inductive %", "transductive %", "seeds", "sd")
-            kept = [line[name] for name in names]
-            kept.append(theirs[0].number if theirs else NONE)
-            lines.append("  " + " & ".join(cell.translate(str.maketrans(special)) for cell in kept) + r" \\")
-        head = r"  method & backbone & test & trained on & inductive (\%) & transductive (\%) & seeds & sd"
+            theirs = beside(row, published)
+            shown = cells(row, published) | {"published %": theirs[0].number if theirs else NONE}
+            lines.append(line(shown[column] for column in columns))
         caption = rf"\caption{{{name.translate(str.maketrans(special))}: accuracy $\pm$ 95\,\% CI over episodes}}"
-        table = [
-            r"\begin{table}",
-            r"\centering",
-            caption,
-            r"\begin{tabular}{llllrrrrr}",
-            r"  \toprule",
-            rf"{head} & published (\%) \\",
-        ]
+        table = [r"\begin{table}", r"\centering", caption, r"\begin{tabular}{llllrrrrr}", r"  \toprule", line(columns)]
         table += [r"  \midrule", *lines, r"  \bottomrule", r"\end{tabular}", r"\end{table}", ""]
         parts += table if rows else []
     return "\n".join(parts)

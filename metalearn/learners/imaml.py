@@ -10,8 +10,8 @@ indefinite and conjugate gradients break down. So it is damped. The released cod
 g; up to a factor 2, which Adam all but takes out, that is a damping of strength + 20.
 
 Deviations: the inner steps descend the whole objective, where the released code descends the support loss and pulls
-back once at the end, so that 16 steps of 0.1 with a pull of 2 go about 0.4 times as far here; the pull is there at test
-as well; Adam's epsilon is optax's, there 1e-3.
+back once at the end, so that 16 steps of 0.1 along a constant gradient, with a pull of 2, end 0.4 times as far away
+here; the pull is there at test as well; Adam's epsilon is optax's, there 1e-3.
 """
 
 from collections.abc import Callable
