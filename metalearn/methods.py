@@ -25,7 +25,7 @@ from metalearn.learners.r2d2 import r2d2
 from metalearn.learners.relationnet import relationnet
 from metalearn.learners.reptile import reptile
 from metalearn.learners.transductive import information_maximization, laplacian_shot
-from metalearn.models import make_network, make_relation
+from metalearn.models import flattened, make_network, make_relation
 
 
 class Method(NamedTuple):
@@ -51,9 +51,13 @@ def _layers(norm: str) -> str:
     return norm if norm in ("group", "layer", "none") else "batch"
 
 
-def body(config: Config, shared: bool) -> Network:
-    """The network of the config's backbone, normalisation and precision; shared: all tasks have the same weights."""
-    return make_network(config.backbone, _layers(config.norm), _dtype(config), shared)
+def body(config: Config, shared: bool, maps: bool = False) -> Network:
+    """The network of the config's backbone, normalisation and precision.
+
+    shared: all tasks have the same weights; maps: feature maps stay maps, and are not flattened.
+    """
+    network = make_network(config.backbone, _layers(config.norm), _dtype(config), shared)
+    return network if maps else flattened(network)
 
 
 def _dtype(config: Config) -> jnp.dtype:
@@ -119,11 +123,14 @@ def _cavia(config: Config, network: Network, norm: str) -> Learner:
 Build = Callable[[Config, Network, int, str], Learner]  # of ways and norm
 
 
-def _episodic(build: Build) -> Maker:
-    """A method that trains the body through its head, in training episodes of any number of ways."""
+def _episodic(build: Build, maps: bool = False) -> Maker:
+    """A method that trains the body through its head, in training episodes of any number of ways.
+
+    maps: the head takes feature maps as they are.
+    """
 
     def make(config: Config, classes: int, shared: bool) -> Method:
-        network = body(config, shared)
+        network = body(config, shared, maps)
 
         def test(norm: str) -> Learner:
             return build(config, network, config.ways, norm)
@@ -145,8 +152,8 @@ def _relationnet(config: Config, classes: int, shared: bool) -> Method:
     if not config.backbone.endswith("-map"):
         raise UserError(f"relationnet compares feature maps: --backbone={config.backbone} has none, conv4-64-map does")
     relation = make_relation(dtype=_dtype(config), shared=shared)
-    build = _episodic(lambda config, network, ways, norm: relationnet(network, relation, ways, norm))
-    return build(config, classes, shared)
+    make = _episodic(lambda config, network, ways, norm: relationnet(network, relation, ways, norm), maps=True)
+    return make(config, classes, shared)
 
 
 def _r2d2(config: Config, network: Network, ways: int, norm: str) -> Learner:

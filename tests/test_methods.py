@@ -15,7 +15,7 @@ from metalearn.lab import tasks_at_once
 from metalearn.learners.embedding import embedding
 from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.maml import maml
-from metalearn.methods import make_method
+from metalearn.methods import METHODS, make_method
 from metalearn.optimizers import make_optimizer, schedule
 from tests.small import easy_task, quick_jit, tiny_network
 
@@ -145,3 +145,17 @@ def test_a_name_says_what_adapts(method: str, moves: str) -> None:
         k: any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), meta[k], adapted[k]))) for k in meta
     }
     assert changed == {"body": "b" in moves, "head": "h" in moves}
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "relationnet"])
+def test_a_body_of_maps_serves_every_method(method: str) -> None:
+    learner = make_method(config(method=method, backbone="conv4-8-map"), 64).train
+    task = easy_task(jax.random.key(0), 5, 1, 1)
+
+    def logits(key: jax.Array) -> jax.Array:
+        meta = learner.init(key, task.support_x[:1])
+        if learner.moments is not None:
+            meta = meta | {"moments": learner.moments(meta, task.support_x)}
+        return learner.predict(meta, learner.adapt(key, meta, task.support_x, task.support_y), task.query_x)
+
+    assert jax.eval_shape(logits, jax.random.key(1)).shape == (5, 5)

@@ -78,6 +78,16 @@ def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32,
     return as_network(BACKBONES[name](norm=norm, dtype=dtype, shared=shared))
 
 
+def flattened(network: Network) -> Network:
+    """The same network with features [B,D] where it has maps [B,H,W,F]: what every head but a relation takes."""
+
+    def apply(params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None) -> Array:
+        z = network.apply(params, x, moments, key)
+        return z.reshape(len(z), -1)
+
+    return network._replace(apply=apply)
+
+
 def make_relation(width: int = 64, dtype: jnp.dtype = jnp.float32, shared: bool = True) -> Network:
     """What compares feature maps in relation networks, every pair normalised by itself; see `Relation`."""
     return as_network(Relation(width, dtype=dtype, shared=shared))
