@@ -54,6 +54,9 @@ class Config:
     first_order_steps: int = setting(0, "outer updates that MAML++ makes at first order, before second", least=0)
     multi_step: int = setting(0, "outer updates until MAML++ trains the loss of the last inner step alone", least=0)
     proximal: float = setting(2.0, "strength of iMAML's pull to the initial weights, lambda", least=1e-3)
+    pull_always: bool = setting(
+        False, "iMAML pulls at every inner step, and at test; else once, after the last inner step of training"
+    )
     cg_steps: int = setting(5, "steps of conjugate gradients of iMAML", least=1)
     cg_damping: float = setting(22.0, "added to --proximal in the system that gives iMAML's gradient", least=0)
     context: int = setting(100, "context parameters of CAVIA", least=1)

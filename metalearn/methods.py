@@ -112,7 +112,7 @@ def _mamlpp(config: Config, network: Network, norm: str) -> Learner:
 
 def _imaml(config: Config, network: Network, norm: str) -> Learner:
     solve = config.inner_lr, config.inner_steps, config.proximal, config.cg_steps, config.cg_damping
-    return imaml(network, config.ways, *solve, norm)
+    return imaml(network, config.ways, *solve, norm, config.pull_always)
 
 
 def _cavia(config: Config, network: Network, norm: str) -> Learner:

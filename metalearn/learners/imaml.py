@@ -9,9 +9,11 @@ The support loss curves downwards in some directions, and more so than the pull 
 indefinite and conjugate gradients break down. So it is damped. The released code solves (2 + H / (strength + 10)) v =
 g; up to a factor 2, which Adam all but takes out, that is a damping of strength + 20.
 
-Deviations: the inner steps descend the whole objective, where the released code descends the support loss and pulls
-back once at the end, so that 16 steps of 0.1 along a constant gradient, with a pull of 2, end 0.4 times as far away
-here; the pull is there at test as well; Adam's epsilon is optax's, there 1e-3.
+Nor does it descend that objective: its inner steps descend the support loss, one more pulls back (by a fifth of the
+way), and nothing pulls at test. That is what happens here unless `pull_always`, with which 16 steps of 0.1 along a
+constant gradient, under a pull of 2, end 0.4 times as far away.
+
+Deviation: Adam's epsilon is optax's, there 1e-3.
 """
 
 from collections.abc import Callable
@@ -35,19 +37,25 @@ def proximal(
     steps: int,
     cg_steps: int,
     damping: float = 0.0,
+    pull_always: bool = True,
 ) -> PyTree:
     """params near start that minimise loss(params) + strength/2 |params - start|^2, differentiable in start.
 
-    The value is that after `steps` of the optimizer from start. The derivative is (1 + H / (strength + damping))^-1
+    The value is that after `steps` of the optimizer from start; unless pull_always these descend the loss alone, and
+    one more the rest. The derivative is (1 + H / (strength + damping))^-1
     with H the Hessian of the loss at the value, as far as cg_steps of conjugate gradients reach: undamped that of the
     exact minimiser; the more it is damped, the nearer the identity, that of first-order MAML.
     """
     fixed = jax.tree.map(jax.lax.stop_gradient, start)
 
-    def objective(params: PyTree) -> Array:
-        return loss(params) + strength * half_squared_distance(params, fixed)
+    def pull(params: PyTree) -> Array:
+        return strength * half_squared_distance(params, fixed)
 
-    found = jax.tree.map(jax.lax.stop_gradient, descend(objective, fixed, optimizer, steps))
+    if pull_always:
+        found = descend(lambda params: loss(params) + pull(params), fixed, optimizer, steps)
+    else:
+        found = descend(pull, descend(loss, fixed, optimizer, steps), optimizer, 1)
+    found = jax.tree.map(jax.lax.stop_gradient, found)
 
     def system(v: PyTree) -> PyTree:
         (curved,) = jax.vjp(jax.grad(loss), found)[1](v)  # the Hessian is symmetric
@@ -66,6 +74,7 @@ def imaml(
     cg_steps: int = 5,
     damping: float = 22.0,
     norm: str = "batch",
+    pull_always: bool = False,
 ) -> Learner:
     """A learner whose adapted weights are kept near the initial ones, and differentiated without the way there.
 
@@ -78,17 +87,18 @@ def imaml(
       cg_steps: of conjugate gradients, in the backward pass.
       damping: see `proximal`.
       norm: see `maml`.
+      pull_always: at every inner step and at test, else after the last inner step of training alone.
 
     Raises:
       UserError: unknown `norm`.
     """
-    base = maml(network, ways, norm=norm)
+    free = maml(network, ways, inner_lr, inner_steps, norm=norm)  # what no weight pulls back
 
-    def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
+    def near(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
         def support_loss(weights: PyTree) -> Array:
             return cross_entropy(logits_of(network, weights, support_x), support_y)
 
-        weights = proximal(support_loss, meta, strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping)
-        return settle(network, norm, weights, support_x)
+        solve = strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping, pull_always
+        return settle(network, norm, proximal(support_loss, meta, *solve), support_x)
 
-    return base._replace(adapt=adapt, loss=episode_loss(adapt, base.predict))
+    return free._replace(adapt=near if pull_always else free.adapt, loss=episode_loss(near, free.predict))

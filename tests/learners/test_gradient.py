@@ -65,7 +65,9 @@ SECOND_ORDER = {
     "unicorn_maml": lambda: maml(layered_network(), 2, RATE, 2, norm="none", head="shared"),
     "maml++": lambda: mamlpp(layered_network(), 2, RATE, 3, multi_step=8, norm="none"),
     "cavia": lambda: cavia(layered_network(), 2, RATE, 2, context=4, norm="none"),
-    "imaml": lambda: imaml(layered_network(), 2, 0.2, 300, strength=2.0, cg_steps=30, damping=0, norm="none"),
+    "imaml": lambda: imaml(
+        layered_network(), 2, 0.2, 300, strength=2.0, cg_steps=30, damping=0, norm="none", pull_always=True
+    ),
 }
 
 
@@ -216,7 +218,7 @@ def test_proximal_regression() -> None:
 def test_imaml_pulls_to_the_initial_weights() -> None:
     """The stronger the pull, the nearer they stay."""
     task, network = smooth_task(), layered_network()
-    far, near = (imaml(network, 2, 1e-3, 500, strength=s, norm="none") for s in (1.0, 100.0))
+    far, near = (imaml(network, 2, 1e-3, 500, strength=s, norm="none", pull_always=True) for s in (1.0, 100.0))
     meta = smooth_start(far)
 
     def moved(learner: Learner) -> float:
@@ -224,6 +226,21 @@ def test_imaml_pulls_to_the_initial_weights() -> None:
         return float(optax.tree.norm(optax.tree.sub(weights, meta)))
 
     assert 0 < 10 * moved(near) < moved(far)
+
+
+def test_imaml_pulls_once_in_training_and_not_at_test() -> None:
+    """As released: MAML's steps, then back by rate times strength; the gradient is that at the point so reached."""
+    task, network = smooth_task(), layered_network()
+    learner, plain = imaml(network, 2, 0.1, 3, strength=2.0, norm="none"), maml(network, 2, 0.1, 3, norm="none")
+    meta = smooth_start(learner)
+    weights, reached = (x.adapt(KEY, meta, task.support_x, task.support_y).weights for x in (plain, learner))
+    close(reached, weights)
+    pulled = jax.tree.map(lambda w, m: w - 0.2 * (w - m), weights, {name: meta[name] for name in weights})
+    still = maml(network, 2, inner_steps=0, norm="none")
+    value, grads = jax.value_and_grad(loss_of(still, task))(pulled)
+    close(loss_of(learner, task)(meta), value)
+    first_order = imaml(network, 2, 0.1, 3, strength=2.0, damping=1e9, norm="none")  # the system is then the identity
+    close(jax.grad(loss_of(first_order, task))(meta), grads, rtol=1e-6)
 
 
 def test_cavia_adapts_one_layer() -> None:
