@@ -34,7 +34,8 @@ def relation_head(module: Network) -> TrainedHead:
 def relationnet(network: Network, module: Network, ways: int, norm: str = "running") -> Learner:
     """Train the body and the comparison on squared errors of the scores (equation 2).
 
-    Deviation: the module should be one that normalises every pair by itself, or a score would depend on other pairs.
+    Deviation: the module should be one that normalises the pairs of each query among themselves, or a score would
+    depend on other queries.
 
     Args:
       network: the body; its features are maps [B,H,W,F].

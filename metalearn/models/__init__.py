@@ -89,5 +89,5 @@ def flattened(network: Network) -> Network:
 
 
 def make_relation(width: int = 64, dtype: jnp.dtype = jnp.float32, shared: bool = True) -> Network:
-    """What compares feature maps in relation networks, every pair normalised by itself; see `Relation`."""
+    """What compares feature maps in relation networks; see `Relation`."""
     return as_network(Relation(width, dtype=dtype, shared=shared))

@@ -1,4 +1,4 @@
-"""Relation networks: which pairs are compared, each by itself; and the loss."""
+"""Relation networks: which pairs are compared, those of each query by themselves; and the loss."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ def test_every_query_is_compared_with_every_class() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_score_depends_on_its_pair_alone() -> None:
+def test_scores_depend_on_no_other_query() -> None:
     made = relation_head(make_relation(width=16))
     head = made.head(made.init(jax.random.key(0), (3, 3, 2)))
     predict = jax.jit(lambda y, q: head.predict(head.fit(None, jnp.asarray(Z), y, 2), q))

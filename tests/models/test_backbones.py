@@ -196,15 +196,15 @@ def test_relation_module_joins_every_pair() -> None:
         padded, side = np.pad(x, ((1, 1), (1, 1), (0, 0))), len(x)
         return np.array([[np.tensordot(padded[i : i + 3, j : j + 3], w, 3) for j in range(side)] for i in range(side)])
 
-    def block(i: int, x: np.ndarray, pool: bool) -> np.ndarray:
-        y = joined_conv(x, np.asarray(params[f"conv{i}"]))
-        normed = np.asarray(Norm("group", 1).apply({"params": params[f"norm{i}"]}, y[None]))[0]
-        return np.maximum(normed.max((0, 1), keepdims=True) if pool else normed, 0)
+    def block(i: int, pairs: list[np.ndarray], pool: bool) -> list[np.ndarray]:
+        y = np.stack([joined_conv(x, np.asarray(params[f"conv{i}"])) for x in pairs])
+        normed = np.asarray(Norm("batch", 1).apply({"params": params[f"norm{i}"]}, y))
+        return list(np.maximum(normed.max((1, 2), keepdims=True) if pool else normed, 0))
 
     for q in range(3):
-        for n in range(2):
-            x = block(1, block(0, np.concatenate([classes[n], queries[q]], -1), True), False).ravel()
-            hidden = np.maximum(x @ params["hidden"]["kernel"] + params["hidden"]["bias"], 0)
+        pairs = [np.concatenate([classes[n], queries[q]], -1) for n in range(2)]
+        for n, x in enumerate(block(1, block(0, pairs, True), False)):
+            hidden = np.maximum(x.ravel() @ params["hidden"]["kernel"] + params["hidden"]["bias"], 0)
             expected = (hidden @ params["score"]["kernel"] + params["score"]["bias"])[0]
             assert float(scores[q, n]) == pytest.approx(float(expected), rel=1e-3, abs=1e-4)
 
