@@ -45,7 +45,7 @@ queries and on CIFAR-FS with another inner rate, some of its relatives longer, R
 Reptile's moments, CAVIA's map, iMAML's inner steps, RFS's copies and the classifiers of Baseline, Baseline++ and
 fine-tuning as released; Reptile and iMAML with flattened features; LaplacianShot less strongly, matching networks at
 another scale, MetaOptNet with 20 ways, relation networks from a body trained as it is used, longer and with another
-normalisation of pairs (all judged by validation).
+normalisation of pairs (these four judged by validation).
 Below each table are the lists of test episodes, by a hash of the images' positions in the test split: methods of one
 table tested on one list are tested on the very same images.
 
