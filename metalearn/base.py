@@ -73,8 +73,7 @@ class Network(NamedTuple):
     Attributes:
       init: `(key, x [B,H,W,Ch]) -> params`, a dict. The entry of a normalisation layer is {scale [F], shift [F]}: so
         methods that treat these layers apart know them.
-      apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`, or maps [B,H,W,F].
-        A key turns dropout on.
+      apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`, or maps [B,H,W,F]. A key turns dropout on.
       moments: `(params, x [B,H,W,Ch]) -> moments`, each layer's moments on x; an empty tree where the normalisation
         keeps none (group, layer, none).
       prepare: `(x [B,H,W,Ch]) -> prepared`, what no weight changes of the work on images that are seen more than once;

@@ -42,9 +42,9 @@ def proximal(
     """params near start that minimise loss(params) + strength/2 |params - start|^2, differentiable in start.
 
     The value is that after `steps` of the optimizer from start; unless pull_always these descend the loss alone, and
-    one more the rest. The derivative is (1 + H / (strength + damping))^-1
-    with H the Hessian of the loss at the value, as far as cg_steps of conjugate gradients reach: undamped that of the
-    exact minimiser; the more it is damped, the nearer the identity, that of first-order MAML.
+    one more descends the rest. The derivative is (1 + H / (strength + damping))^-1 with H the Hessian of the loss at
+    the value, as far as cg_steps of conjugate gradients reach: undamped that of the exact minimiser; the more it is
+    damped, the nearer the identity, that of first-order MAML.
     """
     fixed = jax.tree.map(jax.lax.stop_gradient, start)
 
