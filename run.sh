@@ -91,6 +91,12 @@ case ${1-} in
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
     exit
     ;;
+experiments.* | benchmarks.*)
+    [[ -f $here/${1//.//}.py ]] || die 2 "no program $1: there is no file ${1//.//}.py; README.md names the programs"
+    ;;
+*)
+    [[ ! -f $here/experiments/${1-}.py ]] || die 2 "no program $1; did you mean experiments.$1?"
+    ;;
 esac
 
 set_up

@@ -34,6 +34,9 @@ class Checkout:
         self.log.touch()
         shutil.copy(ROOT / "run.sh", self.root)
         (self.root / "requirements.txt").write_text("jax\n")
+        (self.root / "experiments").mkdir()
+        for name in ("maml", "protonet"):
+            (self.root / "experiments" / f"{name}.py").touch()
         for tool in TOOLS:
             found = shutil.which(tool)
             if found:
@@ -168,6 +171,12 @@ def test_the_tests_run_in_the_checkout(checkout: Checkout) -> None:
     checkout.python("python3")
     out, _ = checkout.run("test", "-k", "a b")
     assert "<-m><pytest><--numprocesses=auto>" in out and out.endswith("<-k><a b>") and f"cwd={checkout.root} " in out
+
+
+@pytest.mark.parametrize(("name", "told"), [("experiments.nope", "experiments/nope.py"), ("maml", "experiments.maml")])
+def test_a_program_that_is_not_there_is_one_line_and_status_2(checkout: Checkout, name: str, told: str) -> None:
+    _, lines = checkout.run(name, status=2)
+    assert len(lines) == 1 and f"no program {name}" in lines[0] and told in lines[0]
 
 
 def test_help_needs_no_environment(checkout: Checkout) -> None:
