@@ -14,9 +14,13 @@ Triantafillou et al. Meta-Dataset: A Dataset of Datasets for Learning to Learn f
 Ye, Chao. How to Train Your MAML to Excel in Few-Shot Classification. ICLR 2022.
     unicorn_maml  all classes begin with one learned vector, head="shared"; no temperature
 
-Deviations: kernels carry no bias under batch moments, which cancel it; batch normalisation has a scale, which adapts as
-its shift does (the released code has no scale, and its shift does not adapt); the inner loss is a mean (there a sum
-over classes of the mean over their images: N times as long a step by the same rate).
+Deviations: kernels carry no bias (batch moments would cancel it); batch normalisation has a scale, which adapts as its
+shift does (the released code has no scale, and its shift does not adapt); the inner loss is a mean (there a sum over
+classes of the mean over their images: N times as long a step by the same rate), and so is the outer one (there the same
+sum, whose gradient is clipped to 10 on miniImageNet; here nothing is clipped); the head begins with weights of variance
+1/D (there, on Omniglot, of 1). A body's dropout and DropBlock are off in training too, as in all gradient methods here;
+UNICORN-MAML is released with both on, and tested with queries normalised by running averages, which is neither of
+`batch` and `support`.
 """
 
 import jax

@@ -17,13 +17,13 @@ from metalearn.losses import smoothed_cross_entropy
 
 
 def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20) -> Array:
-    """Dual variables A [S,N] of the multi-class SVM of Crammer & Singer 2001; its weights are z^T A (equation 7).
+    """Dual variables A [S,N] of the multi-class SVM of Crammer & Singer 2001; its weights are z^T A (equation 9).
 
     A minimises tr(A^T K A)/2 - <Y,A> with rows that sum to zero and A <= c Y: so B = c Y - A has rows on the simplex
     of size c. A primal-dual interior-point method with damped steps; Newton's system falls into one S x S system a
     class, tied together by one for the rows' sums.
 
-    The derivative is that of the optimality conditions (section 3.2): one more Newton step, from the solution taken
+    The derivative is that of the optimality conditions (section 3.3): one more Newton step, from the solution taken
     as constant, whose right-hand side is the residual as a function of the kernel.
 
     Args:

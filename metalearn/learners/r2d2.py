@@ -11,7 +11,7 @@ from metalearn.learners.embedding import embedding
 
 
 def ridge_weights(x: Array, target: Array, penalty: Array | float) -> Array:
-    """W [D,N] that minimises |x W - target|^2 + penalty |W|^2; x [S,D], target [S,N] (section 3.1, equations 4 and 6).
+    """W [D,N] that minimises |x W - target|^2 + penalty |W|^2; x [S,D], target [S,N] (section 3.2, equations 4 and 6).
 
     Solved in min(S,D) unknowns a class: in the dual (Woodbury's identity) where there are fewer images than features.
     """
@@ -21,7 +21,7 @@ def ridge_weights(x: Array, target: Array, penalty: Array | float) -> Array:
 
 
 def r2d2_head(penalty: float = 50.0, scale: float = 10.0) -> TrainedHead:
-    """Ridge regression onto one-hot labels; the logits' scale is learned (section 3.1, equation 7).
+    """Ridge regression onto one-hot labels; the logits' scale is learned (section 3.2, equation 7).
 
     As in the released code and configurations, the error is the mean over the S images (so the penalty counts S
     times), the penalty is fixed (the paper learns it), and a column of ones, penalised like the others, gives the

@@ -30,6 +30,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "conv4-64-map": lambda **kw: Conv4(widths=(64,) * 4, halved=2, readout="map", **kw),
     "conv4-64-r2d2": lambda **kw: Conv4(widths=(64,) * 4, halved=3, readout="last two", slope=0.1, drop=0.4, **kw),
     "conv4-512": lambda **kw: Conv4(widths=WIDE, halved=3, readout="last two", slope=0.1, drop=0.4, **kw),
+    "conv4-512-28px": lambda **kw: Conv4(widths=WIDE, halved=3, readout="last two", slope=0.1, **kw),
     "conv4-512-84px": lambda **kw: Conv4(widths=WIDE, halved=3, readout="last two", slope=0.1, drop=0.1, **kw),
     "resnet12": lambda **kw: ResNet12(**kw),
     "resnet12-512": lambda **kw: ResNet12(widths=(64, 128, 256, 512), **kw),

@@ -28,7 +28,8 @@ class Conv4(nn.Module):
       halved: the first so many blocks do.
       readout: `flatten`, `mean` over places, `last two` blocks (2x2 maxima at stride 1, flattened and joined), or
         `map` [B,H,W,F].
-      norm: kind of `Norm`. Kernels have a bias only where the normalisation would not cancel it.
+      norm: kind of `Norm`, whose shift is each channel's bias: kernels have none (`group` and `layer` would not cancel
+        one).
       slope: of the ReLU below zero.
       drop: rate of dropout after each of the last two blocks.
       shared: see `conv`.
