@@ -103,7 +103,7 @@ set_up
 cache=${XDG_CACHE_HOME:-${HOME:-$here}/.cache}/metalearn/xla
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR-$cache}
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=${JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS-0}
-export GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1} # huge pages: training on a CPU is 1.3 to 1.8 times faster
+export GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1} # huge pages: training on a CPU is faster
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
 
 case ${1-} in # exec: signals reach Python itself

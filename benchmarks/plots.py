@@ -1,10 +1,10 @@
 """Small plots of times and memory as SVG, the same bytes for the same numbers; matplotlib is imported when drawing."""
 
-import io
 from typing import Any
 
 from benchmarks.contenders import OURS
 from benchmarks.records import Row
+from metalearn.plots import svg
 
 Series = list[tuple[Row, str, dict[str, float]]]  # rows, their labels, and values by contender
 COLOURS = ("#1565c0", "#ef6c00", "#2e7d32", "#6a1b9a", "#c62828", "#795548", "#00838f")  # ours first
@@ -14,16 +14,6 @@ def _figure(height: float) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(8, height), layout="constrained")
-
-
-def _svg(figure: Any) -> bytes:
-    """Without a date or random names; text stays text."""
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "metalearn", "svg.fonttype": "none"}):
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-    return drawn.getvalue()
 
 
 def _names(series: Series) -> list[str]:
@@ -47,7 +37,7 @@ def bars(series: Series, title: str) -> bytes:
     axes.set_title(title, fontsize=9)
     axes.tick_params(labelsize=7)
     axes.legend(fontsize=7)
-    return _svg(figure)
+    return svg(figure, Creator=None)
 
 
 def lines(series: Series, title: str) -> bytes:
@@ -67,4 +57,4 @@ def lines(series: Series, title: str) -> bytes:
     axes.set_ylim(0)
     axes.set_title(title, fontsize=9)
     axes.legend(fontsize=7)
-    return _svg(figure)
+    return svg(figure, Creator=None)

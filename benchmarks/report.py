@@ -22,16 +22,17 @@ INTRO = """# Performance
 Written by `python -m benchmarks.report` from the records in `results/benchmarks/`; do not edit. Below each table are
 the commands that made it; each line names its commit (`+`: files differed from it) and day.
 
-Every contender is a process of its own that makes so many steps in its turn; turns go round and round, and the medians
-over the rounds are shown. Fresh episodes are drawn in every step, ours on the device by the sampler that training uses.
-All compute in the same precision, with the same threads and the same settings of malloc. Losses and meta-gradients of
-peers were compared with ours in float64 on the same tensors; **differs by** is the largest relative difference.
+Beside peers, every contender is a process of its own that makes so many steps in its turn; turns go round and round,
+and the medians over the rounds are shown. Fresh episodes are drawn in every step, ours on the device by the sampler
+that training uses. All compute in the same precision, with the same threads and the same settings of malloc. Losses and
+meta-gradients of peers were compared with ours in float64 on the same tensors; **differs by** is the largest relative
+difference. The last four tables compare ways of our own.
 
 - **ratio**: how many times the best peer's time (or memory) is ours, median over rounds: above one, ours is better.
 - **of peak**: arithmetic that the step needs at least, counted from shapes without recomputation, a second, against a
   matrix product's in the same run. **bound**: what it would take at that rate, or at the rate of a copy for the bytes
   that products read and write at least, whichever is longer.
-- Peers that could not be measured are named below the table with the reason.
+- **–**: not asked for, or not measured, which is told below the table with the reason.
 
 What bounds a step on a CPU is arithmetic: the bytes would take a small part of its time. Between the bound and the
 measured time lie products too narrow for a matrix product's best rate (the gradient of a kernel sums thousands of terms
@@ -48,6 +49,14 @@ SECTIONS = {
     "streaming": "Training from images on the host beside images on the device (ms)",
     "scaling": "Training on several devices beside one (ms)",
     "precision": "Training in lower precision beside float32 (ms), and what it reaches (% of validation episodes)",
+}
+
+NOTES = {
+    "streaming": "Both in one process, turn by turn, on the same tasks.",
+    "scaling": "All in one process, turn by turn, on the same tasks. Forced host devices of one CPU only show that the"
+    " result does not\ndepend on their number: their times say nothing of how devices scale. **differs by** is in"
+    " float32.",
+    "precision": "One training after the other.",
 }
 
 
@@ -142,7 +151,7 @@ def pages(root: Path, folder: str) -> tuple[str, dict[str, bytes]]:
     text, plots = [INTRO], dict[str, bytes]()
     rows = load(root)
     for benchmark, heading in SECTIONS.items():
-        text.append(f"## {heading}\n")
+        text += [f"## {heading}\n", *([f"{NOTES[benchmark]}\n"] if benchmark in NOTES else [])]
         here = [row for row in rows if row["benchmark"] == benchmark]
         if not here:
             text.append("nothing recorded yet\n")

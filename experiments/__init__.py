@@ -1,7 +1,7 @@
 """Programs: each is flags and wiring over `metalearn`.
 
 Started as `python -m experiments.NAME` on Linux, a program first starts itself over with huge pages for malloc, unless
-GLIBC_TUNABLES is set: training on a CPU takes 1.3 to 1.8 times as long without. The C library reads that variable
+GLIBC_TUNABLES is set: training on a CPU is slower without. The C library reads that variable
 when a process begins, and only then; the process keeps its number. With --distributed it then goes on in a child, see
 `experiments.watch`.
 """

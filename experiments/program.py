@@ -48,8 +48,9 @@ def start(main: Callable[..., None], words: tuple[str, ...] = ()) -> None:
 
 
 def shown() -> str:
-    """The flags of the experiments, if the program takes them, and its own."""
-    return "\n".join(text for text in (FLAGS.module_help("experiments.flags"), FLAGS.main_module_help()) if text)
+    """The flags that the program shares with others of its kind, if it takes them, and its own."""
+    shared = (FLAGS.module_help(name) for name in ("experiments.flags", "benchmarks.program"))
+    return "\n".join(text for text in (*shared, FLAGS.main_module_help()) if text)
 
 
 def _parse(argv: list[str], words: tuple[str, ...]) -> list[str]:

@@ -5,7 +5,8 @@ each file carries a digest of what it shows, by which a stale one is found.
 """
 
 import hashlib
-import os
+import io
+import re
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalearn.config import Config
+from metalearn.files import write_whole
 from metalearn.record import counts_path, read_counts
 from metalearn.report import Row, mean
 from metalearn.tables import PLOTS, load, queries_of, steps_of
 
 SIDES = ("inductive", "transductive")
+HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips
 MARKERS = "osD^vP*X"
 COLOURS = tuple(f"C{i}" for i in range(10)) + (
     "black", "gold", "navy", "lime", "indigo", "salmon", "teal", "orchid", "sienna", "tan", "slategray", "crimson"
@@ -233,7 +236,7 @@ def _draw(path: Path, draw: Callable[[Any, list[Point]], None], found: list[Poin
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": "metalearn", "svg.fonttype": "none", "font.size": 9}):
+    with mpl.rc_context({"font.size": 9}):
         figure = Figure(figsize=(11, 4 + 0.2 * len(found)), layout="constrained")
         draw(figure, found)
         figure.suptitle(title)
@@ -244,6 +247,20 @@ def _draw(path: Path, draw: Callable[[Any, list[Point]], None], found: list[Poin
             entries |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
         if entries:
             figure.legend(entries.values(), entries, loc="outside lower center", fontsize=7, ncols=2)
-        part = path.with_name(path.name + ".part")
-        figure.savefig(part, format="svg", metadata={"Date": None, "Description": digest(found)})
-    os.replace(part, path)
+        picture = svg(figure, Description=digest(found))
+    write_whole(path, lambda file: file.write(picture))
+
+
+def svg(figure: Any, **metadata: str | None) -> bytes:
+    """The figure as SVG, the same bytes for the same numbers on any machine; text stays text.
+
+    There is no date, and what matplotlib names by hashes of coordinates, whose last digits depend on the processor, is
+    named by its order.
+    """
+    import matplotlib as mpl
+
+    drawn, names = io.BytesIO(), dict[str, str]()
+    with mpl.rc_context({"svg.hashsalt": "metalearn", "svg.fonttype": "none"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None, **metadata})
+    by_order = lambda found: names.setdefault(found[0], f"{found[0][0]}{len(names)}")  # noqa: E731
+    return HASHES.sub(by_order, drawn.getvalue().decode()).encode()

@@ -11,8 +11,7 @@ Preset = dict[str, Any]
 # Finn et al. 2017, appendix A.1, and its released code: 60,000 updates of Adam at 1e-3, train queries = K on Omniglot
 # and 15 elsewhere, moments of each call, no augmentation. There the inner loss is the sum over classes of the mean over
 # their images: its inner rates of 0.4 (Omniglot) and 0.01 are 2 and 0.05 times the mean over 5 classes, as here. With
-# 0.05, CIFAR-FS is learned faster than with 0.01 (35.9 against 32.4 % of validation after 1,000 updates, 5-way 1-shot).
-# On Omniglot 0.4 stays, as in most later code: after as many updates it was at 91.8 %, 2 at 91.3 %.
+# 0.05, CIFAR-FS is learned faster than with 0.01. On Omniglot 0.4 stays, as in most later code.
 _MAML_OMNIGLOT: Preset = dict(
     backbone="conv4-64-strided",
     steps=60_000,
@@ -84,9 +83,9 @@ _PROTO_OMNIGLOT: Preset = _PROTO | dict(train_ways=60, train_queries=5, meta_bat
 _PROTO_COLOUR: Preset = _PROTO | dict(train_queries=5, meta_batch=2, schedule="cosine", augment="flip,crop")
 
 # Vinyals et al. 2016 trained by episodes like those of the test. Chen et al. 2019's released code rectifies cosines,
-# multiplies them by 100, and keeps every probability above 1e-6; without that floor 100 is too much: begun with a
-# trained body on CIFAR-FS (5-way 1-shot, half a thousand updates) validation was at 46.8 %, with 20 and half the rate
-# at 52.1. Its other settings, and all of Sung et al. 2018's but the network and the loss: ours, as for ProtoNet.
+# multiplies them by 100, and keeps every probability above 1e-6; without that floor 100 is too much (see
+# RESULTS.md for 20). Its other settings, and all of Sung et al. 2018's but the network and the loss: ours, as for
+# ProtoNet.
 _MATCHING: Preset = _PROTO_COLOUR | dict(train_queries=15, scale=20.0, steps=40_000)
 _RELATION: Preset = _PROTO_COLOUR | dict(backbone="conv4-64-map", train_queries=10, meta_batch=1, steps=40_000)
 

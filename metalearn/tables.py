@@ -55,7 +55,8 @@ table tested on one list are tested on the very same images.
 - **seeds**: trainings. With several, accuracies, intervals, calibration errors and speeds are means over them, and
   **sd** is the standard deviation of the accuracy between them, in points. The interval does not contain it.
 - **before**: accuracy in % before adaptation, where that means something, on the first 1,000 episodes. It has to be at
-  chance, within an interval of about half a point with 15 queries a class, and a point with one.
+  chance, within an interval of about half a point with 15 queries a class, and a point with one, which one in twenty
+  leaves by chance too.
 - **test**: with 15 queries a class and 10,000 episodes, where nothing else is said.
 - **published**: numbers of others for the same method, ways and shots, on the backbone nearest to ours (named where its
   name is not the same). Their episodes, recipes and budgets differ from ours: `results/published.csv` says how.

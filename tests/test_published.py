@@ -23,7 +23,7 @@ def published() -> list[Published]:
 def test_no_number_changes_unnoticed(published: list[Published]) -> None:
     """A digest of every number and what it is of, to be changed with the file, after a look at the source."""
     lines = sorted(",".join((p.dataset, p.method, p.backbone, p.ways, p.shots, p.accuracy, p.ci95)) for p in published)
-    assert (len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]) == (252, "b9c071f32d393270")
+    assert (len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]) == (256, "a3faacc62b2a861b")
 
 
 def test_there_are_numbers_of_every_dataset(published: list[Published]) -> None:
