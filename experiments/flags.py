@@ -16,6 +16,7 @@ from metalearn.record import dataset_slug, run_slug
 from metalearn.workdir import Run
 
 FLAGS = flags.FLAGS
+MOST_SEEDS = 1000
 
 TEST_SETTINGS = (
     "ways",
@@ -56,6 +57,7 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
             1,
             "runs to train at once, with --seed and the seeds after it; a --workdir X is then X-seed<k> for each",
             lower_bound=1,
+            upper_bound=MOST_SEEDS,
         )
     flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
     flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")

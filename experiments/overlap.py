@@ -25,7 +25,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
-    flags.DEFINE_integer("seed", 0, "of the class split, where it is random")
+    flags.DEFINE_integer("seed", 0, "of the class split, where it is random", lower_bound=0)
     flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
     flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
     start(main)

@@ -20,7 +20,7 @@ from metalearn.errors import Interrupted, UserError
 from metalearn.files import check_writable
 from metalearn.hosts import by_first, first, join
 from metalearn.lab import Lab, even_devices, make_lab
-from metalearn.record import read_counts, record_path, write_counts, write_json
+from metalearn.record import free_path, read_counts, record_path, write_counts, write_json
 from metalearn.run import check_settings, check_together, execute, result_path, summary
 from metalearn.runtime import configure, overlook_closed_loops
 from metalearn.workdir import read_workdir
@@ -28,6 +28,7 @@ from metalearn.workdir import read_workdir
 RUNS = ("init_from", "teacher")  # flags that name the folder of another run
 HOSTS = ("coordinator", "num_processes", "process_id")
 PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", *RUNS, *HOSTS)
+LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
 LOSSES = re.compile("gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE)  # words of errors of lost processes
 SWITCHES = ("record", "norecord", "distributed", "nodistributed")
 
@@ -59,7 +60,7 @@ def _parse(argv: list[str], words: tuple[str, ...]) -> list[str]:
         sys.exit(0)
     try:
         rest = FLAGS(argv)
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # the latter: --nostream=1
         sys.exit(_fail(str(error).splitlines()[0]))
     if len(rest) <= len(words):
         sys.exit(_fail(f"{words[len(rest) - 1]} is missing: give {' and '.join(words)}; see --help"))
@@ -87,11 +88,18 @@ def guarded(run: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from what was saved", file=sys.stderr)
         return 128 + signal.SIGINT
+    except MemoryError:
+        return _fail(f"out of memory: {LESS}")
     except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            return _fail(f"out of memory ({shorten(str(error), 120)}): {LESS}")
         if not LOSSES.search(str(error)):
             raise
         print(f"{shorten(str(error), 200)}\n{MESSAGE}", file=sys.stderr, flush=True)
         os._exit(LOST)  # at once: an orderly end would wait for the others
+    except BrokenPipeError:  # whoever read this has gone
+        sys.stdout = open(os.devnull, "w")  # nothing is left to be flushed there
+        return 128 + signal.SIGPIPE
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _fail(f"the system refused{where}: {error.strerror or error}")
@@ -152,7 +160,7 @@ def finish(config: Config, workdir: Path, records: list[dict]) -> None:
     if not first():
         return
     for record in records if FLAGS.record else []:
-        path = record_path(Path(FLAGS.results_dir), config, record["norm"])
+        path = free_path(record_path(Path(FLAGS.results_dir), config, record["norm"]), record["command"])
         write_counts(path, read_counts(result_path(workdir, config, record["norm"])))
         write_json(path, record)
         print(f"recorded: {path}")

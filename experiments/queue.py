@@ -70,6 +70,11 @@ def read_queue(path: Path) -> list[Run]:
         if not train and not tests:
             continue
         run = Run(train, tuple(tests))
+        try:
+            for part in (train, *tests):
+                shlex.split(part)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
         if not train.startswith("experiments.") or "dataset" not in run.flags:
             raise UserError(f"{path}, line {number}: not of the form experiments.NAME --dataset=… [| FLAGS]")
         runs.append(run)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
+from experiments.flags import MOST_SEEDS
 from experiments.program import start
 from experiments.queue import QUEUE, Run, read_queue
 from metalearn.errors import UserError
@@ -149,7 +150,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("table", "cifar_fs", "dataset of the table, or all")
     flags.DEFINE_string("queue", str(QUEUE), "file of the runs, most valuable first")
     flags.DEFINE_list("methods", [], "only these methods [all]")
-    flags.DEFINE_integer("seeds", 1, "trainings of each run", lower_bound=1)
+    flags.DEFINE_integer("seeds", 1, "trainings of each run", lower_bound=1, upper_bound=MOST_SEEDS)
     flags.DEFINE_string("budget", "1h", "time to spend: 90s, 10m, 2h")
     flags.DEFINE_string("more", "", "more flags for every training, as one word: '--steps=100 --precision=tf32'")
     flags.DEFINE_boolean("list", False, "only say what is there and what is missing")

@@ -10,6 +10,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments.program import start
+from metalearn.files import write_text
 from metalearn.plots import draw_plots
 from metalearn.tables import latex, markdown, table_csv
 
@@ -25,7 +26,7 @@ def main() -> None:
         Path(FLAGS.latex or root / "table.tex"): latex(root),
     }
     for path, text in made.items():
-        path.write_text(text, encoding="utf-8", newline="\n")
+        write_text(path, text)
         print(f"wrote {path}")
     for path in draw_plots(root) if FLAGS.plots else []:
         print(f"wrote {path}")

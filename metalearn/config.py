@@ -1,6 +1,7 @@
 """Every setting of a run, in one place; flags, presets and records are made from it."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -94,6 +95,8 @@ class Config:
             value, least = getattr(self, f.name), f.metadata["least"]
             if least is not None and not value >= least:
                 raise UserError(f"--{f.name} must be at least {least}, not {value}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"--{f.name} must be a finite number, not {value}")
             if type(value) is int and value > LARGEST:
                 raise UserError(f"--{f.name} must be at most {LARGEST}, not {value}")
 

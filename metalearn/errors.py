@@ -9,8 +9,11 @@ class UserError(Exception):
     """
 
 
-class Interrupted(Exception):
-    """SIGINT or SIGTERM arrived; everything is saved. Programs exit with 128 plus the signal's number."""
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM arrived; everything is saved. Programs exit with 128 plus the signal's number.
+
+    Like KeyboardInterrupt no Exception: whoever mends what went wrong lets it pass.
+    """
 
     def __init__(self, signal: int, message: str):
         super().__init__(message)

@@ -221,7 +221,8 @@ def evaluator(
     """
     size = len(source.images)
     on_cpu = mesh.devices.flat[0].platform == "cpu"
-    at_once = mesh.size * (block or (2 if on_cpu and learner.embed is None else 32))
+    block = block or (2 if on_cpu and learner.embed is None else 32)
+    at_once = mesh.size * min(block, -(-len(episodes.indices) // mesh.size))
     features = None if learner.embed is None else embedder(learner, source, prepare, mesh, copies)
 
     def one(key: Key, indices: Array, found: Array, meta: PyTree, images: Array | None) -> dict[str, Array]:

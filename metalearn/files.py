@@ -17,12 +17,28 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
-            write(file)
-        os.replace(part, path)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may write the same file now
+        try:
+            with part.open("wb") as file:
+                write(file)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise _no_room(path, error) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, whole or not at all.
+
+    Raises:
+      UserError: it cannot be written, or holds half a character.
+    """
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path} would hold what is no text ({error.reason}): look for it in the records") from error
+    write_whole(path, lambda file: file.write(encoded))
 
 
 def _no_room(path: Path, error: OSError) -> UserError:

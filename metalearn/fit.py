@@ -198,6 +198,8 @@ class Trainer:
         key = jax.random.key(0)
         names = sorted(no_sums(self.loss, self.sample, member.state.meta, key, self._source(member.step)))
         part = member.diary.part
+        if part is not None and not part["sums"].keys() >= set(names):
+            part = None  # another program's
         left = part["sums"] if part is not None else dict.fromkeys(names, 0.0)
         begun, seconds = (part["first"], part["seconds"]) if part is not None else (0, 0.0)
         known, begun, seconds, *sums = by_word_of_first(part is not None, begun, seconds, *(left[k] for k in names))
@@ -309,8 +311,8 @@ def write_part(member: Member, step: int, row: Interval) -> None:
 
 def progress_bar(steps: int, step: int) -> tqdm:
     """A bar with the time left; in a log file, where every state of it stays, a state every half minute."""
-    seconds = 1 if sys.stderr.isatty() else 30
-    quiet = not first()
+    quiet = sys.stderr is None or not first()
+    seconds = 1 if not quiet and sys.stderr.isatty() else 30
     return tqdm(
         total=steps, initial=step, unit="step", mininterval=seconds, maxinterval=max(10, seconds), disable=quiet
     )

@@ -141,15 +141,26 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def _read(path: Path) -> list[dict]:
-    """Rows as they stand; a last line cut short by a kill is left out."""
+    """Rows as they stand; a line cut short by a kill, or damaged, is left out."""
     rows = []
-    if path.exists():
-        for line in path.read_text(errors="replace").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return [row for row in rows if isinstance(row, dict) and "step" in row]
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return [row for row in rows if _is_row(row)]
+
+
+def _is_row(found: Any) -> bool:
+    """Whether it is an object of numbers with a step, or a part as `Diary.write_part` leaves it."""
+    if not isinstance(found, dict) or type(found.get("step")) is not int:
+        return False
+    numbers = found
+    if is_part(found):
+        if found.keys() != {"step", "first", "sums", "seconds"} or not isinstance(found["sums"], dict):
+            return False
+        numbers = {**found["sums"], "first": found["first"], "seconds": found["seconds"]}
+    return all(isinstance(value, (int, float)) for value in numbers.values())
 
 
 def seconds_until(path: Path, step: int) -> float:

@@ -17,7 +17,7 @@ def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
         return optax.cosine_decay_schedule(lr, steps)
     if name == "linear":
         return optax.linear_schedule(lr, 0.0, steps)
-    if name == "halve" and argument.isdigit() and int(argument) > 0:
+    if name == "halve" and argument.isdecimal() and int(argument) > 0:
         return optax.exponential_decay(lr, int(argument), 0.5, staircase=True)
     raise UserError(f"unknown schedule '{text}': choose constant, cosine, linear or halve:N")
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from metalearn.config import Config
 from metalearn.files import write_whole
-from metalearn.record import counts_path, read_counts
+from metalearn.record import counts_path, file_name, read_counts
 from metalearn.report import Row, mean
 from metalearn.tables import PLOTS, load, queries_of, steps_of
 
@@ -227,7 +227,7 @@ def draw_plots(root: Path) -> list[Path]:
         found = points(rows)
         for kind in PLOTS if found else ():
             folder.mkdir(exist_ok=True)
-            paths.append(folder / f"{dataset}-{kind}.svg")
+            paths.append(folder / f"{file_name(dataset)}-{kind}.svg")
             _draw(paths[-1], DRAW[kind], found, dataset)
     return paths
 

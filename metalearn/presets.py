@@ -155,7 +155,7 @@ GRADIENT = ("maml", "fomaml", "anil", "boil")
 HEADS = ("baseline", "baseline++", "rfs", "simpleshot", "nearest_neighbour", "laplacianshot", "tim")
 SUPERVISED = (*HEADS, "finetune", "transductive_finetune")
 COLOUR = ("cifar_fs", "fc100", "mini_imagenet")
-# Where a character turned by a quarter is another class, a mirrored one is like one of those: no augmentation.
+# No augmentation: a mirrored character may be another one, or look like a turned one, another class on Omniglot.
 CHARACTERS = ("omniglot", "glyphs")
 
 

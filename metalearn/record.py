@@ -1,7 +1,12 @@
 """Records: what a run measured, as one JSON file that anyone can check."""
 
 import json
+import math
+import shlex
+from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +16,11 @@ from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, Result
 from metalearn.files import write_whole
 from metalearn.runtime import commit, device_name, peak_memory_mb
+
+WHOLE = "ways shots queries train_ways train_shots episodes eval_seed test_inner_steps seed steps best_step".split()
+TEXT = "method dataset backbone norm train_norm episode_hash device precision commit command".split()
+SHARE = "accuracy ci95 ece valid_accuracy accuracy_before ci95_before".split()
+AMOUNT = "train_wall_s tasks_per_s peak_memory_mb".split()
 
 
 def make_record(
@@ -88,16 +98,47 @@ def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) ->
     if not (path.exists() and counts_path(path).exists()):
         return None
     try:
-        record = json.loads(path.read_text())
-    except ValueError:
+        record, right = json.loads(path.read_text()), read_counts(path)
+    except (ValueError, UserError):
         return None
     wanted = the_test(config, episodes, best_step)
-    return record if isinstance(record, dict) and wanted.items() <= record.items() else None
+    whole = isinstance(record, dict) and wrong_field(record) is None and right.shape == (record["episodes"],)
+    return record if whole and wanted.items() <= record.items() else None
+
+
+def wrong_field(record: dict) -> str | None:
+    """The name of a field that is missing in a record or cannot be right, None if all are fine."""
+
+    def number(value: Any, most: float) -> bool:
+        return type(value) in (int, float) and 0 <= value <= most and math.isfinite(value)
+
+    checks: list[tuple[Iterable[str], Callable[[Any], bool]]] = [
+        (TEXT, lambda v: isinstance(v, str) and "\n" not in v),
+        (WHOLE, lambda v: type(v) is int),
+        (("transductive",), lambda v: isinstance(v, bool)),
+        (SHARE[:-2], lambda v: number(v, 1)),
+        (SHARE[-2:], lambda v: v is None or number(v, 1)),
+        (AMOUNT, lambda v: number(v, math.inf)),
+    ]
+    for names, fine in checks:
+        for name in names:
+            if name not in record or not fine(record[name]):
+                return name
+    try:
+        shlex.split(record["command"])
+    except ValueError:
+        return "command"
+    return None
 
 
 def dataset_slug(config: Config) -> str:
     """The dataset's name as part of a file's name."""
-    return config.dataset.replace(":", "_").replace("/", "_")
+    return file_name(config.dataset)
+
+
+def file_name(dataset: str) -> str:
+    """A dataset's name without what a file's name cannot have."""
+    return dataset.replace(":", "_").replace("/", "_")
 
 
 def test_slug(config: Config) -> str:
@@ -116,6 +157,20 @@ def run_slug(config: Config, norm: str) -> str:
 def record_path(root: Path, config: Config, norm: str) -> Path:
     """`<root>/<dataset>/<run_slug>.json`."""
     return Path(root) / dataset_slug(config) / f"{run_slug(config, norm)}.json"
+
+
+def free_path(path: Path, command: str) -> Path:
+    """The path, or with -2, -3, … at its end, where there is no record, or one that the same command made."""
+    for number in count(2):
+        try:
+            if json.loads(path.read_text())["command"] == command:
+                return path
+        except FileNotFoundError:
+            return path
+        except (ValueError, KeyError, TypeError):
+            pass  # whatever it is, it is not ours
+        path = path.with_name(f"{path.stem.removesuffix(f'-{number - 1}')}-{number}.json")
+    raise AssertionError
 
 
 def counts_path(path: Path) -> Path:

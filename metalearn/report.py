@@ -3,21 +3,15 @@
 import csv
 import io
 import json
-import math
 import re
 import shlex
-from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from metalearn.errors import UserError
-
-WHOLE = "ways shots queries train_ways train_shots episodes eval_seed test_inner_steps seed steps best_step".split()
-TEXT = "method dataset backbone norm train_norm episode_hash device precision commit command".split()
-SHARE = "accuracy ci95 ece valid_accuracy accuracy_before ci95_before".split()
-AMOUNT = "train_wall_s tasks_per_s peak_memory_mb".split()
+from metalearn.record import TEXT, WHOLE, wrong_field
 
 # Records that agree in these, and in the flags below, differ in seed and in the normalisation at test alone.
 SAME = (
@@ -117,7 +111,7 @@ def read_records(root: Path) -> list[dict]:
             record = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{path} is not JSON ({error}); make the record again or delete it") from error
-        wrong = _wrong_field(record) if isinstance(record, dict) else "everything: it is no object"
+        wrong = wrong_field(record) if isinstance(record, dict) else "everything: it is no object"
         if wrong:
             raise UserError(f"{path} is no record: wrong or missing {wrong}; make the record again or delete it")
         records.append(record | {"path": str(path)})
@@ -136,29 +130,6 @@ def _stages(record: dict, made: dict[str, dict]) -> dict:
         "stages": [r and r["steps"] for r in earlier] + [record["steps"]],
         "total_wall_s": sum(r["train_wall_s"] for r in earlier if r) + record["train_wall_s"],
     }
-
-
-def _wrong_field(record: dict) -> str | None:
-    def number(value: Any, most: float) -> bool:
-        return type(value) in (int, float) and 0 <= value <= most and math.isfinite(value)
-
-    checks: list[tuple[Iterable[str], Callable[[Any], bool]]] = [
-        (TEXT, lambda v: isinstance(v, str) and "\n" not in v),
-        (WHOLE, lambda v: type(v) is int),
-        (("transductive",), lambda v: isinstance(v, bool)),
-        (SHARE[:-2], lambda v: number(v, 1)),
-        (SHARE[-2:], lambda v: v is None or number(v, 1)),
-        (AMOUNT, lambda v: number(v, math.inf)),
-    ]
-    for names, fine in checks:
-        for name in names:
-            if name not in record or not fine(record[name]):
-                return name
-    try:
-        shlex.split(record["command"])
-    except ValueError:
-        return "command"
-    return None
 
 
 def recipe(command: str) -> frozenset[str]:

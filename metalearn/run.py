@@ -27,7 +27,7 @@ from metalearn.evaluate import (
     task_of,
 )
 from metalearn.fit import fit, restore
-from metalearn.hosts import by_first, by_word_of_first, on_this
+from metalearn.hosts import by_first, by_word_of_first, first, on_this
 from metalearn.lab import Lab, check_test, make_trained, split_source, support_copies, training_sampler
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
@@ -35,7 +35,7 @@ from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
 from metalearn.record import make_record, same_test, test_slug, the_test, write_counts, write_json
 from metalearn.teacher import split
-from metalearn.workdir import Run, open_workdir, read_workdir, sole
+from metalearn.workdir import Run, check_images, forget_untrained, open_workdir, read_workdir, sole
 
 BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
 
@@ -103,9 +103,15 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[dict]]:
     records = []
     with ExitStack() as stack:
         for run in runs:
-            by_first(partial(open_workdir, run.workdir, run.config, command))
+            by_first(partial(open_workdir, run.workdir, run.config, command, lab.dataset.digest))
             by_first(partial(stack.enter_context, sole(run.workdir)))
-        for run, (meta, best) in zip(runs, fit(runs, method, lab), strict=True):
+        try:
+            fitted = fit(runs, method, lab)
+        except UserError:
+            for run in runs if first() else ():
+                forget_untrained(run.workdir)
+            raise
+        for run, (meta, best) in zip(runs, fitted, strict=True):
             records.append(examine(run.config, method, lab, run.workdir, meta, best, command))
             by_first(partial(_draw_curve, run.config, run.workdir))
     return records
@@ -113,7 +119,7 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[dict]]:
 
 def _draw_curve(config: Config, workdir: Path) -> None:
     metrics, curve = workdir / "metrics.jsonl", workdir / "curve.png"
-    if not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime:
+    if metrics.exists() and (not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime):
         with told_if_not_drawn(curve):
             draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
 
@@ -125,6 +131,7 @@ def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[di
       UserError: the run is not finished or cannot be read, or the settings do not fit it or the dataset.
     """
     trained, trained_by = read_workdir(workdir)
+    check_images(workdir, lab.dataset.digest)
     method = prepare(config, lab)
     own = method if config.method == trained.method else _trained_alike(trained, config, method, lab)
     meta, best = restore(trained, own, lab, workdir)

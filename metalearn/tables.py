@@ -11,6 +11,7 @@ from typing import Any
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.presets import SUPERVISED
+from metalearn.record import file_name
 from metalearn.report import (
     Published,
     Row,
@@ -120,7 +121,13 @@ def _findings(path: Path, records: dict[str, list[dict]]) -> list[str]:
         values = [fmean(r["accuracy"] for r in side) for side in (first, *others)]
         return f"{100 * (values[0] - values[1]):+.2f}" if others else _measured(first)
 
-    return [re.sub(r"\{([^{}]+)\}", number, path.read_text(encoding="utf-8"))] if path.exists() else []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8 ({error.reason}): write it anew") from error
+    return [re.sub(r"\{([^{}]+)\}", number, text)]
 
 
 def _section(name: str, rows: list[Row], published: list[Published]) -> str:
@@ -130,7 +137,7 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
         return "\n".join([*parts, f"no run recorded yet; `results/published.csv` has {known} published numbers\n"])
     lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
     parts += [_table(lines), _episodes(rows), _commands(rows)]
-    parts += [f"![{said}](results/plots/{name}-{kind}.svg)\n" for kind, said in PLOTS.items()]
+    parts += [f"![{said}](results/plots/{file_name(name)}-{kind}.svg)\n" for kind, said in PLOTS.items()]
     shown = {p for row in rows for p in beside(row, published)}
     rest = [p for p in published if p.dataset == name and p not in shown]
     for external in (False, True):

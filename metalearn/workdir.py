@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import NamedTuple
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.record import write_json
+
+IMAGES = "images"  # in config.json: the digest of the dataset
 
 
 class Run(NamedTuple):
@@ -31,6 +34,7 @@ def read_workdir(workdir: Path) -> tuple[Config, str]:
     try:
         saved = json.loads(path.read_text())
         command = saved.pop("command", "")
+        saved.pop(IMAGES, None)
         config = Config(**saved)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{workdir} holds no run (no config.json): give the --workdir of a training run") from None
@@ -43,13 +47,25 @@ def read_workdir(workdir: Path) -> tuple[Config, str]:
     return config, command
 
 
-def open_workdir(workdir: Path, config: Config, command: str) -> None:
-    """Make the folder and write the configuration there, or see that it is this run's folder.
-
-    A run whose learning rate does not depend on its length may be continued with more `steps`.
+def check_images(workdir: Path, images: str) -> None:
+    """See that the run there is on the images with this digest; one that does not tell may be on any.
 
     Raises:
-      UserError: the folder cannot be written, or belongs to a run with other settings.
+      UserError: it is on others.
+    """
+    there = json.loads((workdir / "config.json").read_text()).get(IMAGES)
+    if there and images and there != images:
+        raise UserError(f"{workdir} holds a run on other images: see --data_dir, or choose another --workdir")
+
+
+def open_workdir(workdir: Path, config: Config, command: str, images: str = "") -> None:
+    """Make the folder and write the configuration there, or see that it is this run's folder.
+
+    A run whose learning rate does not depend on its length may be continued with more `steps`. images is the digest of
+    the dataset.
+
+    Raises:
+      UserError: the folder cannot be written, or belongs to a run with other settings or on other images.
     """
     path = workdir / "config.json"
     if path.exists():
@@ -60,11 +76,19 @@ def open_workdir(workdir: Path, config: Config, command: str) -> None:
         other = [f"{k} is {old[k]} there, {v} here" for k, v in new.items() if old[k] != v]
         if other:
             raise UserError(f"{workdir} holds another run ({'; '.join(other[:3])}): choose another --workdir")
+        check_images(workdir, images)
         if (saved, said) == (config, command):
             return
     elif (workdir / "checkpoints").exists():
         raise UserError(f"{workdir} holds checkpoints of an unknown run (no config.json): choose another --workdir")
-    write_json(path, dataclasses.asdict(config) | {"command": command})
+    write_json(path, dataclasses.asdict(config) | {"command": command, IMAGES: images})
+
+
+def forget_untrained(workdir: Path) -> None:
+    """Leave the folder to any run, if that in it has saved nothing."""
+    if not any((workdir / "checkpoints" / "latest").glob("[0-9]*")):
+        shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
+        (workdir / "config.json").unlink(missing_ok=True)
 
 
 @contextmanager

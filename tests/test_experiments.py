@@ -8,9 +8,11 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from experiments.program import guarded
 from metalearn.config import Config
 from metalearn.methods import EMBEDDING, PRETRAINED
 from metalearn.record import counts_path
@@ -138,6 +140,12 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"seed": -1}, "--seed must be at least 0, not -1"),
     ("maml", {"lr": "nan"}, "--lr must be at least 0, not nan"),
     ("maml", {"lr": "fast"}, "flag --lr=fast"),
+    ("maml", {"lr": "inf"}, "--lr must be a finite number, not inf"),
+    ("protonet", {"scale": "nan"}, "--scale must be a finite number, not nan"),
+    ("maml", {"schedule": "halve:²"}, "unknown schedule 'halve:²'"),
+    ("maml", {"seeds": 10**6}, "flag --seeds=1000000"),
+    ("maml", {"image_size": 10**6}, "--image_size=1000000 is too large: at most 4096"),
+    ("maml", {"dataset": "glyphs"}, "--image_size: the images of glyphs have the size that is published"),
     ("maml", {"sters": 3}, "Unknown command line flag 'sters'"),
     ("maml", {"data_dir": "/nowhere/at/all"}, "/nowhere/at/all is no folder"),
     ("maml", {"workdir": "/proc/run"}, "cannot write /proc/run/config.json: No such file or directory"),
@@ -150,6 +158,29 @@ def test_a_wrong_setting_costs_one_line(name: str, settings: dict, line: str, im
     said = program(name, *words(images, **({"workdir": tmp_path / "run"} | settings)))
     assert line in said.complaint and "Traceback" not in said.err + said.out
     assert said.out == "" and list(tmp_path.iterdir()) == []  # mended, the same command may run here
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "error: out of memory: lower --meta_batch"),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"),
+            "error: out of memory (RESOURCE_EXHAUSTED: Out",
+        ),
+    ],
+)
+def test_too_little_memory_is_one_line(error: Exception, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        raise error
+
+    assert guarded(run) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(line) and "--tasks_per_device=1" in said and said.count("\n") == 1
+
+
+def test_a_value_where_none_belongs_is_refused(images: Path) -> None:
+    assert "--nostream=1 does not take an argument" in program("maml", *words(images), "--nostream=1").complaint
 
 
 def test_a_stray_word_is_refused(images: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from metalearn.errors import UserError
-from metalearn.files import check_writable
+from metalearn.files import check_writable, write_text
+from metalearn.record import file_name
 
 
 def test_many_check_a_folder_at_once(tmp_path: Path) -> None:
@@ -19,3 +20,15 @@ def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
     (tmp_path / "results").touch()
     with pytest.raises(UserError, match="cannot write .*results: .*; make room or choose another folder"):
         check_writable(tmp_path / "results")
+
+
+def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    write_text(path, "whole")
+    with pytest.raises(UserError, match="page.md would hold what is no text"):
+        write_text(path, "half a character: \ud800")
+    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_dataset_of_several_parts_is_one_file_name() -> None:
+    assert file_name("tfds:eurosat/rgb") == "tfds_eurosat_rgb"

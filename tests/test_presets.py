@@ -47,7 +47,7 @@ def test_names_keep_what_they_mean(dataset: str) -> None:
 @pytest.mark.parametrize("dataset", ["omniglot", "glyphs"])
 @pytest.mark.parametrize("method", METHODS)
 def test_characters_are_not_mirrored(method: str, dataset: str) -> None:
-    """A mirrored character looks like one turned by a quarter, which is another class there."""
+    """A mirrored character may be another, or look like one turned by a quarter, which is another class on Omniglot."""
     for shots in (1, 5):
         chosen = preset(method, dataset, shots)
         config = dataclasses.replace(Config(), **chosen | {"method": method, "dataset": dataset}).with_defaults()

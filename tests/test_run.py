@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
+import orbax.checkpoint as ocp
 import pytest
 
 from metalearn import metrics, pictures
@@ -79,11 +81,57 @@ def test_checkpoints_without_a_configuration_are_left_alone(run: list[str], work
     assert "holds checkpoints of an unknown run (no config.json)" in program("protonet", *run).complaint
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"\xff\x00", b'{"accuracy": 1}'])
-def test_a_broken_record_is_made_again(text: bytes, run: list[str], workdir: Path, finished: Path) -> None:
-    (workdir / "result-2w1s3q-running.json").write_bytes(text)
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [("json", b""), ("json", b"[]"), ("json", b"\xff\x00"), ("json", b'{"accuracy": 1}'), ("npy", b"junk")],
+)
+def test_a_broken_record_is_made_again(end: str, text: bytes, run: list[str], workdir: Path, finished: Path) -> None:
+    (workdir / f"result-2w1s3q-running.{end}").write_bytes(text)
     assert program("protonet", *run).code == 0
     assert results(workdir) == results(finished)
+    counts = (path / "result-2w1s3q-running.npy" for path in (workdir, finished))
+    assert next(counts).read_bytes() == next(counts).read_bytes()
+
+
+def test_a_run_on_other_images_is_refused(images: Path, run: list[str], workdir: Path, tmp_path: Path) -> None:
+    others = Path(shutil.copytree(images, tmp_path / "others"))
+    shutil.copy(others / "class00" / "0.png", others / "class00" / "1.png")
+    before, here = contents(workdir), [f"--data_dir={others}", f"--cache_dir={tmp_path / 'cache'}"]
+    for name, given in (("protonet", run), ("evaluate", [f"--workdir={workdir}"])):
+        said = program(name, *given, *here)
+        assert f"{workdir} holds a run on other images: see --data_dir, or" in said.complaint and said.out == ""
+    assert contents(workdir) == before
+
+
+def test_a_signal_while_a_checkpoint_is_read_harms_none(
+    run: list[str], workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def restore(manager: object, *args: object, **kwargs: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = contents(workdir)
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "restore", restore)
+        said = program("protonet", *run)
+    assert said.code == 128 + signal.SIGTERM and "stopped; what was saved is kept" in said.err
+    assert contents(workdir) == before
+
+
+def test_a_command_that_was_refused_leaves_its_folder_to_others(images: Path, finished: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    wrong = program("protonet", *words(images, workdir=workdir, init_from=finished, backbone="conv4-8"))
+    assert wrong.code == 2 and not (workdir / "config.json").exists()
+    assert program("protonet", *words(images, workdir=workdir, init_from=finished, steps=2)).code == 0
+
+
+def test_a_record_stays_beside_that_of_another_command(run: list[str], tmp_path: Path) -> None:
+    recorded = [*run, "--record", f"--results_dir={tmp_path / 'results'}"]
+    for more in ([], ["--episodes=5"], ["--episodes=4"], ["--episodes=5"]):
+        assert program("protonet", *recorded, *more).code == 0
+    found = sorted((tmp_path / "results" / "folder").glob("*.json"))
+    assert [path.name for path in found] == [f"protonet-conv2-8-2w1s3q-running-seed0{n}.json" for n in ("-2", "-3", "")]
+    assert [json.loads(path.read_text())["episodes"] for path in found] == [5, 4, 6]
+    assert all(path.with_suffix(".npy").exists() for path in found)
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
@@ -157,6 +205,15 @@ def test_seconds_and_memory_of_training_add_up(tmp_path: Path) -> None:
     assert diary.part is None
     diary.close()
     assert [json.loads(line) for line in path.read_text().splitlines()] == [lines[0], *lines[2:4]]
+
+
+def test_damaged_lines_of_a_diary_cost_no_others(tmp_path: Path) -> None:
+    path, whole = tmp_path / "metrics.jsonl", {"step": 2, "loss": 1.0}
+    damaged = ["\0\0", '{"step": "x"}', '{"step": 1, "seconds": null}', '{"step": 2, "sums": 5}', "[]"]
+    path.write_text("".join(f"{line}\n" for line in (*damaged, json.dumps(whole))))
+    assert metrics.read_rows(path) == [whole] and metrics.seconds_until(path, 2) == 0
+    metrics.Diary(tmp_path, 2).close()
+    assert path.read_text() == json.dumps(whole) + "\n"
 
 
 def test_a_diary_hands_back_the_part_at_its_end(tmp_path: Path) -> None:

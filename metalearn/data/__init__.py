@@ -20,6 +20,7 @@ READERS = {
     "mini_imagenet": "metalearn.data.mini_imagenet:reader",
     "omniglot": "metalearn.data.omniglot:omniglot",
 }
+LARGEST_IMAGE = 4096
 TFDS = "metalearn.data.tfds:reader"  # a function of the name behind 'tfds:' and of load's options
 
 
@@ -45,6 +46,8 @@ def load(
     Raises:
       UserError: unknown name, missing or damaged files, a cache that cannot be written.
     """
+    if image_size and image_size > LARGEST_IMAGE:
+        raise UserError(f"--image_size={image_size} is too large: at most {LARGEST_IMAGE}")
     reader = find_reader(name, seed, image_size)
     root = Path(cache_dir).expanduser() if cache_dir else default_root()
     folder = Path(data_dir).expanduser() if data_dir else root / "downloads"
@@ -72,7 +75,11 @@ def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Read
         hint = f" Did you mean {close[0]}?" if close else ""
         raise UserError(f"unknown dataset {name!r}.{hint} Known: {', '.join(sorted(READERS))}, tfds:NAME.")
     found = _import(READERS[name])
-    return found if isinstance(found, Reader) else found(seed=seed, image_size=image_size)
+    if not isinstance(found, Reader):
+        return found(seed=seed, image_size=image_size)
+    if image_size:
+        raise UserError(f"--image_size: the images of {name} have the size that is published; leave it out")
+    return found
 
 
 def _import(target: str) -> Any:

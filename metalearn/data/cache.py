@@ -5,6 +5,7 @@ under a lock that dies with its process, so that under its own name it is whole 
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -61,9 +62,10 @@ def open_cache(folder: Path) -> Dataset | None:
         info = json.loads((folder / INFO).read_text("utf-8"))
         splits = {split: _open_split(folder, split, info) for split in SPLITS}
         mean, std = np.array(info["mean"], np.float32), np.array(info["std"], np.float32)
+        digest = str(info["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Dataset("", splits["train"], splits["valid"], splits["test"], mean, std)
+    return Dataset("", splits["train"], splits["valid"], splits["test"], mean, std, digest=digest)
 
 
 def _open_split(folder: Path, split: str, info: dict[str, Any]) -> Split:
@@ -85,7 +87,7 @@ def _write(root: Path, key: str, splits: dict[str, Split]) -> None:
     try:
         temporary.mkdir()
         mean, std = pixel_moments(splits["train"].images)
-        info: dict[str, Any] = {"mean": mean.tolist(), "std": std.tolist()}
+        info: dict[str, Any] = {"mean": mean.tolist(), "std": std.tolist(), "digest": digest_of(splits)}
         for split in SPLITS:
             images, counts, names = splits[split]
             path = temporary / f"{split}.npy"
@@ -116,6 +118,17 @@ def pixel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = share @ values
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
     return mean.astype(np.float32), std.astype(np.float32)
+
+
+def digest_of(splits: dict[str, Split]) -> str:
+    """16 hexadecimal digits of the splits' images, in order, and of their classes."""
+    found = hashlib.sha256()
+    for split in SPLITS:
+        images, counts, names = splits[split]
+        found.update(json.dumps([split, images.shape, counts.tolist(), list(names)]).encode())
+        for start in range(0, len(images), 1024):
+            found.update(np.ascontiguousarray(images[start : start + 1024]).tobytes())
+    return found.hexdigest()[:16]
 
 
 def _flush_folder(folder: Path) -> None:

@@ -29,6 +29,7 @@ class Dataset(NamedTuple):
       train, valid, test: the splits.
       mean, std: float32 [Ch], statistics of the training split's pixels scaled to [0, 1].
       rotations: 4 where each class also stands rotated by 90, 180 and 270 degrees as a class of its own, else 1.
+      digest: of all images, their classes and the splits, as they are prepared.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Dataset(NamedTuple):
     mean: np.ndarray
     std: np.ndarray
     rotations: int = 1
+    digest: str = ""
 
 
 class RemoteFile(NamedTuple):
