@@ -208,7 +208,7 @@ WRONG = [
     ({"dataset": "tfds:any"}, "--seeds=2: --seed splits the classes of tfds:any too: train one seed after the other"),
     ({"stream": True}, "--seeds=2 does not go with --stream: train one seed after the other"),
     ({"distributed": True}, "--seeds=2 does not go with --distributed: train one seed after the other"),
-    ({"seeds": 0}, "flag --seeds=0: 0 is not a positive integer"),
+    ({"seeds": 0}, "flag --seeds=0: 0 is not an integer in the range [1, 1000]"),
     ({"seed": LARGEST}, f"--seed must be at most {LARGEST}, not {LARGEST + 1}"),
 ]
 
