@@ -98,7 +98,7 @@ def guarded(run: Callable[[], None]) -> int:
         print(f"{shorten(str(error), 200)}\n{MESSAGE}", file=sys.stderr, flush=True)
         os._exit(LOST)  # at once: an orderly end would wait for the others
     except BrokenPipeError:  # whoever read this has gone
-        sys.stdout = open(os.devnull, "w")  # nothing is left to be flushed there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's last flush finds somebody
         return 128 + signal.SIGPIPE
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
