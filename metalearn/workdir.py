@@ -86,7 +86,7 @@ def open_workdir(workdir: Path, config: Config, command: str, images: str = "") 
 
 def forget_untrained(workdir: Path) -> None:
     """Leave the folder to any run, if that in it has saved nothing."""
-    if not any((workdir / "checkpoints" / "latest").glob("[0-9]*")):
+    if not any(path.is_file() for path in (workdir / "checkpoints").rglob("*")):  # damaged ones are kept too
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
         (workdir / "config.json").unlink(missing_ok=True)
 

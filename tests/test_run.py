@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from metalearn import metrics, pictures
+from metalearn.workdir import forget_untrained
 from tests.programs import contents, make_images, process, program, results, rows, words
 
 
@@ -122,6 +123,13 @@ def test_a_command_that_was_refused_leaves_its_folder_to_others(images: Path, fi
     wrong = program("protonet", *words(images, workdir=workdir, init_from=finished, backbone="conv4-8"))
     assert wrong.code == 2 and not (workdir / "config.json").exists()
     assert program("protonet", *words(images, workdir=workdir, init_from=finished, steps=2)).code == 0
+
+
+def test_a_run_that_saved_anything_is_not_forgotten(workdir: Path) -> None:
+    shutil.rmtree(workdir / "checkpoints" / "latest")
+    before = contents(workdir)
+    forget_untrained(workdir)
+    assert contents(workdir) == before
 
 
 def test_a_record_stays_beside_that_of_another_command(run: list[str], tmp_path: Path) -> None:
