@@ -75,7 +75,8 @@ def _gradient(build: Callable[[Config, Network, str], Learner], before: bool = T
 
     def make(config: Config, classes: int, shared: bool) -> Method:
         if config.train_ways != config.ways:
-            raise UserError(f"{config.method} has one output a class: --train_ways must equal --ways ({config.ways})")
+            trained = f"the --train_ways={config.train_ways} of its training"
+            raise UserError(f"{config.method} has one output a class: --ways={config.ways} must equal {trained}")
         network = body(config, shared=False)
         tested = dataclasses.replace(config, inner_steps=config.test_inner_steps, inner_batch=config.test_inner_batch)
         unadapted = dataclasses.replace(tested, inner_steps=0)

@@ -98,6 +98,11 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONPATH": str(ROOT)} | more
 
 
+def on_devices(count: int) -> str:
+    """This process's XLA_FLAGS, but for so many simulated devices."""
+    return re.sub(r"(device_count)=\d+", rf"\1={count}", os.environ["XLA_FLAGS"])
+
+
 def process(name: str, *arguments: str, cwd: Path, **more: str) -> Said:
     """`python -m experiments.<name> <arguments>` as a process of its own."""
     command = [sys.executable, "-m", f"experiments.{name}", *arguments]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from experiments.watch import LOST, MESSAGE
-from tests.programs import TINY, environment, make_images, program, weights, words
+from tests.programs import TINY, environment, make_images, on_devices, program, weights, words
 from tests.test_fit import last_saved
 
 # Saves at every look, gives up soon, keeps the keys that tasks are drawn with.
@@ -38,7 +38,6 @@ if "DRAWN" in os.environ:
     atexit.register(lambda: numpy.save(f"{os.environ['DRAWN']}{jax.process_index()}", drawn))
 runpy.run_module("experiments.protonet", run_name="__main__")
 """
-ONE_DEVICE = "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +55,7 @@ class Pair:
             free.bind(("127.0.0.1", 0))
             there = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
         common = [*words(images, workdir=workdir, **settings), "--distributed", there, "--num_processes=2"]
-        env = environment(XLA_FLAGS=ONE_DEVICE, **({"DRAWN": drawn} if drawn else {}))
+        env = environment(XLA_FLAGS=on_devices(1), **({"DRAWN": drawn} if drawn else {}))
         self.workdir = workdir
         self.both = [
             subprocess.Popen(

@@ -125,7 +125,7 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"queries": 8}, "has 8 images, fewer than 1 shots + 8 queries"),
     ("maml", {"train_queries": 8}, "folder's training split has 8 images, fewer than 1 shots + 8 queries"),
     ("protonet", {"train_ways": 9}, "9-way episodes need 9 classes, but folder's training split has 8"),
-    ("maml", {"train_ways": 3}, "--train_ways must equal --ways (2)"),
+    ("maml", {"train_ways": 3}, "--ways=2 must equal the --train_ways=3 of its training"),
     ("maml", {"meta_batch": 0}, "--meta_batch must be at least 1, not 0"),
     ("maml", {"meta_batch": 3, "devices": 2}, "--meta_batch=3 cannot be shared out to 2 devices"),
     ("maml", {"devices": 3}, "--devices=3 asks for 3 devices, but there are 2"),
@@ -232,7 +232,7 @@ def test_a_gradient_method_is_tested_by_support_moments(images: Path, tmp_path: 
     said = program("evaluate", *places(images), workdir, "--test_norms=support")
     assert said.code == 0 and "inductive (support): before adaptation" in said.out
     refused = program("evaluate", *places(images), workdir, "--ways=3")
-    assert "--train_ways must equal --ways (3)" in refused.complaint
+    assert "--ways=3 must equal the --train_ways=2 of its training" in refused.complaint
 
 
 def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def config(**chosen: object) -> Config:
     ("chosen", "message"),
     [
         (dict(method="mamba"), "unknown method 'mamba': choose one of maml, fomaml"),
-        (dict(train_ways=20), "--train_ways must equal --ways"),
+        (dict(train_ways=20), "--ways=5 must equal the --train_ways=20"),
         (dict(norm="running"), "gradient methods normalise by batch, support"),
         (dict(first_order=True), "--method=fomaml"),
         (dict(method="meta_sgd", first_order=True), "--first_order is not for meta_sgd"),

@@ -28,7 +28,7 @@ from metalearn.train import (
     together,
     unstacked,
 )
-from tests.programs import ROOT, environment
+from tests.programs import ROOT, environment, on_devices
 from tests.small import SIDE, noise_source, prepare, tiny_network
 
 OPTIMIZER = optax.adam(1e-2)
@@ -134,7 +134,7 @@ np.savez(sys.argv[1], **found)
 @pytest.mark.slow
 def test_any_layout_of_devices_and_accumulation_trains_the_same(tmp_path: Path) -> None:
     """Eight tasks on 1 to 8 devices, all at once or some at a time, in a process that has eight."""
-    env = environment(XLA_FLAGS="--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0")
+    env = environment(XLA_FLAGS=on_devices(8))
     subprocess.run([sys.executable, "-c", LAYOUTS, str(tmp_path / "found.npz")], env=env, cwd=ROOT, check=True)
     found = np.load(tmp_path / "found.npz")
     layouts = {name.rpartition("-")[0] for name in found}
