@@ -3,15 +3,19 @@
 Started as `python -m experiments.NAME` on Linux, a program first starts itself over with huge pages for malloc, unless
 GLIBC_TUNABLES is set: training on a CPU is slower without. The C library reads that variable
 when a process begins, and only then; the process keeps its number. With --distributed it then goes on in a child, see
-`experiments.watch`.
+`experiments.watch`. Ctrl-C ends it without a word while it imports what it needs, which takes seconds; after that see
+`experiments.program.guarded`.
 """
 
 import os
+import signal
 import sys
+
+STARTED = sys.argv[:1] == ["-m"]  # it is -m only while `python -m` looks for its module
 
 
 def _start_over() -> None:
-    if sys.platform != "linux" or sys.argv[:1] != ["-m"]:  # it is -m only while `python -m` looks for its module
+    if sys.platform != "linux" or not STARTED:
         return
     if "GLIBC_TUNABLES" in os.environ or "METALEARN_STARTED" in os.environ:
         return
@@ -27,3 +31,5 @@ if "--distributed" in sys.orig_argv:
     from experiments.watch import watch_over
 
     watch_over()
+if STARTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job in the background ignores it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

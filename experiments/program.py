@@ -79,6 +79,7 @@ def guarded(run: Callable[[], None]) -> int:
     logging.set_verbosity(logging.FATAL)  # libraries log what they raise as well
     old = signal.signal(signal.SIGTERM, _terminate)
     try:
+        _hear_ctrl_c()
         run()
     except UserError as error:
         return _fail(str(error))
@@ -106,6 +107,11 @@ def guarded(run: Callable[[], None]) -> int:
     finally:
         signal.signal(signal.SIGTERM, old)
     return 0
+
+
+def _hear_ctrl_c() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it was while modules were imported
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _terminate(number: int, frame: object) -> None:

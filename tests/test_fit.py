@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from tests.programs import environment, make_images, program, results, rows, weights, words
+from tests.programs import ROOT, environment, make_images, program, results, rows, weights, words
 
 # Saves and looks for signals all the time, so that a kill hits every place.
 HASTE = """
@@ -112,6 +112,15 @@ def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0 and f"resumed from step {step};" in out, (out, err)
     assert_same_run(workdir, straight)
+
+
+def test_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "jax.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    command = [sys.executable, "-m", "experiments.protonet", "--dataset=glyphs"]
+    hears = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    env = environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    done = subprocess.run([sys.executable, "-c", hears, *command], env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_signal_outside_training_costs_one_line(images: Path, tmp_path: Path) -> None:
