@@ -7,7 +7,7 @@ One pre-trained body serves all methods that are fitted to its features: `--meth
 import dataclasses
 from pathlib import Path
 
-from experiments.flags import FLAGS, default_workdir, define, test_settings_given
+from experiments.flags import FLAGS, check_of, default_workdir, define, test_settings_given
 from experiments.program import command_line, finish, open_lab, start
 from metalearn.config import Config
 from metalearn.errors import UserError
@@ -25,6 +25,7 @@ def main() -> None:
     workdir = Path(FLAGS.workdir)
     given = test_settings_given()
     trained = read_workdir(workdir)[0]
+    check_of(given, given.get("method", trained.method))
     config = dataclasses.replace(trained, **(head_recipe(trained, given) | given))
     command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
     finish(config, workdir, re_examine(config, open_lab(config), workdir, command))

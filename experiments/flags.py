@@ -1,7 +1,7 @@
 """Flags made from `metalearn.config.Config`, and where things lie on the disk."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from absl import flags
 from metalearn.config import Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
-from metalearn.presets import preset
+from metalearn.presets import DEFAULTS, preset
 from metalearn.record import dataset_slug, run_slug
 from metalearn.workdir import Run
 
@@ -86,6 +86,14 @@ def settings_given() -> dict[str, Any]:
     return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
 
 
+def check_of(given: Iterable[str], method: str) -> None:
+    """Raise `UserError` if one of these settings is of other methods, so that this one would never look at it."""
+    for f in fields(Config):
+        of = f.metadata["of"]
+        if f.name in given and of and method in DEFAULTS and method not in of:  # one that is new may read any
+            raise UserError(f"--{f.name} is of {', '.join(of)}, not of {method}; leave it out")
+
+
 def test_settings_given() -> dict[str, Any]:
     """The settings whose flags the user gave.
 
@@ -100,8 +108,13 @@ def test_settings_given() -> dict[str, Any]:
 
 
 def config_from_flags() -> Config:
-    """Defaults, then the recipe of (method, dataset, shots), then the flags given."""
+    """Defaults, then the recipe of (method, dataset, shots), then the flags given.
+
+    Raises:
+      UserError: one of them is of other methods.
+    """
     given = settings_given()
+    check_of(given, FLAGS.method)
     recipe = preset(FLAGS.method, FLAGS.dataset, given.get("shots", Config.shots))
     return dataclasses.replace(Config(), **(recipe | given)).with_defaults()
 

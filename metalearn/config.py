@@ -10,12 +10,15 @@ from metalearn.errors import UserError
 LARGEST = 2**31 - 2  # of a whole number: what JAX counts with, and room for the next
 
 
-def setting(default: Any, text: str, training: bool = True, least: float | None = None) -> Any:
+def setting(
+    default: Any, text: str, training: bool = True, least: float | None = None, of: tuple[str, ...] = ()
+) -> Any:
     """A dataclass field with a line of help; training=False for what does not touch the trained weights.
 
-    least is the smallest value that makes sense, once `with_defaults` is done; None for any.
+    least is the smallest value that makes sense, once `with_defaults` is done; None for any. `of` names the methods
+    that read it, of those here; empty for all, or many.
     """
-    return field(default=default, metadata={"help": text, "training": training, "least": least})
+    return field(default=default, metadata={"help": text, "training": training, "least": least, "of": of})
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,40 @@ class Config:
     inner_lr: float = setting(0.01, "step size of the inner loop", least=0)
     inner_steps: int = setting(5, "J, inner steps in training", least=0)
     test_inner_steps: int = setting(10, "inner steps at test", least=0)
-    inner_batch: int = setting(0, "images an inner step of Reptile in training (0: all)", least=0)
-    test_inner_batch: int = setting(0, "images an inner step of Reptile at test (0: all)", least=0)
+    inner_batch: int = setting(0, "images an inner step of Reptile in training (0: all)", least=0, of=("reptile",))
+    test_inner_batch: int = setting(0, "images an inner step of Reptile at test (0: all)", least=0, of=("reptile",))
     first_order: bool = setting(False, "drop second derivatives (of MAML: --method=fomaml)")
-    first_order_steps: int = setting(0, "outer updates that MAML++ makes at first order, before second", least=0)
-    multi_step: int = setting(0, "outer updates until MAML++ trains the loss of the last inner step alone", least=0)
-    proximal: float = setting(2.0, "strength of iMAML's pull to the initial weights, lambda", least=1e-3)
-    pull_always: bool = setting(
-        False, "iMAML pulls at every inner step, and at test; else once, after the last inner step of training"
+    first_order_steps: int = setting(
+        0, "outer updates that MAML++ makes at first order, before second", least=0, of=("maml++",)
     )
-    cg_steps: int = setting(5, "steps of conjugate gradients of iMAML", least=1)
-    cg_damping: float = setting(22.0, "added to --proximal in the system that gives iMAML's gradient", least=0)
-    context: int = setting(100, "context parameters of CAVIA", least=1)
-    distance: str = setting("euclidean", "of prototypes: euclidean (squared) or cosine")
-    scale: float = setting(1.0, "of the logits of protonet, matchingnet and r2d2 (learned there)")
-    transform: str = setting("cl2n", "of simpleshot's features: none, l2 (length one) or cl2n (centred before)")
-    contextual: bool = setting(False, "matchingnet embeds images in the context of the support set, by LSTMs")
-    head: str = setting("svm", "of metaoptnet: svm or ridge")
-    label_smoothing: float = setting(0.0, "of metaoptnet's query labels in training", least=0)
+    multi_step: int = setting(
+        0, "outer updates until MAML++ trains the loss of the last inner step alone", least=0, of=("maml++",)
+    )
+    proximal: float = setting(2.0, "strength of iMAML's pull to the initial weights, lambda", least=1e-3, of=("imaml",))
+    pull_always: bool = setting(
+        False,
+        "iMAML pulls at every inner step, and at test; else once, after the last inner step of training",
+        of=("imaml",),
+    )
+    cg_steps: int = setting(5, "steps of conjugate gradients of iMAML", least=1, of=("imaml",))
+    cg_damping: float = setting(
+        22.0, "added to --proximal in the system that gives iMAML's gradient", least=0, of=("imaml",)
+    )
+    context: int = setting(100, "context parameters of CAVIA", least=1, of=("cavia",))
+    distance: str = setting("euclidean", "of prototypes: euclidean (squared) or cosine", of=("protonet",))
+    scale: float = setting(
+        1.0,
+        "of the logits of protonet, matchingnet and r2d2 (learned there)",
+        of=("protonet", "matchingnet", "r2d2"),
+    )
+    transform: str = setting(
+        "cl2n", "of simpleshot's features: none, l2 (length one) or cl2n (centred before)", of=("simpleshot",)
+    )
+    contextual: bool = setting(
+        False, "matchingnet embeds images in the context of the support set, by LSTMs", of=("matchingnet",)
+    )
+    head: str = setting("svm", "of metaoptnet: svm or ridge", of=("metaoptnet",))
+    label_smoothing: float = setting(0.0, "of metaoptnet's query labels in training", least=0, of=("metaoptnet",))
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
     init_from: str = setting("", "folder of a finished run whose body training begins from (empty: random weights)")
     teacher: str = setting("", "folder of a finished run whose predictions pre-training learns from too (empty: none)")

@@ -113,6 +113,8 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"precision": "float16"}, "unknown precision 'float16'"),
     ("maml", {"first_order": True}, "--method=fomaml"),
     ("protonet", {"distance": "manhattan"}, "manhattan"),
+    ("maml", {"distance": "cosine"}, "--distance is of protonet, not of maml; leave it out"),
+    ("embedding", {"method": "r2d2", "contextual": True}, "--contextual is of matchingnet, not of r2d2"),
     ("finetune", {"method": "simpleshot", "transform": "l3"}, "simpleshot's transform must be one of none, l2, cl2n"),
     ("finetune", {"method": "finetune", "norm": "support"}, "fine-tuning of all weights normalises by running, batch"),
     ("embedding", {"method": "relationnet"}, "--backbone=conv2-8 has none, conv4-64-map does"),
@@ -250,6 +252,8 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
     assert {k: after[k] for k in before} == before
     refused = program("evaluate", *places(images), f"--workdir={workdir}", "--method=baseline++")
     assert "--method=baseline++ is trained otherwise than baseline" in refused.complaint
+    refused = program("evaluate", *places(images), f"--workdir={workdir}", "--method=rfs", "--transform=none")
+    assert "--transform is of simpleshot, not of rfs" in refused.complaint
 
 
 def test_training_begins_from_another_runs_body(images: Path, trained: Path, tmp_path: Path) -> None:
