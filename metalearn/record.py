@@ -1,5 +1,6 @@
 """Records: what a run measured, as one JSON file that anyone can check."""
 
+import dataclasses
 import json
 import math
 import shlex
@@ -15,12 +16,14 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.evaluate import Episodes, Result
 from metalearn.files import write_whole
+from metalearn.presets import preset
 from metalearn.runtime import commit, device_name, peak_memory_mb
 
 WHOLE = "ways shots queries train_ways train_shots episodes eval_seed test_inner_steps seed steps best_step".split()
 TEXT = "method dataset backbone norm train_norm episode_hash device precision commit command".split()
 SHARE = "accuracy ci95 ece valid_accuracy accuracy_before ci95_before".split()
 AMOUNT = "train_wall_s tasks_per_s peak_memory_mb".split()
+USUAL = {"transform": Config.transform, "support_copies": Config.support_copies}  # unless the recipe says otherwise
 
 
 def make_record(
@@ -141,14 +144,25 @@ def file_name(dataset: str) -> str:
     return dataset.replace(":", "_").replace("/", "_")
 
 
+def unusual(record: dict) -> list[str]:
+    """What a record says of a method's head that is not its recipe's: `l2` of simpleshot, `1 copy` of rfs."""
+    usual = USUAL | preset(record["method"], record["dataset"], record["shots"])
+    transform, copies = (record.get(name) for name in USUAL)
+    notes = [] if transform in (None, usual["transform"]) else [transform]
+    if copies not in (None, usual["support_copies"]):
+        notes.append("1 copy" if copies == 1 else f"{copies} copies")
+    return notes
+
+
 def test_slug(config: Config) -> str:
-    """`<N>w<K>s`, and `<Q>q` if the query images a class are not the usual 15."""
+    """`<N>w<K>s`, `<Q>q` if the query images a class are not the usual 15, and what is `unusual`: `5w1s1q-l2`."""
     queries = "" if config.queries == Config.queries else f"{config.queries}q"
-    return f"{config.ways}w{config.shots}s{queries}"
+    head = unusual(dataclasses.asdict(config) | {"transform": _transform(config)})
+    return "-".join([f"{config.ways}w{config.shots}s{queries}", *(note.replace(" ", "") for note in head)])
 
 
 def run_slug(config: Config, norm: str) -> str:
-    """`<method>-[rotation-][distilled-][init-]<backbone>-<N>w<K>s-<norm>-seed<k>`."""
+    """`<method>-[rotation-][distilled-][init-]<backbone>-<test_slug>-<norm>-seed<k>`."""
     ways = {"rotation": config.rotation, "distilled": config.teacher, "init": config.init_from}
     how = "".join(f"{name}-" for name, given in ways.items() if given)
     return f"{config.method}-{how}{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"

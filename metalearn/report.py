@@ -18,6 +18,7 @@ SAME = (
     "ways shots method backbone train_ways train_shots train_norm steps test_inner_steps precision "
     "queries episodes eval_seed episode_hash"
 ).split()
+SAME_HEAD = ("transform", "support_copies")  # and in these, which records of long ago lack
 NOT_RECIPE = {"test_norms", "devices", *WHOLE, *TEXT}
 
 
@@ -164,7 +165,7 @@ def make_rows(records: list[dict]) -> list[Row]:
     groups: dict[tuple, dict[tuple, dict[int, dict]]] = {}
     for record in records:
         flags = tuple(sorted(recipes.get(training(record), ())))
-        norms = groups.setdefault((*(record[k] for k in SAME), flags), {})
+        norms = groups.setdefault((*(record[k] for k in SAME), *(record.get(k) for k in SAME_HEAD), flags), {})
         seeds = norms.setdefault((record["transductive"], record["norm"]), {})
         other = seeds.setdefault(record["seed"], record)
         if other is not record:

@@ -11,7 +11,7 @@ from typing import Any
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.presets import SUPERVISED
-from metalearn.record import file_name
+from metalearn.record import file_name, unusual
 from metalearn.report import (
     Published,
     Row,
@@ -50,6 +50,7 @@ normalisation of pairs (these four judged by validation).
 Below each table are the lists of test episodes, by a hash of the images' positions in the test split: methods of one
 table tested on one list are tested on the very same images.
 
+- **method**: in brackets what of its head is not as its recipe has it, `simpleshot (l2)`.
 - **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes (and the normalisation at
   test). A transductive prediction depends on the other queries of its episode, an inductive one does not; a probe found
   out which. In other columns, `a / b` is inductive / transductive.
@@ -221,6 +222,12 @@ def _all(row: Row, field: str) -> str:
     return ", ".join(sorted({r[field] for r in row.records}))
 
 
+def method_of(r: dict) -> str:
+    """`simpleshot`, or `simpleshot (l2)` where its head is not as its recipe has it."""
+    notes = unusual(r)
+    return f"{r['method']} ({', '.join(notes)})" if notes else str(r["method"])
+
+
 def queries_of(r: dict) -> str:
     """`15 queries a class`."""
     return f"{r['queries']} {'query' if r['queries'] == 1 else 'queries'} a class"
@@ -253,7 +260,7 @@ def cells(row: Row, published: list[Published]) -> dict[str, str]:
     points = differences(row, theirs)
     short = {"inductive": "ind.", "transductive": "trans."}
     return {
-        "method": first["method"],
+        "method": method_of(first),
         "backbone": first["backbone"],
         "test": _test(first),
         "trained on": _trained(first),
@@ -326,7 +333,7 @@ def table_csv(root: Path) -> str:
             "dataset method backbone ways shots queries train_ways train_shots train_norm episodes episode_hash steps"
         )
         line = {name: first[name] for name in names.split()}
-        line |= {"trained_on": _trained(first), "all_steps": steps_of(first)}
+        line |= {"variant": ", ".join(unusual(first)), "trained_on": _trained(first), "all_steps": steps_of(first)}
         line |= _side("inductive", row.inductive) | _side("transductive", row.transductive)
         best = theirs[0] if theirs else None
         line |= {f"published_{k}": best and getattr(best, k) for k in ("accuracy", "ci95", "transductive", "source")}

@@ -143,6 +143,18 @@ def test_a_row_says_how_many_episodes_if_not_the_usual_number(root: Path) -> Non
     assert [row["test"] for row in table(root) if row["method"] == "protonet"] == ["5-way 1-shot, 600 episodes"]
 
 
+def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -> None:
+    body = "python -m experiments.finetune --method=rfs"
+    for transform in ("cl2n", "l2"):
+        test = f"{body} && python -m experiments.evaluate --method=simpleshot --transform={transform}"
+        write(root, f"{transform}.json", method="simpleshot", transform=transform, support_copies=1, command=test)
+    write(root, "rfs.json", method="rfs", transform=None, support_copies=1, command=body)
+    found = [row["method"] for row in table(root)]
+    assert found == ["baseline", "maml", "rfs (1 copy)", "simpleshot", "simpleshot (l2)"]
+    config = Config(method="simpleshot", transform="l2")
+    assert record_path(root, config, "running").stem == "simpleshot-conv4-64-5w1s-l2-running-seed0"
+
+
 def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     one, other = "cifar_fs/maml-conv4-32-5w1s-batch-seed0", "cifar_fs/maml-conv4-32-5w1s-support-seed0"
     (root / "findings.md").write_text(f"## Found\n\nFrom {{{one}}} by {{{other} - {one}}}.\n")
