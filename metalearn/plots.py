@@ -16,9 +16,9 @@ import numpy as np
 
 from metalearn.config import Config
 from metalearn.files import write_whole
-from metalearn.record import counts_path, file_name, read_counts
+from metalearn.record import counts_path, file_name, method_of, read_counts
 from metalearn.report import Row, mean
-from metalearn.tables import PLOTS, load, method_of, queries_of, steps_of
+from metalearn.tables import PLOTS, load, queries_of, steps_of
 
 SIDES = ("inductive", "transductive")
 HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips

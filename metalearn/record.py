@@ -154,6 +154,12 @@ def unusual(record: dict) -> list[str]:
     return notes
 
 
+def method_of(record: dict) -> str:
+    """`simpleshot`, or `simpleshot (l2)` where its head is not as its recipe has it."""
+    notes = unusual(record)
+    return f"{record['method']} ({', '.join(notes)})" if notes else str(record["method"])
+
+
 def test_slug(config: Config) -> str:
     """`<N>w<K>s`, `<Q>q` if the query images a class are not the usual 15, and what is `unusual`: `5w1s1q-l2`."""
     queries = "" if config.queries == Config.queries else f"{config.queries}q"

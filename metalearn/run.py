@@ -33,7 +33,7 @@ from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
-from metalearn.record import make_record, same_test, test_slug, the_test, write_counts, write_json
+from metalearn.record import make_record, method_of, same_test, test_slug, the_test, write_counts, write_json
 from metalearn.teacher import split
 from metalearn.workdir import Run, check_images, forget_untrained, open_workdir, read_workdir, sole
 
@@ -254,7 +254,7 @@ def summary(records: list[dict], workdir: Path) -> str:
             else f"before adaptation {100 * r['accuracy_before']:.2f} ± {100 * r['ci95_before']:.2f} %, after "
         )
         lines.append(
-            f"{r['dataset']} {r['ways']}-way {r['shots']}-shot, {r['method']} {r['backbone']}, {kind} ({r['norm']}): "
+            f"{r['dataset']} {r['ways']}-way {r['shots']}-shot, {method_of(r)} {r['backbone']}, {kind} ({r['norm']}): "
             f"{before}{100 * r['accuracy']:.2f} ± {100 * r['ci95']:.2f} % "
             f"(95 % CI, {r['episodes']} test episodes {r['episode_hash']})"
         )

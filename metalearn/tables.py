@@ -11,7 +11,7 @@ from typing import Any
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.presets import SUPERVISED
-from metalearn.record import file_name, unusual
+from metalearn.record import file_name, method_of, unusual
 from metalearn.report import (
     Published,
     Row,
@@ -220,12 +220,6 @@ def _accuracy(side: list[dict]) -> str:
 
 def _all(row: Row, field: str) -> str:
     return ", ".join(sorted({r[field] for r in row.records}))
-
-
-def method_of(r: dict) -> str:
-    """`simpleshot`, or `simpleshot (l2)` where its head is not as its recipe has it."""
-    notes = unusual(r)
-    return f"{r['method']} ({', '.join(notes)})" if notes else str(r["method"])
 
 
 def queries_of(r: dict) -> str:

@@ -248,6 +248,8 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
         record = json.loads((workdir / f"result-{method}-2w1s3q-running.json").read_text())
         assert (record["method"], record["support_copies"], record["transform"]) == (method, copies, transform)
         assert record["transductive"] == (method == "laplacianshot")
+    other = program("evaluate", *places(images), f"--workdir={workdir}", "--method=simpleshot", "--transform=l2")
+    assert "simpleshot (l2) conv2-8, " in other.out and (workdir / "result-simpleshot-2w1s3q-l2-running.json").exists()
     after = contents(workdir)
     assert {k: after[k] for k in before} == before
     refused = program("evaluate", *places(images), f"--workdir={workdir}", "--method=baseline++")
