@@ -31,8 +31,16 @@ PLOTS = {  # of each dataset with a record, in results/plots, and what they show
     "time": "accuracy against training time",
     "paired": "differences on paired episodes",
 }
-# What a flag of its training says of a row.
-NOTES = {"init_from": "from a trained body", "rotation": "rotations", "teacher": "distilled"}
+# What a flag of its training says of a row, whatever its value or with this one.
+NOTES = {
+    "init_from": "from a trained body",
+    "rotation": "rotations",
+    "teacher": "distilled",
+    "contextual": "full-context embeddings",
+    "distance=cosine": "cosine",
+    "head=ridge": "ridge",
+    "pull_always": "always pulled",
+}
 NONE = "–"
 
 INTRO = """# Results
@@ -234,7 +242,7 @@ def _test(r: dict) -> str:
 
 
 def _trained(r: dict) -> str:
-    flags = {flag.partition("=")[0] for flag in trained_by(r)}
+    flags = trained_by(r) | {flag.partition("=")[0] for flag in trained_by(r)}
     notes = [note for flag, note in NOTES.items() if flag in flags]
     if r["method"] in SUPERVISED:
         return ", ".join(["classes", *notes])
