@@ -284,9 +284,9 @@ def test_a_run_learns_from_anothers_predictions(images: Path, trained: Path, tmp
         old, new = weights(first, kind), weights(second, kind)
         assert {k: x.shape for k, x in old.items()} == {k: x.shape for k, x in new.items()}
     assert any((x != new[k]).any() for k, x in old.items())
-    command = results(second)["result-2w1s3q-running.json"]["command"]
+    command = results(second)["result-2w1s3q-1copy-running.json"]["command"]
     assert command.count("experiments.finetune") == 2 and str(tmp_path) not in command
-    assert " --teacher=runs/folder-rfs-conv2-8-2w1s3q-running-seed0" in command
+    assert " --teacher=runs/folder-rfs-conv2-8-2w1s3q-1copy-running-seed0" in command
     shutil.rmtree(second / "checkpoints" / "latest" / "4")
     for number, (wrong, why) in enumerate(
         [
