@@ -38,7 +38,7 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
     command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
     found = []
     for record in re_examine(config, lab, workdir, command):
-        counts = read_counts(result_path(workdir, config, record["norm"]))
+        counts = read_counts(result_path(workdir, config, record["norm"], record["episode_hash"]))
         name = f"{record['method']} {record['backbone']} ({record['norm']})"
         found.append(Tested(name, record, counts / (config.ways * config.queries), lab.dataset.test.images))
     return found

@@ -96,17 +96,22 @@ def the_test(config: Config, episodes: Episodes, best_step: int) -> dict:
     }
 
 
-def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) -> dict | None:
-    """The record at path, with its counts beside it, if it is of this very test of this very checkpoint, else None."""
+def read_record(path: Path) -> dict | None:
+    """The record at path if it is a whole one with its counts beside it, else None."""
     if not (path.exists() and counts_path(path).exists()):
         return None
     try:
         record, right = json.loads(path.read_text()), read_counts(path)
     except (ValueError, UserError):
         return None
-    wanted = the_test(config, episodes, best_step)
     whole = isinstance(record, dict) and wrong_field(record) is None and right.shape == (record["episodes"],)
-    return record if whole and wanted.items() <= record.items() else None
+    return record if whole else None
+
+
+def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) -> dict | None:
+    """The record at path if it is a whole one of this very test of this very checkpoint, else None."""
+    record = read_record(path)
+    return record if record and the_test(config, episodes, best_step).items() <= record.items() else None
 
 
 def wrong_field(record: dict) -> str | None:

@@ -33,7 +33,16 @@ from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
-from metalearn.record import make_record, method_of, same_test, test_slug, the_test, write_counts, write_json
+from metalearn.record import (
+    make_record,
+    method_of,
+    read_record,
+    same_test,
+    test_slug,
+    the_test,
+    write_counts,
+    write_json,
+)
 from metalearn.teacher import split
 from metalearn.workdir import Run, check_images, forget_untrained, open_workdir, read_workdir, sole
 
@@ -169,7 +178,7 @@ def examine(
     )
     records = []
     for norm in tested_norms(config, method):
-        path = result_path(workdir, config, norm)
+        path = result_path(workdir, config, norm, episodes.hash)
         picture = path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
         record = same_test(path, config, episodes, best.step)
         if not by_word_of_first(record is not None)[0]:
@@ -185,10 +194,16 @@ def examine(
     return records
 
 
-def result_path(workdir: Path, config: Config, norm: str) -> Path:
-    """`<workdir>/result-[<method>-]<N>w<K>s-<norm>.json`, the method where it is another than that of the run there."""
+def result_path(workdir: Path, config: Config, norm: str, episode_hash: str) -> Path:
+    """`<workdir>/result-[<method>-]<N>w<K>s-<norm>.json`, the method where it is another than that of the run there.
+
+    The hash of the test episodes ends the name where another list of episodes has been tested under it.
+    """
     other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
-    return workdir / f"result-{other}{test_slug(config)}-{norm}.json"
+    path = workdir / f"result-{other}{test_slug(config)}-{norm}.json"
+    there = read_record(path)
+    taken = there is not None and there["episode_hash"] != episode_hash
+    return path.with_stem(f"{path.stem}-{episode_hash}") if taken else path
 
 
 def _examine(

@@ -211,6 +211,25 @@ def test_the_first_word_of_a_second_test_is_about_the_run(images: Path, trained:
     assert (workdir / "config.json").read_bytes() == (trained / "config.json").read_bytes()
 
 
+def test_a_test_on_other_episodes_leaves_the_first(images: Path, trained: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(trained, workdir)
+    before = contents(workdir)
+    said = [program("evaluate", *places(images), f"--workdir={workdir}", "--episodes=8") for _ in range(2)]
+    assert all(s.code == 0 and "95 % CI, 8 test episodes" in s.out for s in said)
+    after = contents(workdir)
+    assert before.items() <= after.items()
+    hashed = json.loads((workdir / "result-2w1s3q-running.json").read_text())["episode_hash"]
+    (other,) = (p for p in workdir.glob("result-*.json") if hashed not in p.read_text())
+    record = json.loads(other.read_text())
+    assert other.name == f"result-2w1s3q-running-{record['episode_hash']}.json" and record["episodes"] == 8
+    assert after.keys() - before.keys() == {
+        other.name,
+        other.with_suffix(".npy").name,
+        other.name.replace("result", "episode").replace("json", "png"),
+    }
+
+
 def places(images: Path) -> list[str]:
     return [word for word in words(images) if word.startswith(("--data_dir", "--cache_dir"))]
 
