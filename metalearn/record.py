@@ -173,8 +173,16 @@ def test_slug(config: Config) -> str:
 
 
 def run_slug(config: Config, norm: str) -> str:
-    """`<method>-[rotation-][distilled-][init-]<backbone>-<test_slug>-<norm>-seed<k>`."""
-    ways = {"rotation": config.rotation, "distilled": config.teacher, "init": config.init_from}
+    """`<method>-[<training>-…]<backbone>-<test_slug>-<norm>-seed<k>`: `protonet-init-conv4-64-5w1s-running-seed0`."""
+    ways = {
+        "svm": config.method == "metaoptnet" and config.head == "svm",
+        "contextual": config.contextual,
+        "cosine": config.distance == "cosine",
+        "pulled": config.pull_always,
+        "rotation": config.rotation,
+        "distilled": config.teacher,
+        "init": config.init_from,
+    }
     how = "".join(f"{name}-" for name, given in ways.items() if given)
     return f"{config.method}-{how}{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
 

@@ -155,6 +155,22 @@ def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -
     assert record_path(root, config, "running").stem == "simpleshot-conv4-64-5w1s-l2-running-seed0"
 
 
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"method": "metaoptnet"}, "metaoptnet-svm-conv4-64"),
+        ({"method": "metaoptnet", "head": "ridge", "init_from": "RUN"}, "metaoptnet-init-conv4-64"),
+        ({"method": "matchingnet", "contextual": True, "init_from": "RUN"}, "matchingnet-contextual-init-conv4-64"),
+        ({"method": "protonet", "distance": "cosine"}, "protonet-cosine-conv4-64"),
+        ({"method": "imaml", "pull_always": True}, "imaml-pulled-conv4-64"),
+        ({"method": "baseline", "rotation": True, "teacher": "RUN"}, "baseline-rotation-distilled-conv4-64"),
+    ],
+)
+def test_variants_of_a_training_have_names_of_their_own(root: Path, settings: dict, name: str) -> None:
+    found = [record_path(root, Config(**s), "running").stem for s in (settings, {"method": settings["method"]})]
+    assert found[0] == f"{name}-5w1s-running-seed0" and (found[0] != found[1] or len(settings) == 1)
+
+
 def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     one, other = "cifar_fs/maml-conv4-32-5w1s-batch-seed0", "cifar_fs/maml-conv4-32-5w1s-support-seed0"
     (root / "findings.md").write_text(f"## Found\n\nFrom {{{one}}} by {{{other} - {one}}}.\n")
