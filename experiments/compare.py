@@ -14,7 +14,7 @@ from scipy import stats
 from experiments.flags import default_workdir, define, test_settings_given
 from experiments.program import command_line, open_lab, start
 from metalearn.errors import UserError
-from metalearn.record import read_counts
+from metalearn.record import method_of, read_counts
 from metalearn.run import re_examine, result_path
 from metalearn.workdir import read_workdir
 
@@ -39,7 +39,7 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
     found = []
     for record in re_examine(config, lab, workdir, command):
         counts = read_counts(result_path(workdir, config, record["norm"], record["episode_hash"]))
-        name = f"{record['method']} {record['backbone']} ({record['norm']})"
+        name = f"{method_of(record)} {record['backbone']} ({record['norm']})"
         found.append(Tested(name, record, counts / (config.ways * config.queries), lab.dataset.test.images))
     return found
 
