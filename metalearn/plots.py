@@ -18,7 +18,7 @@ from metalearn.config import Config
 from metalearn.files import write_whole
 from metalearn.record import counts_path, file_name, method_of, read_counts
 from metalearn.report import Row, mean
-from metalearn.tables import PLOTS, load, queries_of, steps_of
+from metalearn.tables import NOTES, PLOTS, load, notes_of, queries_of, steps_of
 
 SIDES = ("inductive", "transductive")
 HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips
@@ -61,7 +61,8 @@ def _point(side: str, records: list[dict]) -> Point:
     first = records[0]
     accuracy, ci95, seconds = (mean(records, name) or 0.0 for name in ("accuracy", "ci95", "total_wall_s"))
     test = (first["ways"], first["shots"], first["queries"])
-    label = f"{method_of(first)} {first['backbone']} ({first['norm']}), {steps_of(first)} steps"
+    notes = [note for note in notes_of(first) if note != NOTES["init_from"]]  # its steps tell that
+    label = f"{method_of(first)} {first['backbone']} ({', '.join([first['norm'], *notes])}), {steps_of(first)} steps"
     return Point(label, *test, side, 100 * accuracy, 100 * ci95, seconds, tuple(records))
 
 

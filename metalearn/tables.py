@@ -241,12 +241,16 @@ def _test(r: dict) -> str:
     return f"{r['ways']}-way {r['shots']}-shot{queries}{episodes}"
 
 
-def _trained(r: dict) -> str:
+def notes_of(r: dict) -> list[str]:
+    """What the flags of a record's training say of it: `from a trained body`, `cosine`."""
     flags = trained_by(r) | {flag.partition("=")[0] for flag in trained_by(r)}
-    notes = [note for flag, note in NOTES.items() if flag in flags]
+    return [note for flag, note in NOTES.items() if flag in flags]
+
+
+def _trained(r: dict) -> str:
     if r["method"] in SUPERVISED:
-        return ", ".join(["classes", *notes])
-    return ", ".join([f"{r['train_ways']}-way {r['train_shots']}-shot", r["train_norm"], *notes])
+        return ", ".join(["classes", *notes_of(r)])
+    return ", ".join([f"{r['train_ways']}-way {r['train_shots']}-shot", r["train_norm"], *notes_of(r)])
 
 
 def _beside(p: Published, backbone: str) -> str:

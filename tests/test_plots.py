@@ -72,6 +72,15 @@ def test_a_line_needs_two_numbers_of_shots(root: Path) -> None:
     assert "protonet conv4-32 (running), 60000 steps, transductive, " in text and "maml" not in text
 
 
+def test_a_variant_is_named_apart_from_its_method(root: Path) -> None:
+    command = f"{RECORD['command']} --distance=cosine"
+    recorded(
+        root, "cosine", np.full(EPISODES, 50), method="protonet", norm="running", train_wall_s=9.0, command=command
+    )
+    found = {p.label for p in points(load(root)[0]["cifar_fs"]) if p.label.startswith("protonet")}
+    assert found == {f"protonet conv4-32 (running{of}), 60000 steps" for of in ("", ", cosine")}
+
+
 def test_a_changed_record_is_seen(root: Path) -> None:
     before = digest(points(load(root)[0]["cifar_fs"]))
     path = root / "cifar_fs" / "maml0.json"
