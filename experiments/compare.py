@@ -5,14 +5,15 @@ those of RUN_A unless given. Each run is tested under all its method's normalisa
 """
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from experiments.flags import default_workdir, define, test_settings_given
-from experiments.program import command_line, open_lab, start
+from experiments.flags import check_of, default_workdir, define, test_settings_given
+from experiments.program import open_lab, start
 from metalearn.errors import UserError
 from metalearn.record import method_of, read_counts
 from metalearn.run import re_examine, result_path
@@ -35,10 +36,11 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
     trained = read_workdir(workdir)[0]
     config = dataclasses.replace(trained, **settings)
     lab = open_lab(config)
-    command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
+    changed = [f"--{name}={value}" for name, value in settings.items() if value != getattr(trained, name)]
+    command = shlex.join(["python", "-m", "experiments.evaluate", *changed, f"--workdir={default_workdir(trained)}"])
     found = []
     for record in re_examine(config, lab, workdir, command):
-        counts = read_counts(result_path(workdir, config, record["norm"], record["episode_hash"]))
+        counts = read_counts(result_path(workdir, config, record["norm"], record))
         name = f"{method_of(record)} {record['backbone']} ({record['norm']})"
         found.append(Tested(name, record, counts / (config.ways * config.queries), lab.dataset.test.images))
     return found
@@ -58,8 +60,11 @@ def compared(a: Tested, b: Tested) -> str:
 
 def main(run_a: str, run_b: str) -> None:
     """Test both, compare every normalisation of one with every one of the other."""
-    first, _ = (read_workdir(Path(run))[0] for run in (run_a, run_b))
-    settings = {name: getattr(first, name) for name in EPISODES} | test_settings_given()
+    first, second = (read_workdir(Path(run))[0] for run in (run_a, run_b))
+    given = test_settings_given()
+    for run in (first, second):
+        check_of(given, run.method)
+    settings = {name: getattr(first, name) for name in EPISODES} | given
     tested_a, tested_b = tests(Path(run_a), settings), tests(Path(run_b), settings)
     shape = f"{settings['ways']}-way {settings['shots']}-shot"
     print(f"{first.dataset} {shape}, {settings['episodes']} test episodes {tested_a[0].record['episode_hash']}")

@@ -1,16 +1,17 @@
 """Flags made from `metalearn.config.Config`, and where things lie on the disk."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from metalearn.config import Config
+from metalearn.config import DEFINE, Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
+from metalearn.methods import readers
 from metalearn.presets import DEFAULTS, preset
 from metalearn.record import dataset_slug, run_slug
 from metalearn.workdir import Run
@@ -29,13 +30,6 @@ TEST_SETTINGS = (
     "eval_seed",
     "episodes",
 )
-
-DEFINE: dict[type, Callable] = {
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    str: flags.DEFINE_string,
-    bool: flags.DEFINE_boolean,
-}
 
 
 def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
@@ -88,10 +82,9 @@ def settings_given() -> dict[str, Any]:
 
 def check_of(given: Iterable[str], method: str) -> None:
     """Raise `UserError` if one of these settings is of other methods, so that this one would never look at it."""
-    for f in fields(Config):
-        of = f.metadata["of"]
-        if f.name in given and of and method in DEFAULTS and method not in of:  # one that is new may read any
-            raise UserError(f"--{f.name} is of {', '.join(of)}, not of {method}; leave it out")
+    for name in given:
+        if method not in (of := readers(name)) and method in DEFAULTS:  # one that is new may read any
+            raise UserError(f"--{name} is of {', '.join(of)}, not of {method}; leave it out")
 
 
 def test_settings_given() -> dict[str, Any]:
@@ -136,5 +129,5 @@ def runs_from_flags() -> list[Run]:
 
 
 def default_workdir(config: Config) -> Path:
-    """`runs/<dataset>-<method>-<backbone>-<N>w<K>s-<norm>-seed<k>`, where a run goes that is given no --workdir."""
+    """`runs/<dataset>-<run_slug>`, where a run goes that is given no --workdir."""
     return Path("runs") / f"{dataset_slug(config)}-{run_slug(config, config.norm)}"

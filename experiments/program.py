@@ -167,7 +167,7 @@ def finish(config: Config, workdir: Path, records: list[dict]) -> None:
         return
     for record in records if FLAGS.record else []:
         path = free_path(record_path(Path(FLAGS.results_dir), config, record["norm"]), record["command"])
-        write_counts(path, read_counts(result_path(workdir, config, record["norm"], record["episode_hash"])))
+        write_counts(path, read_counts(result_path(workdir, config, record["norm"], record)))
         write_json(path, record)
         print(f"recorded: {path}")
     print(summary(records, workdir))

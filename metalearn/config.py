@@ -2,12 +2,26 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from absl import flags
+
 from metalearn.errors import UserError
 
+# How flags are defined, by the type of a setting.
+DEFINE: dict[type, Callable] = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    bool: flags.DEFINE_boolean,
+}
 LARGEST = 2**31 - 2  # of a whole number: what JAX counts with, and room for the next
+
+# Kinds of methods that settings are of.
+EPISODIC = ("gradient", "embedding")
+INNER = ("gradient", "finetune", "transductive_finetune")
 
 
 def setting(
@@ -16,7 +30,7 @@ def setting(
     """A dataclass field with a line of help; training=False for what does not touch the trained weights.
 
     least is the smallest value that makes sense, once `with_defaults` is done; None for any. `of` names the methods
-    that read it, of those here; empty for all, or many.
+    that read it, of those here, or their kinds (`gradient`, `embedding`, `pretrained`); empty for all.
     """
     return field(default=default, metadata={"help": text, "training": training, "least": least, "of": of})
 
@@ -35,12 +49,12 @@ class Config:
     ways: int = setting(5, "N, classes of a test episode; of a training episode too unless --train_ways", least=2)
     shots: int = setting(1, "K, labelled images a class at test; in training too unless --train_shots", least=1)
     queries: int = setting(15, "query images a class at test", least=1)
-    train_ways: int = setting(0, "classes of a training episode (0: as --ways)", least=2)
-    train_shots: int = setting(0, "labelled images a class in training (0: as --shots)", least=1)
-    train_queries: int = setting(15, "query images a class in training", least=1)
+    train_ways: int = setting(0, "classes of a training episode (0: as --ways)", least=2, of=EPISODIC)
+    train_shots: int = setting(0, "labelled images a class in training (0: as --shots)", least=1, of=EPISODIC)
+    train_queries: int = setting(15, "query images a class in training", least=1, of=EPISODIC)
     steps: int = setting(10_000, "outer updates", least=1)
     meta_batch: int = setting(4, "T, tasks an outer update", least=1)
-    batch_size: int = setting(64, "images an update of supervised pre-training", least=1)
+    batch_size: int = setting(64, "images an update of supervised pre-training", least=1, of=("pretrained",))
     optimizer: str = setting("adam", "outer optimiser: adam or sgd")
     momentum: float = setting(0.9, "Nesterov momentum of sgd (0: none)", least=0)
     lr: float = setting(1e-3, "outer learning rate", least=0)
@@ -49,9 +63,9 @@ class Config:
     )
     weight_decay: float = setting(0.0, "added to the gradient of the kernels, times the kernels", least=0)
     augment: str = setting("none", "transforms of training images: none, or a list of flip,crop,jitter")
-    inner_lr: float = setting(0.01, "step size of the inner loop", least=0)
-    inner_steps: int = setting(5, "J, inner steps in training", least=0)
-    test_inner_steps: int = setting(10, "inner steps at test", least=0)
+    inner_lr: float = setting(0.01, "step size of the inner loop", least=0, of=INNER)
+    inner_steps: int = setting(5, "J, inner steps in training", least=0, of=("gradient",))
+    test_inner_steps: int = setting(10, "inner steps at test", least=0, of=INNER)
     inner_batch: int = setting(0, "images an inner step of Reptile in training (0: all)", least=0, of=("reptile",))
     test_inner_batch: int = setting(0, "images an inner step of Reptile at test (0: all)", least=0, of=("reptile",))
     first_order: bool = setting(False, "drop second derivatives (of MAML: --method=fomaml)")

@@ -239,7 +239,15 @@ PRETRAINED: Makers = {  # a head for a body trained to classify the base classes
     "transductive_finetune": _finetuned(transductive=True),
 }
 
+KINDS = {"gradient": GRADIENT, "embedding": EMBEDDING, "pretrained": PRETRAINED}
 METHODS: Makers = GRADIENT | EMBEDDING | PRETRAINED
+
+
+def readers(setting: str) -> list[str]:
+    """The methods that read this setting of `Config`."""
+    of = Config.__dataclass_fields__[setting].metadata["of"] or KINDS
+    return [method for name in of for method in KINDS.get(name, (name,))]
+
 
 FIRST_ORDER = ("fomaml", "anil", "boil", "cavia", "proto_maml", "unicorn_maml")  # that --first_order may be given to
 

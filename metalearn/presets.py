@@ -77,21 +77,22 @@ _PROTO_MAML: Preset = dict(backbone="conv4-64", first_order=True, inner_lr=0.01,
 _UNICORN: Preset = dict(backbone="resnet12", first_order=True, inner_lr=0.1)
 
 # Snell et al. 2017, section 3: Adam at 1e-3, halved every 2,000 episodes; 60-way 5-query training on Omniglot. On
-# colour images ways are theirs; queries (there 15), schedule, augmentation and meta-batch are ours.
+# colour images ways are theirs; queries (there 15), schedule, augmentation and meta-batch are ours. What validation has
+# picked is tested; their released code then trains on the validation classes too.
 _PROTO: Preset = dict(backbone="conv4-64", norm="running", lr=1e-3, schedule="halve:2000")
 _PROTO_OMNIGLOT: Preset = _PROTO | dict(train_ways=60, train_queries=5, meta_batch=1, steps=10_000, valid_every=500)
 _PROTO_COLOUR: Preset = _PROTO | dict(train_queries=5, meta_batch=2, schedule="cosine", augment="flip,crop")
 
-# Vinyals et al. 2016 trained by episodes like those of the test. Chen et al. 2019's released code rectifies cosines,
-# multiplies them by 100, and keeps every probability above 1e-6; without that floor 100 is too much (see
-# RESULTS.md for 20). Its other settings, and all of Sung et al. 2018's but the network and the loss: ours, as for
-# ProtoNet.
+# Vinyals et al. 2016 trained by episodes like those of the test. Chen et al. 2019's released code has full-context
+# embeddings, rectifies cosines, multiplies them by 100, and keeps every probability above 1e-6; without that floor 100
+# is too much (see RESULTS.md for 20). Its other settings, and all of Sung et al. 2018's but the network and the loss:
+# ours, as for ProtoNet.
 _MATCHING: Preset = _PROTO_COLOUR | dict(train_queries=15, scale=20.0, steps=40_000)
 _RELATION: Preset = _PROTO_COLOUR | dict(backbone="conv4-64-map", train_queries=10, meta_batch=1, steps=40_000)
 
 # Bertinetto et al. 2019, released configurations: Adam at 5e-3, halved every 2,000 episodes of 240 images, 20 ways
 # on CIFAR, 16 on miniImageNet, 60 on Omniglot (600 images), there without dropout; the logits' scale begins at 10 or
-# 1e-4. There the shots of training episodes are drawn from 1 to 10, here they are 5.
+# 1e-4. There the shots of training episodes are drawn from 1 to 9, here they are 5.
 _R2D2: Preset = _PROTO | dict(backbone="conv4-512", lr=5e-3, train_queries=7, meta_batch=1, steps=60_000, scale=10.0)
 _R2D2_PLAIN: Preset = _R2D2 | dict(backbone="conv4-512-28px")
 
@@ -114,7 +115,8 @@ _METAOPT: Preset = dict(
 # One pre-training for all baselines, after Tian et al. 2020: SGD 0.05, momentum 0.9 (here Nesterov's), weight decay
 # 5e-4 (here of kernels alone), batches of 64, 100 epochs, decayed late (here: cosine); augmented by crop, jitter and
 # flip. So heads alone are compared, but for Baseline++, whose body learns through its own classifier (Chen et al. 2019,
-# released code: Adam at 1e-3, batches of 16).
+# released code: Adam at 1e-3, batches of 16; lengths of the weights begin at about 0.58, here at 1). LaplacianShot's
+# and TIM's bodies are released with labels smoothed by 0.1, here they are not.
 _SUPERVISED: Preset = dict(
     backbone="conv4-64",
     norm="running",

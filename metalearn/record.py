@@ -84,16 +84,14 @@ def _transform(config: Config) -> str | None:
     return config.transform if config.method == "simpleshot" else None
 
 
+# What of a test and the checkpoint tested its record tells: another test of the run there differs in it.
+THE_TEST = ("episode_hash", "steps", "best_step", "test_inner_steps", "support_copies", "transform")
+
+
 def the_test(config: Config, episodes: Episodes, best_step: int) -> dict:
-    """What of a test and the checkpoint tested its record tells: another test of the run there differs in it."""
-    return {
-        "episode_hash": episodes.hash,
-        "steps": config.steps,
-        "best_step": best_step,
-        "test_inner_steps": config.test_inner_steps,
-        "support_copies": config.support_copies,
-        "transform": _transform(config),
-    }
+    """`THE_TEST` of a record that is to be made."""
+    found = dataclasses.asdict(config) | {"transform": _transform(config)}
+    return {name: (found | {"episode_hash": episodes.hash, "best_step": best_step})[name] for name in THE_TEST}
 
 
 def read_record(path: Path) -> dict | None:
@@ -108,10 +106,10 @@ def read_record(path: Path) -> dict | None:
     return record if whole else None
 
 
-def same_test(path: Path, config: Config, episodes: Episodes, best_step: int) -> dict | None:
-    """The record at path if it is a whole one of this very test of this very checkpoint, else None."""
+def same_test(path: Path, test: dict) -> dict | None:
+    """The record at path if it is a whole one of this very test of this very checkpoint, see `the_test`, else None."""
     record = read_record(path)
-    return record if record and the_test(config, episodes, best_step).items() <= record.items() else None
+    return record if record and test.items() <= record.items() else None
 
 
 def wrong_field(record: dict) -> str | None:

@@ -5,12 +5,17 @@ import io
 import json
 import re
 import shlex
+from dataclasses import asdict, fields
 from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
+from absl import flags
+
+from metalearn.config import DEFINE, Config
 from metalearn.errors import UserError
+from metalearn.presets import preset
 from metalearn.record import TEXT, WHOLE, wrong_field
 
 # Records that agree in these, and in the flags below, differ in seed and in the normalisation at test alone.
@@ -19,7 +24,7 @@ SAME = (
     "queries episodes eval_seed episode_hash"
 ).split()
 SAME_HEAD = ("transform", "support_copies")  # and in these, which records of long ago lack
-NOT_RECIPE = {"test_norms", "devices", *WHOLE, *TEXT}
+NOT_RECIPE = {"test_norms", "devices", "tasks_per_device", "seeds", *SAME_HEAD, *WHOLE, *TEXT}
 
 
 class Published(NamedTuple):
@@ -133,21 +138,31 @@ def _stages(record: dict, made: dict[str, dict]) -> dict:
     }
 
 
-def recipe(command: str) -> frozenset[str]:
-    """The flags of a command that no field of a record tells: two runs pooled as seeds must agree in them."""
-    flags: list[str] = []
-    for word in shlex.split(command)[3:]:
-        if word.startswith("-") or not flags or "=" in flags[-1]:
-            flags.append(word.lstrip("-"))
-        else:
-            flags[-1] += f"={word}"
-    return frozenset(re.sub(r"-seed\d+$", "", flag) for flag in flags if flag.partition("=")[0] not in NOT_RECIPE)
+def recipe(command: str, method: str) -> frozenset[str]:
+    """The settings of a training command that no field of a record tells, if not as the method's recipe has them.
+
+    Two runs pooled as seeds must agree in them: `lr=0.1`, `rotation=True`. method is that of a command without one.
+    """
+    words, known = shlex.split(command)[2:] or [""], flags.FlagValues()
+    known.set_gnu_getopt(True)
+    for f in fields(Config):
+        DEFINE[type(f.default)](f.name, None, "", flag_values=known)
+    try:
+        others = re.split(" --?", " ".join(known(words, known_only=True)))[1:]
+    except flags.Error:  # a flag was something else once
+        return frozenset(words)
+    given = {f.name: known[f.name].value for f in fields(Config) if known[f.name].value is not None}
+    usual = asdict(Config()) | {"method": method}
+    usual |= preset(*((usual | given)[name] for name in ("method", "dataset", "shots")))
+    found = [f"{name}={value}" for name, value in given.items() if value != usual[name]]
+    unknown = [flag for flag in found + others if re.split("[ =]", flag)[0] not in NOT_RECIPE]
+    return frozenset(re.sub(r"-seed\d+$", "", flag) for flag in unknown)
 
 
 def trained_by(record: dict) -> frozenset[str]:
     """The recipe of the command that trained it: of the last that is no test."""
     commands = [c for c in record["command"].split(" && ") if " experiments.evaluate" not in c]
-    return recipe(commands[-1]) if commands else frozenset()
+    return recipe(commands[-1], record["method"]) if commands else frozenset()
 
 
 def make_rows(records: list[dict]) -> list[Row]:
@@ -156,17 +171,10 @@ def make_rows(records: list[dict]) -> list[Row]:
     Raises:
       UserError: two records of the same test of the same training.
     """
-
-    def training(record: dict) -> tuple:  # what a later test of the same run repeats
-        return tuple(record[k] for k in ("method", "seed", "steps", "best_step", "valid_accuracy", "train_wall_s"))
-
-    trained = [r for r in records if " experiments.evaluate" not in r["command"]]
-    recipes = {training(r): recipe(r["command"]) for r in trained}
     groups: dict[tuple, dict[tuple, dict[int, dict]]] = {}
     for record in records:
-        flags = tuple(sorted(recipes.get(training(record), ())))
-        norms = groups.setdefault((*(record[k] for k in SAME), *(record.get(k) for k in SAME_HEAD), flags), {})
-        seeds = norms.setdefault((record["transductive"], record["norm"]), {})
+        same = *(record[k] for k in SAME), *(record.get(k) for k in SAME_HEAD), tuple(sorted(trained_by(record)))
+        seeds = groups.setdefault(same, {}).setdefault((record["transductive"], record["norm"]), {})
         other = seeds.setdefault(record["seed"], record)
         if other is not record:
             raise UserError(f"{other['path']} and {record['path']} record the same test; delete one")
@@ -180,10 +188,10 @@ def make_rows(records: list[dict]) -> list[Row]:
 def known_as(record: dict) -> str:
     """The record's method by its name in published.csv, where some variants have one of their own."""
     method: str = record["method"]
-    flags = trained_by(record)
+    settings = trained_by(record)
     if method == "metaoptnet":
-        return "metaoptnet-rr" if "head=ridge" in flags else "metaoptnet-svm"
-    if method == "rfs" and any(flag.startswith("teacher=") for flag in flags):
+        return "metaoptnet-rr" if "head=ridge" in settings else "metaoptnet-svm"
+    if method == "rfs" and any(setting.startswith("teacher=") for setting in settings):
         return "rfs-distill"
     return method
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
 from metalearn.record import (
+    THE_TEST,
     make_record,
     method_of,
     read_record,
@@ -178,32 +180,55 @@ def examine(
     )
     records = []
     for norm in tested_norms(config, method):
-        path = result_path(workdir, config, norm, episodes.hash)
-        picture = path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
-        record = same_test(path, config, episodes, best.step)
+        test = the_test(config, episodes, best.step)
+        path = result_path(workdir, config, norm, test)
+        record = same_test(path, test)
         if not by_word_of_first(record is not None)[0]:
-            unfinished = Unfinished(path.with_suffix(".npz"), json.dumps(the_test(config, episodes, best.step)))
-            record, result = _examine(config, method, lab, exam, norm, command, unfinished)
+            unfinished = Unfinished(unfinished_path(workdir, config, norm, test), json.dumps(test))
+            made, result = _examine(config, method, lab, exam, norm, command, unfinished)
+            path = result_path(workdir, config, norm, test)  # again: another test of the run may have ended meanwhile
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
-            by_first(partial(write_json, path, record))
+            by_first(partial(write_json, path, made))
             by_first(partial(unfinished.path.unlink, missing_ok=True))
-            by_first(partial(picture.unlink, missing_ok=True))
+            by_first(partial(_picture_path(path).unlink, missing_ok=True))
+            record = made
+        picture = _picture_path(path)
         if not by_word_of_first(picture.exists())[0]:
             draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
         records.append(record or {})
     return records
 
 
-def result_path(workdir: Path, config: Config, norm: str, episode_hash: str) -> Path:
-    """`<workdir>/result-[<method>-]<N>w<K>s-<norm>.json`, the method where it is another than that of the run there.
+def result_path(workdir: Path, config: Config, norm: str, record: dict) -> Path:
+    """`<workdir>/result-[<method>-]<test_slug>-<norm>.json`, the method where it is another than that of the run there.
 
-    The hash of the test episodes ends the name where another list of episodes has been tested under it.
+    record is of the test, or what `the_test` says of it. A hash of that ends the name where another test of the same
+    checkpoint has the name without.
     """
-    other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
-    path = workdir / f"result-{other}{test_slug(config)}-{norm}.json"
+    path = _usual_path(workdir, config, norm)
     there = read_record(path)
-    taken = there is not None and there["episode_hash"] != episode_hash
-    return path.with_stem(f"{path.stem}-{episode_hash}") if taken else path
+    same = [] if there is None else [there.get(name) == record[name] for name in THE_TEST]
+    alike = there is not None and all(there[name] == record[name] for name in ("steps", "best_step"))
+    return _hashed(path, record) if alike and not all(same) else path
+
+
+def _picture_path(path: Path) -> Path:
+    return path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
+
+
+def unfinished_path(workdir: Path, config: Config, norm: str, record: dict) -> Path:
+    """Where a test under way is kept: `<workdir>/result-…-<hash>.npz`, which no other test has."""
+    return _hashed(_usual_path(workdir, config, norm), record).with_suffix(".npz")
+
+
+def _usual_path(workdir: Path, config: Config, norm: str) -> Path:
+    other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
+    return workdir / f"result-{other}{test_slug(config)}-{norm}.json"
+
+
+def _hashed(path: Path, record: dict) -> Path:
+    words = json.dumps({name: record[name] for name in THE_TEST})
+    return path.with_stem(f"{path.stem}-{sha256(words.encode()).hexdigest()[:16]}")
 
 
 def _examine(

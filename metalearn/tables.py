@@ -31,15 +31,15 @@ PLOTS = {  # of each dataset with a record, in results/plots, and what they show
     "time": "accuracy against training time",
     "paired": "differences on paired episodes",
 }
-# What a flag of its training says of a row, whatever its value or with this one.
+# What a setting of its training says of a row, whatever its value or with this one.
 NOTES = {
     "init_from": "from a trained body",
-    "rotation": "rotations",
+    "rotation=True": "rotations",
     "teacher": "distilled",
-    "contextual": "full-context embeddings",
+    "contextual=True": "full-context embeddings",
     "distance=cosine": "cosine",
     "head=ridge": "ridge",
-    "pull_always": "always pulled",
+    "pull_always=True": "always pulled",
 }
 NONE = "–"
 
@@ -242,9 +242,9 @@ def _test(r: dict) -> str:
 
 
 def notes_of(r: dict) -> list[str]:
-    """What the flags of a record's training say of it: `from a trained body`, `cosine`."""
-    flags = trained_by(r) | {flag.partition("=")[0] for flag in trained_by(r)}
-    return [note for flag, note in NOTES.items() if flag in flags]
+    """What the settings of a record's training say of it: `from a trained body`, `cosine`."""
+    said = trained_by(r) | {setting.partition("=")[0] for setting in trained_by(r)}
+    return [note for setting, note in NOTES.items() if setting in said]
 
 
 def _trained(r: dict) -> str:

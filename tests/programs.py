@@ -18,6 +18,8 @@ import orbax.checkpoint as ocp
 from absl import flags
 from PIL import Image
 
+from metalearn.methods import readers
+
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {
     "dataset": "folder",
@@ -72,13 +74,21 @@ class Said(NamedTuple):
         return lines[0].removeprefix("error: ")
 
 
+def fitting(name: str, arguments: tuple[str, ...]) -> list[str]:
+    """The arguments without those of `TINY` that the method to be trained would refuse."""
+    usual = {"maml": "maml", "finetune": "baseline"}.get(name, "protonet")
+    method = next((word.removeprefix("--method=") for word in arguments if word.startswith("--method=")), usual)
+    refused = {f"--{name}={value}" for name, value in TINY.items() if method not in readers(name)}
+    return [word for word in arguments if word not in refused]
+
+
 def program(name: str, *arguments: str) -> Said:
     """`python -m experiments.<name> <arguments>` inside this process, compiled hastily."""
     precision = jax.config.jax_default_matmul_precision
     out, err = io.StringIO(), io.StringIO()
     jax.config.update("jax_disable_most_optimizations", True)
     try:
-        ours = mock.patch.multiple(sys, argv=[name, *arguments], unraisablehook=sys.unraisablehook)
+        ours = mock.patch.multiple(sys, argv=[name, *fitting(name, arguments)], unraisablehook=sys.unraisablehook)
         with ours, redirect_stdout(out), redirect_stderr(err):
             runpy.run_module(f"experiments.{name}", run_name="__main__")
         code = 0
@@ -105,7 +115,7 @@ def on_devices(count: int) -> str:
 
 def process(name: str, *arguments: str, cwd: Path, **more: str) -> Said:
     """`python -m experiments.<name> <arguments>` as a process of its own."""
-    command = [sys.executable, "-m", f"experiments.{name}", *arguments]
+    command = [sys.executable, "-m", f"experiments.{name}", *fitting(name, arguments)]
     done = subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300)
     return Said(done.returncode, done.stdout, done.stderr)
 

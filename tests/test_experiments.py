@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from experiments.program import guarded
+from metalearn import run as a_run
 from metalearn.config import Config
 from metalearn.methods import EMBEDDING, PRETRAINED
 from metalearn.record import counts_path
@@ -115,6 +118,9 @@ WRONG = [  # program, settings, what the one line must say
     ("protonet", {"distance": "manhattan"}, "manhattan"),
     ("maml", {"distance": "cosine"}, "--distance is of protonet, not of maml; leave it out"),
     ("embedding", {"method": "r2d2", "contextual": True}, "--contextual is of matchingnet, not of r2d2"),
+    ("protonet", {"inner_lr": 0.1}, "--inner_lr is of maml, fomaml, "),
+    ("maml", {"batch_size": 7}, "--batch_size is of baseline, "),
+    ("finetune", {"method": "rfs", "train_ways": 3}, "matchingnet, relationnet, r2d2, metaoptnet, not of rfs; leave"),
     ("finetune", {"method": "simpleshot", "transform": "l3"}, "simpleshot's transform must be one of none, l2, cl2n"),
     ("finetune", {"method": "finetune", "norm": "support"}, "fine-tuning of all weights normalises by running, batch"),
     ("embedding", {"method": "relationnet"}, "--backbone=conv2-8 has none, conv4-64-map does"),
@@ -222,12 +228,49 @@ def test_a_test_on_other_episodes_leaves_the_first(images: Path, trained: Path, 
     hashed = json.loads((workdir / "result-2w1s3q-running.json").read_text())["episode_hash"]
     (other,) = (p for p in workdir.glob("result-*.json") if hashed not in p.read_text())
     record = json.loads(other.read_text())
-    assert other.name == f"result-2w1s3q-running-{record['episode_hash']}.json" and record["episodes"] == 8
+    assert re.fullmatch("result-2w1s3q-running-[0-9a-f]{16}.json", other.name) and record["episodes"] == 8
     assert after.keys() - before.keys() == {
         other.name,
         other.with_suffix(".npy").name,
         other.name.replace("result", "episode").replace("json", "png"),
     }
+
+
+def test_a_test_with_other_inner_steps_leaves_the_first(images: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    assert program("maml", *words(images, workdir=workdir, test_norms="batch")).code == 0
+    before = contents(workdir)
+    for steps in (1, 2):
+        said = program("evaluate", *places(images), f"--workdir={workdir}", f"--test_inner_steps={steps}")
+        assert said.code == 0
+        assert before.items() <= contents(workdir).items()
+    found = [record["test_inner_steps"] for record in results(workdir).values() if record["norm"] == "batch"]
+    assert sorted(found) == [1, 2]
+
+
+def test_a_run_trained_longer_has_its_result_where_the_shorter_had(images: Path, tmp_path: Path) -> None:
+    of = partial(words, images, workdir=tmp_path / "run", schedule="constant")
+    assert program("protonet", *of()).code == 0
+    assert program("protonet", *of(steps=6, episodes=8)).code == 0
+    (record,) = results(tmp_path / "run").values()
+    assert (record["steps"], record["episodes"]) == (6, 8)
+
+
+def test_of_two_tests_at_once_none_is_lost(images: Path, trained: Path, tmp_path: Path) -> None:
+    """The second ends while the first is under way: both have found the same name to be free."""
+    workdir = tmp_path / "run"
+    shutil.copytree(trained, workdir)
+    examine, commands = a_run._examine, [[f"--workdir={workdir}", "--shots=2", f"--episodes={n}"] for n in (7, 8)]
+
+    def meanwhile(*args: Any) -> Any:
+        found = examine(*args)
+        assert process("evaluate", *places(images), *commands[1], cwd=tmp_path).code == 0
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(a_run, "_examine", meanwhile)
+        assert program("evaluate", *places(images), *commands[0]).code == 0
+    assert sorted(r["episodes"] for r in results(workdir).values() if r["shots"] == 2) == [7, 8]
 
 
 def places(images: Path) -> list[str]:
@@ -363,6 +406,11 @@ def test_two_runs_are_compared_episode_by_episode(images: Path, trained: Path, t
         assert line.startswith("protonet conv2-8 (running) ") and f"maml conv2-8 ({norm}) " in line
     same = program("compare", str(a), str(a), *places(images))
     assert "difference +0.00 ± 0.00 points" in same.out and same.out.endswith("p = 1\n")
+    assert program("compare", str(a), str(b), "--shots=2", *places(images)).code == 0
+    command = results(a)["result-2w2s3q-running.json"]["command"]
+    assert command.endswith(
+        " && python -m experiments.evaluate --shots=2 --workdir=runs/folder-protonet-conv2-8-2w1s3q-running-seed0"
+    )
 
 
 def scores(workdir: Path, norm: str) -> np.ndarray:
@@ -380,3 +428,5 @@ def test_what_cannot_be_compared_is_told(images: Path, trained: Path, tmp_path: 
     assert program("compare", str(trained), *places(images)).complaint.startswith("RUN_B is missing")
     assert "unexpected argument 'c'" in program("compare", "a", "b", "c", *places(images)).complaint
     assert "--lr belongs to training" in program("compare", str(trained), str(other), "--lr=1").complaint
+    refused = program("compare", str(trained), str(other), "--transform=l2", *places(images))
+    assert "--transform is of simpleshot, not of protonet; leave it out" in refused.complaint

@@ -199,9 +199,9 @@ def test_only_seeds_are_pooled(root: Path) -> None:
 
 def test_a_later_test_of_a_run_is_pooled_with_the_run(root: Path) -> None:
     again = "python -m experiments.evaluate --test_norms=support --workdir=runs/cifar_fs-maml-conv4-32-5w1s-batch-seed2"
-    own = {"seed": 2, "valid_accuracy": 0.5}
-    write(root, **own, command=RECORD["command"] + " --inner_lr=0.1 --seed=2")
-    write(root, **own, command=again, norm="support", transductive=False, accuracy=0.4)
+    own = RECORD["command"] + " --inner_lr=0.1 --seed=2"
+    write(root, seed=2, command=own)
+    write(root, seed=2, command=f"{own} && {again}", norm="support", transductive=False, accuracy=0.4)
     row = next(row for row in table(root) if row["inductive %"].startswith("40.00"))
     assert row["transductive %"] == "58.00 ± 0.20 (batch)" and row["seeds"] == "1"
 
@@ -229,11 +229,29 @@ def test_the_nearest_backbone_is_beside(root: Path, backbone: str, first: str) -
         assert row["difference"] == "–"  # theirs is inductive, ours transductive
 
 
-def test_recipes_are_compared_by_flags() -> None:
-    assert recipe("python -m experiments.maml --inner_lr 0.1 --seed=3 --first_order --steps 5") == {
+def test_heads_on_bodies_trained_otherwise_are_two_rows(root: Path) -> None:
+    """And on bodies trained alike one, whatever was said that goes without saying."""
+    own = {"method": "simpleshot", "transform": "l2", "support_copies": 1, "norm": "running", "transductive": False}
+    test = "python -m experiments.evaluate --method=simpleshot --transform=l2 --workdir=runs/x"
+    body = "python -m experiments.finetune --method=rfs --dataset=cifar_fs --shots=5"
+    for seed, more in enumerate(("", "--seed=1 --lr=0.05 --support_copies=5", "--rotation --seed=2")):
+        write(root, f"{seed}.json", seed=seed, command=f"{body} {more} && {test}", **own)
+    found = [(row["trained on"], row["seeds"]) for row in table(root) if row["method"] == "simpleshot (l2)"]
+    assert sorted(found) == [("classes", "2"), ("classes, rotations", "1")]
+
+
+def test_recipes_are_compared_by_settings() -> None:
+    given = "--inner_lr 0.1 --devices 2 --seed=3 --first_order --steps 5 --noother --some 1 --init_from=runs/x-seed3"
+    assert recipe(f"python -m experiments.maml {given}", "maml") == {
         "inner_lr=0.1",
-        "first_order",
+        "first_order=True",
+        "noother",
+        "some 1",
+        "init_from=runs/x",
     }
+    usual = "--inner_lr=0.050 --head svm --contextual=false --nopull_always --inner_steps=5"
+    assert recipe(f"python -m experiments.maml {usual}", "maml") == set()
+    assert recipe("python -m experiments.maml --inner_lr=much", "maml") == {"experiments.maml", "--inner_lr=much"}
 
 
 @pytest.mark.parametrize(

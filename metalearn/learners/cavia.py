@@ -6,8 +6,9 @@ al. 2018), by a learned linear map. In a network of four blocks that is the thir
 
 What follows a normalisation layer's own scale and shift is a scale and shift again, so the context is written into
 these. As in the released code the map's output is the scale, and its biases begin as PyTorch's do: without a context
-the channels are small, which the next normalisation undoes, and so a context tells much from the start. Deviation: so
-modulated, the channels are pooled afterwards, not before.
+the channels are small, which the next normalisation undoes, and so a context tells much from the start. Deviations: so
+modulated, the channels are pooled afterwards, not before; there entries of the meta-gradient are clipped to 10, and
+kernels begin as He et al. 2015 have them.
 """
 
 import jax

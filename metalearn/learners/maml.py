@@ -19,8 +19,10 @@ shift does (the released code has no scale, and its shift does not adapt); the i
 classes of the mean over their images: N times as long a step by the same rate), and so is the outer one (there the same
 sum, whose gradient is clipped to 10 on miniImageNet; here nothing is clipped); the head begins with weights of variance
 1/D (there, on Omniglot, of 1). A body's dropout and DropBlock are off in training too, as in all gradient methods here;
-UNICORN-MAML is released with both on, and tested with queries normalised by running averages, which is neither of
-`batch` and `support`.
+UNICORN-MAML is released with both on, with a plain ReLU at the end of each block, and tested with queries normalised by
+running averages, which is neither of `batch` and `support`. Proto-MAML is released with queries normalised by the
+moments of the support set in training too: that is `--norm=support`. BOIL's released code forgets Adam's moments every
+100 updates, and tests the last weights.
 """
 
 import jax
@@ -58,8 +60,8 @@ def maml(
       inner_steps: J. More may be taken at test than in training; 0 predicts from the initial weights.
       first_order: drop second derivatives.
       adapts: `all`, `head` (ANIL) or `body` (BOIL).
-      norm: `batch` normalises the queries by their own moments (transductive, as published); `support` by those of
-        the support set under the adapted weights (inductive); `group`, `layer`, `none` as in the network.
+      norm: `batch` normalises the queries by their own moments (transductive, as MAML is published); `support` by those
+        of the support set under the adapted weights (inductive); `group`, `layer`, `none` as in the network.
       head: what the head begins as: `own`, trained weights of each output; `shared`, one trained vector for all;
         `prototypes`, the class means of the support set's features, with the gradient through them.
       learned_rates: inner_lr is only where trained step sizes, one of each weight, begin.

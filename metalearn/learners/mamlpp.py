@@ -9,7 +9,8 @@ Antoniou, Edwards, Storkey. How to train your MAML. ICLR 2019, section 4. To MAM
 and, in the outer loop, a cosine rate (CA: `--schedule=cosine`).
 
 As in the released code, queries after inner step j are predicted under scales and shifts j. Deviations: weights of the
-earlier losses fall to zero linearly, without a floor of 0.03 / J; meta-gradients are not clipped.
+earlier losses fall to zero linearly, without a floor of 0.03 / J; meta-gradients are not clipped; the one checkpoint
+that validation picks is tested, not an ensemble of its best five.
 """
 
 from functools import partial

@@ -33,7 +33,8 @@ def full_context(scale: float = 1.0, steps: int = 5) -> TrainedHead:
     """Attention on embeddings that see the whole support set (section 2.1.2 and appendix A).
 
     Support features are read in random order by an LSTM in either direction, whose outputs are added to them. A query
-    feature is refined by an LSTM that reads the support features by attention, `steps` times. As there, the
+    feature is refined by an LSTM that reads the support features by attention, `steps` times, from an output of 0
+    (Chen et al. 2019's released code: from the feature itself, as often as there are support images). As there, the
     prediction depends on the order of the support set; here that is the head's own draw.
     """
     plain = attention(scale)

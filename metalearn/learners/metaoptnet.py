@@ -26,6 +26,8 @@ def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20)
     The derivative is that of the optimality conditions (section 3.3): one more Newton step, from the solution taken
     as constant, whose right-hand side is the residual as a function of the kernel.
 
+    To K's diagonal is added what keeps Newton's system solvable, 10 eps tr(K) (the released code: 1).
+
     Args:
       kernel: K [S,S], inner products of the support features.
       target: Y [S,N], one-hot labels.

@@ -35,7 +35,7 @@ def relationnet(network: Network, module: Network, ways: int, norm: str = "runni
     """Train the body and the comparison on squared errors of the scores (equation 2).
 
     Deviation: the module should be one that normalises the pairs of each query among themselves, or a score would
-    depend on other queries.
+    depend on other queries, as in the released code, which normalises images by the moments of their call as well.
 
     Args:
       network: the body; its features are maps [B,H,W,F].

@@ -16,9 +16,9 @@ class Relation(nn.Module):
     Sung et al. 2018, figure 2: both maps joined by channels, two blocks of 3x3 convolution, normalisation, ReLU and 2x2
     maximum, then layers of `hidden` and 1 units, which begin as in the released code (small weights, biases of 1: all
     units live). The first convolution of a joined pair is the sum of those of its halves, so it is not done by pairs.
-    A map too small to be halved stays as it is. Deviations: convolutions are padded (so are the
-    body's first two, which are not there), and the pairs of each query are
-    normalised among themselves (there: those of all queries, so that a query's scores depend on the others).
+    A map too small to be halved stays as it is. Deviations: convolutions are padded (there on Omniglot alone, and not
+    the body's first two), and the pairs of each query are normalised among themselves (there: those of all queries, so
+    that a query's scores depend on the others, as its features do on the other images).
     """
 
     width: int = 64

@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import log_softmax, softmax
 
-from metalearn.learners.transductive import information_maximization, laplacian_shot
+from metalearn.learners.transductive import FEW, MORE, information_maximization, laplacian_shot, rectified
 
 RNG = np.random.default_rng(0)
 Y = np.array([0, 1, 2, 2, 0, 1])
@@ -27,20 +28,52 @@ def squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.square(a[:, None] - b[None]).sum(-1)
 
 
+def smoothed(q: np.ndarray, prototypes: np.ndarray, strength: float) -> np.ndarray:
+    unary = squared(q, prototypes)
+    near = [[p for p in np.argsort(squared(q, q)[i]) if p != i][:2] for i in range(9)]
+    y = softmax(-unary, -1)
+    for _ in range(50):
+        y = softmax([-unary[i] + strength * (y[near[i][0]] + y[near[i][1]]) for i in range(9)], -1)
+    return y
+
+
 def test_laplacian_shot() -> None:
     with jax.enable_x64(True):
-        head = laplacian_shot(strength=0.7, neighbours=2, iterations=50)
+        head = laplacian_shot(strength=0.7, iterations=50, rectify=False)
         fitted = head.fit(None, jnp.asarray(Z), jnp.asarray(Y), 3)
         found = jax.nn.softmax(head.predict(fitted, jnp.asarray(QUERIES)))
         alone = jax.nn.softmax(head.predict(fitted, jnp.asarray(QUERIES[:1])))
     q = unit_rows(QUERIES)
-    unary = squared(q, means())
-    near = [[p for p in np.argsort(squared(q, q)[i]) if p != i][:2] for i in range(9)]
-    y = softmax(-unary, -1)
-    for _ in range(50):
-        y = softmax([-unary[i] + 0.7 * (y[near[i][0]] + y[near[i][1]]) for i in range(9)], -1)
-    np.testing.assert_allclose(found, y, rtol=1e-8)
-    np.testing.assert_allclose(alone, softmax(-unary[:1], -1), rtol=1e-8)  # no neighbours: the nearest centroid
+    np.testing.assert_allclose(found, smoothed(q, means(), 0.7), rtol=1e-8)
+    np.testing.assert_allclose(alone, softmax(-squared(q[:1], means()), -1), rtol=1e-8)  # none near: nearest centroid
+
+
+@pytest.mark.parametrize(("shots", "strength"), [(1, FEW), (2, FEW), (4, MORE)])
+def test_laplacian_shot_moves_queries_and_rectifies_prototypes(shots: int, strength: float) -> None:
+    y = np.tile(np.arange(3), shots)
+    z = MEANS[y] + 0.5 * np.random.default_rng(shots).normal(size=(len(y), 4))
+    with jax.enable_x64(True):
+        head = laplacian_shot(iterations=50)
+        found = jax.nn.softmax(head.predict(head.fit(None, jnp.asarray(z), jnp.asarray(y), 3), jnp.asarray(QUERIES)))
+    support, q = unit_rows(z), unit_rows(QUERIES)
+    q = q + support.mean(0) - q.mean(0)
+    first = np.stack([support[y == n].mean(0) for n in range(3)])
+    images = np.concatenate([support, q])
+    near = unit_rows(images) @ unit_rows(first).T
+    prototypes = first.copy()
+    for n in set(near.argmax(1)):
+        prototypes[n] = np.mean([softmax(10 * near[i])[n] * images[i] for i in np.where(near.argmax(1) == n)[0]], 0)
+    assert np.abs(prototypes - first).max() > 0.05
+    np.testing.assert_allclose(found, smoothed(q, prototypes, strength), rtol=1e-8)
+
+
+def test_a_prototype_that_nothing_is_near_to_stays() -> None:
+    first = jnp.eye(3)
+    found = rectified(first, jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0]]))
+    weights = softmax(10 * np.array([[2, 1, 0] / np.sqrt(5), [0, 1, 0]]), -1)
+    np.testing.assert_allclose(
+        found, [weights[0, 0] * np.array([2, 1, 0]), [0, weights[1, 1], 0], [0, 0, 1]], rtol=1e-5
+    )
 
 
 def tim_objective(flat: np.ndarray) -> float:
