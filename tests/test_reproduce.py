@@ -16,9 +16,9 @@ from metalearn.config import Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
 from metalearn.methods import METHODS
-from tests.programs import TINY, make_images, process
+from tests.programs import TINY, fitting, make_images, process
 
-MORE = " ".join(f"--{name}={value}" for name, value in TINY.items() if name != "dataset")
+MORE = " ".join(fitting("protonet", tuple(f"--{name}={value}" for name, value in TINY.items() if name != "dataset")))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from metalearn.base import Array, Head, Key
 from metalearn.learners.heads import class_means
 from metalearn.losses import cosine, cross_entropy, squared_euclidean, unit
 
-FEW, MORE = 1.0, 0.3
+FEW, MORE = 0.5, 0.3
 
 
 def laplacian_shot(
