@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
@@ -74,7 +75,7 @@ class Said(NamedTuple):
         return lines[0].removeprefix("error: ")
 
 
-def fitting(name: str, arguments: tuple[str, ...]) -> list[str]:
+def fitting(name: str, arguments: Sequence[str]) -> list[str]:
     """The arguments without those of `TINY` that the method to be trained would refuse."""
     usual = {"maml": "maml", "finetune": "baseline"}.get(name, "protonet")
     method = next((word.removeprefix("--method=") for word in arguments if word.startswith("--method=")), usual)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from experiments.watch import LOST, MESSAGE
-from tests.programs import TINY, environment, make_images, on_devices, program, weights, words
+from tests.programs import TINY, environment, fitting, make_images, on_devices, program, weights, words
 from tests.test_fit import last_saved
 
 # Saves at every look, gives up soon, keeps the keys that tasks are drawn with.
@@ -54,7 +54,8 @@ class Pair:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             there = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
-        common = [*words(images, workdir=workdir, **settings), "--distributed", there, "--num_processes=2"]
+        arguments = fitting("protonet", words(images, workdir=workdir, **settings))
+        common = [*arguments, "--distributed", there, "--num_processes=2"]
         env = environment(XLA_FLAGS=on_devices(1), **({"DRAWN": drawn} if drawn else {}))
         self.workdir = workdir
         self.both = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from tests.programs import ROOT, environment, make_images, program, results, rows, weights, words
+from tests.programs import ROOT, environment, fitting, make_images, program, results, rows, weights, words
 
 # Saves and looks for signals all the time, so that a kill hits every place.
 HASTE = """
@@ -49,7 +49,8 @@ def straight(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begin(images: Path, workdir: Path, **settings: object) -> subprocess.Popen:
-    command = [sys.executable, "-c", HASTE, *words(images, workdir=workdir, **(LONG | settings))]
+    arguments = fitting("protonet", words(images, workdir=workdir, **(LONG | settings)))
+    command = [sys.executable, "-c", HASTE, *arguments]
     return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -125,7 +126,8 @@ def test_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path: Path) -> No
 
 def test_a_signal_outside_training_costs_one_line(images: Path, tmp_path: Path) -> None:
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        command = [sys.executable, "-c", WAITING + HASTE, *words(images, workdir=tmp_path / "run")]
+        arguments = fitting("protonet", words(images, workdir=tmp_path / "run"))
+        command = [sys.executable, "-c", WAITING + HASTE, *arguments]
         process = subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True)
         assert process.stdout is not None and process.stdout.readline() == "here\n"
         process.send_signal(number)

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import ROOT, TINY, environment, make_images
+from tests.programs import ROOT, TINY, environment, fitting, make_images
 
 nbclient = pytest.importorskip("nbclient", reason="nbclient comes with requirements-dev.txt")
 nbformat = pytest.importorskip("nbformat", reason="nbformat comes with requirements-dev.txt")
 
 
 def parameters(images: Path) -> str:
-    small = " ".join(f"--{k}={v}" for k, v in TINY.items() if k != "dataset")
+    small = [f"--{k}={v}" for k, v in TINY.items() if k != "dataset"]
+    flags = {name.upper(): " ".join(fitting(name, small)) for name in ("maml", "protonet")}
     data = f"--data_dir={images} --cache_dir={images.parent / 'cache'}"
-    values = {"REPOSITORY": "", "DATASET": "--dataset=folder", "DATA": data, "MAML": small, "PROTONET": small}
+    values = {"REPOSITORY": "", "DATASET": "--dataset=folder", "DATA": data, **flags}
     return "\n".join(f"{name} = {value!r}" for name, value in values.items())
 
 

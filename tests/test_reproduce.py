@@ -18,7 +18,7 @@ from metalearn.errors import UserError
 from metalearn.methods import METHODS
 from tests.programs import TINY, fitting, make_images, process
 
-MORE = " ".join(fitting("protonet", tuple(f"--{name}={value}" for name, value in TINY.items() if name != "dataset")))
+MORE = " ".join(fitting("protonet", [f"--{name}={value}" for name, value in TINY.items() if name != "dataset"]))
 
 
 @pytest.fixture
