@@ -16,6 +16,7 @@ from metalearn import fit
 from metalearn.checkpoint import Checkpoints
 from metalearn.config import LARGEST, Config
 from metalearn.data import load
+from metalearn.methods import readers
 from metalearn.metrics import Diary
 from metalearn.train import TrainState
 from tests.programs import Said, contents, make_images, program, results, rows, weights, words
@@ -44,7 +45,8 @@ def split_once() -> Any:
 
 
 def run(images: Path, method: str = "protonet", *more: str, **settings: object) -> Said:
-    chosen = {"dataset": "mini_imagenet", "method": method, "train_ways": 2, "augment": "none"}
+    chosen = {"dataset": "mini_imagenet", "method": method, "augment": "none"}
+    chosen |= {"train_ways": 2} if method in readers("train_ways") else {}
     # Moments of two images at one place leave nothing of a gradient but rounding, of which Adam would make whole steps.
     chosen |= {"image_size": 16, "shots": 2, "optimizer": "sgd", "lr": 0.01}
     return program(PROGRAM[method], *words(images, **(chosen | settings)), *more)
