@@ -109,7 +109,8 @@ def _named(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[dict]]:
             name = str(Path(r["path"]).relative_to(root).with_suffix(""))
             named[name] = [r]
             short = name.removesuffix(f"-seed{r['seed']}")
-            named[short] = side if named.get(short, side) is side else []  # of two rows
+            if short != name:  # else it ends with the -2 of a second record
+                named[short] = side if named.get(short, side) is side else []  # of two rows
     return named
 
 

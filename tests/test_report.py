@@ -182,6 +182,12 @@ def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     (root / "findings.md").write_text(f"{{{every}}}, {{{other} - {every}}}")
     of_seeds = fmean(json.loads((root / f"{every}-seed{k}.json").read_text())["accuracy"] for k in (0, 1))
     assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}\n" in markdown(root)
+    again = f"{one}-2"  # of another command: not a seed of the same row
+    write(root, f"{Path(again).name}.json", steps=100, accuracy=0.25)
+    (root / "findings.md").write_text(f"{{{again}}}, {{{again} - {one}}}")
+    assert f"\n25.00 ± {said[-4:]}, {25 - 100 * first['accuracy']:+.2f}\n" in markdown(root)
+    (root / f"{again}.json").unlink()
+    (root / "findings.md").write_text(f"{{{every}}}")
     write(root, seed=1, steps=100)
     with pytest.raises(UserError, match=f"no record {every}: "):
         markdown(root)
