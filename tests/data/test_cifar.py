@@ -140,7 +140,7 @@ SPOILT = {
     "coarse label": (edited(lambda m: patch_record(m, 0, 20)), "out of range"),
     "two parents": (edited(lambda m: patch_record(m, 0, 7)), "superclass"),
     "dot dot": (edited(lambda m: m.update({"../evil": b"x"})), "outside"),
-    "absolute": (edited(lambda m: m.update({"/tmp/evil": b"x"})), "outside"),
+    "absolute": (edited(lambda m: m.update({"/elsewhere/evil": b"x"})), "outside"),
 }
 
 
