@@ -33,7 +33,9 @@ _MAML_COLOUR: Preset = dict(
 # Oh et al. 2021, released code: one step of 0.5 on Conv4-64 (and 30,000 updates). On Omniglot the rest is MAML's.
 _BOIL_COLOUR: Preset = _MAML_COLOUR | dict(backbone="conv4-64", inner_lr=0.5, inner_steps=1, test_inner_steps=1)
 
-# Nichol et al. 2018, appendix A, and its released code: rate 1 falling to 0, inner Adam, other batches at test.
+# Nichol et al. 2018, appendix A, and its released code: rate 1 falling to 0, inner Adam, other batches at test. These
+# are its settings of 5 ways; 20 have batches of 20 (10 at test), 10 steps of 5e-4 and 200,000 updates. There the last
+# weights are tested, on one query a class, so that transductive moments are of one image of each (--queries=1 here).
 _REPTILE: Preset = dict(
     optimizer="sgd",
     momentum=0.0,
@@ -132,7 +134,8 @@ _SUPERVISED: Preset = dict(
 )
 # Tian et al. 2020's last code crops and flips the copies; an earlier one jittered them too.
 _RFS: Preset = _SUPERVISED | dict(support_copies=5)
-# Dhillon et al. 2020, section 4: Adam at 5e-5, 25 epochs. It takes long: few validation episodes.
+# Dhillon et al. 2020, section 4: Adam at 5e-5, 25 epochs. It takes long: few validation episodes. Their released code
+# pre-trains otherwise (WRN-28-10, batches of 256, two cosine cycles, mixup, smoothed labels), here all baselines share.
 _FINETUNE: Preset = _SUPERVISED | dict(inner_lr=5e-5, test_inner_steps=25, valid_episodes=50, valid_every=10_000)
 
 # Ours, for a first look of some minutes on two CPU cores.
