@@ -16,8 +16,8 @@ from experiments.flags import check_of, default_workdir, define, test_settings_g
 from experiments.program import open_lab, start
 from metalearn.errors import UserError
 from metalearn.record import method_of, read_counts
-from metalearn.run import re_examine, result_path
-from metalearn.workdir import read_workdir
+from metalearn.run import re_examine
+from metalearn.workdir import read_workdir, result_path
 
 EPISODES = ("ways", "shots", "queries", "eval_seed", "episodes")
 

@@ -21,9 +21,9 @@ from metalearn.files import check_writable
 from metalearn.hosts import by_first, first, join
 from metalearn.lab import Lab, even_devices, make_lab
 from metalearn.record import free_path, read_counts, record_path, write_counts, write_json
-from metalearn.run import check_settings, check_together, execute, result_path, summary
+from metalearn.run import check_settings, check_together, execute, summary
 from metalearn.runtime import configure, overlook_closed_loops
-from metalearn.workdir import read_workdir
+from metalearn.workdir import read_workdir, result_path
 
 RUNS = ("init_from", "teacher")  # flags that name the folder of another run
 HOSTS = ("coordinator", "num_processes", "process_id")

@@ -90,8 +90,9 @@ THE_TEST = ("episode_hash", "steps", "best_step", "test_inner_steps", "support_c
 
 def the_test(config: Config, episodes: Episodes, best_step: int) -> dict:
     """`THE_TEST` of a record that is to be made."""
-    found = dataclasses.asdict(config) | {"transform": _transform(config)}
-    return {name: (found | {"episode_hash": episodes.hash, "best_step": best_step})[name] for name in THE_TEST}
+    own = {"transform": _transform(config), "episode_hash": episodes.hash, "best_step": best_step}
+    found = dataclasses.asdict(config) | own
+    return {name: found[name] for name in THE_TEST}
 
 
 def read_record(path: Path) -> dict | None:

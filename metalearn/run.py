@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,18 +34,25 @@ from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
 from metalearn.record import (
-    THE_TEST,
     make_record,
     method_of,
-    read_record,
     same_test,
-    test_slug,
     the_test,
     write_counts,
     write_json,
 )
 from metalearn.teacher import split
-from metalearn.workdir import Run, check_images, forget_untrained, open_workdir, read_workdir, sole
+from metalearn.workdir import (
+    Run,
+    check_images,
+    forget_untrained,
+    open_workdir,
+    picture_path,
+    read_workdir,
+    result_path,
+    sole,
+    unfinished_path,
+)
 
 BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
 
@@ -190,45 +196,13 @@ def examine(
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
             by_first(partial(write_json, path, made))
             by_first(partial(unfinished.path.unlink, missing_ok=True))
-            by_first(partial(_picture_path(path).unlink, missing_ok=True))
+            by_first(partial(picture_path(path).unlink, missing_ok=True))
             record = made
-        picture = _picture_path(path)
+        picture = picture_path(path)
         if not by_word_of_first(picture.exists())[0]:
             draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
         records.append(record or {})
     return records
-
-
-def result_path(workdir: Path, config: Config, norm: str, record: dict) -> Path:
-    """`<workdir>/result-[<method>-]<test_slug>-<norm>.json`, the method where it is another than that of the run there.
-
-    record is of the test, or what `the_test` says of it. A hash of that ends the name where another test of the same
-    checkpoint has the name without.
-    """
-    path = _usual_path(workdir, config, norm)
-    there = read_record(path)
-    same = [] if there is None else [there.get(name) == record[name] for name in THE_TEST]
-    alike = there is not None and all(there[name] == record[name] for name in ("steps", "best_step"))
-    return _hashed(path, record) if alike and not all(same) else path
-
-
-def _picture_path(path: Path) -> Path:
-    return path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
-
-
-def unfinished_path(workdir: Path, config: Config, norm: str, record: dict) -> Path:
-    """Where a test under way is kept: `<workdir>/result-…-<hash>.npz`, which no other test has."""
-    return _hashed(_usual_path(workdir, config, norm), record).with_suffix(".npz")
-
-
-def _usual_path(workdir: Path, config: Config, norm: str) -> Path:
-    other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
-    return workdir / f"result-{other}{test_slug(config)}-{norm}.json"
-
-
-def _hashed(path: Path, record: dict) -> Path:
-    words = json.dumps({name: record[name] for name in THE_TEST})
-    return path.with_stem(f"{path.stem}-{sha256(words.encode()).hexdigest()[:16]}")
 
 
 def _examine(

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and who is at work in it."""
+"""The folder of a run: whose it is, who is at work in it, and what its tests are called there."""
 
 import dataclasses
 import fcntl
@@ -7,12 +7,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.record import write_json
+from metalearn.record import THE_TEST, read_record, test_slug, write_json
 
 IMAGES = "images"  # in config.json: the digest of the dataset
 
@@ -110,3 +111,36 @@ def sole(workdir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def result_path(workdir: Path, config: Config, norm: str, record: dict) -> Path:
+    """`<workdir>/result-[<method>-]<test_slug>-<norm>.json`, the method where it is another than that of the run there.
+
+    record is of the test, or what `the_test` says of it. A hash of that ends the name where another test of the same
+    checkpoint has the name without.
+    """
+    path = _usual_path(workdir, config, norm)
+    there = read_record(path)
+    if there is None or any(there[name] != record[name] for name in ("steps", "best_step")):
+        return path
+    return path if all(there.get(name) == record[name] for name in THE_TEST) else _hashed(path, record)
+
+
+def unfinished_path(workdir: Path, config: Config, norm: str, record: dict) -> Path:
+    """Where a test under way is kept: `<workdir>/result-…-<hash>.npz`, which no other test has."""
+    return _hashed(_usual_path(workdir, config, norm), record).with_suffix(".npz")
+
+
+def picture_path(path: Path) -> Path:
+    """Where the first episode of the test with its record at path is drawn: `<workdir>/episode-….png`."""
+    return path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
+
+
+def _usual_path(workdir: Path, config: Config, norm: str) -> Path:
+    other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
+    return workdir / f"result-{other}{test_slug(config)}-{norm}.json"
+
+
+def _hashed(path: Path, record: dict) -> Path:
+    words = json.dumps({name: record[name] for name in THE_TEST})
+    return path.with_stem(f"{path.stem}-{sha256(words.encode()).hexdigest()[:16]}")
