@@ -76,9 +76,11 @@ class Said(NamedTuple):
 
 
 def fitting(name: str, arguments: Sequence[str]) -> list[str]:
-    """The arguments without those of `TINY` that the method to be trained would refuse."""
-    usual = {"maml": "maml", "finetune": "baseline"}.get(name, "protonet")
-    method = next((word.removeprefix("--method=") for word in arguments if word.startswith("--method=")), usual)
+    """The arguments without those of `TINY` that the method to be trained would refuse; all, of other programs."""
+    usual = {"maml": "maml", "protonet": "protonet", "embedding": "protonet", "finetune": "baseline"}
+    if name not in usual:
+        return list(arguments)
+    method = next((word.removeprefix("--method=") for word in arguments if word.startswith("--method=")), usual[name])
     refused = {f"--{name}={value}" for name, value in TINY.items() if method not in readers(name)}
     return [word for word in arguments if word not in refused]
 

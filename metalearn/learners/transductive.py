@@ -29,8 +29,8 @@ def laplacian_shot(
     As in the last released code, queries are first moved by the difference of the means of support set and queries and
     the prototypes m rectified: each is the mean of all images nearest to its class's mean, times their softmax over 10
     cosines to the means. (Where there are none, which stops that code, the mean stays.) strength is by default FEW
-    below 3 shots and MORE from there on: of the 8 values among which that code chooses for
-    each dataset, those that validation chooses on CIFAR-FS.
+    below 3 shots and MORE from there on: of the 8 values among which that code chooses for each dataset, those that
+    validation chooses on CIFAR-FS, by one body.
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> tuple[Array, Array]:
