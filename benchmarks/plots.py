@@ -4,7 +4,7 @@ from typing import Any
 
 from benchmarks.contenders import OURS
 from benchmarks.records import Row
-from metalearn.plots import svg
+from metalearn.records.plots import svg
 
 Series = list[tuple[Row, str, dict[str, float]]]  # rows, their labels, and values by contender
 COLOURS = ("#1565c0", "#ef6c00", "#2e7d32", "#6a1b9a", "#c62828", "#795548", "#00838f")  # ours first

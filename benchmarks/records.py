@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metalearn.errors import UserError
-from metalearn.record import write_json
+from metalearn.records.store import write_json
 
 Row = dict[str, Any]
 SETTING = ("benchmark", "method", "ways", "shots", "tasks", "inner_steps", "precision", "case")  # what a row is of

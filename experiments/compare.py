@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from experiments.flags import check_of, default_workdir, define, test_settings_given
+from experiments.flags import check_of, define, test_settings_given
 from experiments.program import open_lab, start
 from metalearn.errors import UserError
-from metalearn.record import method_of, read_counts
+from metalearn.records.record import Record
+from metalearn.records.store import default_workdir, method_of, read_counts
 from metalearn.run import re_examine
-from metalearn.workdir import read_workdir, result_path
+from metalearn.workdir import read_workdir
 
 EPISODES = ("ways", "shots", "queries", "eval_seed", "episodes")
 
@@ -26,48 +27,54 @@ class Tested(NamedTuple):
     """A run under one normalisation: its name, its record, the accuracy of each episode [E], the test images."""
 
     name: str
-    record: dict
+    record: Record
     accuracies: np.ndarray
     images: np.ndarray
 
 
 def tests(workdir: Path, settings: dict) -> list[Tested]:
     """A run's tests with these settings, made now unless they were before."""
-    trained = read_workdir(workdir)[0]
+    trained = read_workdir(workdir).config
     config = dataclasses.replace(trained, **settings)
     lab = open_lab(config)
     changed = [f"--{name}={value}" for name, value in settings.items() if value != getattr(trained, name)]
     command = shlex.join(["python", "-m", "experiments.evaluate", *changed, f"--workdir={default_workdir(trained)}"])
     found = []
     for record in re_examine(config, lab, workdir, command):
-        counts = read_counts(result_path(workdir, config, record["norm"], record))
-        name = f"{method_of(record)} {record['backbone']} ({record['norm']})"
+        assert record.path is not None  # it lies in the run's folder
+        counts = read_counts(record.path)
+        name = f"{method_of(record.config)} {record.config.backbone} ({record.test.norm})"
         found.append(Tested(name, record, counts / (config.ways * config.queries), lab.dataset.test.images))
     return found
 
 
 def compared(a: Tested, b: Tested) -> str:
     """A's accuracy, B's, their difference with its paired 95 % CI, and the p-value of a paired t-test."""
-    if a.record["episode_hash"] != b.record["episode_hash"] or not np.array_equal(a.images, b.images):
+    if a.record.test.episode_hash != b.record.test.episode_hash or not np.array_equal(a.images, b.images):
         raise UserError("the two runs are tested on different images: compare runs of one dataset and class split")
     differences = a.accuracies - b.accuracies
     half = 1.96 * differences.std(ddof=1) / len(differences) ** 0.5
     width = f"{100 * differences.mean():+.2f} ± {100 * half:.2f} points (95 % CI, paired)"
     p = stats.ttest_rel(a.accuracies, b.accuracies).pvalue if differences.any() else 1.0
-    each = "; ".join(f"{t.name} {100 * t.record['accuracy']:.2f} ± {100 * t.record['ci95']:.2f} %" for t in (a, b))
+    each = "; ".join(f"{t.name} {measured(t.record)}" for t in (a, b))
     return f"{each}; difference {width}, p = {p:.2g}"
+
+
+def measured(record: Record) -> str:
+    """`58.20 ± 0.21 %`."""
+    return f"{100 * record.measured.accuracy:.2f} ± {100 * record.measured.ci95:.2f} %"
 
 
 def main(run_a: str, run_b: str) -> None:
     """Test both, compare every normalisation of one with every one of the other."""
-    first, second = (read_workdir(Path(run))[0] for run in (run_a, run_b))
+    first, second = (read_workdir(Path(run)).config for run in (run_a, run_b))
     given = test_settings_given()
     for run in (first, second):
         check_of(given, run.method)
     settings = {name: getattr(first, name) for name in EPISODES} | given
     tested_a, tested_b = tests(Path(run_a), settings), tests(Path(run_b), settings)
     shape = f"{settings['ways']}-way {settings['shots']}-shot"
-    print(f"{first.dataset} {shape}, {settings['episodes']} test episodes {tested_a[0].record['episode_hash']}")
+    print(f"{first.dataset} {shape}, {settings['episodes']} test episodes {tested_a[0].record.test.episode_hash}")
     for a in tested_a:
         for b in tested_b:
             print(compared(a, b))

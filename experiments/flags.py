@@ -1,7 +1,7 @@
 """Flags made from `metalearn.config.Config`, and where things lie on the disk."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from metalearn.data import READERS
 from metalearn.errors import UserError
 from metalearn.methods import readers
 from metalearn.presets import DEFAULTS, preset
-from metalearn.record import dataset_slug, run_slug
+from metalearn.records.store import default_workdir
 from metalearn.workdir import Run
 
 FLAGS = flags.FLAGS
@@ -30,6 +30,7 @@ TEST_SETTINGS = (
     "eval_seed",
     "episodes",
 )
+HEAD_SETTINGS = ("support_copies", "transform", "inner_lr", "test_inner_steps")  # what a method brings to a test
 
 
 def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
@@ -108,8 +109,39 @@ def config_from_flags() -> Config:
     """
     given = settings_given()
     check_of(given, FLAGS.method)
-    recipe = preset(FLAGS.method, FLAGS.dataset, given.get("shots", Config.shots))
-    return dataclasses.replace(Config(), **(recipe | given)).with_defaults()
+    return trained_config(given)
+
+
+def trained_config(given: dict[str, Any]) -> Config:
+    """The settings of a training that was given these: defaults, the recipe, then those given."""
+    method, dataset, shots = (given.get(k, getattr(Config, k)) for k in ("method", "dataset", "shots"))
+    return dataclasses.replace(Config(), **(preset(method, dataset, shots) | given)).with_defaults()
+
+
+def tested_config(trained: Config, given: dict[str, Any]) -> Config:
+    """The settings of a later test of a run that was given these; another method brings its recipe's head."""
+    method = given.get("method", trained.method)
+    recipe = preset(method, trained.dataset, given.get("shots", trained.shots))
+    head = {name: recipe.get(name, getattr(Config, name)) for name in HEAD_SETTINGS}
+    brought = {} if method == trained.method else head
+    return dataclasses.replace(trained, **(brought | given))
+
+
+def parsed(words: Sequence[str]) -> dict[str, Any]:
+    """The settings that the words of a command give; flags that are no settings are passed over.
+
+    Raises:
+      UserError: a value of another type than the setting's.
+    """
+    known = flags.FlagValues()
+    known.set_gnu_getopt(True)
+    for f in fields(Config):
+        DEFINE[type(f.default)](f.name, None, "", flag_values=known)
+    try:
+        known(["", *words], known_only=True)
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{' '.join(words)}: {error}") from error
+    return {f.name: known[f.name].value for f in fields(Config) if known[f.name].value is not None}
 
 
 def runs_from_flags() -> list[Run]:
@@ -126,8 +158,3 @@ def runs_from_flags() -> list[Run]:
             raise UserError(f"--seeds={FLAGS.seeds} does not go with --{name}: train one seed after the other")
     configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(FLAGS.seeds)]
     return [Run(c, Path(f"{folder}-seed{c.seed}") if folder else default_workdir(c)) for c in configs]
-
-
-def default_workdir(config: Config) -> Path:
-    """`runs/<dataset>-<run_slug>`, where a run goes that is given no --workdir."""
-    return Path("runs") / f"{dataset_slug(config)}-{run_slug(config, config.norm)}"

@@ -12,7 +12,7 @@ from textwrap import shorten
 import jax
 from absl import app, flags, logging
 
-from experiments.flags import FLAGS, default_workdir, define, runs_from_flags
+from experiments.flags import FLAGS, define, runs_from_flags
 from experiments.watch import LOST, MESSAGE
 from metalearn.config import Config
 from metalearn.data import load
@@ -20,14 +20,14 @@ from metalearn.errors import Interrupted, UserError
 from metalearn.files import check_writable
 from metalearn.hosts import by_first, first, join
 from metalearn.lab import Lab, even_devices, make_lab
-from metalearn.record import free_path, read_counts, record_path, write_counts, write_json
+from metalearn.records.record import STAGES, Record
+from metalearn.records.store import default_workdir, read_counts, record_path, write_counts, write_record
 from metalearn.run import check_settings, check_together, execute, summary
 from metalearn.runtime import configure, overlook_closed_loops
-from metalearn.workdir import read_workdir, result_path
+from metalearn.workdir import read_workdir
 
-RUNS = ("init_from", "teacher")  # flags that name the folder of another run
 HOSTS = ("coordinator", "num_processes", "process_id")
-PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", *RUNS, *HOSTS)
+PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", *STAGES, *HOSTS)
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
 LOSSES = re.compile("gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE)  # words of errors of lost processes
 SWITCHES = ("record", "norecord", "distributed", "nodistributed")
@@ -153,22 +153,23 @@ def train_and_test(module: str) -> None:
     runs, command = runs_from_flags(), command_line(module)
     check_together(runs)
     config = runs[0].config
-    for name in RUNS:
+    for name in STAGES:
         if before := getattr(config, name):
-            other, trained_by = read_workdir(Path(before))
-            command = f"{trained_by} && {command} --{name}={default_workdir(other)}"
+            other = read_workdir(Path(before))
+            command = f"{other.command} && {command} --{name}={default_workdir(other.config)}"
     for run, records in zip(runs, execute(runs, open_lab(config), command), strict=True):
-        finish(run.config, run.workdir, records)
+        finish(run.workdir, records)
 
 
-def finish(config: Config, workdir: Path, records: list[dict]) -> None:
+def finish(workdir: Path, records: list[Record]) -> None:
     """Write the records where --record asks for it, and say what was found."""
     if not first():
         return
     for record in records if FLAGS.record else []:
-        path = free_path(record_path(Path(FLAGS.results_dir), config, record["norm"]), record["command"])
-        write_counts(path, read_counts(result_path(workdir, config, record["norm"], record)))
-        write_json(path, record)
+        path = record_path(Path(FLAGS.results_dir), record)
+        assert record.path is not None  # it lies in the run's folder
+        write_counts(path, read_counts(record.path))
+        write_record(path, record)
         print(f"recorded: {path}")
     print(summary(records, workdir))
 

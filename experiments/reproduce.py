@@ -2,8 +2,9 @@
 
 `python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`. Every run is a
 program of this project by its published recipe (`experiments/queue.txt`, or --queue), with further tests of what it
-trained; one is done when the record of its very command is there. Records go to --results_dir, checkpoints and logs to
---runs_dir. `--list` only says what is missing. `python -m experiments.tables` then writes the tables.
+trained; one is done when there is a record with the very settings that its command has. Records go to --results_dir,
+checkpoints and logs to --runs_dir. `--list` only says what is missing. `python -m experiments.tables` then writes the
+tables.
 """
 
 import re
@@ -17,12 +18,14 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.flags import MOST_SEEDS
+from experiments.flags import MOST_SEEDS, parsed, tested_config, trained_config
 from experiments.program import start
 from experiments.queue import QUEUE, Run, read_queue
+from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import check_writable
-from metalearn.report import read_records
+from metalearn.records.record import STAGES, Record, settings
+from metalearn.records.report import read_records
 
 FLAGS = flags.FLAGS
 LEAST = 10.0  # seconds left in which nothing new is begun
@@ -63,21 +66,25 @@ def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: st
     return [run.with_flags([f"--seed={s}"][: s > 0] + extra) for s in range(seeds) for run in chosen]
 
 
-def steps(run: Run) -> Iterator[tuple[str, str]]:
-    """What a run consists of: commands, and how the command in the record of each begins."""
-    trained = f"python -m {run.train}"
+def steps(run: Run) -> Iterator[tuple[str, Config]]:
+    """What a run consists of: commands, and the settings that each is made with."""
+    trained = trained_config({"method": run.module} | parsed(shlex.split(run.train)[1:]))
     yield run.train, trained
     for test in run.tests:
-        yield f"experiments.evaluate {test}", f"{trained} && python -m experiments.evaluate {test} --workdir="
+        yield f"experiments.evaluate {test}", tested_config(trained, parsed(shlex.split(test)))
 
 
-def missing(run: Run, recorded: set[str]) -> list[str]:
+def missing(run: Run, records: list[Record]) -> list[str]:
     """The commands of a run whose records are not there."""
+    return [command for command, config in steps(run) if not any(_of(r, config) for r in records)]
 
-    def found(beginning: str) -> bool:
-        return any(c == beginning or (beginning.endswith("=") and c.startswith(beginning)) for c in recorded)
 
-    return [command for command, beginning in steps(run) if not found(beginning)]
+def _of(record: Record, config: Config) -> bool:
+    """Whether a record is of a test with these settings."""
+    roles = {name for name in STAGES if getattr(config, name)}
+    norms = config.test_norms.split(",") if config.test_norms else [record.test.norm]
+    same = settings(record.config) == settings(config)
+    return same and record.roles == roles and record.test.norm in norms
 
 
 def places(workdir: Path) -> list[str]:
@@ -123,7 +130,7 @@ def main() -> None:
     failed = 0
     for run in queue:
         workdir = runs / run.name
-        todo = missing(run, {record["command"] for record in read_records(root)})
+        todo = missing(run, read_records(root))
         if FLAGS.list or not todo:
             print(f"{run.name}: {'missing' if todo else 'done'}", flush=True)
             continue

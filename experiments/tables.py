@@ -11,8 +11,8 @@ from absl import flags
 
 from experiments.program import start
 from metalearn.files import write_text
-from metalearn.plots import draw_plots
-from metalearn.tables import latex, markdown, table_csv
+from metalearn.records.plots import draw_plots
+from metalearn.records.tables import latex, markdown, table_csv
 
 FLAGS = flags.FLAGS
 

@@ -33,7 +33,7 @@ def begin(config: Config, fresh: TrainState) -> TrainState:
     if not config.init_from:
         return fresh
     workdir = Path(config.init_from)
-    trained = read_workdir(workdir)[0]
+    trained = read_workdir(workdir).config
     with closing(Checkpoints(workdir)) as checkpoints:
         found = checkpoints.read_best(trained.steps)["body"]
     body = fresh.meta["body"]

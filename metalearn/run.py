@@ -1,6 +1,6 @@
 """One run from configuration to records: train, or resume, or find it done; test; draw; write down."""
 
-import json
+import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -33,32 +33,43 @@ from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
 from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
-from metalearn.record import (
-    make_record,
+from metalearn.records.record import Evaluation, Measured, Planned, Provenance, Record
+from metalearn.records.store import (
     method_of,
-    same_test,
-    the_test,
+    partial_path,
+    picture_path,
+    result_path,
+    whole_record,
     write_counts,
-    write_json,
+    write_record,
 )
+from metalearn.runtime import commit, device_name, peak_memory_mb
 from metalearn.teacher import split
 from metalearn.workdir import (
     Run,
+    Saved,
     check_images,
     forget_untrained,
+    lineage_of,
     open_workdir,
-    picture_path,
     read_workdir,
-    result_path,
     sole,
-    unfinished_path,
 )
 
 BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
 
 
 class Exam(NamedTuple):
-    """What is tested on, and what is tested: a split's episodes, trained meta-parameters and how they were chosen."""
+    """What is tested on, and what is tested: a split's episodes, and trained meta-parameters.
+
+    Attributes:
+      source: the split.
+      episodes: positions in it.
+      meta: what was trained.
+      best: at which update, and how well it did on validation.
+      train_wall_s: seconds of training.
+      peak_memory_mb: largest peak in training, MiB.
+    """
 
     source: ClassSource
     episodes: Episodes
@@ -99,7 +110,7 @@ def tested_norms(config: Config, method: Method) -> tuple[str, ...]:
     return tuple(config.test_norms.split(",")) if config.test_norms else method.norms
 
 
-def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[dict]]:
+def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[Record]]:
     """Train runs that differ in their seeds alone, together, and test one after the other.
 
     Returns:
@@ -120,7 +131,8 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[dict]]:
     records = []
     with ExitStack() as stack:
         for run in runs:
-            by_first(partial(open_workdir, run.workdir, run.config, command, lab.dataset.digest))
+            saved = Saved(run.config, command, lab.dataset.digest, lineage_of(run.config))
+            by_first(partial(open_workdir, run.workdir, saved))
             by_first(partial(stack.enter_context, sole(run.workdir)))
         try:
             fitted = fit(runs, method, lab)
@@ -129,7 +141,7 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[dict]]:
                 forget_untrained(run.workdir)
             raise
         for run, (meta, best) in zip(runs, fitted, strict=True):
-            records.append(examine(run.config, method, lab, run.workdir, meta, best, command))
+            records.append(examine(run, method, lab, meta, best, command))
             by_first(partial(_draw_curve, run.config, run.workdir))
     return records
 
@@ -141,18 +153,20 @@ def _draw_curve(config: Config, workdir: Path) -> None:
             draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
 
 
-def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[dict]:
+def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[Record]:
     """Test the best checkpoint of a finished run again, with other test settings or by another method of its kind.
 
     Raises:
       UserError: the run is not finished or cannot be read, or the settings do not fit it or the dataset.
     """
-    trained, trained_by = read_workdir(workdir)
+    trained = read_workdir(workdir)
     check_images(workdir, lab.dataset.digest)
     method = prepare(config, lab)
-    own = method if config.method == trained.method else _trained_alike(trained, config, method, lab)
-    meta, best = restore(trained, own, lab, workdir)
-    return examine(config, method, lab, workdir, meta, best, f"{trained_by} && {command}")
+    own = method
+    if config.method != trained.config.method:
+        own = _trained_alike(trained.config, config, method, lab)
+    meta, best = restore(trained.config, own, lab, workdir)
+    return examine(Run(config, workdir), method, lab, meta, best, f"{trained.command} && {command}")
 
 
 def _trained_alike(trained: Config, config: Config, method: Method, lab: Lab) -> Method:
@@ -171,43 +185,46 @@ def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:
     return make_trained(config, lab, seeds)
 
 
-def examine(
-    config: Config, method: Method, lab: Lab, workdir: Path, meta: PyTree, best: Best, command: str
-) -> list[dict]:
+def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, command: str) -> list[Record]:
     """A record for each of the norms.
 
-    A test already made, and written down in workdir, is not made again; one that was stopped goes on.
+    A test already made, and written down in the run's folder, is not made again; one that was stopped goes on.
     """
+    config, workdir = run
     source = split_source(lab, "test")
     episodes = draw_episodes(source, config.episodes, config.ways, config.shots, config.queries, config.eval_seed)
     metrics = workdir / "metrics.jsonl"
-    exam = Exam(
-        source, episodes, meta, best, seconds_until(metrics, config.steps), peak_memory_until(metrics, config.steps)
-    )
+    seconds = seconds_until(metrics, config.steps)
+    exam = Exam(source, episodes, meta, best, seconds, peak_memory_until(metrics, config.steps))
+    saved = read_workdir(workdir)
     records = []
     for norm in tested_norms(config, method):
-        test = the_test(config, episodes, best.step)
-        path = result_path(workdir, config, norm, test)
-        record = same_test(path, test)
-        if not by_word_of_first(record is not None)[0]:
-            unfinished = Unfinished(unfinished_path(workdir, config, norm, test), json.dumps(test))
-            made, result = _examine(config, method, lab, exam, norm, command, unfinished)
-            path = result_path(workdir, config, norm, test)  # again: another test of the run may have ended meanwhile
+        test = Evaluation(norm, episodes.hash, best.step)
+        planned = Planned(config, test, saved.lineage, lab.dataset.digest)
+        path = result_path(workdir, saved.config.method, planned)
+        record = whole_record(path)
+        known = record is not None and record.identity == planned.identity
+        if not by_word_of_first(known)[0]:
+            partial_result = partial_path(workdir, saved.config.method, planned)
+            unfinished = Unfinished(partial_result, planned.identity)
+            record, result = _examine(planned, method, lab, exam, command, unfinished)
+            path = result_path(workdir, saved.config.method, planned)  # another test may have ended meanwhile
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
-            by_first(partial(write_json, path, made))
+            by_first(partial(write_record, path, record))
             by_first(partial(unfinished.path.unlink, missing_ok=True))
             by_first(partial(picture_path(path).unlink, missing_ok=True))
-            record = made
         picture = picture_path(path)
         if not by_word_of_first(picture.exists())[0]:
             draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
-        records.append(record or {})
+        if record is not None:  # on a host without the first one's disk there may be none
+            records.append(dataclasses.replace(record, path=path))
     return records
 
 
 def _examine(
-    config: Config, method: Method, lab: Lab, exam: Exam, norm: str, command: str, unfinished: Unfinished
-) -> tuple[dict, Result]:
+    planned: Planned, method: Method, lab: Lab, exam: Exam, command: str, unfinished: Unfinished
+) -> tuple[Record, Result]:
+    config, norm = planned.config, planned.test.norm
     learner = method.test(norm)
     ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
     copies, block = support_copies(config), lab.at_once or None
@@ -219,19 +236,25 @@ def _examine(
         unadapted = method.before(norm)
         before = evaluator(unadapted, exam.source, some, lab.prepare, lab.mesh, block=block, copies=copies)(ready)
     transductive = is_transductive(learner, on_this(ready), first_task(config, lab, exam)[1])
-    record = make_record(
-        config,
-        norm,
-        transductive,
-        exam.episodes,
-        result,
-        before,
-        exam.best,
-        exam.train_wall_s,
-        exam.peak_memory_mb,
-        command,
+    measured = measurements(exam, result, before, transductive)
+    provenance = Provenance(command, commit(), device_name(), planned.images)
+    return Record(config, planned.test, measured, planned.lineage, provenance), result
+
+
+def measurements(exam: Exam, result: Result, before: Result | None, transductive: bool) -> Measured:
+    """What came out, rounded to what it is worth."""
+    return Measured(
+        accuracy=round(result.accuracy, 6),
+        ci95=round(result.ci95, 6),
+        transductive=transductive,
+        accuracy_before=None if before is None else round(before.accuracy, 6),
+        ci95_before=None if before is None else round(before.ci95, 6),
+        ece=round(result.ece, 6),
+        valid_accuracy=round(exam.best.accuracy, 6),
+        train_wall_s=round(exam.train_wall_s, 1),
+        tasks_per_s=round(len(result.accuracies) / result.seconds, 2),
+        peak_memory_mb=max(exam.peak_memory_mb, peak_memory_mb()),
     )
-    return record, result
 
 
 def first_task(config: Config, lab: Lab, exam: Exam) -> tuple[Task, Task]:
@@ -257,26 +280,29 @@ def draw_first(config: Config, learner: Learner, lab: Lab, exam: Exam, picture: 
     by_first(draw)
 
 
-def summary(records: list[dict], workdir: Path) -> str:
+def summary(records: list[Record], workdir: Path) -> str:
     """The lines a run ends with."""
-    lines = []
-    for r in records:
-        kind = "transductive" if r["transductive"] else "inductive"
-        before = (
-            ""
-            if r["accuracy_before"] is None
-            else f"before adaptation {100 * r['accuracy_before']:.2f} ± {100 * r['ci95_before']:.2f} %, after "
-        )
-        lines.append(
-            f"{r['dataset']} {r['ways']}-way {r['shots']}-shot, {method_of(r)} {r['backbone']}, {kind} ({r['norm']}): "
-            f"{before}{100 * r['accuracy']:.2f} ± {100 * r['ci95']:.2f} % "
-            f"(95 % CI, {r['episodes']} test episodes {r['episode_hash']})"
-        )
-    lines.append(
-        f"files: {workdir}/ (result-*.json, curve.png, episode-*.png, metrics.jsonl, tensorboard/, checkpoints/)"
-    )
-    shots = 1 if records[0]["shots"] == 5 else 5
-    real = "; experiments.protonet --dataset=omniglot, real images" if records[0]["dataset"] == "glyphs" else ""
+    files = "result-*.json, curve.png, episode-*.png, metrics.jsonl, tensorboard/, checkpoints/"
+    config = records[0].config
+    shots = 1 if config.shots == 5 else 5
     other = f"experiments.evaluate --workdir={workdir} --shots={shots}, another test of it"
-    lines.append(f"next (./run.sh or python -m): {other}{real}")
-    return "\n".join(lines)
+    real = "; experiments.protonet --dataset=omniglot, real images" if config.dataset == "glyphs" else ""
+    following = f"next (./run.sh or python -m): {other}{real}"
+    return "\n".join([*map(_said, records), f"files: {workdir}/ ({files})", following])
+
+
+def _said(record: Record) -> str:
+    config, measured = record.config, record.measured
+    kind = "transductive" if measured.transductive else "inductive"
+    before = ""
+    if measured.accuracy_before is not None:
+        before = f"before adaptation {_percent(measured.accuracy_before, measured.ci95_before)}, after "
+    return (
+        f"{config.dataset} {config.ways}-way {config.shots}-shot, {method_of(config)} {config.backbone}, {kind} "
+        f"({record.test.norm}): {before}{_percent(measured.accuracy, measured.ci95)} "
+        f"(95 % CI, {config.episodes} test episodes {record.test.episode_hash})"
+    )
+
+
+def _percent(accuracy: float, ci95: float | None) -> str:
+    return f"{100 * accuracy:.2f} ± {100 * (ci95 or 0):.2f} %"

@@ -30,7 +30,7 @@ def with_teacher(config: Config, lab: Lab, sample: Sample) -> tuple[Sample, PyTr
     if lab.streamed:
         raise UserError("--teacher takes its images from the device: leave --stream out")
     workdir = Path(config.teacher)
-    trained = read_workdir(workdir)[0]
+    trained = read_workdir(workdir).config
     if split(trained) != split(config):
         raise UserError(f"--teacher={workdir} knows the classes of {split(trained)}, not those of {split(config)}")
     learner = make_method(trained, len(lab.train.counts)).train

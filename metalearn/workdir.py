@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, who is at work in it, and what its tests are called there."""
+"""The folder of a run: whose it is, and who is at work in it."""
 
 import dataclasses
 import fcntl
@@ -7,15 +7,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.record import THE_TEST, read_record, test_slug, write_json
+from metalearn.metrics import seconds_until
+from metalearn.records.record import (
+    STAGES,
+    Stage,
+    config_from_json,
+    lineage_from_json,
+    lineage_to_json,
+)
+from metalearn.records.store import write_json
 
-IMAGES = "images"  # in config.json: the digest of the dataset
+OTHERS = ("command", "images", "lineage")  # of config.json, beside the settings
 
 
 class Run(NamedTuple):
@@ -25,27 +32,61 @@ class Run(NamedTuple):
     workdir: Path
 
 
-def read_workdir(workdir: Path) -> tuple[Config, str]:
-    """The configuration of the run in this folder, and the command that began it.
+class Saved(NamedTuple):
+    """What the folder of a run says of it.
+
+    Attributes:
+      config: its settings.
+      command: what began it.
+      images: digest of the data set, empty where a run of an older version does not tell.
+      lineage: the trainings that it began from.
+    """
+
+    config: Config
+    command: str = ""
+    images: str = ""
+    lineage: tuple[Stage, ...] = ()
+
+
+def read_workdir(workdir: Path) -> Saved:
+    """What the folder says of its run.
 
     Raises:
       UserError: there is none, or it is not whole.
     """
     path = workdir / "config.json"
     try:
-        saved = json.loads(path.read_text())
-        command = saved.pop("command", "")
-        saved.pop(IMAGES, None)
-        config = Config(**saved)
+        found = json.loads(path.read_text())
+        others = {name: found.pop(name) for name in OTHERS if name in found}
+        config = config_from_json(found)
+        command = str(others.get("command", ""))
+        images = str(others.get("images", ""))
+        # a run of an older version does not hold the stages before it: their folders do
+        stages = lineage_from_json(others["lineage"]) if "lineage" in others else lineage_of(config)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{workdir} holds no run (no config.json): give the --workdir of a training run") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not the configuration of a run: choose another --workdir") from error
-    for f in dataclasses.fields(Config):
-        value, kind = getattr(config, f.name), (int, float) if isinstance(f.default, float) else type(f.default)
-        if not isinstance(value, kind):
-            raise UserError(f"{path}: {f.name} cannot be {value!r}: choose another --workdir")
-    return config, command
+        missing = f"{workdir} holds no run (no config.json): give the --workdir of a training run"
+        raise UserError(missing) from None
+    except (ValueError, TypeError, AttributeError, UserError) as error:
+        why = f" ({error})" if isinstance(error, UserError) else ""
+        wrong = f"{path} is not the configuration of a run{why}: choose another --workdir"
+        raise UserError(wrong) from error
+    return Saved(config, command, images, stages)
+
+
+def lineage_of(config: Config) -> tuple[Stage, ...]:
+    """The finished trainings that a run with these settings begins from, each with those before it.
+
+    Raises:
+      UserError: a folder that the settings name holds no run.
+    """
+    stages = []
+    for role in STAGES:
+        if folder := getattr(config, role):
+            workdir = Path(folder)
+            saved = read_workdir(workdir)
+            seconds = round(seconds_until(workdir / "metrics.jsonl", saved.config.steps), 1)
+            stages.append(Stage(role, saved.config, saved.lineage, seconds))
+    return tuple(stages)
 
 
 def check_images(workdir: Path, images: str) -> None:
@@ -54,35 +95,44 @@ def check_images(workdir: Path, images: str) -> None:
     Raises:
       UserError: it is on others.
     """
-    there = json.loads((workdir / "config.json").read_text()).get(IMAGES)
+    there = read_workdir(workdir).images
     if there and images and there != images:
         raise UserError(f"{workdir} holds a run on other images: see --data_dir, or choose another --workdir")
 
 
-def open_workdir(workdir: Path, config: Config, command: str, images: str = "") -> None:
-    """Make the folder and write the configuration there, or see that it is this run's folder.
+def open_workdir(workdir: Path, run: Saved) -> None:
+    """Make the folder and write the run's configuration there, or see that it is this run's folder.
 
-    A run whose learning rate does not depend on its length may be continued with more `steps`. images is the digest of
-    the dataset.
+    A run whose learning rate does not depend on its length may be continued with more `steps`. Earlier stages are
+    compared by what they are, not by where they lie.
 
     Raises:
-      UserError: the folder cannot be written, or belongs to a run with other settings or on other images.
+      UserError: the folder cannot be written, or belongs to a run with other settings, stages or images.
     """
     path = workdir / "config.json"
     if path.exists():
-        saved, said = read_workdir(workdir)
-        old, new = saved.training(), config.training()
-        if config.schedule not in ("cosine", "linear") and old["steps"] < new["steps"]:
-            old["steps"] = new["steps"]
-        other = [f"{k} is {old[k]} there, {v} here" for k, v in new.items() if old[k] != v]
-        if other:
-            raise UserError(f"{workdir} holds another run ({'; '.join(other[:3])}): choose another --workdir")
-        check_images(workdir, images)
-        if (saved, said) == (config, command):
+        there = read_workdir(workdir)
+        _check_same(workdir, there, run)
+        check_images(workdir, run.images)
+        if there == run:
             return
     elif (workdir / "checkpoints").exists():
         raise UserError(f"{workdir} holds checkpoints of an unknown run (no config.json): choose another --workdir")
-    write_json(path, dataclasses.asdict(config) | {"command": command, IMAGES: images})
+    others = {"command": run.command, "images": run.images, "lineage": lineage_to_json(run.lineage)}
+    write_json(path, dataclasses.asdict(run.config) | others)
+
+
+def _check_same(workdir: Path, there: Saved, here: Saved) -> None:
+    old = there.config.training()
+    new = here.config.training()
+    if here.config.schedule not in ("cosine", "linear") and old["steps"] < new["steps"]:
+        old["steps"] = new["steps"]
+    other = [f"{k} is {old[k]} there, {v} here" for k, v in new.items() if k not in STAGES and old[k] != v]
+    if lineage_to_json(there.lineage, timed=False) != lineage_to_json(here.lineage, timed=False):
+        names = [name for name in STAGES if old[name] or new[name]]
+        other += [f"{name} is {old[name] or 'none'} there, {new[name] or 'none'} here" for name in names]
+    if other:
+        raise UserError(f"{workdir} holds another run ({'; '.join(other[:3])}): choose another --workdir")
 
 
 def forget_untrained(workdir: Path) -> None:
@@ -111,36 +161,3 @@ def sole(workdir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
-
-
-def result_path(workdir: Path, config: Config, norm: str, record: dict) -> Path:
-    """`<workdir>/result-[<method>-]<test_slug>-<norm>.json`, the method where it is another than that of the run there.
-
-    record is of the test, or what `the_test` says of it. A hash of that ends the name where another test of the same
-    checkpoint has the name without.
-    """
-    path = _usual_path(workdir, config, norm)
-    there = read_record(path)
-    if there is None or any(there[name] != record[name] for name in ("steps", "best_step")):
-        return path
-    return path if all(there.get(name) == record[name] for name in THE_TEST) else _hashed(path, record)
-
-
-def unfinished_path(workdir: Path, config: Config, norm: str, record: dict) -> Path:
-    """Where a test under way is kept: `<workdir>/result-…-<hash>.npz`, which no other test has."""
-    return _hashed(_usual_path(workdir, config, norm), record).with_suffix(".npz")
-
-
-def picture_path(path: Path) -> Path:
-    """Where the first episode of the test with its record at path is drawn: `<workdir>/episode-….png`."""
-    return path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
-
-
-def _usual_path(workdir: Path, config: Config, norm: str) -> Path:
-    other = "" if read_workdir(workdir)[0].method == config.method else f"{config.method}-"
-    return workdir / f"result-{other}{test_slug(config)}-{norm}.json"
-
-
-def _hashed(path: Path, record: dict) -> Path:
-    words = json.dumps({name: record[name] for name in THE_TEST})
-    return path.with_stem(f"{path.stem}-{sha256(words.encode()).hexdigest()[:16]}")

@@ -134,6 +134,13 @@ def weights(workdir: Path, kind: str) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 
+def told(path: Path) -> dict:
+    """What the record at path tells, side by side; the normalisation of its training as train_norm."""
+    record = json.loads(path.read_text())
+    flat = record["config"] | {"train_norm": record["config"]["norm"], "lineage": record["lineage"]}
+    return flat | record["test"] | record["measured"] | record["provenance"]
+
+
 def lasting(record: dict) -> dict:
     """A record or row without what depends on the clock and the machine's memory."""
     return {k: v for k, v in record.items() if k not in TIMES}
@@ -145,9 +152,8 @@ def rows(workdir: Path) -> list[dict]:
 
 
 def results(workdir: Path) -> dict[str, dict]:
-    """A run's records, without times, by file."""
-    found = {path.name: json.loads(path.read_text()) for path in sorted(workdir.glob("result-*.json"))}
-    return {name: lasting({k: v for k, v in r.items() if k != "tasks_per_s"}) for name, r in found.items()}
+    """What a run's records tell, without times, by file."""
+    return {path.name: lasting(told(path)) for path in sorted(workdir.glob("result-*.json"))}
 
 
 def contents(workdir: Path) -> dict[str, tuple[int, bytes]]:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.contenders import OURS
 from benchmarks.records import Row, read_rows
-from metalearn.report import read_records
+from metalearn.records.report import read_records
 from tests.programs import ROOT, environment, make_images
 
 SCRIPT = ROOT / "benchmarks" / "accelerator.sh"
@@ -56,7 +56,7 @@ def test_everything_runs(left: Left) -> None:
         rows = left.rows(benchmark)
         assert rows and all(row["case"].endswith("tiny") for row in rows)
         assert all(row["ours_mib" if benchmark == "memory" else "ours_ms"] > 0 for row in rows)
-    assert sorted((record["method"], record["steps"]) for record in read_records(left.out / "results")) == [
+    assert sorted((r.config.method, r.config.steps) for r in read_records(left.out / "results")) == [
         ("nearest_neighbour", 2),
         ("protonet", 2),
         ("simpleshot", 2),

@@ -23,7 +23,7 @@ from benchmarks.work import Work, difference, example, features, images, tiny
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.models import make_network
-from metalearn.report import read_records
+from metalearn.records.report import read_records
 from metalearn.train import TrainState
 from tests.programs import ROOT, environment
 from tests.small import quick_jit

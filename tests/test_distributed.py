@@ -1,6 +1,5 @@
 """Two processes as one run, on this machine: the same weights as one, and an end for both when either ends."""
 
-import json
 import os
 import re
 import signal
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 
 from experiments.watch import LOST, MESSAGE
-from tests.programs import TINY, environment, fitting, make_images, on_devices, program, weights, words
+from tests.programs import TINY, environment, fitting, make_images, on_devices, program, told, weights, words
 from tests.test_fit import last_saved
 
 # Saves at every look, gives up soon, keeps the keys that tasks are drawn with.
@@ -113,7 +112,7 @@ def test_two_processes_train_as_one(images: Path, tmp_path: Path, pairs: list[Pa
     names = lambda folder: sorted(p.name for p in folder.iterdir())  # noqa: E731
     assert names(tmp_path / "two") == names(tmp_path / "one")
     (record,) = (tmp_path / "two").glob("result-*.json")
-    ours, other = json.loads(record.read_text()), json.loads((tmp_path / "one" / record.name).read_text())
+    ours, other = told(record), told(tmp_path / "one" / record.name)
     assert ours["episode_hash"] == other["episode_hash"] and abs(ours["accuracy"] - other["accuracy"]) < 0.1
     assert "coordinator" not in ours["command"]
 

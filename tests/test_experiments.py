@@ -18,8 +18,8 @@ from experiments.program import guarded
 from metalearn import run as a_run
 from metalearn.config import Config
 from metalearn.methods import EMBEDDING, PRETRAINED
-from metalearn.record import counts_path
-from tests.programs import contents, make_images, process, program, results, weights, words
+from metalearn.records.store import counts_path
+from tests.programs import contents, make_images, process, program, results, told, weights, words
 
 PROGRAM = dict.fromkeys(PRETRAINED, "finetune") | dict.fromkeys(EMBEDDING, "embedding")
 NORMS = dict.fromkeys(PROGRAM, ("running",))
@@ -59,9 +59,10 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
     folders = ["checkpoints", "tensorboard"]
     assert sorted(os.listdir(workdir)) == sorted([*named, *folders, "config.json", "curve.png", "metrics.jsonl"])
     for norm in norms:
-        record = json.loads((workdir / f"result-2w1s3q-{norm}.json").read_text())
-        kept = tmp_path / "results" / "folder" / f"{method}-{backbone}-2w1s3q-{norm}-seed0.json"
-        assert json.loads(kept.read_text()) == record and counts_path(kept).exists()
+        record = told(workdir / f"result-2w1s3q-{norm}.json")
+        folder = f"folder-{record['images'][:8]}"
+        kept = tmp_path / "results" / folder / f"{method}-{backbone}-2w1s3q-{norm}-seed0.json"
+        assert told(kept) == record and counts_path(kept).exists()
         check_record(record, method, norm, backbone)
     rate = "images_per_s" if PROGRAM.get(method) == "finetune" else "tasks_per_s"
     raw = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
@@ -84,7 +85,7 @@ def test_the_flag_of_a_record_is_what_the_probe_found(tmp_path: Path, monkeypatc
     images = make_images(tmp_path / "images")
     said = program("protonet", *words(images, steps=2, norm="running", workdir=tmp_path / "run"))
     (path,) = (tmp_path / "run").glob("result-*.json")
-    assert "transductive (running)" in said.out and json.loads(path.read_text())["transductive"], said
+    assert "transductive (running)" in said.out and told(path)["transductive"], said
 
 
 def check_record(record: dict, method: str, norm: str, backbone: str) -> None:
@@ -208,7 +209,7 @@ def test_the_first_word_of_a_second_test_is_about_the_run(images: Path, trained:
     shutil.copytree(trained, workdir)
     said = program("evaluate", *places(images), f"--workdir={workdir}", "--shots=2", "--episodes=8")
     assert said.code == 0 and "2-way 2-shot, protonet conv2-8, inductive (running): " in said.out
-    record = json.loads((workdir / "result-2w2s3q-running.json").read_text())
+    record = told(workdir / "result-2w2s3q-running.json")
     assert (record["shots"], record["train_shots"], record["episodes"]) == (2, 1, 8)
     assert json.loads((workdir / "result-2w1s3q-running.json").read_text()) == json.loads(
         (trained / "result-2w1s3q-running.json").read_text()
@@ -225,9 +226,9 @@ def test_a_test_on_other_episodes_leaves_the_first(images: Path, trained: Path, 
     assert all(s.code == 0 and "95 % CI, 8 test episodes" in s.out for s in said)
     after = contents(workdir)
     assert before.items() <= after.items()
-    hashed = json.loads((workdir / "result-2w1s3q-running.json").read_text())["episode_hash"]
+    hashed = told(workdir / "result-2w1s3q-running.json")["episode_hash"]
     (other,) = (p for p in workdir.glob("result-*.json") if hashed not in p.read_text())
-    record = json.loads(other.read_text())
+    record = told(other)
     assert re.fullmatch("result-2w1s3q-running-[0-9a-f]{16}.json", other.name) and record["episodes"] == 8
     assert after.keys() - before.keys() == {
         other.name,
@@ -307,8 +308,8 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
     for method, copies, transform in (("rfs", 5, None), ("simpleshot", 1, "cl2n"), ("laplacianshot", 1, None)):
         said = program("evaluate", *places(images), f"--workdir={workdir}", f"--method={method}")
         assert said.code == 0 and f"2-way 1-shot, {method} conv2-8, " in said.out
-        record = json.loads((workdir / f"result-{method}-2w1s3q-running.json").read_text())
-        assert (record["method"], record["support_copies"], record["transform"]) == (method, copies, transform)
+        record = told(workdir / f"result-{method}-2w1s3q-running.json")
+        assert (record["method"], record["support_copies"], record.get("transform")) == (method, copies, transform)
         assert record["transductive"] == (method == "laplacianshot")
     other = program("evaluate", *places(images), f"--workdir={workdir}", "--method=simpleshot", "--transform=l2")
     assert "simpleshot (l2) conv2-8, " in other.out and (workdir / "result-simpleshot-2w1s3q-l2-running.json").exists()
@@ -416,7 +417,7 @@ def test_two_runs_are_compared_episode_by_episode(images: Path, trained: Path, t
 def scores(workdir: Path, norm: str) -> np.ndarray:
     """Right queries of each episode, which must agree with the record beside them."""
     counts = np.load(workdir / f"result-2w1s3q-{norm}.npy").astype(float)
-    record = json.loads((workdir / f"result-2w1s3q-{norm}.json").read_text())
+    record = told(workdir / f"result-2w1s3q-{norm}.json")
     assert counts.mean() / 6 == pytest.approx(record["accuracy"], abs=1e-6)
     return counts
 

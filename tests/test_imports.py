@@ -35,6 +35,7 @@ ALLOWED = {
     "metalearn.optimizers": ("base", "config", "errors"),
     "metalearn.presets": (),
     "metalearn.methods": ("base", "errors", "config", "baselines", "learners", "models"),
+    "metalearn.records": ("errors", "config", "files", "methods", "presets"),
 }
 
 

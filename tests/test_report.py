@@ -1,6 +1,7 @@
 """Tables from a few made-up records; RESULTS.md is what its command makes; a bad file is named in one line."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -13,44 +14,16 @@ import pytest
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.record import record_path
-from metalearn.report import Published, known_as, read_published, recipe
-from metalearn.tables import latex, markdown, table_csv
+from metalearn.records.record import Stage
+from metalearn.records.report import Published, known_as, read_published
+from metalearn.records.store import method_of, run_slug
+from metalearn.records.tables import latex, markdown, table_csv
+from tests.made_up import COMMAND, made, write
 from tests.programs import ROOT, process
 
-RECORD = {
-    "method": "maml",
-    "dataset": "cifar_fs",
-    "backbone": "conv4-32",
-    "ways": 5,
-    "shots": 1,
-    "queries": 15,
-    "train_ways": 5,
-    "train_shots": 1,
-    "norm": "batch",
-    "train_norm": "batch",
-    "transductive": True,
-    "episodes": 10000,
-    "eval_seed": 0,
-    "episode_hash": "abc123",
-    "accuracy": 0.58,
-    "ci95": 0.002,
-    "accuracy_before": 0.2,
-    "ci95_before": 0.0004,
-    "test_inner_steps": 10,
-    "ece": 0.05,
-    "valid_accuracy": 0.55,
-    "seed": 0,
-    "steps": 60000,
-    "best_step": 50000,
-    "train_wall_s": 1000.0,
-    "tasks_per_s": 100.0,
-    "peak_memory_mb": 500.0,
-    "device": "1x Device",
-    "precision": "float32",
-    "commit": "0123456789ab",
-    "command": "python -m experiments.maml --dataset=cifar_fs",
-}
+BODY = Stage("init_from", Config(method="rfs", steps=400), (), 50.0)
+TEACHER = dataclasses.replace(BODY, role="teacher")
+
 PUBLISHED = [
     Published("cifar_fs", "maml", "conv4-32", "5", "1", "56.8", "1.9", "", "unknown", "rerun", "", "Someone"),
     Published("cifar_fs", "maml", "conv4-32", "5", "1", "58.9", "1.9", "", "unknown", "published", "", "A paper"),
@@ -61,21 +34,12 @@ PUBLISHED = [
 ]
 
 
-def write(root: Path, name: str = "", **changes: object) -> Path:
-    record = RECORD | changes
-    config = Config(**{k: record[k] for k in ("method", "dataset", "backbone", "ways", "shots", "seed")})
-    path = root / record["dataset"] / name if name else record_path(root, config, record["norm"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record))
-    return path
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Two seeds of MAML tested both ways, and one of a method that nobody published."""
     with (tmp_path / "published.csv").open("w", newline="") as file:
         csv.writer(file).writerows([Published._fields, *PUBLISHED])
-    other = {"seed": 1, "valid_accuracy": 0.54, "command": RECORD["command"] + " --seed 1", "device": "1x Other"}
+    other = {"seed": 1, "valid_accuracy": 0.54, "command": COMMAND + " --seed 1", "device": "1x Other"}
     write(tmp_path)
     write(tmp_path, norm="support", transductive=False, accuracy=0.56, ece=0.04)
     write(tmp_path, **other | {"accuracy": 0.59})
@@ -144,15 +108,14 @@ def test_a_row_says_how_many_episodes_if_not_the_usual_number(root: Path) -> Non
 
 
 def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -> None:
-    body = "python -m experiments.finetune --method=rfs"
     for transform in ("cl2n", "l2"):
-        test = f"{body} && python -m experiments.evaluate --method=simpleshot --transform={transform}"
-        write(root, f"{transform}.json", method="simpleshot", transform=transform, support_copies=1, command=test)
-    write(root, "rfs.json", method="rfs", transform=None, support_copies=1, command=body)
+        write(root, f"{transform}.json", method="simpleshot", transform=transform)
+    write(root, "rfs.json", method="rfs", support_copies=1)
     found = [row["method"] for row in table(root)]
     assert found == ["baseline", "maml", "rfs (1 copy)", "simpleshot", "simpleshot (l2)"]
-    config = Config(method="simpleshot", transform="l2")
-    assert record_path(root, config, "running").stem == "simpleshot-conv4-64-5w1s-l2-running-seed0"
+    slug = run_slug(Config(method="simpleshot", transform="l2"), "running")
+    assert slug == "simpleshot-conv4-64-5w1s-l2-running-seed0"
+    assert method_of(Config(method="rfs", dataset="omniglot")) == "rfs"  # mirrored characters are others
 
 
 @pytest.mark.parametrize(
@@ -166,21 +129,21 @@ def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -
         ({"method": "baseline", "rotation": True, "teacher": "RUN"}, "baseline-rotation-distilled-conv4-64"),
     ],
 )
-def test_variants_of_a_training_have_names_of_their_own(root: Path, settings: dict, name: str) -> None:
-    found = [record_path(root, Config(**s), "running").stem for s in (settings, {"method": settings["method"]})]
+def test_variants_of_a_training_have_names_of_their_own(settings: dict, name: str) -> None:
+    found = [run_slug(Config(**s), "running") for s in (settings, {"method": settings["method"]})]
     assert found[0] == f"{name}-5w1s-running-seed0" and (found[0] != found[1] or len(settings) == 1)
 
 
 def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     one, other = "cifar_fs/maml-conv4-32-5w1s-batch-seed0", "cifar_fs/maml-conv4-32-5w1s-support-seed0"
     (root / "findings.md").write_text(f"## Found\n\nFrom {{{one}}} by {{{other} - {one}}}.\n")
-    first, second = (json.loads((root / f"{name}.json").read_text()) for name in (one, other))
+    first, second = (measured(root / f"{name}.json") for name in (one, other))
     said = f"{100 * first['accuracy']:.2f} ± {100 * first['ci95']:.2f}"
     points = f"{100 * (second['accuracy'] - first['accuracy']):+.2f}"
     assert f"\n\n## Found\n\nFrom {said} by {points}.\n\n## " in markdown(root)
     every = one.removesuffix("-seed0")
     (root / "findings.md").write_text(f"{{{every}}}, {{{other} - {every}}}")
-    of_seeds = fmean(json.loads((root / f"{every}-seed{k}.json").read_text())["accuracy"] for k in (0, 1))
+    of_seeds = fmean(measured(root / f"{every}-seed{k}.json")["accuracy"] for k in (0, 1))
     assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}\n" in markdown(root)
     again = f"{one}-2"  # of another command: not a seed of the same row
     write(root, f"{Path(again).name}.json", steps=100, accuracy=0.25)
@@ -188,7 +151,7 @@ def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     assert f"\n25.00 ± {said[-4:]}, {25 - 100 * first['accuracy']:+.2f}\n" in markdown(root)
     (root / f"{again}.json").unlink()
     (root / "findings.md").write_text(f"{{{every}}}")
-    write(root, seed=1, steps=100)
+    write(root, f"{Path(every).name}-seed1.json", seed=1, steps=100)
     with pytest.raises(UserError, match=f"no record {every}: "):
         markdown(root)
     (root / "findings.md").write_text("{cifar_fs/none}")
@@ -196,20 +159,39 @@ def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
         markdown(root)
 
 
+def measured(path: Path) -> dict:
+    return json.loads(path.read_text())["measured"]
+
+
 def test_only_seeds_are_pooled(root: Path) -> None:
-    write(root, seed=2, command=RECORD["command"] + " --inner_lr=0.1 --seed=2")
+    write(root, seed=2, inner_lr=0.1)
     write(root, seed=3, steps=100)
     maml = [row for row in table(root) if row["method"] == "maml"]
     assert sorted(row["seeds"] for row in maml) == ["1", "1", "2"]
 
 
 def test_a_later_test_of_a_run_is_pooled_with_the_run(root: Path) -> None:
-    again = "python -m experiments.evaluate --test_norms=support --workdir=runs/cifar_fs-maml-conv4-32-5w1s-batch-seed2"
-    own = RECORD["command"] + " --inner_lr=0.1 --seed=2"
-    write(root, seed=2, command=own)
-    write(root, seed=2, command=f"{own} && {again}", norm="support", transductive=False, accuracy=0.4)
+    write(root, seed=2, inner_lr=0.1)
+    again = f"{COMMAND} && python -m experiments.evaluate --test_norms=support --workdir=runs/x"
+    support = {"norm": "support", "transductive": False}
+    write(root, seed=2, inner_lr=0.1, test_norms="support", command=again, accuracy=0.4, **support)
     row = next(row for row in table(root) if row["inductive %"].startswith("40.00"))
     assert row["transductive %"] == "58.00 ± 0.20 (batch)" and row["seeds"] == "1"
+
+
+def test_the_same_settings_on_other_images_are_another_table(root: Path) -> None:
+    for images in ("aaaaaaaa11111111", "bbbbbbbb22222222"):
+        write(root, dataset="folder", images=images)
+    text = markdown(root)
+    assert "## folder-aaaaaaaa\n" in text and "## folder-bbbbbbbb\n" in text
+    names = sorted(str(path.relative_to(root)) for path in root.glob("folder-*/*.json"))
+    stem = "maml-conv4-32-5w1s-batch-seed0.json"
+    assert names == [f"folder-aaaaaaaa/{stem}", f"folder-bbbbbbbb/{stem}"]
+
+
+def test_other_images_of_a_published_data_set_are_another_row(root: Path) -> None:
+    write(root, "other.json", images="aaaaaaaa11111111")
+    assert sorted(row["seeds"] for row in table(root) if row["method"] == "maml") == ["1", "2"]
 
 
 def test_two_inductive_tests_are_two_rows(root: Path) -> None:
@@ -236,52 +218,50 @@ def test_the_nearest_backbone_is_beside(root: Path, backbone: str, first: str) -
 
 
 def test_heads_on_bodies_trained_otherwise_are_two_rows(root: Path) -> None:
-    """And on bodies trained alike one, whatever was said that goes without saying."""
-    own = {"method": "simpleshot", "transform": "l2", "support_copies": 1, "norm": "running", "transductive": False}
-    test = "python -m experiments.evaluate --method=simpleshot --transform=l2 --workdir=runs/x"
-    body = "python -m experiments.finetune --method=rfs --dataset=cifar_fs --shots=5"
-    for seed, more in enumerate(("", "--seed=1 --lr=0.05 --support_copies=5", "--rotation --seed=2")):
-        write(root, f"{seed}.json", seed=seed, command=f"{body} {more} && {test}", **own)
+    own = {"method": "simpleshot", "transform": "l2", "norm": "running", "transductive": False}
+    for seed, rotation in enumerate((False, False, True)):
+        write(root, f"{seed}.json", seed=seed, rotation=rotation, **own)
     found = [(row["trained on"], row["seeds"]) for row in table(root) if row["method"] == "simpleshot (l2)"]
     assert sorted(found) == [("classes", "2"), ("classes, rotations", "1")]
 
 
-def test_recipes_are_compared_by_settings() -> None:
-    given = "--inner_lr 0.1 --devices 2 --seed=3 --first_order --steps 5 --noother --some 1 --init_from=runs/x-seed3"
-    assert recipe(f"python -m experiments.maml {given}", "maml") == {
-        "inner_lr=0.1",
-        "first_order=True",
-        "noother",
-        "some 1",
-        "init_from=runs/x",
-    }
-    usual = "--inner_lr=0.050 --head svm --contextual=false --nopull_always --inner_steps=5"
-    assert recipe(f"python -m experiments.maml {usual}", "maml") == set()
-    assert recipe("python -m experiments.maml --inner_lr=much", "maml") == {"experiments.maml", "--inner_lr=much"}
+def test_earlier_stages_are_told_and_pooled_but_for_their_seeds(root: Path) -> None:
+    for seed, stage in enumerate((BODY, reseeded(BODY, 1), changed(BODY, steps=800), TEACHER)):
+        write(root, f"{seed}.json", method="protonet", seed=seed, lineage=(stage,))
+    rows = [row for row in table(root) if row["method"] == "protonet"]
+    assert sorted((row["steps"], row["seeds"]) for row in rows) == [
+        ("400 + 60000", "1"),
+        ("400 + 60000", "2"),
+        ("800 + 60000", "1"),
+    ]
+    notes = {row["trained on"].partition("batch, ")[2] for row in rows}
+    assert notes == {"from a trained body", "distilled"}
+
+
+def changed(stage: Stage, **settings: object) -> Stage:
+    return dataclasses.replace(stage, config=dataclasses.replace(stage.config, **settings))
+
+
+def reseeded(stage: Stage, seed: int) -> Stage:
+    return changed(stage, seed=seed)
 
 
 @pytest.mark.parametrize(
-    ("method", "flags", "name"),
+    ("settings", "lineage", "name"),
     [
-        ("maml", "--head=ridge", "maml"),
-        ("metaoptnet", "", "metaoptnet-svm"),
-        ("metaoptnet", "--head ridge", "metaoptnet-rr"),
-        ("metaoptnet", "--head=ridge && python -m experiments.evaluate --shots=1", "metaoptnet-rr"),
-        ("rfs", "&& python -m experiments.finetune --teacher=runs/x", "rfs-distill"),
-        ("simpleshot", "&& python -m experiments.finetune --teacher=runs/x", "simpleshot"),
-        ("rfs", "--teacher=runs/x && python -m experiments.finetune --init_from=runs/y", "rfs"),
+        ({"method": "maml", "head": "ridge"}, (), "maml"),
+        ({"method": "metaoptnet"}, (), "metaoptnet-svm"),
+        ({"method": "metaoptnet", "head": "ridge"}, (), "metaoptnet-rr"),
+        ({"method": "rfs"}, (TEACHER,), "rfs-distill"),
+        ({"method": "simpleshot"}, (TEACHER,), "simpleshot"),
+        ({"method": "rfs"}, (dataclasses.replace(BODY, lineage=(TEACHER,)),), "rfs"),
     ],
 )
-def test_variants_have_names_of_their_own_in_published_csv(method: str, flags: str, name: str) -> None:
-    assert known_as({"method": method, "command": f"python -m experiments.x --lr=1 {flags}"}) == name
-
-
-def test_a_row_says_how_its_classes_were_trained_on(root: Path) -> None:
-    flags = "--rotation=true && python -m experiments.finetune --teacher=runs/x --seed=3"
-    write(root, "a.json", method="rfs", seed=3, command=f"python -m experiments.finetune {flags}")
-    write(root, "b.json", method="rfs", seed=4, command="python -m experiments.finetune --rotation --seed=4")
-    found = [row["trained on"] for row in table(root) if row["method"] == "rfs"]
-    assert sorted(found) == ["classes, distilled", "classes, rotations"]
+def test_variants_have_names_of_their_own_in_published_csv(
+    settings: dict, lineage: tuple[Stage, ...], name: str
+) -> None:
+    record = dataclasses.replace(made(Config(**settings), "running"), lineage=lineage)
+    assert known_as(record) == name
 
 
 def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
@@ -320,20 +300,30 @@ def test_the_tables_are_up_to_date(name: str, make: Callable[[Path], str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "wrong"),
+    ("part", "change", "wrong"),
     [
-        ({"accuracy": 58.0}, "accuracy"),
-        ({"ece": float("nan")}, "ece"),
-        ({"ways": "5"}, "ways"),
-        ({"transductive": None}, "transductive"),
-        ({"command": "python 'open"}, "command"),
+        ("measured", {"accuracy": 58.0}, "wrong or missing accuracy"),
+        ("measured", {"ece": float("nan")}, "wrong or missing ece"),
+        ("measured", {"transductive": None}, "wrong or missing transductive"),
+        ("config", {"ways": "5"}, "wrong or missing ways"),
+        ("config", {"wings": 2}, "unknown wings: it is of another version"),
+        ("provenance", {"command": "two\nlines"}, "wrong or missing command"),
     ],
 )
-def test_a_wrong_field_is_named(root: Path, change: dict, wrong: str) -> None:
-    path = write(root, "bad.json", **change)
+def test_a_wrong_field_is_named(root: Path, part: str, change: dict, wrong: str) -> None:
+    path = write(root, "bad.json")
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {part: found[part] | change}))
     with pytest.raises(UserError) as error:
         markdown(root)
-    assert str(error.value) == f"{path} is no record: wrong or missing {wrong}; make the record again or delete it"
+    assert str(error.value) == f"{path} is no record: {wrong}; make the record again or delete it"
+
+
+def test_a_record_that_kept_no_settings_is_named_with_its_command(root: Path) -> None:
+    path = root / "cifar_fs" / "old.json"
+    path.write_text(json.dumps({"method": "maml", "accuracy": 0.5, "command": COMMAND}))
+    with pytest.raises(UserError, match=f"of an older version, which kept no settings; make it again: {COMMAND}"):
+        markdown(root)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "\xff"])

@@ -1,7 +1,7 @@
 """The queue: what is missing from a table is run, within a budget, and not run again."""
 
+import dataclasses
 import itertools
-import json
 import shlex
 import signal
 import time
@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from experiments import reproduce
+from experiments.flags import trained_config
 from experiments.queue import QUEUE, Run, read_queue
 from experiments.reproduce import missing, seconds, wanted
 from metalearn.config import Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
 from metalearn.methods import METHODS
-from tests.programs import TINY, fitting, make_images, process
+from tests.made_up import made
+from tests.programs import TINY, fitting, make_images, process, told
 
 MORE = " ".join(fitting("protonet", [f"--{name}={value}" for name, value in TINY.items() if name != "dataset"]))
 
@@ -41,8 +43,8 @@ def test_what_is_missing_is_run_once(tmp_path: Path, queue: Path) -> None:
     assert first.code == 0, first
     ended = [line.split(" (")[0].split(", ")[1] for line in first.out.splitlines()]
     assert ended == ["experiments.protonet: done", "experiments.evaluate: done"]
-    files = sorted((tmp_path / "results" / "folder").glob("*.json"))
-    assert [json.loads(path.read_text())["shots"] for path in files] == [1, 2]
+    files = sorted((tmp_path / "results").glob("folder-*/*.json"))
+    assert [told(path)["shots"] for path in files] == [1, 2]
     again = process("reproduce", *command, cwd=tmp_path)
     assert again.code == 0 and again.out.endswith(": done\n") and "(" not in again.out
     listed = process("reproduce", *command[:-2], "--list", cwd=tmp_path)
@@ -79,14 +81,15 @@ def test_a_run_that_fails_is_told_and_the_next_one_tried(tmp_path: Path, queue: 
     assert len(logs) == 2 and all("error: " in path.read_text() for path in logs)
 
 
-def test_a_record_of_another_command_does_not_count() -> None:
-    run = Run("experiments.maml --dataset=folder", ("--shots=5",))
-    test = "python -m experiments.maml --dataset=folder && python -m experiments.evaluate --shots=5 --workdir=runs/x"
-    assert missing(run, {"python -m experiments.maml --dataset=folder --steps=2"}) == [
-        "experiments.maml --dataset=folder",
-        "experiments.evaluate --shots=5",
-    ]
-    assert missing(run, {"python -m experiments.maml --dataset=folder", test}) == []
+def test_a_record_with_other_settings_does_not_count() -> None:
+    run = Run("experiments.maml --dataset=folder", ("--shots=5 --test_norms=support",))
+    trained = trained_config({"dataset": "folder"})
+    tested = dataclasses.replace(trained, shots=5)
+    both = ["experiments.maml --dataset=folder", "experiments.evaluate --shots=5 --test_norms=support"]
+    assert missing(run, []) == both
+    assert missing(run, [made(dataclasses.replace(trained, steps=2), "batch")]) == both
+    assert missing(run, [made(trained, "batch"), made(tested, "batch")]) == both[1:]
+    assert missing(run, [made(trained, "batch"), made(tested, "support")]) == []
 
 
 def test_every_run_by_its_first_seed_before_any_by_its_second() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from metalearn import metrics, pictures
 from metalearn.workdir import forget_untrained
-from tests.programs import contents, make_images, process, program, results, rows, words
+from tests.programs import contents, make_images, process, program, results, rows, told, words
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,9 @@ def test_a_record_stays_beside_that_of_another_command(run: list[str], tmp_path:
     recorded = [*run, "--record", f"--results_dir={tmp_path / 'results'}"]
     for more in ([], ["--episodes=5"], ["--episodes=4"], ["--episodes=5"]):
         assert program("protonet", *recorded, *more).code == 0
-    found = sorted((tmp_path / "results" / "folder").glob("*.json"))
+    found = sorted((tmp_path / "results").glob("folder-*/*.json"))
     assert [path.name for path in found] == [f"protonet-conv2-8-2w1s3q-running-seed0{n}.json" for n in ("-2", "-3", "")]
-    assert [json.loads(path.read_text())["episodes"] for path in found] == [5, 4, 6]
+    assert [told(path)["episodes"] for path in found] == [5, 4, 6]
     assert all(path.with_suffix(".npy").exists() for path in found)
 
 

@@ -92,7 +92,7 @@ def test_each_run_is_what_it_would_be_alone(method: str, images: Path, tmp_path:
     said = run(images, method, "--record", **places, **TOGETHER)
     assert said.code == 0, said
     assert said.out.count("training to step 4;") == 2 and said.out.count(", seed 4: validation accuracy") == 2
-    records = sorted(path.name for path in (tmp_path / "results" / "mini_imagenet").glob("*.json"))
+    records = sorted(path.name for path in (tmp_path / "results").glob("mini_imagenet-*/*.json"))
     assert run(images, method, workdir=tmp_path / "alone", seed=4).code == 0
     assert_close(tmp_path / "run-seed4", tmp_path / "alone")
     for seed in (3, 4):

@@ -10,15 +10,17 @@ import re
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metalearn.config import Config
 from metalearn.files import write_whole
-from metalearn.record import counts_path, file_name, method_of, read_counts
-from metalearn.report import Row, mean
-from metalearn.tables import NOTES, PLOTS, load, notes_of, queries_of, steps_of
+from metalearn.records.record import Record
+from metalearn.records.report import Row, mean
+from metalearn.records.store import counts_path, file_name, method_of, read_counts
+from metalearn.records.tables import FROM_BODY, PLOTS, load, notes_of, queries_of, steps_of
 
 SIDES = ("inductive", "transductive")
 HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips
@@ -39,7 +41,7 @@ class Point(NamedTuple):
     accuracy: float
     ci95: float
     seconds: float
-    records: tuple[dict, ...]
+    records: tuple[Record, ...]
 
 
 def points(rows: list[Row]) -> list[Point]:
@@ -54,15 +56,18 @@ def points(rows: list[Row]) -> list[Point]:
 
 
 def _test(p: Point) -> tuple[int, int, int, str]:
-    return p.ways, p.shots, p.queries, p.records[0]["episode_hash"]
+    return p.ways, p.shots, p.queries, p.records[0].test.episode_hash
 
 
-def _point(side: str, records: list[dict]) -> Point:
+def _point(side: str, records: list[Record]) -> Point:
     first = records[0]
-    accuracy, ci95, seconds = (mean(records, name) or 0.0 for name in ("accuracy", "ci95", "total_wall_s"))
-    test = (first["ways"], first["shots"], first["queries"])
-    notes = [note for note in notes_of(first) if note != NOTES["init_from"]]  # its steps tell that
-    label = f"{method_of(first)} {first['backbone']} ({', '.join([first['norm'], *notes])}), {steps_of(first)} steps"
+    config = first.config
+    accuracy, ci95 = (mean(records, name) or 0.0 for name in ("accuracy", "ci95"))
+    seconds = fmean(r.total_wall_s for r in records)
+    test = (config.ways, config.shots, config.queries)
+    notes = [note for note in notes_of(first) if note != FROM_BODY]  # its steps tell that
+    how = ", ".join([first.test.norm, *notes])
+    label = f"{method_of(config)} {config.backbone} ({how}), {steps_of(first)} steps"
     return Point(label, *test, side, 100 * accuracy, 100 * ci95, seconds, tuple(records))
 
 
@@ -75,7 +80,7 @@ def paired(found: list[Point]) -> list[tuple[str, float, float]]:
     Args:
       found: points of the very same episodes.
     """
-    kept = [p for p in found if all(counts_path(Path(r["path"])).exists() for r in p.records)]
+    kept = [p for p in found if all(counts_path(_path(r)).exists() for r in p.records)]
     if len(kept) < 2:
         return []
     best = max(kept, key=lambda p: p.accuracy)
@@ -90,13 +95,18 @@ def paired(found: list[Point]) -> list[tuple[str, float, float]]:
 
 def _episodes(p: Point) -> np.ndarray:
     queries = p.ways * p.queries
-    return np.mean([read_counts(Path(r["path"])) / queries for r in p.records], axis=0)
+    return np.mean([read_counts(_path(r)) / queries for r in p.records], axis=0)
+
+
+def _path(record: Record) -> Path:
+    assert record.path is not None  # it was read from there
+    return record.path
 
 
 def _paired_tests(found: list[Point]) -> list[tuple[str, list[tuple[str, float, float]]]]:
     """For each list of test episodes what it is, and its methods compared; at least two."""
     groups = [list(group) for _, group in groupby(found, _test)]
-    tests = [(f"{_named(group[0])}, {group[0].records[0]['episodes']} episodes", paired(group)) for group in groups]
+    tests = [(f"{_named(group[0])}, {group[0].records[0].config.episodes} episodes", paired(group)) for group in groups]
     return [(said, lines) for said, lines in tests if lines]
 
 
@@ -111,7 +121,7 @@ def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
     """
     labels: dict[str, list[str]] = {}
     for p in sorted(found, key=lambda p: p.label):
-        of_method = labels.setdefault(p.records[0]["method"], [])
+        of_method = labels.setdefault(p.records[0].config.method, [])
         of_method += [] if p.label in of_method else [p.label]
     looks = {
         label: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[j % len(MARKERS)]}

@@ -11,8 +11,8 @@ from typing import Any
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.presets import SUPERVISED
-from metalearn.record import file_name, method_of, unusual
-from metalearn.report import (
+from metalearn.records.record import Record
+from metalearn.records.report import (
     Published,
     Row,
     beside,
@@ -22,8 +22,8 @@ from metalearn.report import (
     mean,
     read_published,
     read_records,
-    trained_by,
 )
+from metalearn.records.store import dataset_of, file_name, method_of, variants
 
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
 PLOTS = {  # of each dataset with a record, in results/plots, and what they show
@@ -31,16 +31,7 @@ PLOTS = {  # of each dataset with a record, in results/plots, and what they show
     "time": "accuracy against training time",
     "paired": "differences on paired episodes",
 }
-# What a setting of its training says of a row, whatever its value or with this one.
-NOTES = {
-    "init_from": "from a trained body",
-    "rotation=True": "rotations",
-    "teacher": "distilled",
-    "contextual=True": "full-context embeddings",
-    "distance=cosine": "cosine",
-    "head=ridge": "ridge",
-    "pull_always=True": "always pulled",
-}
+FROM_BODY = "from a trained body"
 NONE = "–"
 
 INTRO = """# Results
@@ -89,9 +80,9 @@ occur in training (`python -m experiments.overlap --dataset=cifar_fs` names them
 def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
     """The rows of each dataset, in the order of the tables, and all published numbers."""
     published, records = read_published(root / "published.csv"), read_records(root)
-    found = {p.dataset for p in published} | {r["dataset"] for r in records}
+    found = {p.dataset for p in published} | {dataset_of(r) for r in records}
     names = [*DATASETS, *sorted(found - {*DATASETS})]
-    return {name: make_rows([r for r in records if r["dataset"] == name]) for name in names}, published
+    return {name: make_rows([r for r in records if dataset_of(r) == name]) for name in names}, published
 
 
 def markdown(root: Path) -> str:
@@ -101,20 +92,21 @@ def markdown(root: Path) -> str:
     return "\n".join([INTRO, *found, *(_section(name, rows, published) for name, rows in datasets.items())])
 
 
-def _named(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[dict]]:
+def _named(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[Record]]:
     """Records by name, `<dataset>/<file's stem>`, and all seeds of a row by their name without the seed."""
-    named: dict[str, list[dict]] = {}
+    named: dict[str, list[Record]] = {}
     for side in (side for rows in datasets.values() for row in rows for side in row if side):
         for r in side:
-            name = str(Path(r["path"]).relative_to(root).with_suffix(""))
+            assert r.path is not None  # it was read from there
+            name = str(r.path.relative_to(root).with_suffix(""))
             named[name] = [r]
-            short = name.removesuffix(f"-seed{r['seed']}")
+            short = name.removesuffix(f"-seed{r.config.seed}")
             if short != name:  # else it ends with the -2 of a second record
                 named[short] = side if named.get(short, side) is side else []  # of two rows
     return named
 
 
-def _findings(path: Path, records: dict[str, list[dict]]) -> list[str]:
+def _findings(path: Path, records: dict[str, list[Record]]) -> list[str]:
     """The text at path, if there is one, with numbers in it: {record} is its accuracy, {record - record} points.
 
     A record's name without its seed stands for the mean over seeds, if they stand in one row.
@@ -128,7 +120,7 @@ def _findings(path: Path, records: dict[str, list[dict]]) -> list[str]:
         if missing := [name for name in names if not records.get(name)]:
             raise UserError(f"{path}: there is no record {missing[0]}: make it or change the text")
         first, *others = (records[name] for name in names)
-        values = [fmean(r["accuracy"] for r in side) for side in (first, *others)]
+        values = [fmean(r.measured.accuracy for r in side) for side in (first, *others)]
         return f"{100 * (values[0] - values[1]):+.2f}" if others else _measured(first)
 
     try:
@@ -180,8 +172,8 @@ def _published_cells(p: Published) -> dict[str, str]:
 
 def _episodes(rows: list[Row]) -> str:
     lists = {
-        f"{r['ways']}-way {r['shots']}-shot, {queries_of(r)}: {r['episodes']} episodes of seed "
-        f"{r['eval_seed']}, `{r['episode_hash']}`": None
+        f"{r.config.ways}-way {r.config.shots}-shot, {queries_of(r)}: {r.config.episodes} episodes of seed "
+        f"{r.config.eval_seed}, `{r.test.episode_hash}`": None
         for row in rows
         for r in row.records
     }
@@ -192,7 +184,7 @@ def _commands(rows: list[Row]) -> str:
     made: dict[tuple[str, ...], list[int]] = {}
     for number, row in enumerate(rows, 1):
         for record in row.records:
-            chain = tuple(record["command"].split(" && "))
+            chain = tuple(record.provenance.command.split(" && "))
             numbers = [made.setdefault(chain[:end], []) for end in range(1, len(chain) + 1)][-1]
             numbers += [] if number in numbers else [number]
     lines = []
@@ -212,46 +204,64 @@ def _pair(row: Row, field: str, digits: int, factor: float = 1) -> str:
     return " / ".join(_shown(mean(side, field), digits, factor) for side in row if side)
 
 
-def _measured(records: list[dict]) -> str:
+def _measured(records: list[Record]) -> str:
     """`47.12 ± 0.20`."""
     return " ± ".join(_shown(mean(records, field), 2, 100) for field in ("accuracy", "ci95"))
 
 
-def steps_of(record: dict) -> str:
-    """`1500`, or `16000 + 1500` where training began from a body; `?` for one that no record tells of."""
-    return " + ".join(str(n or "?") for n in record["stages"])
+def steps_of(record: Record) -> str:
+    """`1500`, or `16000 + 1500` where training began from a body."""
+    return " + ".join(str(c.steps) for c in (*(s.config for s in record.stages), record.config))
 
 
-def _accuracy(side: list[dict]) -> str:
+def _accuracy(side: list[Record]) -> str:
     """`47.12 ± 0.20 (support)`."""
-    return f"{_measured(side)} ({side[0]['norm']})" if side else NONE
+    return f"{_measured(side)} ({side[0].test.norm})" if side else NONE
 
 
-def _all(row: Row, field: str) -> str:
-    return ", ".join(sorted({r[field] for r in row.records}))
+def _devices(row: Row) -> str:
+    return ", ".join(sorted({r.provenance.device for r in row.records}))
 
 
-def queries_of(r: dict) -> str:
+def _commits(row: Row) -> str:
+    return ", ".join(sorted({r.provenance.commit for r in row.records}))
+
+
+def _peak(row: Row) -> float:
+    return max(r.measured.peak_memory_mb for r in row.records)
+
+
+def queries_of(r: Record) -> str:
     """`15 queries a class`."""
-    return f"{r['queries']} {'query' if r['queries'] == 1 else 'queries'} a class"
+    queries = r.config.queries
+    return f"{queries} {'query' if queries == 1 else 'queries'} a class"
 
 
-def _test(r: dict) -> str:
-    queries = "" if r["queries"] == Config.queries else f", {queries_of(r)}"
-    episodes = "" if r["episodes"] == Config.episodes else f", {r['episodes']} episodes"
-    return f"{r['ways']}-way {r['shots']}-shot{queries}{episodes}"
+def _test(r: Record) -> str:
+    queries = "" if r.config.queries == Config.queries else f", {queries_of(r)}"
+    episodes = "" if r.config.episodes == Config.episodes else f", {r.config.episodes} episodes"
+    return f"{r.config.ways}-way {r.config.shots}-shot{queries}{episodes}"
 
 
-def notes_of(r: dict) -> list[str]:
-    """What the settings of a record's training say of it: `from a trained body`, `cosine`."""
-    said = trained_by(r) | {setting.partition("=")[0] for setting in trained_by(r)}
-    return [note for setting, note in NOTES.items() if setting in said]
+def notes_of(r: Record) -> list[str]:
+    """What is to be told of a record's training: `from a trained body`, `cosine`."""
+    said = {
+        FROM_BODY: "init_from" in r.roles,
+        "rotations": r.config.rotation,
+        "distilled": "teacher" in r.roles,
+        "full-context embeddings": r.config.contextual,
+        "cosine": r.config.distance == "cosine",
+        "ridge": r.config.method == "metaoptnet" and r.config.head == "ridge",
+        "always pulled": r.config.pull_always,
+    }
+    return [note for note, told in said.items() if told]
 
 
-def _trained(r: dict) -> str:
-    if r["method"] in SUPERVISED:
+def _trained(r: Record) -> str:
+    if r.config.method in SUPERVISED:
         return ", ".join(["classes", *notes_of(r)])
-    return ", ".join([f"{r['train_ways']}-way {r['train_shots']}-shot", r["train_norm"], *notes_of(r)])
+    episodes = f"{r.config.train_ways}-way {r.config.train_shots}-shot"
+    return ", ".join([episodes, r.config.norm, *notes_of(r)])
 
 
 def _beside(p: Published, backbone: str) -> str:
@@ -267,8 +277,8 @@ def cells(row: Row, published: list[Published]) -> dict[str, str]:
     points = differences(row, theirs)
     short = {"inductive": "ind.", "transductive": "trans."}
     return {
-        "method": method_of(first),
-        "backbone": first["backbone"],
+        "method": method_of(first.config),
+        "backbone": first.config.backbone,
         "test": _test(first),
         "trained on": _trained(first),
         "inductive %": _accuracy(row.inductive),
@@ -276,16 +286,16 @@ def cells(row: Row, published: list[Published]) -> dict[str, str]:
         "seeds": " / ".join(str(n) for n in dict.fromkeys(len(side) for side in row if side)),
         "sd": " / ".join(_shown(between_seeds(side), 2, 100) for side in row if side),
         "before %": _pair(row, "accuracy_before", 2, 100),
-        "published %": "; ".join(_beside(p, first["backbone"]) for p in theirs) or NONE,
+        "published %": "; ".join(_beside(p, first.config.backbone) for p in theirs) or NONE,
         "difference": ", ".join(f"{short[side]} {value:+.2f}" for side, value in points.items()) or NONE,
         "ECE": _pair(row, "ece", 3),
         "steps": steps_of(first),
-        "tested at": ", ".join(str(n) for n in sorted({r["best_step"] for r in row.records})),
+        "tested at": ", ".join(str(n) for n in sorted({r.test.best_step for r in row.records})),
         "tasks/s": _pair(row, "tasks_per_s", 1),
-        "MiB": f"{max(r['peak_memory_mb'] for r in row.records):.0f}",
-        "device": _all(row, "device"),
-        "precision": first["precision"],
-        "commit": _all(row, "commit"),
+        "MiB": f"{_peak(row):.0f}",
+        "device": _devices(row),
+        "precision": first.config.precision,
+        "commit": _commits(row),
     }
 
 
@@ -322,33 +332,43 @@ def latex(root: Path) -> str:
     return "\n".join(parts)
 
 
-def _side(name: str, side: list[dict]) -> dict[str, Any]:
-    means = {field: mean(side, field) for field in ("accuracy", "ci95", "accuracy_before", "ece", "tasks_per_s")}
-    numbers = {field: None if value is None else round(value, 6) for field, value in means.items()}
+def _side(name: str, side: list[Record]) -> dict[str, Any]:
+    fields = ("accuracy", "ci95", "accuracy_before", "ece", "tasks_per_s")
+    means = {field: mean(side, field) for field in fields}
+    found: dict[str, Any] = {"norm": side[0].test.norm if side else None}
+    found |= {field: None if value is None else round(value, 6) for field, value in means.items()}
     sd = between_seeds(side)
-    more = {"sd": None if sd is None else round(sd, 6), "seeds": " ".join(str(r["seed"]) for r in side)}
-    return {f"{name}_{k}": v for k, v in ({"norm": side[0]["norm"] if side else None} | numbers | more).items()}
+    found |= {"sd": None if sd is None else round(sd, 6)}
+    found |= {"seeds": " ".join(str(r.config.seed) for r in side)}
+    return {f"{name}_{k}": v for k, v in found.items()}
 
 
 def table_csv(root: Path) -> str:
     """A line for each row of all tables: ours as fractions, the published number as in its source, in percent."""
     datasets, published = load(root)
-    lines = []
-    for row in (row for rows in datasets.values() for row in rows):
-        first, theirs = row.records[0], beside(row, published)
-        names = (
-            "dataset method backbone ways shots queries train_ways train_shots train_norm episodes episode_hash steps"
-        )
-        line = {name: first[name] for name in names.split()}
-        line |= {"variant": ", ".join(unusual(first)), "trained_on": _trained(first), "all_steps": steps_of(first)}
-        line |= _side("inductive", row.inductive) | _side("transductive", row.transductive)
-        best = theirs[0] if theirs else None
-        line |= {f"published_{k}": best and getattr(best, k) for k in ("accuracy", "ci95", "transductive", "source")}
-        line |= {"peak_memory_mb": max(r["peak_memory_mb"] for r in row.records), "device": _all(row, "device")}
-        lines.append(line | {"precision": first["precision"], "commit": _all(row, "commit")})
+    lines = [_csv_line(row, published) for rows in datasets.values() for row in rows]
     out = io.StringIO()
     if lines:
         writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
     return out.getvalue()
+
+
+def _csv_line(row: Row, published: list[Published]) -> dict[str, Any]:
+    first = row.records[0]
+    config = first.config
+    theirs = beside(row, published)
+    best = theirs[0] if theirs else None
+    line: dict[str, Any] = {"dataset": dataset_of(first)}
+    for name in ("method", "backbone", "ways", "shots", "queries", "train_ways", "train_shots"):
+        line[name] = getattr(config, name) or None  # not read: no episodes in training
+    line |= {"train_norm": config.norm, "episodes": config.episodes}
+    line |= {"episode_hash": first.test.episode_hash, "steps": config.steps}
+    line |= {"variant": ", ".join(variants(config)), "trained_on": _trained(first)}
+    line |= {"all_steps": steps_of(first)}
+    line |= _side("inductive", row.inductive) | _side("transductive", row.transductive)
+    for name in ("accuracy", "ci95", "transductive", "source"):
+        line[f"published_{name}"] = best and getattr(best, name)
+    line |= {"peak_memory_mb": _peak(row), "device": _devices(row)}
+    return line | {"precision": config.precision, "commit": _commits(row)}

@@ -1,0 +1,209 @@
+"""Every file of a run and of the records: what it is called, how it is written and read."""
+
+import dataclasses
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.files import write_whole
+from metalearn.presets import CHARACTERS
+from metalearn.records.record import Planned, Record, from_json, to_json
+
+# Data sets whose images are published: their name tells which images they are. Of all others the digest does.
+PUBLISHED_IMAGES = ("omniglot", "cifar_fs", "fc100")
+COPIES = {"rfs": 5}  # support copies that a method's name stands for on photographs; 1 of all others
+
+
+def variants(config: Config) -> list[str]:
+    """What of a method's head is not as its name says: `l2` of simpleshot, `1 copy` of rfs."""
+    notes = []
+    if config.method == "simpleshot" and config.transform != Config.transform:
+        notes.append(config.transform)
+    usual = 1 if config.dataset in CHARACTERS else COPIES.get(config.method, 1)
+    if config.support_copies != usual:
+        notes.append("1 copy" if config.support_copies == 1 else f"{config.support_copies} copies")
+    return notes
+
+
+def method_of(config: Config) -> str:
+    """`simpleshot`, or `simpleshot (l2)` where its head is a variant."""
+    notes = variants(config)
+    return f"{config.method} ({', '.join(notes)})" if notes else config.method
+
+
+def dataset_of(record: Record) -> str:
+    """`cifar_fs`, or `folder-1a2b3c4d` where only the images' digest tells which data set it is."""
+    dataset = record.config.dataset
+    images = record.provenance.images
+    return dataset if dataset in PUBLISHED_IMAGES or not images else f"{dataset}-{images[:8]}"
+
+
+def file_name(dataset: str) -> str:
+    """A data set's name without what a file's name cannot have."""
+    return dataset.replace(":", "_").replace("/", "_")
+
+
+def test_slug(config: Config) -> str:
+    """`<N>w<K>s`, `<Q>q` unless there are the usual 15 queries a class, and the variants: `5w1s1q-l2`."""
+    queries = "" if config.queries == Config.queries else f"{config.queries}q"
+    head = [note.replace(" ", "") for note in variants(config)]
+    return "-".join([f"{config.ways}w{config.shots}s{queries}", *head])
+
+
+def run_slug(config: Config, norm: str, roles: set[str] | None = None) -> str:
+    """`<method>-[<training>-…]<backbone>-<test_slug>-<norm>-seed<k>`: `protonet-init-conv4-64-5w1s-running-seed0`.
+
+    roles are what it took from earlier stages, where the config does not tell any more.
+    """
+    taken = {name for name in ("teacher", "init_from") if getattr(config, name)} | (roles or set())
+    training = {
+        "svm": config.method == "metaoptnet" and config.head == "svm",
+        "contextual": config.contextual,
+        "cosine": config.distance == "cosine",
+        "pulled": config.pull_always,
+        "rotation": config.rotation,
+        "distilled": "teacher" in taken,
+        "init": "init_from" in taken,
+    }
+    how = "".join(f"{name}-" for name, given in training.items() if given)
+    return f"{config.method}-{how}{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
+
+
+def default_workdir(config: Config) -> Path:
+    """`runs/<dataset>-<run_slug>`, where a run goes that is given no folder."""
+    return Path("runs") / f"{file_name(config.dataset)}-{run_slug(config, config.norm)}"
+
+
+def record_path(root: Path, record: Record) -> Path:
+    """`<root>/<dataset>/<run_slug>.json`; with -2, -3, … at its end where another test has the name."""
+    name = run_slug(record.config, record.test.norm, record.roles)
+    folder = Path(root) / file_name(dataset_of(record))
+    for number in count(1):
+        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
+        if not path.exists() or _same(path, record):
+            return path
+    raise AssertionError
+
+
+def _same(path: Path, record: Record) -> bool:
+    """Whether the file at path is what the same command made before; whatever else it is stays."""
+    try:
+        return read_record(path).command_identity == record.command_identity
+    except UserError:
+        return False
+
+
+def result_path(workdir: Path, trained: str, planned: Planned) -> Path:
+    """`<workdir>/result-[<method>-]<test_slug>-<norm>.json`, the method where it is not `trained`, that of the run.
+
+    The test's identity ends the name where another test of the same checkpoint has the name without.
+    """
+    path = _usual_path(workdir, trained, planned)
+    there = whole_record(path)
+    if there is None or there.identity == planned.identity:
+        return path
+    if _checkpoint(there.planned) != _checkpoint(planned):
+        return path
+    return path.with_stem(f"{path.stem}-{planned.identity}")
+
+
+def partial_path(workdir: Path, trained: str, planned: Planned) -> Path:
+    """Where a test under way is kept: `<workdir>/result-…-<identity>.npz`, which no other test has."""
+    path = _usual_path(workdir, trained, planned)
+    return path.with_name(f"{path.stem}-{planned.identity}.npz")
+
+
+def picture_path(path: Path) -> Path:
+    """Where the first episode of the test with its record at path is drawn: `<workdir>/episode-….png`."""
+    return path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
+
+
+def counts_path(path: Path) -> Path:
+    """Where a record's right queries of each episode are counted: beside it, `.npy` for `.json`."""
+    return path.with_suffix(".npy")
+
+
+def _usual_path(workdir: Path, trained: str, planned: Planned) -> Path:
+    method = planned.config.method
+    other = "" if method == trained else f"{method}-"
+    return workdir / f"result-{other}{test_slug(planned.config)}-{planned.test.norm}.json"
+
+
+def _checkpoint(planned: Planned) -> tuple[int, int]:
+    return planned.config.steps, planned.test.best_step
+
+
+def read_record(path: Path) -> Record:
+    """The record at path.
+
+    Raises:
+      UserError: it is no record.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not JSON ({error}); make the record again or delete it") from error
+    try:
+        record = from_json(found)
+    except UserError as error:
+        raise UserError(f"{path} is no record: {error}; make the record again or delete it") from error
+    return dataclasses.replace(record, path=path)
+
+
+def whole_record(path: Path) -> Record | None:
+    """The record at path if it is a whole one with its counts beside it, else None."""
+    if not (path.exists() and counts_path(path).exists()):
+        return None
+    try:
+        record, right = read_record(path), read_counts(path)
+    except UserError:
+        return None
+    return record if right.shape == (record.config.episodes,) else None
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record whole or not at all.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    write_json(path, to_json(record))
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write whole or not at all.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_counts(path: Path, right: np.ndarray) -> None:
+    """Write how many queries of each episode [E] were right, beside the record at path; whole or not at all.
+
+    With them two methods can be compared episode by episode.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    counts = np.rint(right).astype(np.uint8 if right.max() < 255 else np.uint32)
+    write_whole(counts_path(path), lambda file: np.save(file, counts, allow_pickle=False))
+
+
+def read_counts(path: Path) -> np.ndarray:
+    """How many queries of each episode [E] were right in the test of the record at path.
+
+    Raises:
+      UserError: there is no such file, or it is not whole.
+    """
+    try:
+        return np.load(counts_path(path), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"cannot read {counts_path(path)}: {error}; make the record again") from error
