@@ -94,7 +94,7 @@ def evaluation_steps(work: Work) -> Callable[[int], float]:
     learner = make_method(config, work.classes).test("running")
     source = split_source(lab, "test")
     episodes = draw_episodes(source, work.episodes, work.ways, work.shots, work.queries, seed=0)
-    measure = moments_measurer(learner, lab.train, lab.prepare)
+    measure = moments_measurer(learner, lab.train, training_sampler(config, lab, False))
     test = evaluator(learner, source, episodes, lab.prepare, lab.mesh)
     meta = learner.init(jax.random.key(0), jnp.zeros((1, *source.images.shape[1:])))
     return lambda count: float(np.mean([test(measure(meta)).loss for _ in range(count)]))

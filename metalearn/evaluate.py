@@ -13,15 +13,17 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from metalearn.base import Array, ClassSource, Key, Learner, PyTree, Task
+from metalearn.base import Array, Batch, ClassSource, Key, Learner, PyTree, Task
 from metalearn.data.augment import THEMSELVES, Copies
-from metalearn.data.episodes import Prepare, as_task, episode_hash, episode_indices, make_task
+from metalearn.data.episodes import Prepare, Sampler, as_task, episode_hash, episode_indices, make_task
 from metalearn.data.host import fetched, taken
 from metalearn.files import write_whole
 from metalearn.hosts import agreed, by_first, by_word_of_first
 from metalearn.losses import cross_entropy
 
 BINS = 15
+LEAST_BATCHES = 16  # that running statistics are measured on,
+LEAST_IMAGES = 4096  # and images of all of them
 SAVE_SECONDS = 30.0  # between saves of a test under way
 AHEAD = 4  # blocks that may be under way
 
@@ -109,25 +111,52 @@ def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, querie
     return Episodes(np.concatenate(blocks)[:count], shots)
 
 
-def moments_measurer(learner: Learner, source: ClassSource, prepare: Prepare, seed: int = 0) -> Callable[..., PyTree]:
-    """`meta -> meta` with the moments of the training split, where the learner normalises by them; else as it is.
+def moments_measurer(
+    learner: Learner, source: ClassSource, sampler: Sampler, seed: int = 0
+) -> Callable[[PyTree], PyTree]:
+    """`meta -> meta` with the running statistics of training, where the learner normalises by them; else as it is.
 
-    The moments are those of 16 batches of 256 random images, each normalised by its own in the layers before; the
-    variance adds that between the batches to that within (Wu & Johnson 2021, "Rethinking Batch in BatchNorm").
+    They are measured on batches drawn exactly as in training, augmented and turned: a network whose statistics are of
+    clean images is not the one that was trained. Each batch is normalised by its own moments in the layers before, as
+    in training, and at least 4,096 images are seen; the variance adds that between the batches to that within (Wu &
+    Johnson 2021, "Rethinking Batch in BatchNorm"). Deviation: dropout is off, as at test.
+
+    Args:
+      learner: to be tested.
+      source: the training split, on the device or on the host.
+      sampler: what draws its training batches.
+      seed: of the batches.
     """
     measure = learner.moments
     if measure is None:
         return lambda meta: meta
-    size = min(256, len(source.images))
+    starts, counts = jnp.asarray(source.starts), jnp.asarray(source.counts)
 
-    keys = jax.random.split(jax.random.key(seed), 16)
-    rows = jax.vmap(lambda key: jax.random.randint(key, (size,), 0, len(source.images)))(keys)
+    def rows_of(key: Key) -> Array:
+        return sampler.rows(key, starts, counts).reshape(-1)
+
+    size = len(jax.eval_shape(rows_of, jax.random.key(seed)))
+    keys = jax.random.split(jax.random.key(seed), max(LEAST_BATCHES, -(-LEAST_IMAGES // size)))
+    rows = np.asarray(jax.jit(jax.vmap(rows_of))(keys))
 
     @jax.jit
-    def run(meta: PyTree, rows: Array, images: Array | None) -> PyTree:
-        return pool_moments(jax.lax.map(lambda r: measure(meta, prepare(taken(r, images))), rows))
+    def run(meta: PyTree, found: Array, images: Array | None) -> PyTree:
+        def of_batch(part: tuple[Array, Array]) -> PyTree:
+            key, rows = part
+            batch = sampler.make(key, ClassSource(taken(rows, images), starts, counts))
+            return measure(meta, images_of(batch))
 
-    return lambda meta: meta | {"moments": run(meta, *fetched(source.images, np.asarray(rows)))}
+        return pool_moments(jax.lax.map(of_batch, (keys, found)))
+
+    def measured(meta: PyTree) -> PyTree:
+        return meta | {"moments": run(meta, *fetched(source.images, rows))}
+
+    return measured
+
+
+def images_of(batch: Task | Batch) -> Array:
+    """The images of a batch that are normalised together in training: all of them."""
+    return batch.x if isinstance(batch, Batch) else jnp.concatenate([batch.support_x, batch.query_x])
 
 
 def pool_moments(stacked: PyTree) -> PyTree:

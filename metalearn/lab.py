@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from metalearn.base import ClassSource, PyTree
+from metalearn.base import ClassSource, Learner, PyTree
 from metalearn.config import Config
 from metalearn.data.augment import THEMSELVES, Copies, augmentation
 from metalearn.data.episodes import Prepare, Sampler, as_source, batch_sampler, check, standardise, task_sampler, turn
@@ -166,5 +166,17 @@ def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree]
     episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
     where = (source, episodes, lab.prepare, lab.mesh)
     run = evaluator(learner, *where, block=lab.at_once or None, copies=support_copies(config))
-    with_moments = moments_measurer(learner, lab.train, lab.prepare)
+    with_moments = with_running_statistics(config, method, lab, learner)
     return lambda meta: run(with_moments(meta))
+
+
+def with_running_statistics(config: Config, method: Method, lab: Lab, learner: Learner) -> Callable[[PyTree], PyTree]:
+    """`meta -> meta` ready for a test of the learner, see `moments_measurer`.
+
+    Args:
+      config: of the training.
+      method: that was trained.
+      lab: with the split that it was trained on.
+      learner: to be tested.
+    """
+    return moments_measurer(learner, lab.train, training_sampler(config, lab, method.supervised))

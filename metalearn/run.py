@@ -23,12 +23,19 @@ from metalearn.evaluate import (
     draw_episodes,
     evaluator,
     is_transductive,
-    moments_measurer,
     task_of,
 )
 from metalearn.fit import fit, restore
 from metalearn.hosts import by_first, by_word_of_first, first, on_this
-from metalearn.lab import Lab, check_test, make_trained, split_source, support_copies, training_sampler
+from metalearn.lab import (
+    Lab,
+    check_test,
+    make_trained,
+    split_source,
+    support_copies,
+    training_sampler,
+    with_running_statistics,
+)
 from metalearn.methods import Method, make_method
 from metalearn.metrics import peak_memory_until, seconds_until
 from metalearn.optimizers import make_optimizer
@@ -215,7 +222,8 @@ def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, comman
             by_first(partial(picture_path(path).unlink, missing_ok=True))
         picture = picture_path(path)
         if not by_word_of_first(picture.exists())[0]:
-            draw_first(config, method.test(norm), lab, exam, picture, f"{config.method}, {norm}")
+            ready = with_running_statistics(config, method, lab, method.test(norm))(exam.meta)
+            draw_first(config, method.test(norm), lab, exam._replace(meta=ready), picture, f"{config.method}, {norm}")
         if record is not None:  # on a host without the first one's disk there may be none
             records.append(dataclasses.replace(record, path=path))
     return records
@@ -226,7 +234,7 @@ def _examine(
 ) -> tuple[Record, Result]:
     config, norm = planned.config, planned.test.norm
     learner = method.test(norm)
-    ready = moments_measurer(learner, lab.train, lab.prepare)(exam.meta)
+    ready = with_running_statistics(config, method, lab, learner)(exam.meta)
     copies, block = support_copies(config), lab.at_once or None
     test = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, block=block, copies=copies)
     result = test(ready, unfinished)
@@ -267,9 +275,9 @@ def first_task(config: Config, lab: Lab, exam: Exam) -> tuple[Task, Task]:
 
 
 def draw_first(config: Config, learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
-    """Draw the first test episode."""
+    """Draw the first test episode; the exam's parameters are ready for the learner."""
     raw, task = first_task(config, lab, exam)
-    meta = on_this(moments_measurer(learner, lab.train, lab.prepare)(exam.meta))
+    meta = on_this(exam.meta)
 
     def draw() -> None:
         with told_if_not_drawn(picture):

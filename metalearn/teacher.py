@@ -11,8 +11,7 @@ from metalearn.base import Batch, Key, PyTree
 from metalearn.checkpoint import Checkpoints
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.evaluate import moments_measurer
-from metalearn.lab import Lab
+from metalearn.lab import Lab, with_running_statistics
 from metalearn.methods import make_method
 from metalearn.train import Sample
 from metalearn.workdir import read_workdir
@@ -22,7 +21,8 @@ def with_teacher(config: Config, lab: Lab, sample: Sample) -> tuple[Sample, PyTr
     """The sampler of batches that hold the logits of the run `config.teacher`, and what it draws them from.
 
     That is the training split together with the teacher's parameters: arguments of the compiled step, neither
-    trained nor saved. Like any tested network, the teacher normalises as its run does at test.
+    trained nor saved. Like any tested network, the teacher normalises as its run does at test, by the running
+    statistics of its own training.
 
     Raises:
       UserError: the split is streamed, or there is no such run, or it is not finished, or knows other classes.
@@ -33,13 +33,15 @@ def with_teacher(config: Config, lab: Lab, sample: Sample) -> tuple[Sample, PyTr
     trained = read_workdir(workdir).config
     if split(trained) != split(config):
         raise UserError(f"--teacher={workdir} knows the classes of {split(trained)}, not those of {split(config)}")
-    learner = make_method(trained, len(lab.train.counts)).train
+    method = make_method(trained, len(lab.train.counts))
+    learner = method.train
     classify = learner.classify
     if classify is None:
         raise UserError(f"--teacher={workdir}: {trained.method} does not classify the base classes, rfs does")
     with closing(Checkpoints(workdir)) as checkpoints:
         best = checkpoints.read_best(trained.steps)
-    meta = moments_measurer(learner, lab.train, lab.prepare)(jax.device_put(best, NamedSharding(lab.mesh, P())))
+    ready = with_running_statistics(trained, method, lab, learner)
+    meta = ready(jax.device_put(best, NamedSharding(lab.mesh, P())))
 
     def taught(key: Key, source: PyTree) -> Batch:
         images, meta = source

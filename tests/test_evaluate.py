@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from metalearn.base import Learner, PyTree, Task
+from metalearn.config import Config
 from metalearn.data.augment import Copies, augmentation
+from metalearn.data.episodes import batch_sampler
+from metalearn.data.source import Dataset, Split
 from metalearn.evaluate import (
     Episodes,
     Result,
@@ -17,18 +20,22 @@ from metalearn.evaluate import (
     draw_episodes,
     episode_metrics,
     evaluator,
+    images_of,
     is_transductive,
     moments_measurer,
     pool_moments,
     task_of,
 )
+from metalearn.lab import make_lab, training_sampler, with_running_statistics
 from metalearn.learners import embedding, maml
 from metalearn.learners.protonet import protonet
+from metalearn.methods import make_method
 from metalearn.train import task_mesh
 from tests.small import SIDE, easy_task, noise_source, prepare, tiny_network
 
 WAYS, SHOTS, QUERIES = 3, 2, 2
 COUNTS = (7, 5, 9, 6)
+SAMPLER = batch_sampler(64, prepare)
 
 
 def test_confidence_interval() -> None:
@@ -66,7 +73,7 @@ def test_calibration_of_certain_predictions() -> None:
 
 def ready(learner: Learner) -> PyTree:
     meta = learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
-    return moments_measurer(learner, noise_source(COUNTS), prepare)(meta)
+    return moments_measurer(learner, noise_source(COUNTS), SAMPLER)(meta)
 
 
 @pytest.fixture(scope="module")
@@ -176,16 +183,47 @@ def test_pooled_moments_are_those_of_all_batches_together() -> None:
 
 def test_measured_moments_are_near_those_of_the_whole_split(learner: Learner) -> None:
     source, meta = noise_source((200, 200)), learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
-    measured = moments_measurer(learner, source, prepare)(meta)
+    measured = moments_measurer(learner, source, SAMPLER)(meta)
     exact = learner.moments(meta, prepare(source.images))
     assert measured.keys() == {"body", "moments"}
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0.1, atol=0.05), measured["moments"], exact)
 
 
+RECIPES = {
+    "protonet": {"augment": "crop", "train_ways": 3, "train_shots": 2, "train_queries": 2},
+    "rfs": {"augment": "crop", "batch_size": 12},
+    "simpleshot": {"augment": "crop", "batch_size": 12, "rotation": True},
+}
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_running_statistics_are_those_of_training_batches(method: str) -> None:
+    """As of batches drawn by the training itself, and not of clean images, whose borders are not black."""
+    settings = {"backbone": "conv2-8", "norm": "running", "meta_batch": 1} | RECIPES[method]
+    config = Config(method=method, **settings)
+    bright = 200 + np.arange(4 * 9 * 16 * 16).reshape(36, 16, 16, 1) % 50
+    split = Split(bright.astype(np.uint8), np.full(4, 9, np.int32), tuple("abcd"))
+    dataset = Dataset("bright", split, split, split, np.full(1, 0.5, np.float32), np.ones(1, np.float32))
+    lab = make_lab(dataset, devices=1)
+    made = make_method(config, 4)
+    learner = made.test("running")
+    meta = made.train.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
+    found = with_running_statistics(config, made, lab, learner)(meta)["moments"]
+    sampler = training_sampler(config, lab, made.supervised)
+    batches = [images_of(sampler(jax.random.key(100 + i), lab.train)) for i in range(300)]
+    drawn = pool_moments(jax.lax.map(lambda x: learner.moments(meta, x), jnp.stack(batches)))
+    clean = learner.moments(meta, lab.prepare(lab.train.images))
+    first = [tree.get("body", tree)["norm0"] for tree in (found, drawn, clean)]
+    for kind in ("mean", "var"):
+        close, same, other = (np.asarray(layer[kind]) for layer in first)
+        np.testing.assert_allclose(close, same, rtol=0.05, atol=0.01)
+        assert np.abs(other - same).max() > 5 * np.abs(close - same).max()
+
+
 def test_no_moments_are_measured_where_none_are_used() -> None:
     learner = protonet(tiny_network("group"), WAYS, norm="group")
     meta = {"body": {}}
-    assert moments_measurer(learner, noise_source(COUNTS), prepare)(meta) is meta
+    assert moments_measurer(learner, noise_source(COUNTS), SAMPLER)(meta) is meta
 
 
 def test_copies_are_embedded_once_and_looked_up(learner: Learner) -> None:

@@ -194,6 +194,14 @@ def test_other_images_of_a_published_data_set_are_another_row(root: Path) -> Non
     assert sorted(row["seeds"] for row in table(root) if row["method"] == "maml") == ["1", "2"]
 
 
+def test_clean_statistics_are_told_and_not_pooled_with_those_of_training(root: Path) -> None:
+    own = {"method": "rfs", "norm": "running", "transductive": False, "support_copies": 5}
+    for seed, statistics in enumerate(("training", "clean")):
+        write(root, f"{statistics}.json", seed=seed, statistics=statistics, **own)
+    found = sorted(row["inductive %"] for row in table(root) if row["method"] == "rfs")
+    assert found == ["58.00 ± 0.20 (running)", "58.00 ± 0.20 (running, clean)"]
+
+
 def test_two_inductive_tests_are_two_rows(root: Path) -> None:
     write(root, norm="running", transductive=False, accuracy=0.3)
     maml = [row for row in table(root) if row["method"] == "maml"]

@@ -120,7 +120,7 @@ def test_evaluation_is_the_same_to_the_bit() -> None:
     found = []
     for source in (to_host(SPLIT), to_device(SPLIT)):
         meta = learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
-        ready = moments_measurer(learner, source, prepare)(meta)
+        ready = moments_measurer(learner, source, SAMPLER)(meta)
         episodes = draw_episodes(source, 6, 2, 1, 2, seed=0)
         inductive = evaluator(learner, source, episodes, prepare, mesh, block=2)(ready)
         batch = evaluator(protonet(tiny_network(), 2, norm="batch"), source, episodes, prepare, mesh, block=2)(meta)

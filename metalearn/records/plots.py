@@ -66,7 +66,7 @@ def _point(side: str, records: list[Record]) -> Point:
     seconds = fmean(r.total_wall_s for r in records)
     test = (config.ways, config.shots, config.queries)
     notes = [note for note in notes_of(first) if note != FROM_BODY]  # its steps tell that
-    how = ", ".join([first.test.norm, *notes])
+    how = ", ".join([first.test.normalisation, *notes])
     label = f"{method_of(config)} {config.backbone} ({how}), {steps_of(first)} steps"
     return Point(label, *test, side, 100 * accuracy, 100 * ci95, seconds, tuple(records))
 

@@ -33,11 +33,20 @@ class Evaluation:
       norm: where normalisation took its moments from.
       episode_hash: of the list of test episodes, see `metalearn.data.episodes.episode_hash`.
       best_step: the update whose checkpoint was tested, picked by validation.
+      statistics: what running statistics were measured on: `training` batches, augmented as in training, or `clean`
+        images, as in the first records; of no meaning where `norm` is another.
     """
 
     norm: str
     episode_hash: str
     best_step: int
+    statistics: str = "training"
+
+    @property
+    def normalisation(self) -> str:
+        """`batch`, `running`, or `running, clean`: what a table says."""
+        clean = self.norm == "running" and self.statistics == "clean"
+        return f"{self.norm}, clean" if clean else self.norm
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ table tested on one list are tested on the very same images.
 - **method**: in brackets what of its head is not as its recipe has it, `simpleshot (l2)`.
 - **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes (and the normalisation at
   test). A transductive prediction depends on the other queries of its episode, an inductive one does not; a probe found
-  out which. In other columns, `a / b` is inductive / transductive.
+  out which. In other columns, `a / b` is inductive / transductive. `running` statistics are those of training batches,
+  augmented as in training; `running, clean` those of clean images, as they were measured at first: the network was not
+  trained under these, and loses by them where training images are cropped.
 - **seeds**: trainings. With several, accuracies, intervals, calibration errors and speeds are means over them, and
   **sd** is the standard deviation of the accuracy between them, in points. The interval does not contain it.
 - **before**: accuracy in % before adaptation, where that means something, on the first 1,000 episodes. It has to be at
@@ -216,7 +218,7 @@ def steps_of(record: Record) -> str:
 
 def _accuracy(side: list[Record]) -> str:
     """`47.12 ± 0.20 (support)`."""
-    return f"{_measured(side)} ({side[0].test.norm})" if side else NONE
+    return f"{_measured(side)} ({side[0].test.normalisation})" if side else NONE
 
 
 def _devices(row: Row) -> str:
@@ -335,7 +337,7 @@ def latex(root: Path) -> str:
 def _side(name: str, side: list[Record]) -> dict[str, Any]:
     fields = ("accuracy", "ci95", "accuracy_before", "ece", "tasks_per_s")
     means = {field: mean(side, field) for field in fields}
-    found: dict[str, Any] = {"norm": side[0].test.norm if side else None}
+    found: dict[str, Any] = {"norm": side[0].test.normalisation if side else None}
     found |= {field: None if value is None else round(value, 6) for field, value in means.items()}
     sd = between_seeds(side)
     found |= {"sd": None if sd is None else round(sd, 6)}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metalearn.base import Head, TrainedHead
+from metalearn.data.episodes import batch_sampler
 from metalearn.evaluate import moments_measurer
 from metalearn.learners.embedding import centred, embedding
 from metalearn.learners.heads import nearest_centroid
@@ -35,7 +36,7 @@ def test_the_centre_is_that_of_the_training_split(norm: str) -> None:
     learner = embedding(tiny_network(layers), nearest_centroid(normalise=True), WAYS, norm, centre=True)
     source = noise_source((150, 150))
     meta = learner.init(jax.random.key(0), X)
-    meta = moments_measurer(learner, source, prepare)(meta)
+    meta = moments_measurer(learner, source, batch_sampler(64, prepare))(meta)
     z, elsewhere = (
         learner.embed(meta, prepare(source.images)),
         learner.embed(meta, prepare(source.images.at[:, :4].set(0))),
