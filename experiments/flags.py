@@ -24,6 +24,7 @@ TEST_SETTINGS = (
     "shots",
     "queries",
     "support_copies",
+    "mirror",
     "transform",
     "test_inner_steps",
     "test_norms",

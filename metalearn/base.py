@@ -28,6 +28,7 @@ class Task(NamedTuple):
     support_y: Array  # [S] int32 in [0, N)
     query_x: Array  # [Q, H, W, Ch] float32
     query_y: Array  # [Q] int32 in [0, N)
+    shots: Array | None = None  # int32, support images a class to train with, instead of K; of training episodes
 
 
 class Batch(NamedTuple):

@@ -52,16 +52,32 @@ class Config:
     train_ways: int = setting(0, "classes of a training episode (0: as --ways)", least=2, of=EPISODIC)
     train_shots: int = setting(0, "labelled images a class in training (0: as --shots)", least=1, of=EPISODIC)
     train_queries: int = setting(15, "query images a class in training", least=1, of=EPISODIC)
+    most_train_shots: int = setting(
+        0,
+        "draw the shots of each training episode from 1 to this, of --train_shots + --train_queries images a class "
+        "(0: always --train_shots)",
+        least=0,
+        of=("embedding",),
+    )
     steps: int = setting(10_000, "outer updates", least=1)
     meta_batch: int = setting(4, "T, tasks an outer update", least=1)
     batch_size: int = setting(64, "images an update of supervised pre-training", least=1, of=("pretrained",))
     optimizer: str = setting("adam", "outer optimiser: adam or sgd")
-    momentum: float = setting(0.9, "Nesterov momentum of sgd (0: none)", least=0)
+    momentum: float = setting(0.9, "momentum of sgd (0: none)", least=0)
+    nesterov: bool = setting(True, "momentum of sgd is Nesterov's")
     lr: float = setting(1e-3, "outer learning rate", least=0)
     schedule: str = setting(
-        "constant", "outer learning rate over time: constant, cosine or linear (to zero), or halve:N (every N)"
+        "constant",
+        "outer learning rate over time: constant, cosine or linear (to zero), halve:N (every N updates), or "
+        "steps:0.1@0.6,0.1@0.8 (times 0.1 after 60 % of the updates, and again after 80 %)",
     )
-    weight_decay: float = setting(0.0, "added to the gradient of the kernels, times the kernels", least=0)
+    weight_decay: float = setting(0.0, "times the weights, added to their gradient", least=0)
+    decay: str = setting("kernels", "which weights --weight_decay is of: kernels, or all")
+    initial: str = setting(
+        "default",
+        "initial weights: default (each network's own), torch (PyTorch's), or he (kernels by He et al. 2015 over the "
+        "outputs, classifiers as PyTorch's)",
+    )
     augment: str = setting("none", "transforms of training images: none, or a list of flip,crop,jitter")
     inner_lr: float = setting(0.01, "step size of the inner loop", least=0, of=INNER)
     inner_steps: int = setting(5, "J, inner steps in training", least=0, of=("gradient",))
@@ -92,6 +108,9 @@ class Config:
         "of the logits of protonet, matchingnet and r2d2 (learned there)",
         of=("protonet", "matchingnet", "r2d2"),
     )
+    learned_scale: bool = setting(
+        False, "protonet divides distances by the number of features, and learns --scale", of=("protonet",)
+    )
     transform: str = setting(
         "cl2n", "of simpleshot's features: none, l2 (length one) or cl2n (centred before)", of=("simpleshot",)
     )
@@ -103,12 +122,26 @@ class Config:
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
     init_from: str = setting("", "folder of a finished run whose body training begins from (empty: random weights)")
     teacher: str = setting("", "folder of a finished run whose predictions pre-training learns from too (empty: none)")
-    rotation: bool = setting(False, "pre-training turns images by quarters, and learns to tell how often")
+    rotation: bool = setting(False, "rotation self-supervision: pre-training also predicts 0/90/180/270 degrees")
+    all_turns: bool = setting(
+        False, "with --rotation every image is seen in all four turns; else each in one", of=("pretrained",)
+    )
+    rotation_weight: float = setting(
+        0.0,
+        "of the rotation loss, added to that of the classes (0: the mean of both, as in EASY)",
+        least=0,
+        of=("pretrained",),
+    )
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
     support_copies: int = setting(
         1,
         "copies of each support image that a head is fitted to at test, augmented by crop,flip (1: itself)",
         least=1,
+    )
+    mirror: bool = setting(
+        False,
+        "at test, features are the mean of an image's and its mirror's (where they depend on the image alone)",
+        of=("embedding", "pretrained"),
     )
     test_norms: str = setting("", "normalisations to test under, comma-separated (empty: the method's own)", False)
     eval_seed: int = setting(0, "of the episode lists", least=0)

@@ -11,7 +11,17 @@ from jax.sharding import Mesh
 from metalearn.base import ClassSource, Learner, PyTree
 from metalearn.config import Config
 from metalearn.data.augment import THEMSELVES, Copies, augmentation
-from metalearn.data.episodes import Prepare, Sampler, as_source, batch_sampler, check, standardise, task_sampler, turn
+from metalearn.data.episodes import (
+    Prepare,
+    Sampler,
+    as_source,
+    batch_sampler,
+    check,
+    standardise,
+    task_sampler,
+    turn,
+    turn_all,
+)
 from metalearn.data.host import HostImages, to_host
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
@@ -103,14 +113,18 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
         if config.batch_size % config.meta_batch:
             raise UserError(f"--batch_size={config.batch_size} is no multiple of --meta_batch={config.meta_batch}")
         sample = batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
-        return turned(sample, lab.dataset) if config.rotation else sample
+        return turned(sample, lab.dataset, config.all_turns) if config.rotation else sample
     shape = (config.train_ways, config.train_shots, config.train_queries)
     check(lab.dataset.train, f"{lab.dataset.name}'s training split", *shape, lab.dataset.rotations)
-    return task_sampler(int(np.max(lab.dataset.train.counts)), *shape, lab.prepare, augment)
+    if config.most_train_shots >= config.train_shots + config.train_queries:
+        images = f"{config.train_shots} shots + {config.train_queries} queries"
+        raise UserError(f"--most_train_shots={config.most_train_shots} leaves no queries of {images} in training")
+    largest = int(np.max(lab.dataset.train.counts))
+    return task_sampler(largest, *shape, lab.prepare, augment, config.most_train_shots)
 
 
-def turned(sampler: Sampler, dataset: Dataset) -> Sampler:
-    """The sampler of batches that are then turned, see `turn`.
+def turned(sampler: Sampler, dataset: Dataset, all_turns: bool = False) -> Sampler:
+    """The sampler of batches that are then turned, see `turn` and `turn_all`.
 
     Raises:
       UserError: turned images would be another class, or of another shape.
@@ -120,7 +134,8 @@ def turned(sampler: Sampler, dataset: Dataset) -> Sampler:
         raise UserError(f"--rotation: turned images are classes of their own in {dataset.name}; leave it out")
     if height != width:
         raise UserError(f"--rotation turns square images, those of {dataset.name} are {height} x {width}: --image_size")
-    return Sampler(sampler.rows, lambda key, source: turn(sampler.make(key, source)))
+    turn_batch = turn_all if all_turns else turn
+    return Sampler(sampler.rows, lambda key, source: turn_batch(sampler.make(key, source)))
 
 
 def support_copies(config: Config) -> Copies:

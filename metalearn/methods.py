@@ -25,7 +25,7 @@ from metalearn.learners.r2d2 import r2d2
 from metalearn.learners.relationnet import relationnet
 from metalearn.learners.reptile import reptile
 from metalearn.learners.transductive import information_maximization, laplacian_shot
-from metalearn.models import flattened, make_network, make_relation
+from metalearn.models import flattened, make_network, make_relation, mirrored
 
 
 class Method(NamedTuple):
@@ -56,7 +56,7 @@ def body(config: Config, shared: bool, maps: bool = False) -> Network:
 
     shared: all tasks have the same weights; maps: feature maps stay maps, and are not flattened.
     """
-    network = make_network(config.backbone, _layers(config.norm), _dtype(config), shared)
+    network = make_network(config.backbone, _layers(config.norm), _dtype(config), shared, config.initial)
     return network if maps else flattened(network)
 
 
@@ -131,10 +131,14 @@ def _episodic(build: Build, maps: bool = False) -> Maker:
     """
 
     def make(config: Config, classes: int, shared: bool) -> Method:
+        if config.most_train_shots and (maps or config.norm in ("batch", "support")):
+            raise UserError("--most_train_shots needs features that depend on one image: --norm=running, say")
         network = body(config, shared, maps)
 
+        tested = mirrored(network) if config.mirror else network
+
         def test(norm: str) -> Learner:
-            return build(config, network, config.ways, norm)
+            return build(config, tested, config.ways, norm)
 
         return Method(build(config, network, config.train_ways, config.norm), test, (config.norm,))
 
@@ -142,7 +146,7 @@ def _episodic(build: Build, maps: bool = False) -> Maker:
 
 
 def _protonet(config: Config, network: Network, ways: int, norm: str) -> Learner:
-    return protonet(network, ways, config.distance, config.scale, norm)
+    return protonet(network, ways, config.distance, config.scale, norm, config.learned_scale)
 
 
 def _matchingnet(config: Config, network: Network, ways: int, norm: str) -> Learner:
@@ -152,7 +156,7 @@ def _matchingnet(config: Config, network: Network, ways: int, norm: str) -> Lear
 def _relationnet(config: Config, classes: int, shared: bool) -> Method:
     if not config.backbone.endswith("-map"):
         raise UserError(f"relationnet compares feature maps: --backbone={config.backbone} has none, conv4-64-map does")
-    relation = make_relation(dtype=_dtype(config), shared=shared)
+    relation = make_relation(dtype=_dtype(config), shared=shared, initial=config.initial)
     make = _episodic(lambda config, network, ways, norm: relationnet(network, relation, ways, norm), maps=True)
     return make(config, classes, shared)
 
@@ -170,14 +174,39 @@ def _supervised(classifier: str, head: Callable[[], Head], centre: bool = False)
 
     def build(config: Config, classes: int, shared: bool) -> Method:
         network = body(config, shared)
-        scale = 2.0 if classes <= 200 else 10.0
+        tested = mirrored(network) if config.mirror else network
 
-        def learner(norm: str) -> Learner:
-            return pretrained(network, head(), config.ways, classes, classifier, scale, norm, centre, config.rotation)
+        def learner(norm: str, network: Network) -> Learner:
+            return _pretrained(config, network, head(), classes, norm, classifier, centre)
 
-        return Method(learner(config.norm), learner, (config.norm,), supervised=True)
+        test = partial(learner, network=tested)
+        return Method(learner(config.norm, network), test, (config.norm,), supervised=True)
 
     return build
+
+
+def _pretrained(
+    config: Config,
+    network: Network,
+    head: Head,
+    classes: int,
+    norm: str,
+    classifier: str = "linear",
+    centre: bool = False,
+) -> Learner:
+    return pretrained(
+        network,
+        head,
+        config.ways,
+        classes,
+        classifier,
+        scale=2.0 if classes <= 200 else 10.0,
+        norm=norm,
+        centre=centre,
+        rotation=config.rotation,
+        rotation_weight=config.rotation_weight,
+        initial=config.initial,
+    )
 
 
 TRANSFORMS = ("none", "l2", "cl2n")
@@ -194,11 +223,14 @@ def _finetuned(transductive: bool) -> Maker:
     def build(config: Config, classes: int, shared: bool) -> Method:
         lr, steps = config.inner_lr, config.test_inner_steps
 
-        def learner(norm: str, shared: bool = False) -> Learner:
+        def learner(norm: str, shared: bool = False, test: bool = True) -> Learner:
             network = body(config, shared)
-            return finetuned(network, config.ways, classes, lr, steps, transductive, norm, config.rotation)
+            network = mirrored(network) if config.mirror and test else network
+            base = _pretrained(config, network, nearest_centroid(), classes, norm)
+            return finetuned(base, network, config.ways, lr, steps, transductive, norm)
 
-        return Method(learner(config.norm, shared=shared), learner, (config.norm,), supervised=True)
+        train = learner(config.norm, shared, test=False)
+        return Method(train, learner, (config.norm,), supervised=True)
 
     return build
 
@@ -272,6 +304,8 @@ def make_method(config: Config, classes: int, shared: bool | None = None) -> Met
     for flag in ("teacher", "rotation"):
         if getattr(config, flag) and not method.supervised:
             raise UserError(f"--{flag} is for methods pre-trained on the base classes: {', '.join(PRETRAINED)}")
+    if not config.rotation and (config.all_turns or config.rotation_weight):
+        raise UserError("--all_turns and --rotation_weight are of rotation self-supervision: add --rotation")
 
     def test(norm: str) -> Learner:
         if _layers(norm) != _layers(config.norm):

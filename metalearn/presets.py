@@ -94,39 +94,54 @@ _RELATION: Preset = _PROTO_COLOUR | dict(backbone="conv4-64-map", train_queries=
 
 # Bertinetto et al. 2019, released configurations: Adam at 5e-3, halved every 2,000 episodes of 240 images, 20 ways
 # on CIFAR, 16 on miniImageNet, 60 on Omniglot (600 images), there without dropout; the logits' scale begins at 10 or
-# 1e-4. There the shots of training episodes are drawn from 1 to 9, here they are 5.
-_R2D2: Preset = _PROTO | dict(backbone="conv4-512", lr=5e-3, train_queries=7, meta_batch=1, steps=60_000, scale=10.0)
+# 1e-4, weights begin as PyTorch's. Shots of training episodes are drawn from 1 to 9.
+_R2D2: Preset = _PROTO | dict(
+    backbone="conv4-512",
+    lr=5e-3,
+    train_shots=5,
+    train_queries=7,
+    most_train_shots=9,
+    meta_batch=1,
+    steps=60_000,
+    scale=10.0,
+    initial="torch",
+)
 _R2D2_PLAIN: Preset = _R2D2 | dict(backbone="conv4-512-28px")
 
-# Lee et al. 2019, section 4.1, and its released code: SGD at 0.1 with Nesterov momentum, weight decay 5e-4 (here of
-# kernels alone, there of all weights), 8 episodes an update, 60 epochs of 1,000 updates (in the paper of 1,000
-# episodes), decayed in three steps (here: cosine); 5 shots in training on CIFAR-FS, 15 elsewhere; 6 queries.
+# Lee et al. 2019, section 4.1, and its released code: SGD at 0.1 with Nesterov momentum, weight decay 5e-4 of all
+# weights, 8 episodes an update, 60 epochs of 1,000 updates (in the paper of 1,000 episodes), rates of 0.1, 0.006,
+# 0.0012 and 0.00024 from epochs 0, 20, 40 and 50; 5 shots in training on CIFAR-FS, 15 elsewhere; 6 queries.
 _METAOPT: Preset = dict(
     backbone="resnet12-flat",
     norm="running",
     optimizer="sgd",
     lr=0.1,
     weight_decay=5e-4,
-    schedule="cosine",
+    decay="all",
+    schedule="steps:0.06@0.33333,0.2@0.66667,0.2@0.83333",
     augment="flip,crop,jitter",
     train_queries=6,
     meta_batch=8,
     steps=60_000,
 )
 
-# One pre-training for all baselines, after Tian et al. 2020: SGD 0.05, momentum 0.9 (here Nesterov's), weight decay
-# 5e-4 (here of kernels alone), batches of 64, 100 epochs, decayed late (here: cosine); augmented by crop, jitter and
-# flip. So heads alone are compared, but for Baseline++, whose body learns through its own classifier (Chen et al. 2019,
-# released code: Adam at 1e-3, batches of 16; lengths of the weights begin at about 0.58, here at 1). LaplacianShot's
-# and TIM's bodies are released with labels smoothed by 0.1, here they are not.
+# One pre-training for all baselines, that of Tian et al. 2020's released code: SGD 0.05, momentum 0.9, weight decay
+# 5e-4 of all weights, batches of 64, 100 epochs, the rate times 0.1 after 60 and 80; augmented by crop, jitter and
+# flip; kernels by He et al. 2015. So heads alone are compared, but for Baseline++, whose body learns through its own
+# classifier (Chen et al. 2019, released code: Adam at 1e-3, batches of 16; lengths of the weights begin at about 0.58,
+# here at 1). LaplacianShot's and TIM's bodies are released with labels smoothed by 0.1, here they are not. Batches are
+# drawn with replacement, there epoch by epoch.
 _SUPERVISED: Preset = dict(
     backbone="conv4-64",
     norm="running",
     optimizer="sgd",
+    nesterov=False,
     lr=0.05,
     weight_decay=5e-4,
-    schedule="cosine",
+    decay="all",
+    schedule="steps:0.1@0.6,0.1@0.8",
     augment="flip,crop,jitter",
+    initial="he",
     steps=60_000,
     meta_batch=1,
     batch_size=64,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.metrics import seconds_until
+from metalearn.optimizers import BY_LENGTH
 from metalearn.records.record import (
     STAGES,
     Stage,
@@ -125,7 +126,8 @@ def open_workdir(workdir: Path, run: Saved) -> None:
 def _check_same(workdir: Path, there: Saved, here: Saved) -> None:
     old = there.config.training()
     new = here.config.training()
-    if here.config.schedule not in ("cosine", "linear") and old["steps"] < new["steps"]:
+    lasting = here.config.schedule.partition(":")[0] in BY_LENGTH
+    if not lasting and old["steps"] < new["steps"]:
         old["steps"] = new["steps"]
     other = [f"{k} is {old[k]} there, {v} here" for k, v in new.items() if k not in STAGES and old[k] != v]
     if lineage_to_json(there.lineage, timed=False) != lineage_to_json(here.lineage, timed=False):

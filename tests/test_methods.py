@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from metalearn.base import Network
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.lab import tasks_at_once
@@ -78,6 +79,51 @@ def test_learners_refuse_unknown_normalisations() -> None:
         embedding(tiny_network(), nearest_centroid(), 5, norm="instance")
 
 
+def test_schedule_of_steps_is_of_shares_of_the_training() -> None:
+    rate = schedule("steps:0.1@0.6,0.5@0.8", 0.8, 1000)
+    np.testing.assert_allclose([rate(i) for i in (0, 599, 601, 799, 801)], [0.8, 0.8, 0.08, 0.08, 0.04], rtol=1e-6)
+    for text in ("steps", "steps:", "steps:0.1", "steps:x@0.5", "steps:0.1@1.5", "steps:-1@0.5", "steps:0.1@nan"):
+        with pytest.raises(UserError, match="is no FACTOR@SHARE"):
+            schedule(text, 0.8, 1000)
+
+
+@pytest.mark.parametrize(("decay", "bias"), [("kernels", 0.0), ("all", -0.05)])
+def test_weight_decay_of_kernels_or_of_all_weights(decay: str, bias: float) -> None:
+    config = Config(optimizer="sgd", lr=0.1, momentum=0.0, weight_decay=0.5, decay=decay)
+    params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    optimizer = make_optimizer(config)
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    np.testing.assert_allclose(updates["w"], -0.05, rtol=1e-6)
+    np.testing.assert_allclose(updates["b"], bias, rtol=1e-6)
+    with pytest.raises(UserError, match="unknown decay 'most': choose kernels or all"):
+        make_optimizer(dataclasses.replace(config, decay="most"))
+
+
+def test_momentum_without_nesterov_is_that_of_pytorch() -> None:
+    """Two steps along gradients of 1: v = 1 and 1.9; Nesterov's look ahead, 1.9 and 2.71."""
+    for nesterov, expected in ((False, [1.0, 1.9]), (True, [1.9, 2.71])):
+        optimizer = make_optimizer(Config(optimizer="sgd", lr=1.0, momentum=0.9, nesterov=nesterov))
+        w = jnp.zeros(1)
+        state = optimizer.init(w)
+        moves = []
+        for _ in range(2):
+            update, state = optimizer.update(jnp.ones(1), state, w)
+            moves.append(-float(update[0]))
+        np.testing.assert_allclose(moves, expected, rtol=1e-6)
+
+
+def test_mirrored_features_do_not_tell_an_image_from_its_mirror() -> None:
+    config = Config(method="protonet", backbone="conv2-8", norm="group", mirror=True).with_defaults()
+    method = make_method(config, 8)
+    x = jax.random.normal(jax.random.key(0), (3, 8, 8, 3))
+    meta = method.train.init(jax.random.key(1), x[:1])
+    tested, trained = method.test("group"), method.train
+    np.testing.assert_allclose(tested.embed(meta, x), tested.embed(meta, x[:, :, ::-1]), rtol=1e-4, atol=1e-5)
+    both = (trained.embed(meta, x) + trained.embed(meta, x[:, :, ::-1])) / 2
+    np.testing.assert_allclose(tested.embed(meta, x), both, rtol=1e-4, atol=1e-5)
+    assert jnp.abs(trained.embed(meta, x) - trained.embed(meta, x[:, :, ::-1])).max() > 1e-2
+
+
 def test_schedules() -> None:
     names = ("constant", "cosine", "linear", "halve:10")
     constant, cosine, linear, halve = (schedule(text, 0.8, 100) for text in names)
@@ -113,7 +159,10 @@ def test_weight_decay_spares_vectors() -> None:
 
 @pytest.mark.parametrize("method", ["maml", "reptile"])
 def test_a_kernel_for_all_images_learns_as_a_tasks_own(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = lambda name, norm, dtype, shared: tiny_network(norm, dtype=jnp.float64, shared=shared)  # noqa: E731
+
+    def made(name: str, norm: str, dtype: object, shared: bool, initial: str) -> Network:
+        return tiny_network(norm, dtype=jnp.float64, shared=shared)
+
     monkeypatch.setattr("metalearn.methods.make_network", made)
     chosen = config(method=method, ways=2, inner_steps=2, inner_lr=0.1, inner_batch=0)
     with jax.enable_x64(True):

@@ -66,11 +66,14 @@ SOURCES = {
     ("protonet", "mini_imagenet", 1): dict(train_ways=30),
     ("protonet", "mini_imagenet", 5): dict(train_ways=20),
     ("r2d2", "cifar_fs", 1): dict(backbone="conv4-512", train_ways=20, lr=5e-3, scale=10.0, schedule="halve:2000"),
-    ("r2d2", "omniglot", 1): dict(backbone="conv4-512-28px", train_ways=60, scale=10.0),
+    ("r2d2", "cifar_fs", 5): dict(train_shots=5, train_queries=7, most_train_shots=9, initial="torch"),
+    ("r2d2", "omniglot", 1): dict(backbone="conv4-512-28px", train_ways=60, train_queries=5, scale=10.0),
     ("r2d2", "mini_imagenet", 1): dict(train_ways=16, scale=1e-4),
     ("metaoptnet", "cifar_fs", 1): dict(train_shots=5, train_queries=6, lr=0.1, weight_decay=5e-4, meta_batch=8),
+    ("metaoptnet", "cifar_fs", 5): dict(schedule="steps:0.06@0.33333,0.2@0.66667,0.2@0.83333", decay="all"),
     ("metaoptnet", "mini_imagenet", 5): dict(train_shots=15, label_smoothing=0.1),
     ("rfs", "cifar_fs", 5): dict(lr=0.05, weight_decay=5e-4, batch_size=64, support_copies=5),
+    ("rfs", "cifar_fs", 1): dict(schedule="steps:0.1@0.6,0.1@0.8", decay="all", nesterov=False, initial="he"),
     ("transductive_finetune", "cifar_fs", 1): dict(inner_lr=5e-5, test_inner_steps=25),
 }
 

@@ -69,7 +69,7 @@ def test_the_queue_begins_with_what_is_worth_most() -> None:
     assert [(run.module, run.flags["shots"]) for run in queue[:2]] == [("maml", "1"), ("maml", "5")]
     bodies = [run.about({run.flags.get("method", run.module)}) for run in queue[2:6]]
     methods = [run.flags.get("method", run.module) for run in bodies]
-    assert methods == ["protonet", "metaoptnet", "rfs", "simpleshot"] and all(run.tests for run in bodies)
+    assert methods == ["protonet", "metaoptnet", "rfs", "rfs"] and all(run.tests for run in bodies)
     datasets = [run.flags["dataset"] for run in queue]
     assert [name for name, _ in itertools.groupby(datasets)] == ["cifar_fs", "omniglot", "fc100", "cifar_fs"]
 

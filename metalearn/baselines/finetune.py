@@ -12,27 +12,25 @@ import jax.numpy as jnp
 import optax
 
 from metalearn.base import Array, Key, Learner, Network, PyTree
-from metalearn.baselines.supervised import pretrained
 from metalearn.classifier import classify
 from metalearn.errors import UserError
 from metalearn.inner import descend
-from metalearn.learners.heads import class_means, nearest_centroid
+from metalearn.learners.heads import class_means
 from metalearn.losses import cross_entropy, unit
 
 NORMS = ("running", "batch", "group", "layer", "none")
 
 
 def finetuned(
+    base: Learner,
     network: Network,
     ways: int,
-    classes: int,
     lr: float = 5e-5,
     steps: int = 25,
     transductive: bool = False,
     norm: str = "running",
-    rotation: bool = False,
 ) -> Learner:
-    """A learner pre-trained like `pretrained` with a linear classifier, whose test fine-tunes all weights by Adam.
+    """A pre-trained learner with a linear classifier whose test fine-tunes all weights by Adam.
 
     The new layer classifies the rectified logits of the pre-trained classifier, scaled to length one; its weights begin
     as the class means of the support set's rectified logits, scaled to length one too (section 3.1, equations 6 and 7).
@@ -41,22 +39,20 @@ def finetuned(
     and moments as `norm` says.
 
     Args:
+      base: made by `pretrained`, of this network and norm.
       network: the body.
       ways: N at test.
-      classes: C, base classes.
       lr: of Adam, per task.
       steps: epochs, an update each, or two if transductive.
       transductive: after each update on the support set make one on the mean entropy of the queries' predictions.
         Adaptation then waits for the queries: it is `predict` that makes it.
       norm: `running` keeps the moments of the training split; `batch` takes those of each call (transductive).
-      rotation: see `pretrained`.
 
     Raises:
       UserError: a norm that does not fit.
     """
     if norm not in NORMS:
         raise UserError(f"fine-tuning of all weights normalises by {', '.join(NORMS)}, not '{norm}'")
-    base = pretrained(network, nearest_centroid(), ways, classes, norm=norm, rotation=rotation)
     optimizer = optax.adam(lr)
 
     def rectified(meta: PyTree, weights: PyTree, x: Array) -> Array:

@@ -16,6 +16,9 @@ Bendou et al. EASY - Ensemble Augmented-Shot Y-shaped Learning: State-of-the-Art
 Ingredients. Journal of Imaging, 2022.
     rotation    (their Y) a second classifier tells by how many quarter turns images were turned, half of the loss as
                 in the released code; there images and features are mixed as well (mixup), here not
+Rajasegaran et al. Self-supervised Knowledge Distillation for Few-shot Learning. BMVC 2021.
+    rotation    with all four turns of every image and a weight of 2: the first generation (there the rotation loss is
+                a binary cross-entropy of each turn, here a softmax's)
 """
 
 import jax
@@ -36,6 +39,8 @@ def pretrained(
     norm: str = "running",
     centre: bool = False,
     rotation: bool = False,
+    rotation_weight: float = 0.0,
+    initial: str = "default",
 ) -> Learner:
     """A learner whose loss is base-class classification of a `Batch` and whose test is a head on frozen features.
 
@@ -48,6 +53,8 @@ def pretrained(
       scale: of the cosine classifier.
       norm, centre: see `embedding`; centring is for the test alone.
       rotation: have a linear classifier of quarter turns, for batches that were turned (see `Batch`).
+      rotation_weight: of its loss beside that of the classes; 0 for the mean of both.
+      initial: weights of the classifiers, see `init_classifier`.
     """
     base = embedding(network, head, ways, norm, centre=centre)
 
@@ -55,8 +62,10 @@ def pretrained(
         body_key, key = jax.random.split(key)
         meta = base.init(body_key, x)
         features = jax.eval_shape(network.apply, meta["body"], x).shape[-1]
-        turns = {"turns": init_classifier(jax.random.fold_in(key, 1), "linear", features, 4)} if rotation else {}
-        return meta | turns | {"classifier": init_classifier(key, classifier, features, classes)}
+        meta = meta | {"classifier": init_classifier(key, classifier, features, classes, initial)}
+        if rotation:
+            meta["turns"] = init_classifier(jax.random.fold_in(key, 1), "linear", features, 4, initial)
+        return meta
 
     def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
         z = network.apply(meta["body"], batch.x, key=key)
@@ -65,7 +74,8 @@ def pretrained(
         if batch.teacher is not None:
             value = (value + divergence(logits, batch.teacher)) / 2
         if batch.turns is not None:
-            value = (value + cross_entropy(classify("linear", meta["turns"], z), batch.turns)) / 2
+            told = cross_entropy(classify("linear", meta["turns"], z), batch.turns)
+            value = value + rotation_weight * told if rotation_weight else (value + told) / 2
         return value, {"loss": value, "accuracy": accuracy(logits, batch.y)}
 
     def classified(meta: PyTree, x: Array) -> Array:

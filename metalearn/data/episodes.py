@@ -115,9 +115,19 @@ def standardise(dataset: Dataset) -> Prepare:
 
 
 def task_sampler(
-    largest: int, ways: int, shots: int, queries: int, prepare: Prepare, augment: Transform | None = None
+    largest: int,
+    ways: int,
+    shots: int,
+    queries: int,
+    prepare: Prepare,
+    augment: Transform | None = None,
+    most_shots: int = 0,
 ) -> Sampler:
-    """`(key, source) -> Task`, for use inside a jitted step; augment alters every support and query image by itself."""
+    """`(key, source) -> Task`, for use inside a jitted step; augment alters every support and query image by itself.
+
+    With most_shots, how many of the K+Q images of each class are support is drawn from 1 to that, and told in
+    `Task.shots`: the task itself is cut as ever.
+    """
 
     def rows(key: Key, starts: Array, counts: Array) -> Array:
         return episode_indices(jax.random.split(key, 3)[0], starts, counts, largest, ways, shots + queries)
@@ -128,7 +138,10 @@ def task_sampler(
         support_x, query_x = task.support_x, task.query_x
         if augment is not None:
             support_x, query_x = augment(support_key, support_x), augment(query_key, query_x)
-        return task._replace(support_x=prepare(support_x), query_x=prepare(query_x))
+        drawn = None
+        if most_shots:
+            drawn = jax.random.randint(jax.random.fold_in(key, 3), (), 1, most_shots + 1)
+        return task._replace(support_x=prepare(support_x), query_x=prepare(query_x), shots=drawn)
 
     return Sampler(rows, make)
 
@@ -152,6 +165,13 @@ def turn(batch: Batch) -> Batch:
     parts = jnp.array_split(batch.x, 4)
     x = jnp.concatenate([jnp.rot90(part, k, (1, 2)) for k, part in enumerate(parts)])
     return batch._replace(x=x, turns=jnp.concatenate([jnp.full(len(part), k) for k, part in enumerate(parts)]))
+
+
+def turn_all(batch: Batch) -> Batch:
+    """The batch four times as large, each image as it is and turned by 90, 180 and 270 degrees; and told so."""
+    x = jnp.concatenate([jnp.rot90(batch.x, k, (1, 2)) for k in range(4)])
+    turns = jnp.repeat(jnp.arange(4), len(batch.x))
+    return batch._replace(x=x, y=jnp.tile(batch.y, 4), turns=turns)
 
 
 def episode_hash(indices: np.ndarray) -> str:

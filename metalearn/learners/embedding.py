@@ -1,6 +1,7 @@
 """The embedding family: a body turns images into features, a head is fitted to the support features of each task."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from metalearn.base import Array, Head, Info, Key, Learner, Network, PyTree, Tas
 from metalearn.errors import UserError
 from metalearn.losses import accuracy, cross_entropy
 
+LossOf = Callable[[Array, Array], Array]  # (logits [Q,N], labels [Q]) -> scalar
 NORMS = ("running", "batch", "support", "group", "layer", "none")
 
 
@@ -17,7 +19,7 @@ def embedding(
     head: Head | TrainedHead,
     ways: int,
     norm: str = "running",
-    loss_of: Callable[[Array, Array], Array] = cross_entropy,
+    loss_of: LossOf = cross_entropy,
     centre: bool = False,
 ) -> Learner:
     """A learner that trains the body through the head, one task at a time.
@@ -61,15 +63,11 @@ def embedding(
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         drop_key, key = jax.random.split(key)
-        if per_image:
-            z = network.apply(meta["body"], jnp.concatenate([task.support_x, task.query_x]), key=drop_key)
-            support, query = jnp.split(z, [len(task.support_x)])
-            chosen = head_of(meta)
-            logits = chosen.predict(chosen.fit(key, support, task.support_y, ways), query)
-        else:
+        if not per_image:
             logits = predict(meta, adapt(key, meta, task.support_x, task.support_y), task.query_x)
-        value = loss_of(logits, task.query_y)
-        return value, {"loss": value, "accuracy": accuracy(logits, task.query_y)}
+            return measured_loss(loss_of, logits, task.query_y)
+        z = network.apply(meta["body"], jnp.concatenate([task.support_x, task.query_x]), key=drop_key)
+        return features_loss(key, head_of(meta), z, task, ways, loss_of)
 
     def moments(meta: PyTree, x: Array) -> PyTree:
         return network.moments(meta["body"], x)
@@ -83,6 +81,59 @@ def embedding(
         head_of if per_image else None,
         moments if measured else None,
     )
+
+
+def measured_loss(loss_of: LossOf, logits: Array, labels: Array) -> tuple[Array, Info]:
+    """The loss of logits [Q,N] for labels [Q], and what is reported of it."""
+    value = loss_of(logits, labels)
+    return value, {"loss": value, "accuracy": accuracy(logits, labels)}
+
+
+def features_loss(key: Key, head: Head, z: Array, task: Task, ways: int, loss_of: LossOf) -> tuple[Array, Info]:
+    """The loss of a head fitted to the support part of the features z [S+Q,D] of a task."""
+    support, query = jnp.split(z, [len(task.support_x)])
+    if task.shots is not None:
+        return drawn_shots_loss(key, head, support, query, task.shots, ways, loss_of)
+    logits = head.predict(head.fit(key, support, task.support_y, ways), query)
+    return measured_loss(loss_of, logits, task.query_y)
+
+
+def drawn_shots_loss(
+    key: Key,
+    head: Head,
+    support: Array,
+    query: Array,
+    shots: Array,
+    ways: int,
+    loss_of: LossOf,
+) -> tuple[Array, Info]:
+    """The loss of an episode that is cut anew: the first `shots` images of each class are support, the rest queries.
+
+    Bertinetto et al. 2019's released code draws shots for every training episode. Each number of shots has shapes of
+    its own, so each is a branch; only the head is in it, the body embeds all images before.
+
+    Args:
+      key: of the head.
+      head: fitted to support features.
+      support: features [S,D], class by class.
+      query: features [Q,D], class by class.
+      shots: int32, from 1 to one less than all images of a class.
+      ways: N.
+      loss_of: see `embedding`.
+    """
+    parts = (part.reshape(ways, -1, part.shape[-1]) for part in (support, query))
+    by_class = jnp.concatenate(list(parts), axis=1)
+    labels = jnp.arange(ways, dtype=jnp.int32)[:, None]
+
+    def branch(k: int, z: Array) -> tuple[Array, Info]:
+        y = jnp.broadcast_to(labels, z.shape[:2])
+        features = z.shape[-1]
+        fitted = head.fit(key, z[:, :k].reshape(-1, features), y[:, :k].reshape(-1), ways)
+        logits = head.predict(fitted, z[:, k:].reshape(-1, features))
+        return measured_loss(loss_of, logits, y[:, k:].reshape(-1))
+
+    branches = [partial(branch, k) for k in range(1, by_class.shape[1])]
+    return jax.lax.switch(shots - 1, branches, by_class)
 
 
 def _init(network: Network, head: Head | TrainedHead, key: Key, x: Array) -> PyTree:

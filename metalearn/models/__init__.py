@@ -60,7 +60,31 @@ def as_network(module: nn.Module) -> Network:
     return Network(init, apply, moments, getattr(module, "prepare", lambda x: x))
 
 
-def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32, shared: bool = False) -> Network:
+def mirrored(network: Network) -> Network:
+    """The same network with features that are the mean of those of an image and of its mirror."""
+
+    def apply(params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None) -> Array:
+        z = network.apply(params, x, moments, key)
+        return (z + network.apply(params, x[:, :, ::-1], moments, key)) / 2
+
+    return Network(network.init, apply, network.moments)
+
+
+# Initial kernels by name; where there is none, each network's own.
+INITIALIZERS: dict[str, nn.initializers.Initializer | None] = {
+    "default": None,
+    "torch": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),  # U(-1/sqrt(fan), 1/sqrt(fan))
+    "he": nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+}
+
+
+def make_network(
+    name: str,
+    norm: str = "batch",
+    dtype: jnp.dtype = jnp.float32,
+    shared: bool = False,
+    initial: str = "default",
+) -> Network:
     """A body of `BACKBONES`.
 
     Args:
@@ -68,15 +92,23 @@ def make_network(name: str, norm: str = "batch", dtype: jnp.dtype = jnp.float32,
       norm: kind of `Norm` inside.
       dtype: of the convolutions' inputs; parameters and sums stay float32.
       shared: faster for learners that do not adapt the body, slower for those that do: see `metalearn.models.conv`.
+      initial: initial kernels, a key of `INITIALIZERS`.
 
     Raises:
-      UserError: unknown name or norm.
+      UserError: unknown name, norm or initial weights.
     """
     if name not in BACKBONES:
         raise UserError(f"unknown backbone '{name}': choose one of {', '.join(BACKBONES)}")
     if norm not in KINDS:
         raise UserError(f"unknown normalisation '{norm}': choose one of {', '.join(KINDS)}")
-    return as_network(BACKBONES[name](norm=norm, dtype=dtype, shared=shared))
+    kernel_init = _kernel_init(initial)
+    return as_network(BACKBONES[name](norm=norm, dtype=dtype, shared=shared, kernel_init=kernel_init))
+
+
+def _kernel_init(initial: str) -> nn.initializers.Initializer | None:
+    if initial not in INITIALIZERS:
+        raise UserError(f"unknown initial weights '{initial}': choose one of {', '.join(INITIALIZERS)}")
+    return INITIALIZERS[initial]
 
 
 def flattened(network: Network) -> Network:
@@ -89,6 +121,8 @@ def flattened(network: Network) -> Network:
     return network._replace(apply=apply)
 
 
-def make_relation(width: int = 64, dtype: jnp.dtype = jnp.float32, shared: bool = True) -> Network:
+def make_relation(
+    width: int = 64, dtype: jnp.dtype = jnp.float32, shared: bool = True, initial: str = "default"
+) -> Network:
     """What compares feature maps in relation networks; see `Relation`."""
-    return as_network(Relation(width, dtype=dtype, shared=shared))
+    return as_network(Relation(width, dtype=dtype, shared=shared, kernel_init=_kernel_init(initial)))

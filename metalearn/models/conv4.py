@@ -10,6 +10,8 @@ from metalearn.models.conv import conv
 from metalearn.models.norms import Norm
 from metalearn.models.prepared import Prepared, prepare
 
+OWN_KERNELS = nn.initializers.glorot_uniform()
+
 
 class Conv4(nn.Module):
     """Blocks of 3x3 convolution, normalisation, ReLU and halving; images [B,H,W,Ch] -> features [B,D].
@@ -33,6 +35,7 @@ class Conv4(nn.Module):
       slope: of the ReLU below zero.
       drop: rate of dropout after each of the last two blocks.
       shared: see `conv`.
+      kernel_init: of the kernels; None for the network's own, Glorot & Bengio 2010.
     """
 
     widths: Sequence[int] = (64, 64, 64, 64)
@@ -44,6 +47,7 @@ class Conv4(nn.Module):
     drop: float = 0.0
     dtype: jnp.dtype = jnp.float32
     shared: bool = False
+    kernel_init: nn.initializers.Initializer | None = None
 
     def prepare(self, x: Array) -> Prepared:
         """Images x [B,H,W,Ch] as `__call__` takes them too: for more than one pass with kernels that change."""
@@ -70,7 +74,7 @@ class Conv4(nn.Module):
 
     def _block(self, i: int, x: Array | Prepared, width: int) -> Array:
         channels = x.channels if isinstance(x, Prepared) else x.shape[-1]
-        w = self.param(f"conv{i}", nn.initializers.glorot_uniform(), (3, 3, channels, width))
+        w = self.param(f"conv{i}", self.kernel_init or OWN_KERNELS, (3, 3, channels, width))
         if isinstance(x, Prepared):
             y, moments, pools = x.conv(w), x.moments(w), x.windows or self._pools(i, x.patches)
         else:

@@ -9,6 +9,8 @@ from metalearn.base import Array
 from metalearn.models.conv import conv
 from metalearn.models.norms import Norm
 
+OWN_KERNELS = nn.initializers.glorot_uniform()
+
 
 class Relation(nn.Module):
     """Scores [Q,N], before the sigmoid, of feature maps of queries [Q,H,W,F] beside those of classes [N,H,W,F].
@@ -25,6 +27,7 @@ class Relation(nn.Module):
     hidden: int = 8
     dtype: jnp.dtype = jnp.float32
     shared: bool = False
+    kernel_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, maps: tuple[Array, Array], deterministic: bool = True) -> Array:
@@ -40,7 +43,7 @@ class Relation(nn.Module):
         return dense(1, name="score")(x)[..., 0]
 
     def _kernel(self, block: int, channels: int) -> Array:
-        return self.param(f"conv{block}", nn.initializers.glorot_uniform(), (3, 3, channels, self.width))
+        return self.param(f"conv{block}", self.kernel_init or OWN_KERNELS, (3, 3, channels, self.width))
 
     def _conv(self, x: Array, w: Array) -> Array:
         return conv(x, w, 1, self.dtype, self.shared)

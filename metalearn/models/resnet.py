@@ -10,6 +10,8 @@ from metalearn.base import Array
 from metalearn.models.conv import conv, max_pool
 from metalearn.models.norms import Norm
 
+OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
 
 class DropBlock(nn.Module):
     """Drop square regions of feature maps (Ghiasi et al. 2018), kept elements rescaled.
@@ -56,6 +58,7 @@ class ResNet12(nn.Module):
     dropblock: int = 2
     dtype: jnp.dtype = jnp.float32
     shared: bool = False
+    kernel_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool = True) -> Array:
@@ -66,10 +69,8 @@ class ResNet12(nn.Module):
         return x.mean((1, 2)) if self.readout == "mean" else x.reshape(x.shape[0], -1)
 
     def _block(self, x: Array, width: int, name: str) -> Array:
-        he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-
         def unit(x: Array, kernel: int, part: str) -> Array:
-            w = self.param(f"{name}_{part}", he, (kernel, kernel, x.shape[-1], width))
+            w = self.param(f"{name}_{part}", self.kernel_init or OWN_KERNELS, (kernel, kernel, x.shape[-1], width))
             return Norm(self.norm, name=f"{name}_{part}_norm")(conv(x, w, 1, self.dtype, self.shared))
 
         y = nn.leaky_relu(unit(x, 3, "conv0"), 0.1)

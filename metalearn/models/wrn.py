@@ -7,6 +7,8 @@ from metalearn.base import Array
 from metalearn.models.conv import conv
 from metalearn.models.norms import Norm
 
+OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
 
 class WideResNet(nn.Module):
     """WRN-d-k of Zagoruyko & Komodakis 2016, section 2: [B,H,W,Ch] -> [B,64k], averaged over places.
@@ -25,6 +27,7 @@ class WideResNet(nn.Module):
     norm: str = "batch"
     dtype: jnp.dtype = jnp.float32
     shared: bool = False
+    kernel_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool = True) -> Array:
@@ -44,5 +47,10 @@ class WideResNet(nn.Module):
         return nn.relu(Norm(self.norm, name=name)(x))
 
     def _conv(self, x: Array, width: int, kernel: int, stride: int, name: str) -> Array:
-        he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-        return conv(x, self.param(name, he, (kernel, kernel, x.shape[-1], width)), stride, self.dtype, self.shared)
+        return conv(
+            x,
+            self.param(name, self.kernel_init or OWN_KERNELS, (kernel, kernel, x.shape[-1], width)),
+            stride,
+            self.dtype,
+            self.shared,
+        )

@@ -27,6 +27,8 @@ def variants(config: Config) -> list[str]:
     usual = 1 if config.dataset in CHARACTERS else COPIES.get(config.method, 1)
     if config.support_copies != usual:
         notes.append("1 copy" if config.support_copies == 1 else f"{config.support_copies} copies")
+    if config.mirror:
+        notes.append("mirror")
     return notes
 
 

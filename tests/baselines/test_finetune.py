@@ -10,6 +10,8 @@ import pytest
 
 from metalearn.base import Array, Learner, PyTree
 from metalearn.baselines.finetune import finetuned, mean_entropy
+from metalearn.baselines.supervised import pretrained
+from metalearn.learners.heads import nearest_centroid
 from metalearn.losses import cross_entropy
 from tests.small import SIDE, easy_task, quick_jit, tiny_network
 
@@ -23,7 +25,9 @@ def meta() -> Iterator[PyTree]:
 
 
 def learner(steps: int, transductive: bool = False, lr: float = 0.01) -> Learner:
-    return finetuned(tiny_network("none"), WAYS, CLASSES, lr, steps, transductive, norm="none")
+    network = tiny_network("none")
+    base = pretrained(network, nearest_centroid(), WAYS, CLASSES, norm="none")
+    return finetuned(base, network, WAYS, lr, steps, transductive, norm="none")
 
 
 def logits(made: Learner, meta: PyTree) -> Array:

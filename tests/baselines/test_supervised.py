@@ -9,7 +9,8 @@ import pytest
 
 from metalearn.base import Batch
 from metalearn.baselines.supervised import pretrained
-from metalearn.data.episodes import turn
+from metalearn.classifier import init_classifier
+from metalearn.data.episodes import turn, turn_all
 from metalearn.errors import UserError
 from metalearn.lab import turned
 from metalearn.learners.heads import nearest_centroid
@@ -67,6 +68,34 @@ def test_loss_of_a_turned_batch() -> None:
     grads = [jax.grad(loss)(meta, b) for b in (batch._replace(turns=None), batch)]
     np.testing.assert_allclose(grads[1]["classifier"]["w"], grads[0]["classifier"]["w"] / 2, rtol=1e-5, atol=1e-7)
     assert not grads[0]["turns"]["w"].any() and grads[1]["turns"]["w"].any()
+
+
+def test_all_turns_of_every_image_keep_its_class() -> None:
+    batch = turn_all(Batch(X, Y))
+    assert batch.x.shape == (32, SIDE, SIDE, 1) and batch.turns.tolist() == [0] * 8 + [1] * 8 + [2] * 8 + [3] * 8
+    np.testing.assert_array_equal(batch.y, [*Y, *Y, *Y, *Y])
+    for i in range(8):
+        for k in range(4):
+            np.testing.assert_array_equal(batch.x[8 * k + i], np.rot90(X[i], k))
+
+
+def test_rotation_weight_adds_to_the_full_class_loss() -> None:
+    options = {"norm": "none", "rotation": True, "rotation_weight": 2.0}
+    learner = pretrained(tiny_network("none"), nearest_centroid(), 2, CLASSES, **options)
+    meta = learner.init(KEY, X[:1])
+    batch = turn_all(Batch(X, Y))
+    z = tiny_network("none").apply(meta["body"], batch.x)
+    turns = cross_entropy(z @ meta["turns"]["w"] + meta["turns"]["b"], batch.turns)
+    classes = learner.loss(KEY, meta, batch._replace(turns=None))[0]
+    np.testing.assert_allclose(learner.loss(KEY, meta, batch)[0], classes + 2 * turns, rtol=1e-6)
+
+
+def test_initial_weights_of_pytorch_are_uniform_within_the_root_of_the_fan() -> None:
+    found = init_classifier(KEY, "linear", 400, 300, "torch")
+    assert 0.049 < float(jnp.abs(found["w"]).max()) <= 0.05 and float(found["w"].std()) == pytest.approx(
+        0.05 / 3**0.5, rel=0.01
+    )
+    assert 0.04 < float(jnp.abs(found["b"]).max()) <= 0.05
 
 
 @pytest.mark.parametrize(("rotations", "width", "why"), [(4, 8, "classes of their own"), (1, 9, "8 x 9")])

@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
-from metalearn.base import Head, TrainedHead
-from metalearn.data.episodes import batch_sampler
+from metalearn.base import Head, Task, TrainedHead
+from metalearn.data.episodes import batch_sampler, task_sampler
 from metalearn.evaluate import moments_measurer
 from metalearn.learners.embedding import centred, embedding
 from metalearn.learners.heads import nearest_centroid
+from metalearn.learners.protonet import protonet
 from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit, tiny_network
 
 WAYS = 3
@@ -59,5 +61,44 @@ def test_parameters_of_a_head_are_trained_and_used() -> None:
     twice = meta | {"head": {"scale": 2 * meta["head"]["scale"]}}
     found = [learner.predict(m, adapted, TASK.query_x) for m in (meta, twice)]
     np.testing.assert_allclose(found[1], 2 * found[0], rtol=1e-5)
+    slope = jax.grad(lambda m: learner.loss(jax.random.key(0), m, TASK)[0])(meta)
+    assert float(jnp.abs(slope["head"]["scale"])) > 0
+
+
+@pytest.mark.parametrize("shots", [1, 3])
+def test_drawn_shots_cut_the_episode_anew(shots: int) -> None:
+    """As an episode that has so many support images a class from the start."""
+    learner = protonet(tiny_network("group"), WAYS, norm="group")
+    meta = learner.init(jax.random.key(0), X)
+    task = TASK  # two support images and two queries of each class
+    images = [part.reshape(WAYS, 2, *part.shape[1:]) for part in (task.support_x, task.query_x)]
+    by_class = jnp.concatenate(images, axis=1)
+    labels = jnp.broadcast_to(jnp.arange(WAYS)[:, None], (WAYS, 4))
+    parts = []
+    for part in (slice(None, shots), slice(shots, None)):
+        parts += [by_class[:, part].reshape(-1, SIDE, SIDE, 1), labels[:, part].reshape(-1)]
+    expected = learner.loss(jax.random.key(1), meta, Task(*parts))
+    found = learner.loss(jax.random.key(1), meta, task._replace(shots=jnp.int32(shots)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found, expected)
+
+
+def test_drawn_shots_are_uniform() -> None:
+    sampler = task_sampler(9, WAYS, 2, 3, prepare, most_shots=4)
+    source = noise_source((9, 9, 9, 9))
+    draw = jax.jit(jax.vmap(lambda key: sampler(key, source).shots))
+    counts = np.bincount(draw(jax.random.split(jax.random.key(0), 2000)), minlength=5)
+    assert counts[0] == 0 and chisquare(counts[1:]).pvalue > 1e-3
+
+
+def test_a_learned_scale_divides_distances_by_the_features() -> None:
+    learner = protonet(tiny_network("group"), WAYS, scale=3.0, norm="group", learned_scale=True)
+    plain = protonet(tiny_network("group"), WAYS, norm="group")
+    meta = learner.init(jax.random.key(0), X)
+    features = learner.embed(meta, X).shape[-1]
+    found, expected = (
+        made.predict(meta, made.adapt(None, meta, TASK.support_x, TASK.support_y), TASK.query_x)
+        for made in (learner, plain)
+    )
+    np.testing.assert_allclose(found, 3 / features * expected, rtol=1e-5)
     slope = jax.grad(lambda m: learner.loss(jax.random.key(0), m, TASK)[0])(meta)
     assert float(jnp.abs(slope["head"]["scale"])) > 0

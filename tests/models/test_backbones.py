@@ -227,3 +227,12 @@ def test_prepared_images_have_the_same_features(backbone: str, norm: str) -> Non
     params = network.init(KEY, x)
     found, wanted = (jax.jit(network.apply)(params, images) for images in (network.prepare(x), x))
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("initial", "sd"), [("torch", (1 / 3 / (9 * 64)) ** 0.5), ("he", (2 / (9 * 64)) ** 0.5)])
+def test_initial_kernels_have_the_variance_of_their_recipe(initial: str, sd: float) -> None:
+    """PyTorch's default is U(-1/sqrt(fan_in), 1/sqrt(fan_in)); He et al. 2015, over the outputs, N(0, 2 / fan_out)."""
+    made = make_network("conv4-64", initial=initial).init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+    w = np.asarray(made["conv1"])
+    assert w.shape == (3, 3, 64, 64) and w.std() == pytest.approx(sd, rel=0.02)
+    assert initial != "torch" or np.abs(w).max() <= (9 * 64) ** -0.5
