@@ -14,11 +14,27 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array
 PyTree = Any
 Info = dict[str, Array]
+
+GENERATOR = "threefry2x32"
+# Episode lists, batches and first weights are those of this generator and this way of cutting its
+# stream. Set here, where everything begins, so that no environment variable draws others.
+jax.config.update("jax_threefry_partitionable", True)
+
+
+def random_key(seed: int) -> Key:
+    """The key of a seed, of the same generator whatever JAX would take by itself."""
+    return typed_key(jnp.array([0, seed & 0xFFFFFFFF], jnp.uint32))
+
+
+def typed_key(data: Array) -> Key:
+    """The key with these two words, uint32 [..., 2], as `jax.random.key_data` gives them."""
+    return jax.random.wrap_key_data(data, impl=GENERATOR)
 
 
 class Task(NamedTuple):

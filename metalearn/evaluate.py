@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from metalearn.base import Array, Batch, ClassSource, Key, Learner, PyTree, Task
+from metalearn.base import Array, Batch, ClassSource, Key, Learner, PyTree, Task, random_key
 from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, Sampler, as_task, episode_hash, episode_indices, make_task
 from metalearn.data.host import fetched, taken
@@ -102,12 +102,13 @@ def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, querie
 
     @jax.jit
     def draw(start: Array) -> Array:
-        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(start + jnp.arange(100))
+        keys = jax.vmap(partial(jax.random.fold_in, random_key(seed)))(start + jnp.arange(100))
         pick = partial(episode_indices, largest=largest, ways=ways, per_class=shots + queries)
         return jax.vmap(lambda k: pick(k, starts, counts))(keys)
 
     starts, counts = jnp.asarray(np.asarray(source.starts)), jnp.asarray(np.asarray(source.counts))
-    blocks = [np.asarray(draw(start)) for start in range(0, count, 100)]
+    with jax.threefry_partitionable(True):  # whatever the caller has set since: a list is compared over years
+        blocks = [np.asarray(draw(start)) for start in range(0, count, 100)]
     return Episodes(np.concatenate(blocks)[:count], shots)
 
 
@@ -135,8 +136,8 @@ def moments_measurer(
     def rows_of(key: Key) -> Array:
         return sampler.rows(key, starts, counts).reshape(-1)
 
-    size = len(jax.eval_shape(rows_of, jax.random.key(seed)))
-    keys = jax.random.split(jax.random.key(seed), max(LEAST_BATCHES, -(-LEAST_IMAGES // size)))
+    size = len(jax.eval_shape(rows_of, random_key(seed)))
+    keys = jax.random.split(random_key(seed), max(LEAST_BATCHES, -(-LEAST_IMAGES // size)))
     rows = np.asarray(jax.jit(jax.vmap(rows_of))(keys))
 
     @jax.jit
@@ -305,7 +306,7 @@ def _in_blocks(
     The last block is filled up with its last episode, cut off afterwards.
     """
     count = len(indices)
-    key_of = jax.jit(jax.vmap(partial(jax.random.fold_in, jax.random.key(seed))))
+    key_of = jax.jit(jax.vmap(partial(jax.random.fold_in, random_key(seed))))
     done, earlier = ({}, 0.0) if unfinished is None else unfinished.read()
     known = len(done.get("accuracy", ()))
     if agreed(known, -known) != (known, -known):  # not all processes see the same file
@@ -333,7 +334,7 @@ def _joined(parts: list[dict], count: int) -> dict[str, np.ndarray]:
 def is_transductive(learner: Learner, meta: PyTree, task: Task) -> bool:
     """Whether queries' predictions depend on the other queries: the first five are predicted with all and alone."""
     predict = jax.jit(learner.predict)
-    adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
+    adapted = jax.jit(learner.adapt)(random_key(0), meta, task.support_x, task.support_y)
     together = predict(meta, adapted, task.query_x)[:5]
     alone = jnp.concatenate([predict(meta, adapted, x[None]) for x in task.query_x[:5]])
     scale = 1e-3 * float(jnp.abs(together).max()) + 1e-6

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from metalearn.base import PyTree
+from metalearn.base import PyTree, random_key
 from metalearn.checkpoint import Best, Checkpoints
 from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
@@ -154,7 +154,7 @@ class Trainer:
         self.members, self.config, self.lab = members, members[0].run.config, lab
         config = self.config
         self.loss = method.train.loss
-        self.key = stacked([on_all(jax.random.key(member.run.config.seed + 1), lab.mesh) for member in members])
+        self.key = stacked([on_all(random_key(member.run.config.seed + 1), lab.mesh) for member in members])
         sampler = training_sampler(config, lab, method.supervised)
         self.split: PyTree = lab.train
         self.stream: Stream | None = None
@@ -195,7 +195,7 @@ class Trainer:
 
     def _begin(self, member: Member) -> Interval:
         """The row that the member was left at, or a new one."""
-        key = jax.random.key(0)
+        key = random_key(0)
         names = sorted(no_sums(self.loss, self.sample, member.state.meta, key, self._source(member.step)))
         part = member.diary.part
         if part is not None and not part["sums"].keys() >= set(names):

@@ -14,7 +14,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from metalearn.base import PyTree
+from metalearn.base import PyTree, typed_key
 from metalearn.errors import UserError
 
 HEARTBEAT_SECONDS = 30  # a process not heard of for so long is given up, and the run with it
@@ -95,7 +95,7 @@ def on_all(tree: PyTree, mesh: Mesh) -> PyTree:
         if jax.process_count() == 1:
             return jax.device_put(x, everywhere)
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(put(jax.random.key_data(x)))
+            return typed_key(put(jax.random.key_data(x)))
         here = np.asarray(x)  # not `device_put`: it would send every array around to compare it
         return jax.make_array_from_callback(here.shape, everywhere, lambda index: here[index])
 

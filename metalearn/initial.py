@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from metalearn.base import random_key
 from metalearn.checkpoint import Checkpoints, shapes
 from metalearn.config import Config
 from metalearn.errors import UserError
@@ -20,7 +21,7 @@ from metalearn.workdir import read_workdir
 def initial_state(config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step, on every device of every process."""
     x = jnp.zeros((1, *lab.dataset.train.images.shape[1:]))
-    state = start(method.train.init, optimizer, jax.random.fold_in(jax.random.key(config.seed), 0), x)
+    state = start(method.train.init, optimizer, jax.random.fold_in(random_key(config.seed), 0), x)
     return on_all(state, lab.mesh)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from metalearn.base import Array, ClassSource, Feed, Key
+from metalearn.base import Array, ClassSource, Feed, Key, typed_key
 from metalearn.data.episodes import Sampler
 from metalearn.errors import UserError
 from metalearn.train import sample_key, task_keys
@@ -87,7 +87,7 @@ class Stream:
             return jax.vmap(lambda k: sampler.rows(k, jnp.asarray(starts), jnp.asarray(counts)).reshape(-1))(keys)
 
         def draw(key_data: Array, steps: Array, tasks: Array) -> Array:
-            key = jax.random.wrap_key_data(key_data)
+            key = typed_key(key_data)
             return jax.vmap(lambda step: of_step(key, step, tasks))(steps)
 
         return draw

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, Key
+from metalearn.base import Array, Key, random_key
 from metalearn.errors import UserError
 
 
 def flip(key: Key, x: Array) -> Array:
     """Mirror each image of x uint8 [B,H,W,Ch] left to right with probability one half."""
-    mirrored = jax.random.bernoulli(key, 0.5, (len(x), 1, 1, 1))
+    mirrored = jax.random.bernoulli(key, jnp.float32(0.5), (len(x), 1, 1, 1))
     return jnp.where(mirrored, x[:, :, ::-1], x)
 
 
@@ -21,8 +21,12 @@ def crop(key: Key, x: Array) -> Array:
     _, height, width, _ = x.shape
     tall, wide = height // 8, width // 8
     padded = jnp.pad(x, ((0, 0), (tall, tall), (wide, wide), (0, 0)))
-    corner = jax.random.randint(key, (len(x), 2), 0, jnp.array([2 * tall + 1, 2 * wide + 1]))
-    window = lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), x.shape[1:])  # noqa: E731
+    most = jnp.array([2 * tall + 1, 2 * wide + 1], jnp.int32)
+    corner = jax.random.randint(key, (len(x), 2), 0, most, jnp.int32)
+
+    def window(image: Array, at: Array) -> Array:
+        return jax.lax.dynamic_slice(image, (at[0], at[1], jnp.int32(0)), x.shape[1:])
+
     return jax.vmap(window)(padded, corner)
 
 
@@ -31,8 +35,11 @@ def jitter(key: Key, x: Array) -> Array:
 
     The three factors of the few-shot literature (Chen et al. 2019), applied in that order.
     """
-    bright, contrast, colour = jax.random.uniform(key, (3, len(x), 1, 1, 1), minval=0.6, maxval=1.4)
-    grey_weights = jnp.array([0.299, 0.587, 0.114]) if x.shape[-1] == 3 else jnp.full(x.shape[-1], 1 / x.shape[-1])
+    shape = (3, len(x), 1, 1, 1)
+    bright, contrast, colour = jax.random.uniform(key, shape, jnp.float32, minval=0.6, maxval=1.4)
+    channels = x.shape[-1]
+    shares = [0.299, 0.587, 0.114] if channels == 3 else [1 / channels] * channels
+    grey_weights = jnp.array(shares, jnp.float32)
     y = jnp.clip(x.astype(jnp.float32) * bright, 0, 255)
     mean = (y @ grey_weights).mean((1, 2), keepdims=True)[..., None]
     y = jnp.clip(mean + (y - mean) * contrast, 0, 255)
@@ -101,7 +108,7 @@ class Copies(NamedTuple):
 
         def one(image: Array, row: Array) -> Array:
             version = row // size
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), version), row % size)
+            key = jax.random.fold_in(jax.random.fold_in(random_key(0), version), row % size)
             return jnp.where(version == 0, image, transform(key, image[None])[0])
 
         return jax.vmap(one)(x, rows)

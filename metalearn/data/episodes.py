@@ -85,8 +85,8 @@ def episode_indices(key: Key, starts: Array, counts: Array, largest: int, ways: 
     class, known before tracing.
     """
     class_key, image_key = jax.random.split(key)
-    classes = smallest(jax.random.bits(class_key, counts.shape), ways)
-    ranks = jax.random.bits(image_key, (ways, largest)) >> 1
+    classes = smallest(jax.random.bits(class_key, counts.shape, jnp.uint32), ways)
+    ranks = jax.random.bits(image_key, (ways, largest), jnp.uint32) >> 1
     ranks = jnp.where(jnp.arange(largest) < counts[classes][:, None], ranks, jnp.uint32(2**32 - 1))
     return starts[classes][:, None] + smallest(ranks, per_class)
 
@@ -150,7 +150,8 @@ def batch_sampler(size: int, prepare: Prepare, augment: Transform | None = None)
     """`(key, source) -> Batch` of `size` images drawn uniformly, labelled by class of the split."""
 
     def rows(key: Key, starts: Array, counts: Array) -> Array:
-        return jax.random.randint(jax.random.split(key)[0], (size,), 0, starts[-1] + counts[-1])
+        images = starts[-1] + counts[-1]
+        return jax.random.randint(jax.random.split(key)[0], (size,), 0, images, jnp.int32)
 
     def make(key: Key, source: ClassSource) -> Batch:
         labels = jnp.searchsorted(source.starts, rows(key, source.starts, source.counts), side="right")
@@ -164,7 +165,8 @@ def turn(batch: Batch) -> Batch:
     """The batch with its first quarter as it is, the second turned once by 90 degrees, and so on; and told so."""
     parts = jnp.array_split(batch.x, 4)
     x = jnp.concatenate([jnp.rot90(part, k, (1, 2)) for k, part in enumerate(parts)])
-    return batch._replace(x=x, turns=jnp.concatenate([jnp.full(len(part), k) for k, part in enumerate(parts)]))
+    turns = [jnp.full(len(part), k, jnp.int32) for k, part in enumerate(parts)]
+    return batch._replace(x=x, turns=jnp.concatenate(turns))
 
 
 def turn_all(batch: Batch) -> Batch:

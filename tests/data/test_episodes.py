@@ -1,6 +1,11 @@
 """Episodes: what they are made of, that all are equally likely, and that they are the same everywhere."""
 
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +13,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from metalearn.base import random_key
+from metalearn.data.augment import augmentation
 from metalearn.data.episodes import (
     batch_sampler,
     check,
@@ -18,10 +25,12 @@ from metalearn.data.episodes import (
     standardise,
     task_sampler,
     to_device,
+    turn,
 )
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
 from metalearn.evaluate import draw_episodes
+from tests.programs import environment
 from tests.small import noise_source, prepare, quick_jit
 
 COUNTS = (5, 9, 4, 12, 7, 5)  # ragged
@@ -69,6 +78,65 @@ def test_the_list_of_a_seed_never_changes() -> None:
     drawn = draw_episodes(noise_source(COUNTS), 100, WAYS, SHOTS, QUERIES, seed=0)
     assert drawn.hash == "5fc6f9cd6a68de49"
     assert episode_hash(np.arange(24, dtype=np.int64).reshape(2, 3, 4)) == "a26f2589bc817e20"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        partial(jax.enable_x64, True),
+        partial(jax.default_prng_impl, "rbg"),
+        partial(jax.default_prng_impl, "unsafe_rbg"),
+        partial(jax.threefry_partitionable, False),
+    ],
+    ids=["float64", "rbg", "unsafe_rbg", "not partitionable"],
+)
+def test_no_setting_of_jax_draws_another_list(
+    setting: Callable[[], AbstractContextManager], episodes: np.ndarray
+) -> None:
+    with setting():
+        drawn = draw_episodes(noise_source(COUNTS), 130, WAYS, SHOTS, QUERIES, seed=0)
+    assert drawn.indices.dtype == np.int32
+    np.testing.assert_array_equal(drawn.indices, episodes[:130])
+
+
+def test_the_environment_draws_no_other_keys() -> None:
+    """Variables that JAX reads when it is imported: a process of its own."""
+    code = "import jax; from metalearn.base import random_key; print(*jax.random.bits(random_key(7), (3,), 'uint32'))"
+    asked = {
+        "JAX_DEFAULT_PRNG_IMPL": "rbg",
+        "JAX_THREEFRY_PARTITIONABLE": "0",
+        "JAX_RANDOM_SEED_OFFSET": "5",
+        "JAX_ENABLE_X64": "1",
+    }
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, env=environment(**asked), capture_output=True, text=True, check=True)
+    expected = jax.random.bits(jax.random.key(7, impl="threefry2x32"), (3,))
+    assert said.stdout.split() == [str(word) for word in expected]
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**31 - 1, 2**31, 2**32 - 1])
+def test_the_key_of_a_seed_is_that_of_jax(seed: int) -> None:
+    found = jax.random.key_data(random_key(seed))
+    np.testing.assert_array_equal(found, jax.random.key_data(jax.random.key(seed)))
+
+
+def test_float64_trains_on_the_same_images() -> None:
+    """Positions, labels and transforms: everything that is drawn on the device."""
+
+    def drawn() -> list[Any]:
+        source = noise_source(COUNTS, channels=3)
+        augment = augmentation("flip,crop,jitter")
+        task = quick_jit(task_sampler(max(COUNTS), WAYS, SHOTS, QUERIES, prepare, augment))
+        batch = quick_jit(batch_sampler(64, prepare, augment))
+        of_batch = turn(batch(random_key(3), source))
+        return [np.asarray(x) for x in (*task(random_key(3), source), of_batch.x, of_batch.y, of_batch.turns)]
+
+    expected = drawn()
+    with jax.enable_x64(True):
+        found = drawn()
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
 
 
 def test_jit_and_position_in_a_batch_do_not_change_an_episode(episodes: np.ndarray) -> None:
@@ -128,9 +196,9 @@ def test_rotations_are_classes_of_their_own() -> None:
     source = to_device(given, rotations=4)
     np.testing.assert_array_equal(source.counts, [2, 3] * 4)
     np.testing.assert_array_equal(source.starts, [0, 2, 5, 7, 10, 12, 15, 17])
-    for turn in range(4):
-        expected = [np.rot90(image, turn) for image in given.images]
-        np.testing.assert_array_equal(source.images[5 * turn : 5 * turn + 5], expected)
+    for quarter in range(4):
+        expected = [np.rot90(image, quarter) for image in given.images]
+        np.testing.assert_array_equal(source.images[5 * quarter : 5 * quarter + 5], expected)
     np.testing.assert_array_equal(to_device(given).images, given.images)
 
 
