@@ -17,6 +17,7 @@ from metalearn.base import Array, Batch, ClassSource, Key, Learner, PyTree, Task
 from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, Sampler, as_task, episode_hash, episode_indices, make_task
 from metalearn.data.host import fetched, taken
+from metalearn.errors import UserError
 from metalearn.files import write_whole
 from metalearn.hosts import agreed, by_first, by_word_of_first
 from metalearn.losses import cross_entropy
@@ -84,6 +85,8 @@ class Unfinished(NamedTuple):
             return {}, 0.0
         if str(found.pop("test", "")) != self.test:
             return {}, 0.0
+        if "finite" not in found:  # kept before that was looked at
+            return {}, 0.0
         return found, float(found.pop("seconds"))
 
     def write(self, found: dict[str, np.ndarray], seconds: float) -> None:
@@ -107,7 +110,7 @@ def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, querie
         return jax.vmap(lambda k: pick(k, starts, counts))(keys)
 
     starts, counts = jnp.asarray(np.asarray(source.starts)), jnp.asarray(np.asarray(source.counts))
-    with jax.threefry_partitionable(True):  # whatever the caller has set since: a list is compared over years
+    with jax.threefry_partitionable(True):  # whatever was set since: lists are compared over years
         blocks = [np.asarray(draw(start)) for start in range(0, count, 100)]
     return Episodes(np.concatenate(blocks)[:count], shots)
 
@@ -207,14 +210,33 @@ def task_of(x: Array, indices: Array, shots: int, size: int, copies: Copies = TH
 
 
 def episode_metrics(logits: Array, labels: Array) -> dict[str, Array]:
-    """Accuracy, loss and calibration counts [3, BINS] (queries, right ones, summed confidence) of one episode."""
+    """Accuracy, loss and calibration counts [3, BINS] of one episode.
+
+    The counts are queries, right ones, summed confidence. `finite` says whether all that means
+    anything: of logits that are NaN the first class is the largest, so that a method that diverged
+    has the accuracy of chance.
+    """
     probability = jax.nn.softmax(logits, -1)
     right = (logits.argmax(-1) == labels).astype(jnp.float32)
     confidence = probability.max(-1)
     bins = jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(jnp.int32)
     member = jax.nn.one_hot(bins, BINS)
     calibration = jnp.stack([member.sum(0), right @ member, confidence @ member])
-    return {"accuracy": right.mean(), "loss": cross_entropy(logits, labels), "calibration": calibration}
+    loss = cross_entropy(logits, labels)
+    finite = jnp.isfinite(logits).all() & jnp.isfinite(loss)
+    return {"accuracy": right.mean(), "loss": loss, "calibration": calibration, "finite": finite}
+
+
+def check_finite(finite: np.ndarray) -> None:
+    """Raise `UserError` unless the logits of every episode were finite."""
+    if finite.all():
+        return
+    bad = np.flatnonzero(~finite)
+    raise UserError(
+        f"the logits of {len(bad)} of {len(finite)} episodes are not finite, first of episode "
+        f"{bad[0]}: try a smaller --inner_lr or fewer --test_inner_steps, or train with a smaller "
+        "--lr in a new --workdir"
+    )
 
 
 def calibration_error(counts: np.ndarray) -> float:
@@ -237,6 +259,7 @@ def evaluator(
 
     Learners that embed images one by one embed the split once and look features up. With an `Unfinished`, a long test
     keeps what it has done every half minute, and goes on from what an earlier call kept.
+    It raises `UserError` where logits are not finite.
 
     Args:
       learner: built for the episodes' N.
@@ -282,6 +305,7 @@ def evaluator(
         begin = time.perf_counter()
         looked_up = source if features is None else features(meta)
         found, earlier = _in_blocks(run, episodes.indices, at_once, seed, meta, looked_up, unfinished)
+        check_finite(found["finite"])
         return Result(
             found["accuracy"],
             float(found["loss"].mean(dtype=np.float64)),

@@ -154,7 +154,8 @@ class Trainer:
         self.members, self.config, self.lab = members, members[0].run.config, lab
         config = self.config
         self.loss = method.train.loss
-        self.key = stacked([on_all(random_key(member.run.config.seed + 1), lab.mesh) for member in members])
+        keys = [random_key(member.run.config.seed + 1) for member in members]
+        self.key = stacked([on_all(key, lab.mesh) for key in keys])
         sampler = training_sampler(config, lab, method.supervised)
         self.split: PyTree = lab.train
         self.stream: Stream | None = None

@@ -12,11 +12,13 @@ from metalearn.config import Config
 from metalearn.data.augment import Copies, augmentation
 from metalearn.data.episodes import batch_sampler
 from metalearn.data.source import Dataset, Split
+from metalearn.errors import UserError
 from metalearn.evaluate import (
     Episodes,
     Result,
     Unfinished,
     calibration_error,
+    check_finite,
     draw_episodes,
     episode_metrics,
     evaluator,
@@ -69,6 +71,33 @@ def test_calibration_of_certain_predictions() -> None:
     counts = np.asarray(episode_metrics(logits, jnp.array([0, 0, 0, 1]))["calibration"])
     assert counts[:, -1].tolist() == [4, 3, 4]
     assert calibration_error(counts) == 0.25
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_told(value: float) -> None:
+    """Of NaN the first class is the largest: without a word it would be an accuracy of chance."""
+    logits = np.zeros((3, 4, 2), np.float32)
+    logits[1, 2, 0] = value
+    found = jax.vmap(episode_metrics)(logits, np.zeros((3, 4), np.int32))
+    assert found["finite"].tolist() == [True, False, True]
+    said = "logits of 1 of 3 episodes are not finite, first of episode 1: .*--inner_lr"
+    with pytest.raises(UserError, match=said):
+        check_finite(np.asarray(found["finite"]))
+
+
+def test_a_loss_beyond_float32_is_told() -> None:
+    """Finite logits whose difference is not: no infinity belongs into a record."""
+    logits = jnp.array([[3e38, -3e38]])
+    assert not episode_metrics(logits, jnp.array([1]))["finite"]
+
+
+def test_a_test_that_diverges_is_no_result(learner: Learner, episodes: Episodes) -> None:
+    adrift = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), ready(learner))
+    general = learner._replace(embed=None, head=None)
+    for kind in (learner, general):
+        run = evaluator(kind, noise_source(COUNTS), episodes, prepare, task_mesh(2), block=4)
+        with pytest.raises(UserError, match="25 of 25 episodes are not finite, first of episode 0"):
+            run(adrift)
 
 
 def ready(learner: Learner) -> PyTree:

@@ -31,7 +31,7 @@ ALLOWED = {
     "metalearn.hosts": ("base", "errors"),
     "metalearn.stream": ("base", "errors", "data", "train"),
     "metalearn.files": ("errors",),
-    "metalearn.evaluate": ("base", "losses", "data", "files", "hosts"),
+    "metalearn.evaluate": ("base", "errors", "losses", "data", "files", "hosts"),
     "metalearn.optimizers": ("base", "config", "errors"),
     "metalearn.presets": (),
     "metalearn.methods": ("base", "errors", "config", "baselines", "learners", "models"),
