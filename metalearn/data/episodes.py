@@ -109,8 +109,14 @@ def as_task(images: Array, shots: int) -> Task:
 
 
 def standardise(dataset: Dataset) -> Prepare:
-    """uint8 images [..., Ch] -> float32, with mean 0 and standard deviation 1 per channel over the training split."""
-    mean, std = np.asarray(dataset.mean, np.float32), np.asarray(dataset.std, np.float32)
+    """uint8 images [..., Ch] -> float32, with mean 0 and standard deviation 1 per channel.
+
+    Both are those of the training split. A channel that is the same everywhere there is
+    divided by one, and becomes 0.
+    """
+    mean = np.asarray(dataset.mean, np.float32)
+    std = np.asarray(dataset.std, np.float32)
+    std = np.where(std > 0, std, np.float32(1))
     return lambda x: (x.astype(jnp.float32) / 255 - mean) / std
 
 

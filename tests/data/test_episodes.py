@@ -101,7 +101,8 @@ def test_no_setting_of_jax_draws_another_list(
 
 def test_the_environment_draws_no_other_keys() -> None:
     """Variables that JAX reads when it is imported: a process of its own."""
-    code = "import jax; from metalearn.base import random_key; print(*jax.random.bits(random_key(7), (3,), 'uint32'))"
+    drawn = "jax.random.bits(random_key(7), (3,), 'uint32')"
+    code = f"import jax; from metalearn.base import random_key; print(*{drawn})"
     asked = {
         "JAX_DEFAULT_PRNG_IMPL": "rbg",
         "JAX_THREEFRY_PARTITIONABLE": "0",
@@ -109,7 +110,8 @@ def test_the_environment_draws_no_other_keys() -> None:
         "JAX_ENABLE_X64": "1",
     }
     command = [sys.executable, "-c", code]
-    said = subprocess.run(command, env=environment(**asked), capture_output=True, text=True, check=True)
+    here = environment(**asked)
+    said = subprocess.run(command, env=here, capture_output=True, text=True, check=True)
     expected = jax.random.bits(jax.random.key(7, impl="threefry2x32"), (3,))
     assert said.stdout.split() == [str(word) for word in expected]
 
@@ -128,8 +130,9 @@ def test_float64_trains_on_the_same_images() -> None:
         augment = augmentation("flip,crop,jitter")
         task = quick_jit(task_sampler(max(COUNTS), WAYS, SHOTS, QUERIES, prepare, augment))
         batch = quick_jit(batch_sampler(64, prepare, augment))
-        of_batch = turn(batch(random_key(3), source))
-        return [np.asarray(x) for x in (*task(random_key(3), source), of_batch.x, of_batch.y, of_batch.turns)]
+        turned = turn(batch(random_key(3), source))
+        everything = (*task(random_key(3), source), turned.x, turned.y, turned.turns)
+        return [np.asarray(x) for x in everything]
 
     expected = drawn()
     with jax.enable_x64(True):
@@ -220,6 +223,15 @@ def test_check_accepts_what_fits_exactly() -> None:
 def test_check_says_what_does_not_fit(shape: tuple[int, int, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         check(split((4, 6, 5)), "the test split", *shape)
+
+
+def test_a_constant_channel_becomes_zero() -> None:
+    """Not NaN: a grey picture saved as one channel of three is no reason to stop."""
+    given = split((5, 5))
+    deviation = given.images.std((0, 1, 2)) / 255
+    dataset = Dataset("noise", given, given, given, np.full(1, 0.5), np.zeros_like(deviation))
+    x = standardise(dataset)(jnp.full((2, 3, 3, 1), 255, jnp.uint8))
+    np.testing.assert_array_equal(x, np.full((2, 3, 3, 1), 0.5))
 
 
 def test_standardise() -> None:
