@@ -3,10 +3,11 @@
 import difflib
 import importlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
-from metalearn.data.cache import cached, default_root
+from metalearn.data.cache import TEMPORARY, cached, default_root, expanded, open_cache
 from metalearn.data.download import check_digests, fetch
 from metalearn.data.source import Dataset, Reader, Split
 from metalearn.errors import UserError
@@ -49,8 +50,8 @@ def load(
     if image_size and image_size > LARGEST_IMAGE:
         raise UserError(f"--image_size={image_size} is too large: at most {LARGEST_IMAGE}")
     reader = find_reader(name, seed, image_size)
-    root = Path(cache_dir).expanduser() if cache_dir else default_root()
-    folder = Path(data_dir).expanduser() if data_dir else root / "downloads"
+    root = expanded(cache_dir) if cache_dir else default_root()
+    folder = expanded(data_dir) if data_dir else root / "downloads"
     fetch(reader.files, folder)
 
     def prepare() -> dict[str, Split]:
@@ -58,8 +59,38 @@ def load(
         check_digests(reader.files, folder)
         return splits
 
-    key = re.sub(r"[^\w.-]+", "-", f"{name}-v{reader.version}-{reader.fingerprint(folder)}")
-    return cached(root, key, prepare)._replace(name=name, rotations=reader.rotations)
+    prefix = _slug(f"{name}-v{reader.version}-")
+    key = prefix + _slug(reader.fingerprint(folder))
+    dataset = _of_another_version(root, key, prefix) if reader.lasting else None
+    if dataset is None:
+        dataset = cached(root, key, prepare)
+    dataset = dataset._replace(name=name, rotations=reader.rotations)
+    for line in (*dataset.notes, *told_constant(dataset)):
+        print(line, file=sys.stderr)
+    return dataset
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text)
+
+
+def _of_another_version(root: Path, key: str, prefix: str) -> Dataset | None:
+    """The newest cache that another version of a library made, if this one has made none."""
+    if open_cache(root / key) is not None:
+        return None
+    caches = (path for path in root.glob(f"{prefix}*") if path.suffix != TEMPORARY)
+    newest = sorted(caches, key=lambda path: path.stat().st_mtime, reverse=True)
+    return next((found for path in newest if (found := open_cache(path)) is not None), None)
+
+
+def told_constant(dataset: Dataset) -> list[str]:
+    """A line where colours of the training images are the same in all pixels."""
+    flat = [str(i) for i, deviation in enumerate(dataset.std, 1) if deviation == 0]
+    if not flat:
+        return []
+    channels = f"channels {', '.join(flat)}" if len(flat) > 1 else f"channel {flat[0]}"
+    where = "the same in all pixels of the training split"
+    return [f"note: {channels} of {len(dataset.std)}, {where}, becomes 0"]
 
 
 def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:

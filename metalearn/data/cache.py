@@ -16,20 +16,37 @@ from typing import Any
 
 import numpy as np
 
-from metalearn.data.source import Dataset, Split
+from metalearn.data.source import Dataset, Prepared, Split
 from metalearn.data.splits import SPLITS
 from metalearn.errors import UserError
 
 INFO = "info.json"
-_TEMPORARY = ".tmp"
+TEMPORARY = ".tmp"
 _ELSEWHERE = "choose another cache folder (--cache_dir or $METALEARN_CACHE)"
 
 
 def default_root() -> Path:
-    """$METALEARN_CACHE, else $XDG_CACHE_HOME/metalearn, else ~/.cache/metalearn."""
+    """$METALEARN_CACHE, else $XDG_CACHE_HOME/metalearn, else ~/.cache/metalearn.
+
+    Raises:
+      UserError: it is below a home folder that nobody knows.
+    """
     if own := os.environ.get("METALEARN_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "metalearn"
+        return expanded(own)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "metalearn"
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with `~` as the home folder, which is asked for only where it is named.
+
+    Raises:
+      UserError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        why = "this user has no home folder: give --cache_dir, or the whole path"
+        raise UserError(f"{path}: {why}") from error
 
 
 def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dataset:
@@ -48,8 +65,9 @@ def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dat
     with _lock(root, key):
         if (dataset := open_cache(root / key)) is None:
             splits = prepare()
+            made = splits if isinstance(splits, Prepared) else Prepared(splits)
             with _writing(root):
-                _write(root, key, splits)
+                _write(root, key, made)
             dataset = open_cache(root / key)
     if dataset is None:
         raise UserError(f"{root / key} was written but cannot be read back: check the disk, or {_ELSEWHERE}.")
@@ -65,7 +83,18 @@ def open_cache(folder: Path) -> Dataset | None:
         digest = str(info["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Dataset("", splits["train"], splits["valid"], splits["test"], mean, std, digest=digest)
+    return Dataset(
+        name="",
+        train=splits["train"],
+        valid=splits["valid"],
+        test=splits["test"],
+        mean=mean,
+        std=std,
+        digest=digest,
+        notes=tuple(info.get("notes", ())),
+        decoder=str(info.get("decoder", "")),
+        by_seed=bool(info.get("by_seed", False)),
+    )
 
 
 def _open_split(folder: Path, split: str, info: dict[str, Any]) -> Split:
@@ -79,15 +108,22 @@ def _open_split(folder: Path, split: str, info: dict[str, Any]) -> Split:
     return Split(images, counts, names)
 
 
-def _write(root: Path, key: str, splits: dict[str, Split]) -> None:
+def _write(root: Path, key: str, splits: Prepared) -> None:
     """Writes `root/key` so that it appears at once and whole. The caller holds the key's lock."""
-    temporary = root / (key + _TEMPORARY)
+    temporary = root / (key + TEMPORARY)
     _remove_stale(root)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
         mean, std = pixel_moments(splits["train"].images)
-        info: dict[str, Any] = {"mean": mean.tolist(), "std": std.tolist(), "digest": digest_of(splits)}
+        info: dict[str, Any] = {
+            "mean": mean.tolist(),
+            "std": std.tolist(),
+            "digest": digest_of(splits),
+            "notes": splits.notes,
+            "decoder": splits.decoder,
+            "by_seed": splits.by_seed,
+        }
         for split in SPLITS:
             images, counts, names = splits[split]
             path = temporary / f"{split}.npy"
@@ -164,8 +200,9 @@ def _lock(root: Path, key: str) -> Iterator[None]:
 
 def _remove_stale(root: Path) -> None:
     """Removes what killed processes left half-written: temporary folders whose lock nobody holds."""
-    for folder in root.glob("*" + _TEMPORARY):
-        descriptor = os.open(root / f".{folder.name.removesuffix(_TEMPORARY)}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    for folder in root.glob("*" + TEMPORARY):
+        lock = root / f".{folder.name.removesuffix(TEMPORARY)}.lock"
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,7 @@ import PIL
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, features
 
-from metalearn.data.source import Reader, Split
+from metalearn.data.source import Prepared, Reader, Split
 
 SIDE = 28  # pixels of a drawing
 FINE = 4  # pixels are drawn this many times finer, then averaged
@@ -183,7 +183,7 @@ def draw(char: str) -> np.ndarray:
     return np.stack(drawings)[..., None]
 
 
-def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> dict[str, Split]:
+def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> Prepared:
     """Draws the dataset.
 
     Args:
@@ -198,7 +198,7 @@ def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> dict[s
         images = np.concatenate([draw(char) for _, char in classes])
         names = tuple(f"{script.lower()}/U+{ord(char):04X}" for script, char in classes)
         splits[split] = Split(images, np.full(len(classes), DRAWINGS, np.int32), names)
-    return splits
+    return Prepared(splits, decoder=f"pillow {PIL.__version__}")
 
 
 def fingerprint(folder: Path) -> str:
@@ -207,4 +207,4 @@ def fingerprint(folder: Path) -> str:
     return f"{drawn_by} freetype {features.version('freetype2')} unicode {unicodedata.unidata_version}"
 
 
-READER = Reader(read=read, files=(), version=1, rotations=1, fingerprint=fingerprint)
+READER = Reader(read=read, files=(), version=1, rotations=1, fingerprint=fingerprint, lasting=True)

@@ -1,6 +1,6 @@
 """What a dataset is: three splits of classes, held on the host as memory-mapped arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,29 @@ class Split(NamedTuple):
     names: tuple[str, ...]
 
 
+class Prepared(dict[str, Split]):
+    """The splits `train`, `valid` and `test` of a dataset as its reader made them.
+
+    Attributes:
+      notes: what is to be told of them each time, lines that begin with 'note: ' or 'warning: '.
+      decoder: the library, with its version, without which the pixels would be others; '' where
+        the published files alone decide.
+      by_seed: whether a seed shared out the classes.
+    """
+
+    def __init__(
+        self,
+        splits: Mapping[str, Split],
+        notes: Iterable[str] = (),
+        decoder: str = "",
+        by_seed: bool = False,
+    ):
+        super().__init__(splits)
+        self.notes = tuple(notes)
+        self.decoder = decoder
+        self.by_seed = by_seed
+
+
 class Dataset(NamedTuple):
     """A few-shot dataset: classes of `train`, `valid` and `test` are disjoint.
 
@@ -30,6 +53,7 @@ class Dataset(NamedTuple):
       mean, std: float32 [Ch], statistics of the training split's pixels scaled to [0, 1].
       rotations: 4 where each class also stands rotated by 90, 180 and 270 degrees as a class of its own, else 1.
       digest: of all images, their classes and the splits, as they are prepared.
+      notes, decoder, by_seed: see `Prepared`; of a cache from before these were kept, none.
     """
 
     name: str
@@ -40,6 +64,9 @@ class Dataset(NamedTuple):
     std: np.ndarray
     rotations: int = 1
     digest: str = ""
+    notes: tuple[str, ...] = ()
+    decoder: str = ""
+    by_seed: bool = False
 
 
 class RemoteFile(NamedTuple):
@@ -54,11 +81,14 @@ class Reader(NamedTuple):
     """How a dataset becomes arrays; one per dataset file.
 
     Attributes:
-      read: `(folder) -> {'train': Split, 'valid': Split, 'test': Split}`; raises `UserError` on wrong contents.
+      read: `(folder) -> {'train': Split, 'valid': Split, 'test': Split}`, or a `Prepared`, which
+        tells more; raises `UserError` on wrong contents.
       files: what `read` needs below the folder; empty where the user's own folder is read.
       version: raised whenever `read` would give other arrays than before; part of the cache's name.
       rotations: see `Dataset`.
       fingerprint: `(folder) -> str` of the inputs' identity (names, sizes, times); part of the cache's name.
+      lasting: whether a cache with another fingerprint serves as well: what was drawn by another
+        version of a library. Runs on it go on.
     """
 
     read: Callable[[Path], dict[str, Split]]
@@ -66,3 +96,4 @@ class Reader(NamedTuple):
     version: int
     rotations: int
     fingerprint: Callable[[Path], str]
+    lasting: bool = False
