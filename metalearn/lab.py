@@ -115,7 +115,8 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
         sample = batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
         return turned(sample, lab.dataset, config.all_turns) if config.rotation else sample
     shape = (config.train_ways, config.train_shots, config.train_queries)
-    check(lab.dataset.train, f"{lab.dataset.name}'s training split", *shape, lab.dataset.rotations)
+    where = f"{lab.dataset.name}'s training split"
+    check(lab.dataset.train, where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
     if config.most_train_shots >= config.train_shots + config.train_queries:
         images = f"{config.train_shots} shots + {config.train_queries} queries"
         raise UserError(f"--most_train_shots={config.most_train_shots} leaves no queries of {images} in training")
@@ -169,7 +170,7 @@ def check_test(config: Config, lab: Lab, split: str) -> None:
     """Raise `UserError` unless the split `valid` or `test` has classes and images for test episodes."""
     name = {"valid": "validation", "test": "test"}[split]
     where, shape = f"{lab.dataset.name}'s {name} split", (config.ways, config.shots, config.queries)
-    check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations)
+    check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
 
 
 def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], Result]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,15 +66,18 @@ def identities(folder: Path, paths: Sequence[Path]) -> list[tuple[str, int, int]
     """Name relative to `folder`, size in bytes and modification time in nanoseconds of each of `paths`.
 
     Raises:
-      UserError: a file that cannot be looked at, such as a broken link.
+      UserError: a file that cannot be looked at, such as a broken link, or one that has no contents
+        of its own: opening a pipe would wait for ever.
     """
     found = []
     for path in paths:
         try:
-            stat = path.stat()
+            status = path.stat()
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}): mend it or take it out.") from error
-        found.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path} is no file but a pipe, a socket or a device: take it out.")
+        found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
     return found
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalearn.base import Array, Batch, ClassSource, Key, Task
+from metalearn.data.shares import FEWEST, classes_needed
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
 
@@ -62,14 +63,29 @@ def to_device(split: Split, rotations: int = 1) -> ClassSource:
     return ClassSource(*map(jnp.asarray, as_source(split, rotations)))
 
 
-def check(split: Split, where: str, ways: int, shots: int, queries: int, rotations: int = 1) -> None:
-    """Raise `UserError` unless episodes of this shape can be drawn from every class of the split."""
+def check(
+    split: Split,
+    where: str,
+    ways: int,
+    shots: int,
+    queries: int,
+    rotations: int = 1,
+    by_seed: bool = False,
+) -> None:
+    """Raise `UserError` unless episodes of this shape can be drawn from every class of the split.
+
+    by_seed says that a seed shared out the classes, so that more of them make every split larger.
+    """
     for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
         if value < 1:
             raise UserError(f"{name} must be at least 1, not {value}: set --{name}")
     classes = len(split.counts) * rotations
     if ways > classes:
-        raise UserError(f"{ways}-way episodes need {ways} classes, but {where} has {classes}: lower the ways")
+        lower = "lower the ways" if classes >= FEWEST else ""
+        more = f"bring {classes_needed(ways)} classes or more" if by_seed else ""
+        advice = " or ".join(filter(None, (lower, more))) or "add classes"
+        lacking = f"{ways}-way episodes need {ways} classes, but {where} has {classes}"
+        raise UserError(f"{lacking}: {advice}")
     least = int(np.argmin(split.counts))
     if split.counts[least] < shots + queries:
         raise UserError(

@@ -1,49 +1,60 @@
 """`folder`: your own images, one folder per class.
 
-Either `FOLDER/CLASS/*.jpg`, and the classes are split by a seed, 64 % for training, 16 % for validation and 20 % for
-test (at least one each); or `FOLDER/train/CLASS/*.jpg`, `FOLDER/valid/...` (or `val`) and `FOLDER/test/...`, where no
-class may stand in two of them: a test class has to be new.
+Either `FOLDER/CLASS/*.jpg`, and the classes are split by a seed, 64 % for training, 16 % for
+validation and 20 % for test (at least two each, of six or more); or `FOLDER/train/CLASS/*.jpg`,
+`FOLDER/valid/...` and `FOLDER/test/...` (or another of `NAMES`, in whatever case), where no class
+may stand in two of them: a test class has to be new.
 
-Below a class folder, images may lie at any depth. Files and folders whose names begin with a dot and files whose
-endings are not in `ENDINGS` are passed over, and so is a folder without any image. An image that does not decode is an
-error, never skipped.
+Below a class folder, images may lie at any depth. Files and folders whose names begin with a dot
+are passed over, and so are a folder without any image and files whose endings are not in `ENDINGS`,
+of which it is told. An image that does not decode is an error, never skipped.
 """
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-from tqdm import tqdm
-
+from metalearn.data.decode import readable
 from metalearn.data.download import hash_of, identities
-from metalearn.data.source import Reader, Split
+from metalearn.data.images import ClassFiles, read_splits
+from metalearn.data.shares import shared_out
+from metalearn.data.source import Prepared, Reader
 from metalearn.data.splits import SPLITS
 from metalearn.errors import UserError
 
-ENDINGS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+ENDINGS = readable()
+SILENT = frozenset(("", *".csv .db .html .ini .json .md .txt .xml .yaml .yml".split()))
 SIZE = 84  # pixels
-VALID, TEST = 0.16, 0.20  # shares of the classes
-
-ClassFiles = dict[str, list[Path]]  # class name -> its images, sorted
+NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "valid",
+    "valid": "valid",
+    "validation": "valid",
+    "test": "test",
+    "testing": "test",
+}
 
 
 def reader(seed: int = 0, image_size: int | None = None) -> Reader:
     """The reader of a folder of class folders; `seed` and `image_size` as in `metalearn.data.load`."""
     size = image_size or SIZE
-    return Reader(partial(read, seed=seed, size=size), (), 1, 1, partial(fingerprint, options=(seed, size)))
+    identity = partial(fingerprint, options=(seed, size))
+    return Reader(partial(read, seed=seed, size=size), (), 2, 1, identity)
 
 
-def read(folder: Path, seed: int, size: int) -> dict[str, Split]:
+def read(folder: Path, seed: int, size: int) -> Prepared:
     """`Reader.read`: classes and their images sorted by name, images RGB `size` x `size`.
 
     Raises:
       UserError: an image that does not decode, fewer than three classes, a class in two splits.
     """
-    return {split: read_classes(classes, size, split) for split, classes in find_splits(folder, seed).items()}
+    found = read_splits(folder, find_splits(folder, seed), size)
+    notes = [*told_endings(folder), *found.notes]
+    return Prepared(found, notes, found.decoder, by_seed=not find_own_splits(folder))
 
 
 def fingerprint(folder: Path, options: tuple[int, ...]) -> str:
@@ -53,39 +64,50 @@ def fingerprint(folder: Path, options: tuple[int, ...]) -> str:
 
 def find_splits(folder: Path, seed: int) -> dict[str, ClassFiles]:
     """The images of each class of each split; see the module's docstring for the layouts."""
-    found = {name: part for name in (*SPLITS, "val") if (part := find_classes(folder / name))}
+    found = find_own_splits(folder)
     if not found:
         return _split_by_seed(folder, find_classes(folder), seed)
-    if "val" in found:
-        found["valid"] = found.pop("val") | found.get("valid", {})
     if missing := [split for split in SPLITS if split not in found]:
         raise UserError(
             f"{folder} has {', '.join(found)} but no {missing[0]} with class folders: add it, or put all class folders "
             f"into {folder} itself to have them split."
         )
-    for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
+    for one, other in combinations(SPLITS, 2):
         if shared := sorted(found[one].keys() & found[other].keys()):
             raise UserError(f"{folder}: class {shared[0]!r} is in {one} and in {other}; keep it in one of them only.")
     return {split: found[split] for split in SPLITS}
 
 
+def find_own_splits(folder: Path) -> dict[str, ClassFiles]:
+    """The classes in folders that are named as splits are; folders of the same split are one."""
+    found: dict[str, ClassFiles] = {}
+    for path in _folders(folder):
+        split = NAMES.get(path.name.lower(), "")
+        for label, images in (find_classes(path) if split else {}).items():
+            found.setdefault(split, {}).setdefault(label, []).extend(images)
+    return {split: dict(sorted(classes.items())) for split, classes in found.items()}
+
+
 def _split_by_seed(folder: Path, classes: ClassFiles, seed: int) -> dict[str, ClassFiles]:
     if len(classes) < 3:
         raise UserError(
-            f"{folder} has {len(classes)} class folders with images; it takes 3 or more, as FOLDER/CLASS/image.jpg, to "
-            "have classes for training, validation and test."
+            f"{folder} has {len(classes)} class folders with images; it takes 6 or more, as "
+            "FOLDER/CLASS/image.jpg, to have two classes each for training, validation and test."
         )
-    names = list(np.random.default_rng(seed).permutation(sorted(classes)).tolist())
-    valid, test = (max(1, round(share * len(names))) for share in (VALID, TEST))
-    parts = {"train": names[valid + test :], "valid": names[:valid], "test": names[valid : valid + test]}
-    return {split: {name: classes[name] for name in sorted(parts[split])} for split in SPLITS}
+    parts = shared_out(sorted(classes), seed)
+    return {split: {name: classes[name] for name in names} for split, names in parts.items()}
 
 
 def find_classes(folder: Path) -> ClassFiles:
     """The visible folders in `folder` with at least one image, sorted by name; {} where there is no such folder."""
-    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    found = {path.name: find_images(path) for path in folders if not path.name.startswith(".")}
+    found = {path.name: find_images(path) for path in _folders(folder)}
     return {name: images for name, images in found.items() if images}
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The visible folders in `folder`, sorted."""
+    found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -94,52 +116,25 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
       UserError: no such folder, or one that links to a folder around it.
     """
+    return sorted(path for path in _files(folder) if path.suffix.lower() in ENDINGS)
+
+
+def told_endings(folder: Path) -> list[str]:
+    """A line with the endings of files below `folder` that are not read, if they may be images."""
+    endings = Counter(path.suffix.lower() for path in _files(folder))
+    passed = sorted(endings.keys() - ENDINGS - SILENT)
+    if not passed:
+        return []
+    counted = ", ".join(f"{endings[ending]} {ending}" for ending in passed)
+    return [f"note: passed over files that are not read as images: {counted}"]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All visible files below `folder`."""
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: pass the folder of your images as --data_dir.")
-    found: list[Path] = []
     for root, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         if len(Path(root).parts) - len(folder.parts) > 32:
             raise UserError(f"{root} is nested too deeply: is it a link to a folder around it?")
-        images = (name for name in files if not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS)
-        found.extend(Path(root, name) for name in images)
-    return sorted(found)
-
-
-def read_classes(classes: ClassFiles, size: int, title: str) -> Split:
-    """Decodes the images of `classes`, in their order; `title` names the progress bar (shown on a terminal)."""
-    paths = [path for images in classes.values() for path in images]
-    counts = np.array([len(images) for images in classes.values()], np.int32)
-    return Split(_read_images(paths, size, title), counts, tuple(classes))
-
-
-def _read_images(paths: Sequence[Path], size: int, title: str) -> np.ndarray:
-    """uint8 [M, size, size, 3]."""
-    images = np.empty((len(paths), size, size, 3), np.uint8)
-
-    def fill(index: int) -> None:
-        images[index] = read_image(paths[index], size)
-
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's global lock
-        for _ in tqdm(pool.map(fill, range(len(paths))), title, len(paths), unit=" images", disable=None):
-            pass
-    return images
-
-
-def read_image(path: Path, size: int) -> np.ndarray:
-    """uint8 [size, size, 3]: turned upright, made RGB, and resized (not cropped) with Pillow's Lanczos filter.
-
-    Raises:
-      UserError: the file does not decode.
-    """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("F", "I"):
-                raise ValueError(f"pixels of mode {upright.mode} have no known range")
-            if upright.mode.startswith("I;16"):  # Pillow would clip, not scale
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return np.asarray(upright.convert("RGB").resize((size, size), Image.Resampling.LANCZOS))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path} is not a readable image ({reason}): replace it or take it out.") from error
+        yield from (Path(root, name) for name in files if not name.startswith("."))

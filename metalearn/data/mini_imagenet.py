@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from metalearn.data.download import hash_of, identities
-from metalearn.data.folder import SIZE, ClassFiles, find_images, read_classes
-from metalearn.data.source import Reader, Split
+from metalearn.data.folder import SIZE, find_images, told_endings
+from metalearn.data.images import ClassFiles, read_splits
+from metalearn.data.source import Prepared, Reader
 from metalearn.data.splits import load_split
 from metalearn.errors import UserError
 
+IMAGES = 600  # of each class
 CSV = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}
 
 
@@ -28,13 +30,28 @@ def reader(seed: int = 0, image_size: int | None = None) -> Reader:
     return Reader(partial(read, size=size), (), 1, 1, partial(fingerprint, size=size))
 
 
-def read(folder: Path, size: int) -> dict[str, Split]:
+def read(folder: Path, size: int) -> Prepared:
     """`Reader.read`: classes sorted by WordNet identifier.
 
     Raises:
       UserError: a class or a listed image is missing, a list is malformed, an image does not decode.
     """
-    return {split: read_classes(classes, size, split) for split, classes in find_splits(folder).items()}
+    splits = find_splits(folder)
+    found = read_splits(folder, splits, size)
+    notes = [*told_endings(folder), *_told_counts(splits), *found.notes]
+    return Prepared(found, notes, found.decoder)
+
+
+def _told_counts(splits: dict[str, ClassFiles]) -> list[str]:
+    """A line where classes have more or fewer images than are published."""
+    counts = {name: len(files) for classes in splits.values() for name, files in classes.items()}
+    other = [name for name, count in counts.items() if count != IMAGES]
+    if not other:
+        return []
+    return [
+        f"warning: {len(other)} of {len(counts)} classes have not {IMAGES} images, as published, "
+        f"such as {other[0]} with {counts[other[0]]}: accuracies compare with no other's"
+    ]
 
 
 def fingerprint(folder: Path, size: int) -> str:
@@ -73,12 +90,22 @@ def _choose(folder: Path, classes: ClassFiles, names: list[str], listed: str | N
 
 
 def _by_class(images: list[Path]) -> ClassFiles:
-    """Images by WordNet identifier: what the file's name begins with, or else the folder's name."""
-    classes: ClassFiles = {}
+    """Images by WordNet identifier: what the file's name begins with, or else the folder's name.
+
+    Raises:
+      UserError: two of a class have the same name. One picture in two places would be asked about
+        while it is shown.
+    """
+    classes: dict[str, dict[str, Path]] = {}
     for path in images:
         if match := re.match(r"n\d{8}", path.name) or re.fullmatch(r"n\d{8}", path.parent.name):
-            classes.setdefault(match[0], []).append(path)
-    return classes
+            first = classes.setdefault(match[0], {}).setdefault(path.name, path)
+            if first is not path:
+                raise UserError(
+                    f"{first} and {path} have the same name: keep one of them, or give the folder "
+                    "with one copy of each image as --data_dir."
+                )
+    return {name: list(files.values()) for name, files in classes.items()}
 
 
 def _listed(folder: Path, name: str, images: list[Path]) -> ClassFiles:

@@ -15,21 +15,31 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from metalearn.data.decode import EXACT, on_white
 from metalearn.data.download import hash_of, identities
-from metalearn.data.folder import SIZE, TEST, VALID
-from metalearn.data.source import Reader, Split
+from metalearn.data.folder import SIZE
+from metalearn.data.images import DECODER, told_on_white
+from metalearn.data.shares import shared_out
+from metalearn.data.source import Prepared, Reader, Split
 from metalearn.data.splits import SPLITS
 from metalearn.errors import UserError
 
-MODES = {1: "L", 3: "RGB", 4: "RGBA", None: "RGB"}  # channels -> Pillow's mode
+MODES = {1: "L", 3: "RGB", 4: "RGB", None: "RGB"}  # channels -> Pillow's mode, without alpha
 OWN_SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "test": "test"}
 
 Classes = dict[int, list[bytes]]  # label -> its encoded images, in the order of the files
+
+
+class Seen(NamedTuple):
+    """What was met in an image; see `metalearn.data.decode.Picture`."""
+
+    transparent: bool
+    exact: bool
 
 
 def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
@@ -39,13 +49,15 @@ def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
       name: as TFDS knows it, with a configuration or version if wanted: 'NAME/CONFIG:1.0.0'.
       seed: of the class split.
       image_size: height and width to resize to; by default images keep their size if it is one for all of them, and
-        are made `metalearn.data.folder.SIZE` pixels high and wide otherwise.
+        are made `metalearn.data.folder.SIZE` pixels high and wide otherwise. What is transparent is
+        laid on white.
     """
     read_it = partial(read, name=name, seed=seed, image_size=image_size)
-    return Reader(read_it, (), 1, 1, partial(fingerprint, name=name, seed=seed, image_size=image_size))
+    identity = partial(fingerprint, name=name, seed=seed, image_size=image_size)
+    return Reader(read_it, (), 2, 1, identity)
 
 
-def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) -> dict[str, Split]:
+def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) -> Prepared:
     """`Reader.read`: classes in the order of their labels.
 
     Raises:
@@ -58,13 +70,20 @@ def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) 
     if image_size or height is None or width is None:
         height = width = image_size or SIZE
     found = {split: _collect(builder, name, split) for split in builder.info.splits}
+    published = _published_splits(found)
     splits = {}
-    for split, classes in _split_classes(found, name, seed).items():
+    seen: list[Seen] = []
+    for split, classes in (published or _split_classes(found, name, seed)).items():
         encoded = [data for images in classes.values() for data in images]
-        images = _decode(encoded, (height, width), MODES[channels], name)
+        images, kinds = _decode(encoded, (height, width), MODES[channels], name)
         counts = np.array([len(images) for images in classes.values()], np.int32)
-        splits[split] = Split(images, counts, tuple(features[label_key].int2str(label) for label in classes))
-    return splits
+        names = tuple(features[label_key].int2str(label) for label in classes)
+        splits[split] = Split(images, counts, names)
+        seen += kinds
+    clear = sum(kind.transparent for kind in seen)
+    notes = [f"note: {told_on_white(clear, len(seen))}"] if clear else []
+    decoder = "" if all(kind.exact for kind in seen) else DECODER
+    return Prepared(splits, notes, decoder, by_seed=published is None)
 
 
 def fingerprint(folder: Path, name: str, seed: int, image_size: int | None) -> str:
@@ -179,35 +198,53 @@ def _tfrecords(path: Path) -> Iterator[bytes]:
             yield record[:-4]
 
 
-def _split_classes(found: dict[str, Classes], name: str, seed: int) -> dict[str, Classes]:
-    """Train, valid and test, classes sorted by label; see the module's docstring."""
+def _published_splits(found: dict[str, Classes]) -> dict[str, Classes] | None:
+    """The dataset's own splits, if they are three that share no class."""
     own = {OWN_SPLITS[split]: classes for split, classes in found.items() if split in OWN_SPLITS}
+    if len(found) != 3 or len(own) != 3 or not all(own.values()):
+        return None
+    if sum(map(len, own.values())) != len(set().union(*own.values())):
+        return None
+    return {split: dict(sorted(own[split].items())) for split in SPLITS}
+
+
+def _split_classes(found: dict[str, Classes], name: str, seed: int) -> dict[str, Classes]:
+    """Train, valid and test by the seed, classes sorted by label; see the module's docstring."""
     labels = sorted(set().union(*found.values()))
     if len(labels) < 3:
-        raise UserError(f"tfds:{name} has {len(labels)} classes; it takes 3 or more to split them.")
-    if len(found) == len(own) == 3 and all(own.values()) and sum(map(len, own.values())) == len(labels):
-        return {split: dict(sorted(own[split].items())) for split in SPLITS}
-    pooled = {label: [image for classes in found.values() for image in classes.get(label, ())] for label in labels}
-    order = np.random.default_rng(seed).permutation(labels).tolist()
-    valid, test = (max(1, round(share * len(labels))) for share in (VALID, TEST))
-    parts = {"train": order[valid + test :], "valid": order[:valid], "test": order[valid : valid + test]}
-    return {split: {label: list(dict.fromkeys(pooled[label])) for label in sorted(parts[split])} for split in SPLITS}
+        raise UserError(f"tfds:{name} has {len(labels)} classes; it takes 6 or more to split them.")
+    parts = shared_out(labels, seed)
+    return {split: {label: _pooled(found, label) for label in parts[split]} for split in SPLITS}
 
 
-def _decode(encoded: Sequence[bytes], size: tuple[int, int], mode: str, name: str) -> np.ndarray:
+def _pooled(found: dict[str, Classes], label: int) -> list[bytes]:
+    """The images of the label in all splits, each once."""
+    images = [image for classes in found.values() for image in classes.get(label, ())]
+    return list(dict.fromkeys(images))
+
+
+def _decode(
+    encoded: Sequence[bytes],
+    size: tuple[int, int],
+    mode: str,
+    name: str,
+) -> tuple[np.ndarray, list[Seen]]:
     """uint8 [M, H, W, Ch]; images of another size are resized, not cropped, with Pillow's Lanczos filter."""
     images = np.empty((len(encoded), *size, len(mode)), np.uint8)
 
-    def fill(index: int) -> None:
+    def fill(index: int) -> Seen:
         with Image.open(io.BytesIO(encoded[index])) as file:
-            image = file.convert(mode)
+            exact = file.format in EXACT and file.size == size[::-1]
+            image, transparent = on_white(file, mode)
         if image.size != size[::-1]:
             image = image.resize(size[::-1], Image.Resampling.LANCZOS)
         images[index] = np.asarray(image).reshape(images.shape[1:])
+        return Seen(transparent, exact)
 
     try:
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's global lock
-            list(pool.map(fill, range(len(encoded))))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return images, list(pool.map(fill, range(len(encoded))))
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise what their formats can get wrong
         raise UserError(f"tfds:{name}: an image does not decode ({_line(error)}): prepare it again.") from error
-    return images

@@ -1,6 +1,7 @@
 """A folder of class folders, with and without split folders."""
 
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from PIL import Image
 
 from metalearn.data import load
-from metalearn.data.folder import find_splits, read_image
+from metalearn.data.folder import ENDINGS, find_splits
 from metalearn.errors import UserError
+
+Capture = pytest.CaptureFixture[str]
 
 
 def save(path: Path, mode: str = "RGB", value: int = 100, size: tuple[int, int] = (12, 10)) -> Path:
@@ -49,9 +52,18 @@ def test_a_changed_folder_is_read_again(tmp_path: Path) -> None:
     assert load("folder", tmp_path / "images", tmp_path / "cache").train.images.shape == (3, 84, 84, 3)
 
 
-@pytest.mark.parametrize("valid", ["val", "valid"])
-def test_split_folders(tmp_path: Path, valid: str) -> None:
-    for split, names in (("train", "abc"), (valid, "d"), ("test", "ef")):
+@pytest.mark.parametrize(
+    ("train", "valid", "test"),
+    [
+        ("train", "val", "test"),
+        ("train", "valid", "test"),
+        ("Train", "Valid", "Test"),
+        ("training", "validation", "testing"),
+        ("TRAIN", "VAL", "TEST"),
+    ],
+)
+def test_split_folders(tmp_path: Path, train: str, valid: str, test: str) -> None:
+    for split, names in ((train, "abc"), (valid, "d"), (test, "ef")):
         make_classes(tmp_path / split, names)
     splits = find_splits(tmp_path, 0)
     assert {split: "".join(classes) for split, classes in splits.items()} == {
@@ -72,6 +84,26 @@ def test_a_class_in_two_splits_is_refused(tmp_path: Path) -> None:
         make_classes(tmp_path / split, names)
     with pytest.raises(UserError, match="class 'a' is in train and in test"):
         find_splits(tmp_path, 0)
+
+
+def test_two_folders_of_one_split_are_one(tmp_path: Path) -> None:
+    for split, names in (("train", "abc"), ("val", "de"), ("validation", "ef"), ("test", "g")):
+        make_classes(tmp_path / split, names)
+    counts = {name: len(files) for name, files in find_splits(tmp_path, 0)["valid"].items()}
+    assert counts == {"d": 2, "e": 4, "f": 2}
+
+
+@pytest.mark.parametrize("classes", [6, 7, 9])
+def test_few_classes_are_split_so_that_an_episode_fits(tmp_path: Path, classes: int) -> None:
+    make_classes(tmp_path / "images", "abcdefghi"[:classes])
+    dataset = load("folder", tmp_path / "images", tmp_path / "cache", image_size=8)
+    assert [len(split.counts) for split in dataset[1:4]] == [classes - 4, 2, 2] and dataset.by_seed
+
+
+def test_own_splits_are_not_by_seed(tmp_path: Path) -> None:
+    for split, names in (("train", "abc"), ("val", "d"), ("test", "e")):
+        make_classes(tmp_path / "images" / split, names)
+    assert not load("folder", tmp_path / "images", tmp_path / "cache", image_size=8).by_seed
 
 
 def test_a_missing_split_folder_is_named(tmp_path: Path) -> None:
@@ -115,6 +147,32 @@ def test_one_broken_image_is_named(tmp_path: Path, broken: bytes | None) -> None
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
+def test_all_broken_images_are_told_at_once(tmp_path: Path) -> None:
+    make_classes(tmp_path / "images", "abc", 3)
+    for name in "abc":
+        for number in range(3):
+            (tmp_path / "images" / name / f"{number}.png").write_bytes(b"no image")
+    with pytest.raises(UserError) as caught:
+        load("folder", tmp_path / "images", tmp_path / "cache")
+    said = str(caught.value)
+    assert said.startswith("9 files are not readable images: ") and "; and 4 more: replace" in said
+    assert said.count(".png (") == 5 and "\n" not in said
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """Opening a pipe would wait for ever."""
+    make_classes(tmp_path, "abc")
+    path = tmp_path / "a" / "x.png"
+    with socket.socket(socket.AF_UNIX) as server:
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            server.bind(str(path))
+        with pytest.raises(UserError, match="a/x.png is no file but a pipe, a socket or a device"):
+            load("folder", tmp_path, tmp_path / "cache")
+
+
 def test_a_broken_link_is_named(tmp_path: Path) -> None:
     make_classes(tmp_path, "abc")
     os.symlink(tmp_path / "gone.png", tmp_path / "a" / "link.png")
@@ -129,24 +187,95 @@ def test_a_link_in_a_circle_is_named(tmp_path: Path) -> None:
         load("folder", tmp_path, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_modes_become_rgb(tmp_path: Path, mode: str) -> None:
-    image = read_image(save(tmp_path / "x.png", mode, 255), 6)
-    assert image.shape == (6, 6, 3) and image.dtype == np.uint8 and (image == 255).all()
+def write(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
 
 
-def test_cmyk_and_16_bits_keep_their_range(tmp_path: Path) -> None:
-    cmyk = read_image(save(tmp_path / "x.jpg", "CMYK", 128), 6)
-    assert abs(int(cmyk.mean()) - 128) < 3
-    Image.fromarray(np.full((5, 5), 32768, np.uint16)).save(tmp_path / "x.png")
-    assert (read_image(tmp_path / "x.png", 6) == 128).all()
+def test_transparent_images_are_laid_on_white_and_told(tmp_path: Path, capsys: Capture) -> None:
+    for index, name in enumerate("abc"):
+        icon = np.zeros((8, 8, 4), np.uint8)
+        icon[index, :, 3] = 255  # black on nothing
+        write(tmp_path / "images" / name / "0.png", icon)
+    for _ in range(2):  # read, and from the cache
+        dataset = load("folder", tmp_path / "images", tmp_path / "cache", image_size=8)
+        line = "note: 3 of 3 images are transparent in places and were laid on white, such as "
+        assert capsys.readouterr().err.count(line) == 1
+    for split in dataset[1:4]:
+        dark = (split.images[0, :, :, 0] == 0).all(1)
+        assert dark.sum() == 1 and (split.images[0][~dark] == 255).all()
 
 
-def test_photographs_are_turned_upright(tmp_path: Path) -> None:
-    image = Image.new("RGB", (8, 8))
-    image.paste((255, 255, 255), (0, 0, 8, 4))  # top half white
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    image.save(tmp_path / "x.png", exif=exif)
-    turned = read_image(tmp_path / "x.png", 8)
-    assert turned[:, -1].min() == 255 and turned[:, 0].max() == 0
+def test_many_bits_are_scaled_by_the_range_of_all(tmp_path: Path, capsys: Capture) -> None:
+    """Twelve bits in sixteen: the upper eight alone would leave 16 levels."""
+    for index, ending in enumerate(("png", "tif", "pgm")):
+        values = np.linspace(2000 * index, 2000 * index + 95, 64).reshape(8, 8).astype(np.uint16)
+        write(tmp_path / "images" / "abc"[index] / f"0.{ending}", values)
+    dataset = load("folder", tmp_path / "images", tmp_path / "cache", image_size=8)
+    told = "3 of 3 images have more than 8 bits: their values from 0 to 4095"
+    assert told in capsys.readouterr().err
+    by_class = {split.names[0]: split.images[0, :, :, 0] for split in dataset[1:4]}
+    for index, name in enumerate("abc"):
+        values = np.linspace(2000 * index, 2000 * index + 95, 64).astype(np.uint16)
+        np.testing.assert_array_equal(by_class[name].reshape(-1), np.rint(values * (255 / 4095)))
+
+
+def test_duplicates_are_told(tmp_path: Path, capsys: Capture) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (5, 8, 8, 3), np.uint8)
+    images = tmp_path / "images"
+    for index, split in enumerate(("train", "valid", "test")):
+        write(images / split / "abc"[index] / "0.png", noise[index])
+    write(images / "train" / "a" / "again.png", noise[0])
+    write(images / "train" / "d" / "other.bmp", noise[0])
+    write(images / "test" / "c" / "seen.png", noise[1])
+    load("folder", images, tmp_path / "cache", image_size=8)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "note: 1 image stands more than once in a class, such as train/a/0.png and "
+        "train/a/again.png: one may be shown as support and asked as query",
+        "warning: 1 image stands in several classes, such as train/a/0.png and train/d/other.bmp",
+        "warning: 1 image stands in several splits, such as valid/b/0.png and test/c/seen.png: "
+        "a test of what was trained on tells little",
+    ]
+
+
+def test_endings_that_are_passed_over_are_told(tmp_path: Path, capsys: Capture) -> None:
+    make_classes(tmp_path / "images", "abc", 1)
+    for name in ("x.heic", "y.HEIC", "z.npy", "notes.txt"):
+        (tmp_path / "images" / "a" / name).write_bytes(b"anything")
+    load("folder", tmp_path / "images", tmp_path / "cache", image_size=8)
+    told = "note: passed over files that are not read as images: 2 .heic, 1 .npy\n"
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["jfif", "jpe", "avif", "tga", "jp2"])
+def test_less_usual_endings_are_read(tmp_path: Path, ending: str) -> None:
+    if f".{ending}" not in ENDINGS:
+        pytest.skip(f"this Pillow reads no .{ending}")
+    for index, name in enumerate("abc"):
+        save(tmp_path / "images" / name / f"0.{ending}", value=50 * index)
+    dataset = load("folder", tmp_path / "images", tmp_path / "cache", image_size=8)
+    assert sum(len(split.images) for split in dataset[1:4]) == 3
+
+
+def test_what_decoded_the_images_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another Pillow gives other pixels; those that were prepared stay, and say whose they are."""
+    for index, name in enumerate("abc"):
+        save(tmp_path / "images" / name / "0.jpg", value=50 * index)
+    monkeypatch.setattr("metalearn.data.images.DECODER", "pillow 1.0")
+    first = load("folder", tmp_path / "images", tmp_path / "cache")
+    monkeypatch.setattr("metalearn.data.images.DECODER", "pillow 2.0")
+    second = load("folder", tmp_path / "images", tmp_path / "cache")
+    assert (first.decoder, second.decoder) == ("pillow 1.0", "pillow 1.0")
+    assert first.digest == second.digest
+
+
+def test_exact_formats_of_the_right_size_need_no_decoder(tmp_path: Path) -> None:
+    make_classes(tmp_path / "images", "abc")
+    assert load("folder", tmp_path / "images", tmp_path / "cache", image_size=9).decoder
+    for name in "abc":
+        for number in range(2):
+            save(tmp_path / "images" / name / f"{number}.png", size=(9, 9))
+    assert load("folder", tmp_path / "images", tmp_path / "cache", image_size=9).decoder == ""

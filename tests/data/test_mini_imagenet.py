@@ -112,3 +112,34 @@ def test_a_list_without_columns_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "mini" / "train.csv").write_text(text, "latin-1")
     with pytest.raises(UserError, match="train.csv"):
         find_splits(tmp_path / "mini")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_picture_twice_is_refused(tmp_path: Path, layout: str) -> None:
+    """As unpacked archives leave it: support and queries would be the same pictures."""
+    folder = tmp_path / "mini"
+    make(folder, layout)
+    wnid = SPLITS["test"][0]
+    (first,) = [path for path in folder.rglob("*") if str(path).endswith(_place(layout, wnid))]
+    second = folder / "test" / wnid / first.name
+    second.parent.mkdir(parents=True)
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(UserError, match="have the same name: keep one of them") as caught:
+        find_splits(folder)
+    assert str(first) in str(caught.value) and str(second) in str(caught.value)
+
+
+def _place(layout: str, wnid: str) -> str:
+    return LAYOUTS[layout].format(wnid=wnid, i=0)
+
+
+def test_more_or_fewer_images_than_published_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "mini", "flat", 1)
+    load("mini_imagenet", tmp_path / "mini", tmp_path / "cache", image_size=8)
+    told = capsys.readouterr().err
+    assert "warning: 100 of 100 classes have not 600 images, as published" in told
+    monkeypatch.setattr("metalearn.data.mini_imagenet.IMAGES", 1)
+    load("mini_imagenet", tmp_path / "mini", tmp_path / "other", image_size=8)
+    assert "as published" not in capsys.readouterr().err

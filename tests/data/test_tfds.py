@@ -28,6 +28,7 @@ class Toy(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     name = "toy"
     VERSION = tfds.core.Version("1.0.0")
     shape: tuple[int | None, int | None, int] = (None, None, 3)
+    stored = 0  # channels of the files, if others than of the shape
     features: dict[str, Any] = {}
     splits: dict[str, list[Example]] = {}
 
@@ -48,7 +49,9 @@ class Toy(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for index, (size, label, brightness) in enumerate(examples):
             png = io.BytesIO()
             colour = (brightness, label % 256, 7)
-            Image.new(*(("L", size, brightness) if self.shape[-1] == 1 else ("RGB", size, colour))).save(png, "PNG")
+            kinds = {1: ("L", brightness), 3: ("RGB", colour), 4: ("RGBA", (*colour, 0))}
+            mode, value = kinds[self.stored or self.shape[-1]]
+            Image.new(mode, size, value).save(png, "PNG")
             png.seek(0)
             yield f"{index:04d}", {"image": png, "label": label}
 
@@ -115,6 +118,18 @@ def test_grey_images_stay_grey_and_unlabelled_ones_are_left_out(tmp_path: Path) 
     examples = of_classes(range(3)) + [((8, 6), -1, 9)]
     prepare(tmp_path, shape=(6, 8, 1), splits={"train": examples})
     assert [found.images.shape for found in reader("toy").read(tmp_path).values()] == [(2, 6, 8, 1)] * 3
+
+
+@pytest.mark.parametrize(("channels", "stored"), [(4, 4), (3, 4)])
+def test_transparent_images_are_laid_on_white_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], channels: int, stored: int
+) -> None:
+    shape = (6, 8, channels)
+    prepare(tmp_path, shape=shape, stored=stored, splits={"train": of_classes(range(6), 1)})
+    dataset = metalearn.data.load("tfds:toy", tmp_path, tmp_path / "cache")
+    assert dataset.train.images.shape == (2, 6, 8, 3) and (dataset.train.images == 255).all()
+    assert "note: 6 of 6 images are transparent in places" in capsys.readouterr().err
+    assert dataset.by_seed and dataset.decoder == ""
 
 
 def write_tfrecord(folder: Path) -> Path:
@@ -202,7 +217,7 @@ def test_other_data_than_images_of_classes_is_one_line(tmp_path: Path) -> None:
 
 def test_too_few_classes_are_one_line(tmp_path: Path) -> None:
     prepare(tmp_path, splits={"train": of_classes(range(2))})
-    with pytest.raises(UserError, match="tfds:toy has 2 classes; it takes 3 or more"):
+    with pytest.raises(UserError, match="tfds:toy has 2 classes; it takes 6 or more"):
         reader("toy").read(tmp_path)
 
 

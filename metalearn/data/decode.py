@@ -1,0 +1,136 @@
+"""One image file to pixels: turned upright, on white, of eight bits, RGB."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+# Endings of image files. Which of them are read depends on what Pillow was built with.
+PICTURES = frozenset(
+    ".apng .avif .bmp .dib .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jxl .pbm .pcx .pgm "
+    ".png .pnm .ppm .tga .tif .tiff .webp".split()
+)
+# Formats that every version of a decoder gives the same pixels of.
+EXACT = frozenset(("BMP", "DIB", "GIF", "PCX", "PNG", "PPM", "TGA", "TIFF"))
+ORIENTATION = 0x0112  # EXIF's tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Unreadable(Exception):
+    """Why an image does not decode."""
+
+
+class Levels(NamedTuple):
+    """The darkest and the brightest value of images of more than eight bits."""
+
+    low: float
+    high: float
+
+
+class Picture(NamedTuple):
+    """An image file as it was read.
+
+    Attributes:
+      pixels: uint8 [size, size, 3].
+      transparent: whether anything in it is, and so was laid on white.
+      levels: its own, where it has more than eight bits.
+      halved: whether it has colours of 16 bits, of which Pillow gives the upper 8.
+      exact: whether any version of Pillow gives these pixels.
+    """
+
+    pixels: np.ndarray
+    transparent: bool
+    levels: Levels | None
+    halved: bool
+    exact: bool
+
+
+def readable() -> frozenset[str]:
+    """The endings of image files that this Pillow can read."""
+    known = Image.registered_extensions()
+    return frozenset(ending for ending in PICTURES if known.get(ending) in Image.OPEN)
+
+
+def read_image(path: Path, size: int, levels: Levels | None = None) -> Picture:
+    """The image resized, not cropped, with Pillow's Lanczos filter.
+
+    Args:
+      path: of the file.
+      size: height and width.
+      levels: what becomes 0 and 255 in images of more than eight bits; by default its own.
+
+    Raises:
+      Unreadable: it does not decode.
+    """
+    try:
+        with Image.open(path) as file:
+            return _picture(file, size, levels)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise what their formats can get wrong
+        raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _picture(file: Image.Image, size: int, levels: Levels | None) -> Picture:
+    halved = ";16" in str(getattr(file, "tile", "")) and not _is_deep(file)
+    image = upright(file)
+    own = None
+    if _is_deep(image):
+        own = _levels(image)
+        image = _eight_bits(image, levels or own)
+    colours, transparent = on_white(image, "RGB")
+    exact = file.format in EXACT and colours.size == (size, size)
+    small = colours.resize((size, size), Image.Resampling.LANCZOS)
+    return Picture(np.asarray(small), transparent, own, halved, exact)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF block says, of which nothing else is looked at."""
+    image.load()  # the block may stand behind the pixels
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # a damaged block: the image can be seen all the same
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def on_white(image: Image.Image, mode: str) -> tuple[Image.Image, bool]:
+    """The image in this mode, without alpha, and whether anything in it was transparent.
+
+    What is transparent has a colour too, most often black: an icon would be gone.
+    """
+    if not image.has_transparency_data:
+        return image.convert(mode), False
+    whole = image.convert("RGBA")
+    if whole.getchannel("A").getextrema()[0] == 255:
+        return whole.convert(mode), False
+    page = Image.new("RGBA", whole.size, "white")
+    page.alpha_composite(whole)
+    return page.convert(mode), True
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _levels(image: Image.Image) -> Levels:
+    values = np.asarray(image)
+    if not np.isfinite(values).all():
+        raise ValueError("some pixels are no numbers")
+    return Levels(float(values.min()), float(values.max()))
+
+
+def _eight_bits(image: Image.Image, levels: Levels) -> Image.Image:
+    """Values from the lowest to the highest as 0 to 255; Pillow itself would cut them off."""
+    span = (levels.high - levels.low) or 1.0
+    values = (np.asarray(image, np.float64) - levels.low) * (255 / span)
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))

@@ -1,0 +1,84 @@
+"""Images that stand more than once in a dataset, equal to the pixel."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Place(NamedTuple):
+    """Where an image stands."""
+
+    split: str
+    label: str
+    name: str
+
+
+def told_duplicates(images: np.ndarray, places: Sequence[Place]) -> list[str]:
+    """What to say of the duplicates among images uint8 [M, ...]: one line each for those of a
+    class, of several classes, and of several splits."""
+    groups = _alike(images, places)
+    beyond = [group for group in groups if _several_splits(group)]
+    mixed = [group for group in groups if not _several_splits(group) and _several_labels(group)]
+    again = [second for group in groups for second in _of_one_class(group)]
+    lines = []
+    if again:
+        lines.append(
+            f"note: {_images(len(again))} more than once in a class, such as {_two(again[0])}: "
+            "one may be shown as support and asked as query"
+        )
+    if mixed:
+        lines.append(f"warning: {_images(len(mixed))} in several classes, such as {_two(_mixed(mixed[0]))}")
+    if beyond:
+        lines.append(
+            f"warning: {_images(len(beyond))} in several splits, such as "
+            f"{_two(_apart(beyond[0]))}: a test of what was trained on tells little"
+        )
+    return lines
+
+
+def _alike(images: np.ndarray, places: Sequence[Place]) -> list[list[Place]]:
+    """The places of each image that has several."""
+    found = defaultdict(list)
+    for image, place in zip(images, places, strict=True):
+        found[sha256(image.tobytes()).digest()].append(place)
+    return [group for group in found.values() if len(group) > 1]
+
+
+def _several_splits(group: Iterable[Place]) -> bool:
+    return len({place.split for place in group}) > 1
+
+
+def _several_labels(group: Iterable[Place]) -> bool:
+    return len({place.label for place in group}) > 1
+
+
+def _of_one_class(group: Iterable[Place]) -> list[list[Place]]:
+    """For each place but the first of a class, that one and it."""
+    firsts: dict[tuple[str, str], Place] = {}
+    pairs = []
+    for place in group:
+        first = firsts.setdefault(place[:2], place)
+        if first is not place:
+            pairs.append([first, place])
+    return pairs
+
+
+def _apart(group: Sequence[Place]) -> list[Place]:
+    """The first place and one of another split."""
+    return [group[0], next(place for place in group if place.split != group[0].split)]
+
+
+def _mixed(group: Sequence[Place]) -> list[Place]:
+    """The first place and one of another class."""
+    return [group[0], next(place for place in group if place.label != group[0].label)]
+
+
+def _images(count: int) -> str:
+    return "1 image stands" if count == 1 else f"{count} images stand"
+
+
+def _two(group: Sequence[Place]) -> str:
+    return f"{group[0].name} and {group[1].name}"
