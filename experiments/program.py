@@ -1,5 +1,6 @@
 """What every experiment does around its run: flags, one-line errors, exit codes, the closing summary."""
 
+import io
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import jax
 from absl import app, flags, logging
 
 from experiments.flags import FLAGS, define, runs_from_flags
+from experiments.places import FOLDERS, check_run_folder, settle_places
 from experiments.watch import LOST, MESSAGE
 from metalearn.config import Config
 from metalearn.data import load
@@ -27,7 +29,7 @@ from metalearn.runtime import configure, overlook_closed_loops
 from metalearn.workdir import read_workdir
 
 HOSTS = ("coordinator", "num_processes", "process_id")
-PLACES = ("data_dir", "cache_dir", "workdir", "results_dir", *STAGES, *HOSTS)
+PLACES = (*FOLDERS, *HOSTS)
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
 LOSSES = re.compile("gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE)  # words of errors of lost processes
 SWITCHES = ("record", "norecord", "distributed", "nodistributed")
@@ -45,6 +47,8 @@ def start(main: Callable[..., None], words: tuple[str, ...] = ()) -> None:
     words are the names of what the command line has beside flags; main gets them in this order.
     """
     overlook_closed_loops()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every encoding has the ± of an accuracy
     app.run(lambda argv: sys.exit(guarded(lambda: main(*argv[1:]))), flags_parser=lambda argv: _parse(argv, words))
 
 
@@ -60,6 +64,9 @@ def _parse(argv: list[str], words: tuple[str, ...]) -> list[str]:
         sys.exit(0)
     try:
         rest = FLAGS(argv)
+        settle_places()
+    except UserError as error:
+        sys.exit(_fail(str(error)))
     except (flags.Error, ValueError) as error:  # the latter: --nostream=1
         sys.exit(_fail(str(error).splitlines()[0]))
     if len(rest) <= len(words):
@@ -127,12 +134,32 @@ def open_lab(config: Config) -> Lab:
     config.check()
     meet()
     configure(config.meta_batch, config.precision)
+    check_jax()
     check_settings(config)
     if FLAGS.record:
         by_first(lambda: check_writable(Path(FLAGS.results_dir)))
     dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, config.image_size or None)
     devices = even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
     return make_lab(dataset, devices, FLAGS.tasks_per_device, FLAGS.stream)
+
+
+def check_jax() -> None:
+    """See that JAX is set to compute in float32, on devices that are there.
+
+    Raises:
+      UserError: it is not.
+    """
+    if jax.config.values["jax_enable_x64"]:
+        raise UserError("JAX_ENABLE_X64: runs are in float32, as their records say: unset it")
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter where no plugin is installed
+        asked = jax.config.values["jax_platforms"]
+        why = shorten(str(error), 120) or "it is not installed"
+        raise UserError(
+            f"JAX finds no device of JAX_PLATFORMS={asked} ({why}): unset that, or install what is "
+            "needed for such a device"
+        ) from error
 
 
 def meet() -> None:
@@ -152,6 +179,8 @@ def train_and_test(module: str) -> None:
     """Load, run, record, say."""
     runs, command = runs_from_flags(), command_line(module)
     check_together(runs)
+    for run in runs:
+        check_run_folder(run.workdir)
     config = runs[0].config
     for name in STAGES:
         if before := getattr(config, name):

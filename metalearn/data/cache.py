@@ -45,7 +45,7 @@ def expanded(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        why = "this user has no home folder: give --cache_dir, or the whole path"
+        why = "this user has no home folder: give the whole path, or --cache_dir"
         raise UserError(f"{path}: {why}") from error
 
 

@@ -30,7 +30,8 @@ def told_duplicates(images: np.ndarray, places: Sequence[Place]) -> list[str]:
             "one may be shown as support and asked as query"
         )
     if mixed:
-        lines.append(f"warning: {_images(len(mixed))} in several classes, such as {_two(_mixed(mixed[0]))}")
+        example = _two(_mixed(mixed[0]))
+        lines.append(f"warning: {_images(len(mixed))} in several classes, such as {example}")
     if beyond:
         lines.append(
             f"warning: {_images(len(beyond))} in several splits, such as "

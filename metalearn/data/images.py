@@ -43,7 +43,8 @@ def read_splits(folder: Path, splits: dict[str, ClassFiles], size: int) -> Prepa
     if levels is not None:
         _read_deep(paths, pictures, images, levels)
     names = [path.relative_to(folder).as_posix() for path in paths]
-    places = [Place(split, label, name) for (split, label), name in zip(_owners(splits), names, strict=True)]
+    owners = zip(_owners(splits), names, strict=True)
+    places = [Place(split, label, name) for (split, label), name in owners]
     notes = [*_told(pictures, names, levels), *told_duplicates(images, places)]
     decoder = "" if all(picture.exact for picture in pictures) else DECODER
     return Prepared(_cut(images, splits), notes, decoder)
@@ -51,7 +52,8 @@ def read_splits(folder: Path, splits: dict[str, ClassFiles], size: int) -> Prepa
 
 def _owners(splits: dict[str, ClassFiles]) -> list[tuple[str, str]]:
     """Split and class of each image."""
-    return [(split, label) for split, classes in splits.items() for label, files in classes.items() for _ in files]
+    classes = [(split, label) for split, found in splits.items() for label in found]
+    return [owner for owner in classes for _ in splits[owner[0]][owner[1]]]
 
 
 def _cut(images: np.ndarray, splits: dict[str, ClassFiles]) -> dict[str, Split]:
@@ -79,7 +81,12 @@ def _read_all(paths: Sequence[Path], images: np.ndarray) -> list[Seen]:
     return _in_threads(fill, range(len(paths)))
 
 
-def _read_deep(paths: Sequence[Path], pictures: Sequence[Picture], images: np.ndarray, levels: Levels) -> None:
+def _read_deep(
+    paths: Sequence[Path],
+    pictures: Sequence[Picture],
+    images: np.ndarray,
+    levels: Levels,
+) -> None:
     """Fill in again those of more than eight bits whose own range is not that of all."""
 
     def fill(index: int) -> None:
@@ -104,7 +111,8 @@ def _check_readable(paths: Sequence[Path], seen: Sequence[Seen]) -> None:
         raise UserError(f"{path} is not a readable image ({why}): replace it or take it out.")
     named = "; ".join(f"{path} ({why})" for path, why in bad[:NAMED])
     more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-    raise UserError(f"{len(bad)} files are not readable images: {named}{more}: replace them or take them out.")
+    listed = f"{len(bad)} files are not readable images: {named}{more}"
+    raise UserError(f"{listed}: replace them or take them out.")
 
 
 def _common(pictures: Sequence[Picture]) -> Levels | None:

@@ -26,7 +26,7 @@ def shared_out(labels: Sequence[Label], seed: int) -> dict[str, list[Label]]:
 
 
 def sizes(classes: int) -> tuple[int, int]:
-    """How many of the classes are for validation and for test: enough for an episode if they last."""
+    """How many classes are for validation and for test: enough for an episode if they last."""
     least = FEWEST if classes >= 3 * FEWEST else 1
     return max(least, round(VALID * classes)), max(least, round(TEST * classes))
 

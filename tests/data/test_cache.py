@@ -264,7 +264,7 @@ def test_a_home_folder_is_asked_for_only_where_needed(monkeypatch: Patch, tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_root() == tmp_path / "metalearn"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    with pytest.raises(UserError, match="~/.cache: this user has no home folder: give --cache_dir"):
+    with pytest.raises(UserError, match="~/.cache: this user has no home folder: give"):
         default_root()
 
 

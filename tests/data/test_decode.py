@@ -116,11 +116,15 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("resolution", [(-1, 0), (72, 0), (0, 0)])
-def test_a_damaged_resolution_does_not_hide_a_picture(tmp_path: Path, resolution: tuple[int, int]) -> None:
+def test_a_damaged_resolution_hides_no_picture(
+    tmp_path: Path,
+    resolution: tuple[int, int],
+) -> None:
     """Nothing but the orientation is asked for."""
     entries = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHII", 0x011A, 10, 1, 38)
     block = b"II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
-    top_half_white().save(tmp_path / "x.jpg", exif=b"Exif\0\0" + block + struct.pack("<ii", *resolution))
+    exif = b"Exif\0\0" + block + struct.pack("<ii", *resolution)
+    top_half_white().save(tmp_path / "x.jpg", exif=exif)
     turned = pixels(tmp_path / "x.jpg", 8)
     assert turned[:, -1].min() > 200 and turned[:, 0].max() < 50
 

@@ -1,0 +1,54 @@
+"""The flags that name folders: `~` is the home folder, and what could not be used is refused at once."""
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from metalearn.data.cache import expanded
+from metalearn.errors import UserError
+from metalearn.records.record import STAGES
+
+FLAGS = flags.FLAGS
+FOLDERS = ("data_dir", "cache_dir", "workdir", "results_dir", *STAGES)
+PATTERN = "[]*?\\"  # what the library that writes checkpoints takes for a pattern when it reads them
+
+
+def settle_places() -> None:
+    """Put whole paths in the place of `~` in all flags that the program has and the user gave.
+
+    Raises:
+      UserError: a folder that is none of this machine's, or in which a run could not be kept.
+    """
+    for name in FOLDERS:
+        given = FLAGS[name].value if name in FLAGS else None
+        if given:
+            FLAGS[name].value = _settled(name, given)
+
+
+def _settled(name: str, given: str) -> str:
+    if "://" in given:
+        raise UserError(f"--{name}={given} is no folder of this machine: copy it here, or mount it")
+    path = str(expanded(given))
+    if name in ("workdir", *STAGES):
+        check_run_folder(Path(path), name)
+    return path
+
+
+def check_run_folder(folder: Path, name: str = "workdir") -> None:
+    """See that checkpoints in this folder can be read again, before any is made.
+
+    Raises:
+      UserError: the name of the folder, or of one around it, is in the way.
+    """
+    path = os.path.abspath(folder)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = path.encode(errors="backslashreplace").decode()
+        raise UserError(f"--{name}: {shown} is not UTF-8: choose another --{name}") from None
+    if found := [character for character in PATTERN if character in path]:
+        raise UserError(
+            f"--{name}: checkpoints in {path} could not be read again, for the {found[0]} in its "
+            f"path: choose another --{name}"
+        )
