@@ -1,4 +1,4 @@
-"""The flags that name folders: `~` is the home folder, and what could not be used is refused at once."""
+"""The flags that name folders: `~` is the home folder, what cannot be used is refused."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from metalearn.records.record import STAGES
 
 FLAGS = flags.FLAGS
 FOLDERS = ("data_dir", "cache_dir", "workdir", "results_dir", *STAGES)
-PATTERN = "[]*?\\"  # what the library that writes checkpoints takes for a pattern when it reads them
+PATTERN = "[]*?\\"  # in a path, the library that reads checkpoints takes it for one
 
 
 def settle_places() -> None:

@@ -14,6 +14,8 @@ from experiments.program import check_jax
 from metalearn.errors import UserError
 from tests.programs import environment, make_images, process, program, words
 
+Patch = pytest.MonkeyPatch
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -21,14 +23,14 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a[1]", "b]", "c*", "d?", "e\\f"])
-def test_a_folder_that_could_not_be_read_again_is_refused(images: Path, tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_a_pattern_is_refused(images: Path, tmp_path: Path, name: str) -> None:
     """The library that writes checkpoints takes it for a pattern when it reads them."""
     said = program("protonet", *words(images, workdir=tmp_path / name / "run"))
     assert "could not be read again, for the" in said.complaint and name in said.complaint
     assert list(tmp_path.iterdir()) == []
 
 
-def test_so_is_a_folder_around_it(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_is_a_folder_around_it(images: Path, tmp_path: Path, monkeypatch: Patch) -> None:
     (tmp_path / "a[1]").mkdir()
     monkeypatch.chdir(tmp_path / "a[1]")
     said = program("protonet", *words(images))
@@ -51,7 +53,7 @@ def test_ordinary_folders_are_fine(tmp_path: Path) -> None:
     check_run_folder(tmp_path / "it's {a} (run), ±1 %, 漢字 #2 $HOME !")
 
 
-def test_a_tilde_is_the_home_folder(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_the_home_folder(images: Path, tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("HOME", str(images.parent))
     monkeypatch.chdir(tmp_path)
     places = {"data_dir": "~/images", "cache_dir": "~/cache", "workdir": "~/run", "steps": 2}

@@ -82,7 +82,8 @@ def check(
     classes = len(split.counts) * rotations
     if ways > classes:
         lower = "lower the ways" if classes >= FEWEST else ""
-        more = f"bring {classes_needed(ways)} classes or more" if by_seed else ""
+        needed = f"bring {classes_needed(ways)} classes or more for the seed to split"
+        more = needed if by_seed else ""
         advice = " or ".join(filter(None, (lower, more))) or "add classes"
         lacking = f"{ways}-way episodes need {ways} classes, but {where} has {classes}"
         raise UserError(f"{lacking}: {advice}")

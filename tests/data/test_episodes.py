@@ -226,9 +226,9 @@ def test_check_says_what_does_not_fit(shape: tuple[int, int, int], message: str)
 
 
 def test_check_says_how_many_classes_a_seed_needs() -> None:
-    with pytest.raises(UserError, match="has 3: lower the ways or bring 29 classes or more"):
+    with pytest.raises(UserError, match="has 3: lower the ways or bring 29 classes or more for"):
         check(split((4, 6, 5)), "the test split", 5, 1, 1, by_seed=True)
-    with pytest.raises(UserError, match="has 1: bring 6 classes or more"):
+    with pytest.raises(UserError, match="has 1: bring 6 classes or more for the seed to split"):
         check(split((4,)), "the test split", 2, 1, 1, by_seed=True)
     with pytest.raises(UserError, match="has 1: add classes"):
         check(split((4,)), "the test split", 2, 1, 1)
