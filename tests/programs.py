@@ -68,8 +68,9 @@ class Said(NamedTuple):
 
     @property
     def complaint(self) -> str:
-        """The one line of an error."""
-        shown = self.err.replace("\r", "\n").splitlines()
+        """The one line of an error; notes on the images may stand before it."""
+        lines = self.err.replace("\r", "\n").splitlines()
+        shown = [line for line in lines if not line.startswith("note: ")]
         lines = [line for line in shown if line.strip() and not re.search(r"\d+%\|.*\| \d+/\d+ \[", line)]  # no bars
         assert self.code == 2 and len(lines) == 1 and lines[0].startswith("error: "), self
         return lines[0].removeprefix("error: ")
