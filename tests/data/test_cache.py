@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import metalearn.data
 from metalearn.data.cache import cached, default_root, open_cache, pixel_moments
-from metalearn.data.source import Dataset, Prepared, Reader, Split
+from metalearn.data.source import Split
 from metalearn.errors import UserError
 
 Patch = pytest.MonkeyPatch
@@ -159,7 +158,6 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-import metalearn.data
 from metalearn.data.cache import cached
 from metalearn.data.source import Split
 def prepare():
@@ -204,40 +202,6 @@ def test_two_at_once_prepare_once(tmp_path: Path) -> None:
     with start(tmp_path) as one, start(tmp_path) as two:
         outputs = [process.communicate(timeout=60)[0].split() for process in (one, two)]
     assert sorted(outputs) == [[b"done"], [b"go", b"done"]]
-
-
-def test_drawings_of_another_version_serve_on(tmp_path: Path, monkeypatch: Patch) -> None:
-    """A finished run can be tested after an upgrade: its images are there."""
-
-    def load(version: str, prepare: Callable[[], dict[str, Split]]) -> Dataset:
-        reader = Reader(lambda _: prepare(), (), 1, 1, lambda _: version, lasting=True)
-        monkeypatch.setattr("metalearn.data.find_reader", lambda *_: reader)
-        return metalearn.data.load("drawn", cache_dir=tmp_path)
-
-    def earlier() -> Prepared:
-        return Prepared(make_splits(), decoder="pillow 1.0")
-
-    first = load("1.0", earlier)
-    second = load("2.0", no_call)
-    assert first.digest == second.digest and second.decoder == "pillow 1.0"
-    assert second.name == "drawn"
-
-
-def test_what_is_to_be_told_is_told_from_the_cache_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flat = make_splits()
-    flat["train"].images[..., 1] = 7
-    told = Prepared(flat, ["warning: some word"], by_seed=True)
-    reader = Reader(lambda _: told, (), 1, 1, lambda _: "same")
-    monkeypatch.setattr("metalearn.data.find_reader", lambda *_: reader)
-    for _ in range(2):
-        dataset = metalearn.data.load("told", cache_dir=tmp_path)
-        assert dataset.by_seed and dataset.notes == ("warning: some word",)
-        assert capsys.readouterr().err.splitlines() == [
-            "warning: some word",
-            "note: channel 2 of 3, the same in all pixels of the training split, becomes 0",
-        ]
 
 
 def test_a_cache_that_tells_nothing_more_is_opened(tmp_path: Path) -> None:

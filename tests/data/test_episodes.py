@@ -1,7 +1,5 @@
 """Episodes: what they are made of, that all are equally likely, and that they are the same everywhere."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -30,7 +28,6 @@ from metalearn.data.episodes import (
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
 from metalearn.evaluate import draw_episodes
-from tests.programs import environment
 from tests.small import noise_source, prepare, quick_jit
 
 COUNTS = (5, 9, 4, 12, 7, 5)  # ragged
@@ -97,29 +94,6 @@ def test_no_setting_of_jax_draws_another_list(
         drawn = draw_episodes(noise_source(COUNTS), 130, WAYS, SHOTS, QUERIES, seed=0)
     assert drawn.indices.dtype == np.int32
     np.testing.assert_array_equal(drawn.indices, episodes[:130])
-
-
-def test_the_environment_draws_no_other_keys() -> None:
-    """Variables that JAX reads when it is imported: a process of its own."""
-    drawn = "jax.random.bits(random_key(7), (3,), 'uint32')"
-    code = f"import jax; from metalearn.base import random_key; print(*{drawn})"
-    asked = {
-        "JAX_DEFAULT_PRNG_IMPL": "rbg",
-        "JAX_THREEFRY_PARTITIONABLE": "0",
-        "JAX_RANDOM_SEED_OFFSET": "5",
-        "JAX_ENABLE_X64": "1",
-    }
-    command = [sys.executable, "-c", code]
-    here = environment(**asked)
-    said = subprocess.run(command, env=here, capture_output=True, text=True, check=True)
-    expected = jax.random.bits(jax.random.key(7, impl="threefry2x32"), (3,))
-    assert said.stdout.split() == [str(word) for word in expected]
-
-
-@pytest.mark.parametrize("seed", [0, 7, 2**31 - 1, 2**31, 2**32 - 1])
-def test_the_key_of_a_seed_is_that_of_jax(seed: int) -> None:
-    found = jax.random.key_data(random_key(seed))
-    np.testing.assert_array_equal(found, jax.random.key_data(jax.random.key(seed)))
 
 
 def test_float64_trains_on_the_same_images() -> None:
