@@ -52,3 +52,11 @@ def data_dir(request: pytest.FixtureRequest) -> Path:
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for converted datasets, shared by the tests of one run and thrown away with it."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def accelerated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is traced takes the forms for an accelerator, computed on this machine's CPU."""
+    import jax  # not before it is configured
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

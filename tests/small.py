@@ -1,10 +1,12 @@
 """Small things that tests share: a tiny network, easy tasks, a source of noise."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 
 from metalearn.base import Array, ClassSource, Key, Learner, Network, PyTree, Task
 from metalearn.models import as_network
@@ -62,3 +64,11 @@ def smooth_start(learner: Learner) -> PyTree:
     """Meta-parameters of the learner in float64, none of them zero."""
     meta = learner.init(jax.random.key(2), jnp.zeros((1, 2, 2, 1)))
     return jax.tree.map(lambda p: jnp.asarray(p, jnp.float64) + 0.1, meta)
+
+
+def operations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
+    """All of a traced program, those within its loops and calls too."""
+    for operation in jaxpr.eqns:
+        yield operation
+        for inner in jaxprs_in_params(operation.params):
+            yield from operations(inner)

@@ -4,11 +4,14 @@
 slowly, most of all its derivatives; patches times weights becomes a batched matrix product at every order of
 derivative. Pooling by maxima over shifted views has the same virtue against `reduce_window`.
 
-Where all images share a kernel, XLA's own convolution is faster; but not its gradient in the kernel on a CPU, least of
-all within a loop, and on a CPU fewer products are faster still (`metalearn.models.winograd`).
+Where all images share a kernel, XLA's own convolution is faster. An accelerator takes it as it is:
+`vmap` over tasks then makes one convolution of all their images, and another for their gradient in
+the kernel; a derivative written by hand would become a grouped one, with a group for each task. On a
+CPU that gradient is slow, most of all within a loop, and fewer products are faster still
+(`metalearn.models.winograd`): derivatives are written by hand there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -40,8 +43,16 @@ def conv(x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, sh
     dtype is that of the products' inputs; sums are kept in float32. shared promises speed where no `vmap` gives
     tasks, or trainings at once, kernels of their own; the result is the same.
     """
-    form = conv3x3 if shared and stride == 1 and w.shape[0] == 3 else partial(_by_patches, stride=stride)
+    form = _form(stride, w.shape[0], shared)
     return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
+
+
+def _form(stride: int, kernel: int, shared: bool) -> Callable[[Array, Array], Array]:
+    if shared and jax.default_backend() != "cpu":
+        return partial(_native, stride=stride)
+    if shared and stride == 1 and kernel == 3:
+        return conv3x3
+    return partial(_by_patches, stride=stride)
 
 
 def _by_patches(x: Array, w: Array, stride: int) -> Array:
@@ -61,38 +72,39 @@ def _sums(x: Array) -> jnp.dtype:
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
-def _native(x: Array, w: Array) -> Array:
-    form = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=form, preferred_element_type=_sums(x))
+def _native(x: Array, w: Array, stride: int = 1) -> Array:
+    return jax.lax.conv_general_dilated(
+        x,
+        w,
+        (stride, stride),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        preferred_element_type=_sums(x),
+    )
 
 
 @jax.custom_vjp
 def conv3x3(x: Array, w: Array) -> Array:
-    """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1.
+    """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1, in the form for a CPU.
 
     <dy, x * w> is linear in dy, x and w: the gradient in x is a convolution with the kernel turned round, and so are
     the derivatives of the gradient in w. Two operations are differentiable in reverse mode as often as one likes.
     """
-    cpu = winograd.conv3x3 if winograd.pays(x, w.shape[-1]) else _native
-    return jax.lax.platform_dependent(x, w, cpu=cpu, default=_native)
+    return winograd.conv3x3(x, w) if winograd.pays(x, w.shape[-1]) else _native(x, w)
 
 
 @jax.custom_vjp
 def kernel_gradient(x: Array, dy: Array) -> Array:
     """Gradient in w [3,3,Ch,F] of <dy, conv3x3(x, w)> for x [B,H,W,Ch], dy [B,H,W,F]."""
-    cpu = winograd.kernel_gradient if winograd.pays(x, dy.shape[-1]) else _kernel_gradient_by_patches
-    return jax.lax.platform_dependent(x, dy, cpu=cpu, default=_kernel_gradient_native)
+    if winograd.pays(x, dy.shape[-1]):
+        return winograd.kernel_gradient(x, dy)
+    return _kernel_gradient_by_patches(x, dy)
 
 
 def _kernel_gradient_by_patches(x: Array, dy: Array) -> Array:
     p = patches(x, 3)
     flat = product(p.reshape(-1, p.shape[-1]).T, dy.reshape(-1, dy.shape[-1]))
     return flat.reshape(3, 3, x.shape[-1], dy.shape[-1])
-
-
-def _kernel_gradient_native(x: Array, dy: Array) -> Array:
-    w = jax.ShapeDtypeStruct((3, 3, x.shape[-1], dy.shape[-1]), x.dtype)
-    return jax.linear_transpose(partial(_native, x), w)(dy.astype(_sums(x)))[0].astype(_sums(x))
 
 
 def _turned(w: Array) -> Array:
