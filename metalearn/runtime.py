@@ -87,17 +87,23 @@ def compiled(program: Callable[..., tuple[T, Any]], *arguments: Any) -> T:
 
 @functools.cache
 def commit() -> str:
-    """The checkout's commit when first asked for, `+` if tracked files differ from it; `unknown` outside git."""
+    """The checkout's commit when first asked for, `+` if tracked files differ from it.
+
+    A copy without its repository has the commit that METALEARN_COMMIT names, else `unknown`.
+    """
+    root = Path(__file__).resolve().parent.parent
+    told = os.environ.get("METALEARN_COMMIT") or "unknown"
 
     def git(*arguments: str) -> str:
-        root = Path(__file__).resolve().parent.parent
         return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
+            return told  # a repository that the copy only lies in
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "metalearn", "experiments", "benchmarks")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return told
 
 
 def overlook_closed_loops() -> None:

@@ -1,6 +1,7 @@
 """The machine: what is set up before JAX starts, and what is read off it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from metalearn.fit import progress_bar
 from tests.programs import ROOT, environment
 
 
-def in_a_process(code: str, **variables: str) -> str:
+def in_a_process(code: str, cwd: str = str(ROOT), **variables: str) -> str:
     env = {k: v for k, v in environment(**variables).items() if k != "XLA_FLAGS" or k in variables}
-    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -52,10 +54,28 @@ def test_the_commit_is_that_of_the_checkout_or_unknown(monkeypatch: pytest.Monke
     def no_git(*_: object, **__: object) -> None:
         raise FileNotFoundError("git")
 
+    monkeypatch.delenv("METALEARN_COMMIT", raising=False)
     known = runtime.commit.__wrapped__()
     assert known == "unknown" or len(known.rstrip("+")) == 12
+    monkeypatch.setenv("METALEARN_COMMIT", "0123456789ab")
+    assert runtime.commit.__wrapped__() == (known if known != "unknown" else "0123456789ab")
     monkeypatch.setattr(subprocess, "run", no_git)
+    assert runtime.commit.__wrapped__() == "0123456789ab"
+    monkeypatch.delenv("METALEARN_COMMIT")
     assert runtime.commit.__wrapped__() == "unknown"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_a_copy_within_another_repository_is_not_of_its_commit(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    shutil.copytree(ROOT / "metalearn", tmp_path / "copy" / "metalearn")
+    identity = ["-c", "user.name=name", "-c", "user.email=name@example.com"]
+    git = ["git", "-C", str(tmp_path), *identity]
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    code = "from metalearn.runtime import commit; print(commit())"
+    copy = str(tmp_path / "copy")
+    told = in_a_process(code, cwd=copy, PYTHONPATH=copy, METALEARN_COMMIT="0123456789ab")
+    assert told == "0123456789ab"
 
 
 def test_a_first_signal_is_kept_and_handlers_come_back() -> None:
