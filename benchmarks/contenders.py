@@ -36,6 +36,12 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {  # by method: name, module and 
 }
 
 
+def python_path() -> str:
+    """This checkout, then the caller's: packages carried to a machine without network."""
+    carried = os.environ.get("PYTHONPATH")
+    return f"{ROOT}{os.pathsep}{carried}" if carried else str(ROOT)
+
+
 class Failed(Exception):
     """A contender that cannot do what was asked of it, and why."""
 
@@ -51,7 +57,7 @@ class Process:
         """
         self.errors = tempfile.TemporaryFile("w+")
         pipe = subprocess.PIPE
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        env = {**os.environ, "PYTHONPATH": python_path(), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         try:
             self.process = subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True, bufsize=1, cwd=ROOT, env=env

@@ -1,5 +1,7 @@
 """Turns round and round, medians, and whether the contenders compute the same."""
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from statistics import median
 from typing import NamedTuple
 
@@ -8,6 +10,7 @@ from benchmarks.records import Row
 from benchmarks.roofline import Peaks
 from benchmarks.work import Arrays, Work, difference, example
 
+AT_ONCE = 16  # contenders that start at once on an accelerator
 AGREE = 1e-9  # relative difference of losses and of meta-gradients in float64
 
 
@@ -28,17 +31,26 @@ class Found(NamedTuple):
     peaks: Peaks | None
 
 
-def compare(team: Team, work: Work, turns: Turns) -> Found:
-    """Times of ours and the peers, turn by turn."""
+def compare(
+    team: Team,
+    work: Work,
+    turns: Turns,
+    meanwhile: Callable[[], object] | None = None,
+) -> Found:
+    """Times of ours and the peers, turn by turn.
+
+    On an accelerator all start and compile at once, beside `meanwhile`: that takes minutes of its
+    time one after the other. What they tune as they start, they tune in each other's company.
+    """
     processes: dict[str, Process] = {}
     missing: dict[str, str] = {}
     counts: dict[str, int] = {}
     ms: dict[str, list[float]] = {}
     try:
-        for name in team.commands:
+        _start(team, work, processes, missing, meanwhile)
+        for name in [n for n in team.commands if n not in missing]:
             try:
-                processes[name] = team.start(name, work)
-                counts[name] = _warm_up(processes[name], turns)
+                counts[name] = _count(processes[name], turns)
             except Failed as failed:
                 missing[name] = str(failed)
         for turn in range(turns.rounds):
@@ -47,7 +59,7 @@ def compare(team: Team, work: Work, turns: Turns) -> Found:
                     ms.setdefault(name, []).append(_turn(processes[name], counts[name]))
                 except Failed as failed:
                     missing[name] = str(failed)
-        about = {name: process.about for name, process in processes.items()}
+        about = {name: processes[name].about for name in team.commands if name in processes}
         peaks = _peaks({n: p for n, p in processes.items() if n not in missing}, work)
     finally:
         for process in processes.values():
@@ -55,9 +67,46 @@ def compare(team: Team, work: Work, turns: Turns) -> Found:
     return Found({k: v for k, v in ms.items() if k not in missing}, about, missing, peaks)
 
 
-def _warm_up(process: Process, turns: Turns) -> int:
-    """Compile, then find out how many steps make a turn."""
-    process.ask("steps", count=1)
+def _start(
+    team: Team,
+    work: Work,
+    processes: dict[str, Process],
+    missing: dict[str, str],
+    meanwhile: Callable[[], object] | None,
+) -> None:
+    """Start every contender and have it compile, or note why it is missing."""
+
+    def ready(name: str) -> None:
+        try:
+            processes[name] = team.start(name, work)
+            processes[name].ask("steps", count=1)
+        except Failed as failed:
+            missing[name] = str(failed)
+
+    with _pool(work) as pool:
+        jobs: list[Future] = [pool.submit(ready, name) for name in team.commands]
+        if meanwhile:
+            jobs.append(pool.submit(meanwhile))
+        for job in jobs:
+            job.result()
+    for name in [n for n, why in missing.items() if _out_of_memory(why)]:
+        del missing[name]  # the first steps of all at once take more than the steps to come
+        if name in processes:
+            processes.pop(name).close()
+        ready(name)
+
+
+def _pool(work: Work) -> ThreadPoolExecutor:
+    """On an accelerator a thread for each contender; on a CPU one: none disturbs another."""
+    return ThreadPoolExecutor(1 if work.platform == "cpu" else AT_ONCE)
+
+
+def _out_of_memory(why: str) -> bool:
+    return any(words in why for words in ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "out of memory"))
+
+
+def _count(process: Process, turns: Turns) -> int:
+    """How many steps make a turn."""
     seconds = process.ask("steps", count=1)["seconds"]
     return turns.steps or max(1, round(turns.seconds / seconds))
 
@@ -92,14 +141,22 @@ def agreement(team: Team, work: Work) -> dict[str, float | str]:
     given = example(work)
     found: dict[str, float | str] = {}
     gradients: dict[str, Arrays] = {}
-    for name in team.commands:
-        if name != OURS:
-            try:
-                gradients[name] = team.gradient(name, work, given)
-            except Failed as failed:
-                found[name] = str(failed)
-    ours = team.gradient(OURS, work, given) if gradients else {}
-    return found | {name: difference(ours, theirs) for name, theirs in gradients.items()}
+
+    def ask(name: str) -> None:
+        try:
+            gradients[name] = team.gradient(name, work, given)
+        except Failed as failed:
+            found[name] = str(failed)
+
+    peers = [name for name in team.commands if name != OURS]
+    ours_too = [OURS] if peers and work.platform != "cpu" else []
+    with _pool(work) as pool:
+        list(pool.map(ask, peers + ours_too))
+    found.pop(OURS, None)  # asked for again, alone
+    ours = gradients.pop(OURS, None)
+    if gradients and ours is None:
+        ours = team.gradient(OURS, work, given)
+    return found | {name: difference(ours or {}, theirs) for name, theirs in gradients.items()}
 
 
 def disagreeing(found: dict[str, float | str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from benchmarks.contenders import OURS, ROOT, Team, peers_python
+from benchmarks.contenders import OURS, ROOT, Team, peers_python, python_path
 from benchmarks.measure import AGREE, Turns, agreement, compare, disagreeing, times
 from benchmarks.records import Row, add_row, path_of, recorded
 from benchmarks.roofline import Need, line, roofline
@@ -41,7 +41,7 @@ def machine() -> Machine:
         "import json, jax; from metalearn.runtime import device_name; "
         "print(json.dumps([device_name(), jax.devices()[0].platform]))"
     )
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": python_path()}
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"JAX does not start here: {done.stderr.strip().splitlines()[-1]}")
@@ -117,10 +117,17 @@ def measure_row(benchmark: str, work: Work, least: Need, unit: str = "a step", c
     if started is None:
         return
     path, row = started
-    found = compare(team_for(work.method), work, Turns(FLAGS.rounds, FLAGS.seconds, FLAGS.steps))
+    few = work._replace(
+        tasks=min(work.tasks, 4),
+        episodes=min(work.episodes, 100),
+        precision="float64",
+    )
+    agree = functools.partial(_agreement, few)
+    turns = Turns(FLAGS.rounds, FLAGS.seconds, FLAGS.steps)
+    meanwhile = agree if machine().accelerated else None
+    found = compare(team_for(work.method), work, turns, meanwhile)
     row |= times(found) | {"missing": found.missing, "rounds": FLAGS.rounds, "about": found.about}
-    few = work._replace(tasks=min(work.tasks, 4), episodes=min(work.episodes, 100))
-    row["differences"] = _agreement(few._replace(precision="float64"))
+    row["differences"] = agree()
     if found.peaks and row["ours_ms"]:
         row["roofline"] = roofline(least, found.peaks, row["ours_ms"])
     tell(row, unit)

@@ -16,7 +16,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.contenders import OURS, ROOT, Failed, Team
+from benchmarks.contenders import OURS, ROOT, Failed, Team, python_path
 from benchmarks.measure import Found, times
 from benchmarks.program import FLAGS, pending, run, sized, team_for, tell_missing
 from benchmarks.records import add_row
@@ -33,8 +33,13 @@ def launch(team: Team, name: str, work: Work, data: Path, cache: Path) -> Parts:
     """
     python, dash, module = team.commands[name]
     words = [python, dash, "benchmarks.first_step", module, json.dumps(work._asdict()), *team.arguments[name]]
-    variables = {"PYTHONPATH": str(ROOT), "BENCHMARK_IMAGES": str(data), "JAX_COMPILATION_CACHE_DIR": str(cache)}
-    variables |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    variables = {
+        "PYTHONPATH": python_path(),
+        "BENCHMARK_IMAGES": str(data),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
     begin = time.time()
     try:
         done = subprocess.run(words, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True)
