@@ -9,9 +9,11 @@
 # network: the archives are read from METALEARN_DATA_DIR (default: data), prepared arrays are kept in OUT/cache. Without
 # an accelerator everything is cut to a few steps, to see that it works; such records are not results.
 #
-# Environment: PYTHON (default: .venv/bin/python if there, else python3), METALEARN_DATA_DIR, METALEARN_PEERS (what
-# benchmarks/peers/setup.sh made; default: .venv-peers if there, else made in OUT/peers where there is an accelerator),
-# QUEUE (a file of runs instead of experiments/queue.txt), BENCHMARKS (one of benchmarks instead of those below).
+# Environment: PYTHON (default: .venv/bin/python if there, else python3), METALEARN_DATA_DIR,
+# METALEARN_PEERS (what benchmarks/peers/setup.sh made, or an interpreter that has PyTorch; default:
+# .venv-peers if there, else made in OUT/peers where there is an accelerator, with the PyTorch of
+# PYTHON if it has one), QUEUE (a file of runs instead of experiments/queue.txt), BENCHMARKS (one of
+# benchmarks instead of those below).
 set -uo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -84,11 +86,13 @@ work_through() { # END FLAGS...: every line of standard input with these flags b
 }
 
 export METALEARN_PEERS=${METALEARN_PEERS:-.venv-peers}
-if [[ ! -x $METALEARN_PEERS/bin/python ]]; then
+if [[ ! -f $METALEARN_PEERS && ! -x $METALEARN_PEERS/bin/python ]]; then
     METALEARN_PEERS=$PWD/$out/peers
     [[ $out == /* ]] && METALEARN_PEERS=$out/peers
     if [[ $platform != cpu && ! -f $METALEARN_PEERS/not-installed.txt ]]; then
-        attempt peers $((budget / 4)) benchmarks/peers/setup.sh "$METALEARN_PEERS"
+        lender=()
+        "$python" -c 'import torch' 2>/dev/null && lender=(env "PYTHON=$python")
+        attempt peers $((budget / 4)) "${lender[@]}" benchmarks/peers/setup.sh "$METALEARN_PEERS"
     fi
 fi
 work_through $((budget / 2)) "${quick[@]}" --results_dir="$out/results/benchmarks" \

@@ -170,5 +170,7 @@ def _not_installed(path: Path) -> dict[str, str]:
 
 
 def peers_python() -> str:
-    """The interpreter of METALEARN_PEERS, else of .venv-peers."""
-    return str(Path(os.environ.get("METALEARN_PEERS", ROOT / ".venv-peers")).absolute() / "bin" / "python")
+    """METALEARN_PEERS, an interpreter or an environment with one, else that of .venv-peers."""
+    named = os.environ.get("METALEARN_PEERS") or ROOT / ".venv-peers"
+    path = Path(named).absolute()
+    return str(path if path.is_file() else path / "bin" / "python")

@@ -1,14 +1,17 @@
 """Contenders on an accelerator: started at once, with packages carried there; stand-ins for them."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.contenders import OURS, Process, Team
+from benchmarks.contenders import OURS, Process, Team, peers_python
 from benchmarks.measure import Turns, agreement, compare
 from benchmarks.work import Work, tiny
+from tests.programs import ROOT, environment
 
 SMALL = tiny(Work())._replace(inner_steps=2, tasks=2)
 ON_GPU = SMALL._replace(platform="gpu")
@@ -105,3 +108,32 @@ def test_packages_that_were_carried_are_found(
     code += f"serve(lambda work: {make})"
     with Process([sys.executable, "-c", code, json.dumps(SMALL._asdict())]) as process:
         assert process.about == {"carried": 3}
+
+
+@pytest.mark.parametrize("given", ["peers", "peers/bin/python"])
+def test_peers_run_in_an_environment_or_by_an_interpreter(
+    given: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interpreter = tmp_path / "peers" / "bin" / "python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.touch()
+    monkeypatch.setenv("METALEARN_PEERS", str(tmp_path / given))
+    assert peers_python() == str(interpreter)
+
+
+def test_peers_use_the_torch_of_the_environment_they_are_made_from(tmp_path: Path) -> None:
+    lender = tmp_path / "lender"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(lender)], check=True)
+    (site,) = lender.glob("lib/python*/site-packages")
+    (site / "torch").mkdir()
+    (site / "torch" / "__init__.py").write_text("__version__ = 'lent'")
+    offline = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "TORCH": "torch==none"}
+    script = [str(ROOT / "benchmarks" / "peers" / "setup.sh"), str(tmp_path / "peers")]
+    env = environment(PYTHON=str(lender / "bin" / "python"), **offline)
+    done = subprocess.run(script, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "PyTorch lent" in done.stderr
+    noted = (tmp_path / "peers" / "not-installed.txt").read_text()
+    assert "higher: " in noted  # what an index alone has is missing, and the rest goes on

@@ -7,14 +7,15 @@
 # jax-meta, each by itself: one that cannot be installed is noted in VENV/not-installed.txt with the reason, which the
 # benchmarks put into their records. Run again to try those again.
 #
-# Environment: PYTHON (default python3.11, else python3; where it has PyTorch already, that one is used), TORCH
-# (default: torch==2.13.0; on a CPU any build will do), METALEARN_JAX (for jax-meta; default jax, or "jax[cuda13]" where
-# nvidia-smi finds a GPU). Without a network, PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER takes everything from a folder.
+# Environment: PYTHON (default: of python3.11 and python3 the first that has PyTorch, else the first
+# that is there; a PyTorch that it has, in whatever environment of its own, is used), TORCH (default:
+# torch==2.13.0; on a CPU any build will do), METALEARN_JAX (for jax-meta; default jax, or
+# "jax[cuda13]" where nvidia-smi finds a GPU). Without a network, PIP_NO_INDEX=1
+# PIP_FIND_LINKS=FOLDER takes everything from a folder.
 set -uo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 venv=${1:-.venv-peers}
-base=${PYTHON:-$(command -v python3.11 || command -v python3)}
 jax=jax
 nvidia-smi >/dev/null 2>&1 && jax="jax[cuda13]"
 jax=${METALEARN_JAX:-$jax}
@@ -23,7 +24,23 @@ say() { printf 'setup.sh: %s\n' "$*" >&2; }
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 
-has_torch() { "$1" -c 'import torch' >/dev/null 2>&1; }
+has_torch() { "$1" -c 'import torch' >/dev/null 2>&1 </dev/null; }
+
+find_base() {
+    local name
+    for name in python3.11 python3; do
+        has_torch "$name" && command -v "$name" && return
+    done
+    command -v python3.11 || command -v python3
+}
+
+# LENDER BORROWER: a PyTorch of an environment, which --system-site-packages does not reach
+lend_torch() {
+    local folder site
+    folder=$("$1" -c 'import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))') &&
+        site=$("$2" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') &&
+        printf '%s\n' "$folder" >"$site/lent.pth"
+}
 
 attempt() { # NAME COMMAND...: note the reason if it fails
     local name=$1 log
@@ -53,10 +70,14 @@ jax_meta() { # without what its data sets need
         "$venv/bin/python" -c 'from jax_meta.metalearners.maml import MAML; from jax_meta.modules.conv import Conv4'
 }
 
+base=${PYTHON:-$(find_base)}
 if [[ ! -x $venv/bin/python ]]; then
     system=()
     has_torch "$base" && system=(--system-site-packages)
     "$base" -m venv "${system[@]}" "$venv" || exit 1
+fi
+if ! has_torch "$venv/bin/python" && has_torch "$base"; then
+    lend_torch "$base" "$venv/bin/python"
 fi
 if ! has_torch "$venv/bin/python"; then
     pip install -q "${TORCH:-torch==2.13.0}" numpy || {
