@@ -7,6 +7,8 @@ import optax
 
 from metalearn.base import Array, PyTree
 
+UNROLLED = 5  # steps, at most, that an accelerator takes one after the other in the program itself
+
 
 def descend(
     loss: Callable[[PyTree], Array] | tuple[Callable[[PyTree], Array], ...],
@@ -19,8 +21,9 @@ def descend(
 
     With several losses a step makes an update on each, one after the other, with one state of the optimizer.
 
-    Each step is rematerialised in the backward pass, so that memory does not grow with `steps` by more than one copy
-    of the params a step.
+    Each step is rematerialised in the backward pass, so that memory does not grow with `steps` by
+    more than one copy of the params a step. Not so for a few steps on an accelerator: there the
+    number of kernels decides, to which a loop adds, and a second forward pass; and memory is ample.
 
     First order takes the derivative of the result in params to be the identity (Finn et al. 2017, section 5.2),
     whatever the optimizer: the value is adapted, the gradient passes straight through.
@@ -35,8 +38,13 @@ def descend(
             current = optax.apply_updates(current, updates)
         return (current, state), None
 
-    step = jax.checkpoint(step, prevent_cse=False)
-    (adapted, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), None, length=steps)
+    carry = start, optimizer.init(start)
+    if steps <= UNROLLED and jax.default_backend() != "cpu":
+        for _ in range(steps):
+            carry, _ = step(carry, None)
+    else:
+        carry, _ = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), carry, length=steps)
+    adapted, _ = carry
     if not first_order:
         return adapted
     return jax.tree.map(lambda p, a: p + jax.lax.stop_gradient(a - p), params, adapted)

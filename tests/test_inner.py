@@ -10,10 +10,10 @@ import pytest
 from jax.test_util import check_grads
 
 from metalearn.base import Array, PyTree
-from metalearn.inner import descend
+from metalearn.inner import UNROLLED, descend
 from metalearn.learners.maml import maml
 from metalearn.losses import cross_entropy
-from tests.small import smooth_network, smooth_task
+from tests.small import operations, smooth_network, smooth_task
 from tests.small import smooth_start as start
 
 STEPS, RATE = 3, 0.1
@@ -91,6 +91,49 @@ def test_rematerialisation_changes_nothing(optimizer: optax.GradientTransformati
     loss = lambda w: cross_entropy(jnp.tanh(x @ w), y)  # noqa: E731
     outer = lambda f: jax.grad(lambda w: jnp.sin(f(loss, w, optimizer, STEPS)).sum())(start)  # noqa: E731
     np.testing.assert_allclose(outer(descend), outer(plain_descend), rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", [optax.sgd(RATE), optax.adam(RATE, eps_root=1e-8)])
+@pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
+def test_unrolled_steps_of_an_accelerator_change_nothing(
+    first_order: bool,
+    optimizer: optax.GradientTransformation,
+    request: pytest.FixtureRequest,
+) -> None:
+    x = jax.random.normal(jax.random.key(0), (5, 3))
+    y = jnp.arange(5) % 2
+
+    def loss(w: Array) -> Array:
+        return cross_entropy(jnp.tanh(x @ w), y)
+
+    def outer(w: Array) -> Array:
+        return jnp.sin(descend((loss, loss), w, optimizer, UNROLLED, first_order)).sum()
+
+    start = jnp.full((3, 2), 0.5)
+    looped = jax.value_and_grad(outer)(start)
+    request.getfixturevalue("accelerated")
+    unrolled = jax.value_and_grad(outer)(start)
+    for ours, theirs in zip(unrolled, looped, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def loops(steps: int) -> tuple[bool, bool]:
+    """Whether the gradient through so many steps has a loop, and whether steps are computed twice."""
+    task = Regression()
+
+    def outer(w: Array) -> Array:
+        return task.query_loss(descend(task.loss, w, optax.sgd(RATE), steps))
+
+    traced = jax.make_jaxpr(jax.grad(outer))(task.w)
+    names = {operation.primitive.name for operation in operations(traced.jaxpr)}
+    return "scan" in names, not names.isdisjoint({"remat", "remat2", "checkpoint"})
+
+
+def test_an_accelerator_unrolls_a_few_steps(request: pytest.FixtureRequest) -> None:
+    assert loops(1) == loops(UNROLLED) == (True, True)
+    request.getfixturevalue("accelerated")
+    assert loops(1) == loops(UNROLLED) == (False, False)
+    assert loops(UNROLLED + 1) == (True, True)
 
 
 @pytest.mark.parametrize("adapts", ["all", "head", "body"])
