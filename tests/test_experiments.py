@@ -7,6 +7,7 @@ import shlex
 import shutil
 from dataclasses import fields
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
 
     kinds = (("episode", "png"), ("result", "json"), ("result", "npy"))
     named = [f"{kind}-2w1s3q-{norm}.{end}" for norm in norms for kind, end in kinds]
-    folders = ["checkpoints", "tensorboard"]
+    folders = ["checkpoints", *(["tensorboard"] if find_spec("tensorboardX") else [])]
     assert sorted(os.listdir(workdir)) == sorted([*named, *folders, "config.json", "curve.png", "metrics.jsonl"])
     for norm in norms:
         record = told(workdir / f"result-2w1s3q-{norm}.json")
@@ -73,7 +74,9 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
     before = contents(tmp_path)
     again = program(PROGRAM.get(method, "maml"), *command)
     assert again.code == 0 and "trained to step 4 already" in again.out
-    assert again.out.splitlines()[1:] == [line for line in said.out.splitlines()[1:] if not line.startswith("step ")]
+    of_training = ("step ", "tensorboardX is not installed")
+    rest = [line for line in said.out.splitlines()[1:] if not line.startswith(of_training)]
+    assert again.out.splitlines()[1:] == rest
     after = contents(tmp_path)
     assert {k: v[1] for k, v in after.items()} == {k: v[1] for k, v in before.items()}
     assert {k for k in before if before[k] != after[k]} <= {k for k in before if k.startswith("results/")}

@@ -235,4 +235,5 @@ def test_a_diary_hands_back_the_part_at_its_end(tmp_path: Path) -> None:
         parts.append(diary.part)
         diary.close()
     assert parts == [{"step": 3, "first": 2, "sums": {"loss": 0.1}, "seconds": 0.5}, None]
+    pytest.importorskip("tensorboardX")
     assert len(list((tmp_path / "tensorboard").iterdir())) >= 1

@@ -29,7 +29,8 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a server of one file, `data.bin`."""
+    """The address of a server of one file, `data.bin`, which pooch is to fetch."""
+    pytest.importorskip("pooch")
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "data.bin").write_bytes(CONTENT)
     with HTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path / "www"))) as http:

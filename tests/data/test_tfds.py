@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
 import metalearn.data
 from metalearn.data.tfds import reader
 from metalearn.errors import UserError
 
+tfds = pytest.importorskip("tensorflow_datasets")
 Example = tuple[tuple[int, int], int, int]  # size, label (-1: none), brightness
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
-from metalearn.data import tfds_builders
 from metalearn.data.source import Reader, RemoteFile, Split
 
+tfds = pytest.importorskip("tensorflow_datasets")
+tfds_builders = pytest.importorskip("metalearn.data.tfds_builders")
 SHAPES = {"cifar_fs": (32, 32, 3), "fc100": (32, 32, 3), "omniglot_vinyals": (28, 28, 1)}
 CLASSES = {
     "cifar_fs": tfds_builders.CifarFs,
