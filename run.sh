@@ -7,7 +7,7 @@
 #   ./run.sh test [pytest arguments]                    the tests
 #   ./run.sh setup                                      only sets up
 #
-# Needs Python 3.11 or 3.12. Environment:
+# Needs Python 3.11 to 3.14. Environment:
 #   PYTHON         interpreter to make .venv with, tried before those on PATH
 #   METALEARN_JAX  JAX for an accelerator, such as "jax[cuda13]" or "jax[tpu]", installed with the rest and remembered
 set -euo pipefail
@@ -16,7 +16,7 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 venv=$here/.venv
 python=$venv/bin/python
 stamp=$venv/requirements.done # what was installed, written last: an interrupted installation leaves none
-supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
+supported='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'
 
 say() { printf 'run.sh: %s\n' "$*" >&2; }
 
@@ -27,13 +27,13 @@ die() { # STATUS MESSAGE...
     exit "$status"
 }
 
-works() { # INTERPRETER: does it start (a shim on PATH may not), is it 3.11 or 3.12, can it make environments?
+works() { # INTERPRETER: does it start (a shim on PATH may not), is it 3.11 to 3.14, can it make environments?
     "$1" -c "import ensurepip, venv; $supported" >/dev/null 2>&1 </dev/null
 }
 
 find_python() { # prints the first interpreter that works, looking behind broken ones of the same name
     local name candidate
-    for name in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3 python; do
+    for name in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3.13 python3.14 python3 python; do
         while IFS= read -r candidate; do
             if works "$candidate"; then
                 printf '%s\n' "$candidate"
@@ -41,7 +41,7 @@ find_python() { # prints the first interpreter that works, looking behind broken
             fi
         done < <(type -aP -- "$name")
     done
-    die 2 "needs Python 3.11 or 3.12 with the venv and ensurepip modules; none on PATH works (name one with PYTHON=...)"
+    die 2 "needs Python 3.11 to 3.14 with the venv and ensurepip modules; none on PATH works (name one with PYTHON=...)"
 }
 
 jax_wanted() { # the JAX asked for now, else the one that .venv was made with

@@ -1,8 +1,11 @@
 """run.sh with stand-ins for Python: which interpreter it takes, when it installs, what it runs."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -80,7 +83,7 @@ def test_no_python_of_a_supported_version_is_one_line_and_status_2(checkout: Che
     checkout.python("python3.12", BROKEN)
     checkout.python("python3", version_status=1)
     _, lines = checkout.run("test", status=2)
-    assert len(lines) == 1 and "needs Python 3.11 or 3.12" in lines[0]
+    assert len(lines) == 1 and "needs Python 3.11 to 3.14" in lines[0]
     assert not (checkout.root / ".venv").exists()
 
 
@@ -96,6 +99,24 @@ def test_a_working_python_behind_a_broken_one_of_the_same_name_is_found(checkout
     behind = checkout.python("../more/python3.12").resolve()
     checkout.run("setup", PATH=f"{checkout.bin}:{behind.parent}")
     assert checkout.done()[0] == f"venv {behind}"
+
+
+@pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13", "python3.14"])
+def test_every_supported_python_is_found_by_its_name(checkout: Checkout, name: str) -> None:
+    works = checkout.python(name)
+    checkout.run("setup")
+    assert checkout.done()[0] == f"venv {works}"
+
+
+def test_the_supported_versions_are_those_of_the_package() -> None:
+    lines = (ROOT / "run.sh").read_text().splitlines()
+    (code,) = [line.split("'")[1] for line in lines if line.startswith("supported=")]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    least, beyond = re.findall(r"3\.(\d+)", project["requires-python"])
+    for minor in range(int(least) - 1, int(beyond) + 1):
+        posed = f"import sys; sys.version_info = (3, {minor}, 0); {code}"
+        status = subprocess.run([sys.executable, "-c", posed]).returncode
+        assert status == (not int(least) <= minor < int(beyond)), minor
 
 
 def test_the_named_python_goes_first(checkout: Checkout) -> None:
@@ -185,4 +206,4 @@ def test_help_needs_no_environment(checkout: Checkout) -> None:
 
 
 def test_shell_files_are_executable() -> None:
-    assert all(os.access(ROOT / name, os.X_OK) for name in ("run.sh", ".ci/run"))
+    assert all(os.access(ROOT / name, os.X_OK) for name in ("run.sh", ".ci/run", ".ci/smoke"))
