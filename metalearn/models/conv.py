@@ -40,8 +40,9 @@ def patches(x: Array, kernel: int, stride: int = 1) -> Array:
 def conv(x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, shared: bool = False) -> Array:
     """Convolution of x [B,H,W,Ch] with w [kernel, kernel, Ch, F], 'SAME' padding; float32 [B, H', W', F].
 
-    dtype is that of the products' inputs; sums are kept in float32. shared promises speed where no `vmap` gives
-    tasks, or trainings at once, kernels of their own; the result is the same.
+    dtype is that of the products' inputs, in derivatives too on an accelerator, which rounds
+    results to it; a CPU keeps the sums, in float32. shared promises speed where no `vmap` gives tasks, or
+    trainings at once, kernels of their own; the result is the same.
     """
     form = _form(stride, w.shape[0], shared)
     return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
@@ -65,10 +66,17 @@ def _by_patches(x: Array, w: Array, stride: int) -> Array:
 
 def product(a: Array, b: Array) -> Array:
     """a @ b, summed in float32 at least."""
-    return jnp.matmul(a, b, preferred_element_type=_sums(a))
+    return jnp.matmul(a, b, preferred_element_type=_result(a))
 
 
-def _sums(x: Array) -> jnp.dtype:
+def _result(x: Array) -> jnp.dtype:
+    """The type of a product of arrays like x, and so that of the products in its derivatives.
+
+    An accelerator is fast where all have one type: it sums in float32, and rounds the sums. A CPU
+    gains nothing by rounding, and keeps the sums as they are.
+    """
+    if jax.default_backend() != "cpu":
+        return x.dtype
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
@@ -79,7 +87,7 @@ def _native(x: Array, w: Array, stride: int = 1) -> Array:
         (stride, stride),
         "SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        preferred_element_type=_sums(x),
+        preferred_element_type=_result(x),
     )
 
 
