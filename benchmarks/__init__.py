@@ -11,6 +11,7 @@
     python -m benchmarks.scaling           # several devices beside one, ours alone
     python -m benchmarks.precision         # lower precisions beside float32: what they reach, and how fast
     python -m benchmarks.plan              # what a step needs, found without data (see docs/scaling.md)
+    python -m benchmarks.lease.step        # kernels of a step on a GPU that is not here
     python -m benchmarks.report            # docs/performance.md, from the records of all these
 
 Every contender, ours too, is a process of its own that is kept alive and told over a pipe to make so many steps; turns

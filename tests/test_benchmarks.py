@@ -326,6 +326,9 @@ def test_shapes_of_what_all_are_given() -> None:
     assert all((e // 8 == e[:, :1] // 8).all() and len(set(e[:, 0] // 8)) == 5 for e in indices)
 
 
-@pytest.mark.parametrize("script", ["benchmarks/accelerator.sh", "benchmarks/peers/setup.sh"])
+SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks").rglob("*.sh"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_can_be_read_by_bash(script: str) -> None:
     assert subprocess.run(["bash", "-n", ROOT / script], capture_output=True).returncode == 0
