@@ -38,13 +38,11 @@ def descend(
             current = optax.apply_updates(current, updates)
         return (current, state), None
 
-    carry = start, optimizer.init(start)
-    if steps <= UNROLLED and jax.default_backend() != "cpu":
-        for _ in range(steps):
-            carry, _ = step(carry, None)
-    else:
-        carry, _ = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), carry, length=steps)
-    adapted, _ = carry
+    few = steps <= UNROLLED and jax.default_backend() != "cpu"
+    if not few:
+        step = jax.checkpoint(step, prevent_cse=False)
+    begin = start, optimizer.init(start)
+    (adapted, _), _ = jax.lax.scan(step, begin, length=steps, unroll=few)
     if not first_order:
         return adapted
     return jax.tree.map(lambda p, a: p + jax.lax.stop_gradient(a - p), params, adapted)

@@ -39,7 +39,7 @@ if "${pip[@]}" higher==0.2.1; then
 else
     echo "pack.sh: no higher: left out" >&2
 fi
-if "${pip[@]}" --no-binary learn2learn --no-build-isolation learn2learn==0.2.0; then
+if "${pip[@]}" --no-binary learn2learn learn2learn==0.2.0; then
     l2l=learn2learn-0.2.0/learn2learn
     tar -xzf "$downloads"/learn2learn*.tar.gz -C .lease1/site --strip-components=1 \
         "$l2l"/{__init__.py,_version.py,algorithms,utils}
