@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.work import Arrays, Work, images, scaled
 from benchmarks.worker import Contender, best_seconds, serve
-from metalearn.base import ClassSource, Learner, PyTree, Task
+from metalearn.base import ClassSource, Learner, PyTree, Task, random_key
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
 from metalearn.evaluate import Episodes, draw_episodes, evaluator, moments_measurer
@@ -65,7 +65,7 @@ def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Arra
     sample: Sample = sampler.make if lab.streamed else sampler
     at_once = tasks_at_once(config, lab.at_once)
     chunk = make_chunk(method.train.loss, sample, optimizer, work.tasks, lab.mesh, at_once, lab.streamed)
-    return chunk, initial_state(config, method, lab, optimizer), jax.random.key(config.seed + 1)
+    return chunk, initial_state(config, method, lab, optimizer), random_key(config.seed + 1)
 
 
 def training_steps(work: Work) -> Callable[[int], float]:

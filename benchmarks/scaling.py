@@ -21,7 +21,7 @@ from benchmarks.program import FLAGS, machine, pending, run, settings, sized
 from benchmarks.race import Racer, race
 from benchmarks.records import add_row
 from benchmarks.work import Work
-from metalearn.base import PyTree
+from metalearn.base import PyTree, random_key
 from metalearn.errors import UserError
 from metalearn.initial import initial_state
 from metalearn.lab import make_trained, tasks_at_once, training_sampler
@@ -67,7 +67,7 @@ def meta_gradient(work: Work, devices: int) -> PyTree:
     state = initial_state(config, method, lab, make_optimizer(config))
     sampler, at_once = training_sampler(config, lab, False), tasks_at_once(config, lab.at_once)
     gradient = jax.jit(make_gradient(method.train.loss, sampler, lab.mesh, at_once))
-    keys = task_keys(jax.random.key(config.seed + 1), state.step, jnp.arange(work.tasks))
+    keys = task_keys(random_key(config.seed + 1), state.step, jnp.arange(work.tasks))
     return jax.device_get(gradient(state.meta, keys, lab.train, state.step)[2])
 
 

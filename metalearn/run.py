@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from metalearn.base import ClassSource, Learner, PyTree, Task
+from metalearn.base import ClassSource, Learner, PyTree, Task, random_key
 from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
@@ -138,7 +138,7 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[Record]]:
     records = []
     with ExitStack() as stack:
         for run in runs:
-            saved = Saved(run.config, command, lab.dataset.digest, lineage_of(run.config))
+            saved = Saved(run.config, command, lineage_of(run.config), lab.dataset.digest, lab.dataset.decoder)
             by_first(partial(open_workdir, run.workdir, saved))
             by_first(partial(stack.enter_context, sole(run.workdir)))
         try:
@@ -167,7 +167,7 @@ def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[Re
       UserError: the run is not finished or cannot be read, or the settings do not fit it or the dataset.
     """
     trained = read_workdir(workdir)
-    check_images(workdir, lab.dataset.digest)
+    check_images(workdir, lab.dataset.digest, lab.dataset.decoder)
     method = prepare(config, lab)
     own = method
     if config.method != trained.config.method:
@@ -179,7 +179,7 @@ def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[Re
 def _trained_alike(trained: Config, config: Config, method: Method, lab: Lab) -> Method:
     """The method of the run; raise `UserError` unless what it trains is what the config's method trains."""
     own, x = prepare(trained, lab), np.zeros((1, *lab.dataset.train.images.shape[1:]), np.float32)
-    shapes = [jax.eval_shape(m.train.init, jax.random.key(0), x) for m in (own, method)]
+    shapes = [jax.eval_shape(m.train.init, random_key(0), x) for m in (own, method)]
     if shapes[0] != shapes[1]:
         raise UserError(f"--method={config.method} is trained otherwise than {trained.method}: train it by itself")
     return own
@@ -207,7 +207,7 @@ def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, comman
     records = []
     for norm in tested_norms(config, method):
         test = Evaluation(norm, episodes.hash, best.step)
-        planned = Planned(config, test, saved.lineage, lab.dataset.digest)
+        planned = Planned(config, test, saved.lineage, lab.dataset.images)
         path = result_path(workdir, saved.config.method, planned)
         record = whole_record(path)
         known = record is not None and record.identity == planned.identity
@@ -245,7 +245,7 @@ def _examine(
         before = evaluator(unadapted, exam.source, some, lab.prepare, lab.mesh, block=block, copies=copies)(ready)
     transductive = is_transductive(learner, on_this(ready), first_task(config, lab, exam)[1])
     measured = measurements(exam, result, before, transductive)
-    provenance = Provenance(command, commit(), device_name(), planned.images)
+    provenance = Provenance(command, commit(), device_name(), planned.images, lab.dataset.decoder)
     return Record(config, planned.test, measured, planned.lineage, provenance), result
 
 
@@ -281,7 +281,7 @@ def draw_first(config: Config, learner: Learner, lab: Lab, exam: Exam, picture: 
 
     def draw() -> None:
         with told_if_not_drawn(picture):
-            adapted = jax.jit(learner.adapt)(jax.random.key(0), meta, task.support_x, task.support_y)
+            adapted = jax.jit(learner.adapt)(random_key(0), meta, task.support_x, task.support_y)
             predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
             draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title)
 

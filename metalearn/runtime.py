@@ -36,10 +36,11 @@ def configure(meta_batch: int, precision: str) -> None:
     if flag not in os.environ.get("XLA_FLAGS", ""):
         cores = math.gcd(meta_batch, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 1
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}={cores}".strip()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "metalearn" / "xla"
     if not jax.config.values["jax_compilation_cache_dir"]:
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        with suppress(RuntimeError):  # no home folder: compiled anew each time
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+            jax.config.update("jax_compilation_cache_dir", str(cache / "metalearn" / "xla"))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_default_matmul_precision", {"float32": "float32", "tf32": "tensorfloat32"}.get(precision))
 
 

@@ -23,7 +23,7 @@ from metalearn.records.record import (
 )
 from metalearn.records.store import write_json
 
-OTHERS = ("command", "images", "lineage")  # of config.json, beside the settings
+OTHERS = ("command", "lineage", "images", "decoder")  # of config.json, beside the settings
 
 
 class Run(NamedTuple):
@@ -39,14 +39,16 @@ class Saved(NamedTuple):
     Attributes:
       config: its settings.
       command: what began it.
-      images: digest of the data set, empty where a run of an older version does not tell.
       lineage: the trainings that it began from.
+      images: digest of the data set, empty where a run of an older version does not tell.
+      decoder: what read the images, where that decides their pixels.
     """
 
     config: Config
     command: str = ""
-    images: str = ""
     lineage: tuple[Stage, ...] = ()
+    images: str = ""
+    decoder: str = ""
 
 
 def read_workdir(workdir: Path) -> Saved:
@@ -61,7 +63,7 @@ def read_workdir(workdir: Path) -> Saved:
         others = {name: found.pop(name) for name in OTHERS if name in found}
         config = config_from_json(found)
         command = str(others.get("command", ""))
-        images = str(others.get("images", ""))
+        images, decoder = (str(others.get(name, "")) for name in ("images", "decoder"))
         # a run of an older version does not hold the stages before it: their folders do
         stages = lineage_from_json(others["lineage"]) if "lineage" in others else lineage_of(config)
     except (FileNotFoundError, NotADirectoryError):
@@ -71,7 +73,7 @@ def read_workdir(workdir: Path) -> Saved:
         why = f" ({error})" if isinstance(error, UserError) else ""
         wrong = f"{path} is not the configuration of a run{why}: choose another --workdir"
         raise UserError(wrong) from error
-    return Saved(config, command, images, stages)
+    return Saved(config, command, stages, images, decoder)
 
 
 def lineage_of(config: Config) -> tuple[Stage, ...]:
@@ -90,15 +92,18 @@ def lineage_of(config: Config) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def check_images(workdir: Path, images: str) -> None:
+def check_images(workdir: Path, images: str, decoder: str = "") -> None:
     """See that the run there is on the images with this digest; one that does not tell may be on any.
 
     Raises:
-      UserError: it is on others.
+      UserError: it is on others; decoders are named if they differ.
     """
-    there = read_workdir(workdir).images
-    if there and images and there != images:
-        raise UserError(f"{workdir} holds a run on other images: see --data_dir, or choose another --workdir")
+    there = read_workdir(workdir)
+    if not there.images or not images or there.images == images:
+        return
+    versions = f" (read by {there.decoder or 'none'}, here by {decoder or 'none'})"
+    why = versions if there.decoder != decoder else ""
+    raise UserError(f"{workdir} holds a run on other images{why}: see --data_dir, or choose another --workdir")
 
 
 def open_workdir(workdir: Path, run: Saved) -> None:
@@ -114,12 +119,13 @@ def open_workdir(workdir: Path, run: Saved) -> None:
     if path.exists():
         there = read_workdir(workdir)
         _check_same(workdir, there, run)
-        check_images(workdir, run.images)
+        check_images(workdir, run.images, run.decoder)
         if there == run:
             return
     elif (workdir / "checkpoints").exists():
         raise UserError(f"{workdir} holds checkpoints of an unknown run (no config.json): choose another --workdir")
-    others = {"command": run.command, "images": run.images, "lineage": lineage_to_json(run.lineage)}
+    others = {"command": run.command, "lineage": lineage_to_json(run.lineage)}
+    others |= {"images": run.images, "decoder": run.decoder}
     write_json(path, dataclasses.asdict(run.config) | others)
 
 

@@ -5,13 +5,17 @@ import json
 import os
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import orbax.checkpoint as ocp
 import pytest
 
 from metalearn import metrics, pictures
-from metalearn.workdir import forget_untrained
+from metalearn.errors import UserError
+from metalearn.records.report import make_rows
+from metalearn.records.store import read_record
+from metalearn.workdir import check_images, forget_untrained
 from tests.programs import contents, make_images, process, program, results, rows, told, words
 
 
@@ -102,6 +106,38 @@ def test_a_run_on_other_images_is_refused(images: Path, run: list[str], workdir:
         said = program(name, *given, *here)
         assert f"{workdir} holds a run on other images: see --data_dir, or" in said.complaint and said.out == ""
     assert contents(workdir) == before
+
+
+def test_versions_that_read_other_pixels_are_named(workdir: Path) -> None:
+    edit(workdir / "config.json", images="0" * 16, decoder="pillow 11")
+    with pytest.raises(UserError, match="on other images .read by pillow 11, here by pillow 12.: see --data_dir"):
+        check_images(workdir, "1" * 16, "pillow 12")
+
+
+def test_records_of_other_images_share_no_file_and_seeds_of_the_same_share_a_table(
+    images: Path, tmp_path: Path
+) -> None:
+    others = make_images(tmp_path / "others", images=7)
+    results = tmp_path / "results"
+    for folder, seed in ((images, 0), (images, 1), (others, 0)):
+        places = {"workdir": tmp_path / f"{folder.name}{seed}", "results_dir": results}
+        assert program("protonet", *words(folder, seed=seed, **places), "--record").code == 0
+    tables = sorted(len(list(folder.glob("*.json"))) for folder in results.iterdir())
+    assert tables == [1, 2]
+    rows = [make_rows([read_record(path) for path in folder.glob("*.json")]) for folder in results.iterdir()]
+    assert [len(found) for found in rows] == [1, 1]
+
+
+def test_a_run_is_gone_on_with_where_the_body_that_it_began_from_was_moved(images: Path, tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    assert program("protonet", *words(images, workdir=body)).code == 0
+    run = partial(words, images, workdir=tmp_path / "run")
+    assert program("protonet", *run(init_from=body)).code == 0
+    moved = Path(shutil.move(body, tmp_path / "moved"))
+    assert program("protonet", *run(init_from=moved)).code == 0
+    assert program("protonet", *words(images, workdir=tmp_path / "other", lr=0.5)).code == 0
+    said = program("protonet", *run(init_from=tmp_path / "other"))
+    assert "holds another run (init_from is " in said.complaint
 
 
 def test_a_signal_while_a_checkpoint_is_read_harms_none(

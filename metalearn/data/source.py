@@ -53,6 +53,7 @@ class Dataset(NamedTuple):
       mean, std: float32 [Ch], statistics of the training split's pixels scaled to [0, 1].
       rotations: 4 where each class also stands rotated by 90, 180 and 270 degrees as a class of its own, else 1.
       digest: of all images, their classes and the splits, as they are prepared.
+      contents: of all images and their classes, whatever split they are in; '' in an old cache.
       notes, decoder, by_seed: see `Prepared`; of a cache from before these were kept, none.
     """
 
@@ -64,9 +65,15 @@ class Dataset(NamedTuple):
     std: np.ndarray
     rotations: int = 1
     digest: str = ""
+    contents: str = ""
     notes: tuple[str, ...] = ()
     decoder: str = ""
     by_seed: bool = False
+
+    @property
+    def images(self) -> str:
+        """The digest that records hold: where a seed shares out the classes, the same for every seed."""
+        return self.contents if self.by_seed and self.contents else self.digest
 
 
 class RemoteFile(NamedTuple):

@@ -102,12 +102,14 @@ class Provenance:
       commit: of the code, with `+` if it had changes.
       device: accelerator or processor.
       images: digest of the data set's images, empty where it is not known.
+      decoder: the library that read them, with its version, where it decides their pixels.
     """
 
     command: str
     commit: str
     device: str
     images: str = ""
+    decoder: str = ""
 
 
 @dataclass(frozen=True)

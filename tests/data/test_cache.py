@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalearn.data.cache import cached, default_root, open_cache, pixel_moments
+from metalearn.data.cache import cached, contents_of, default_root, digest_of, open_cache, pixel_moments
 from metalearn.data.source import Split
 from metalearn.errors import UserError
 
@@ -46,6 +46,15 @@ def test_opens_what_it_wrote_without_preparing_again(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.mean, (expected["train"].images / 255).mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(again.std, (expected["train"].images / 255).std((0, 1, 2)), rtol=1e-6)
     assert again.mean.dtype == again.std.dtype == np.float32
+
+
+def test_contents_are_the_same_however_classes_are_shared_out() -> None:
+    """Which records are of the same images: the digest tells the split too, contents do not."""
+    splits = make_splits()
+    elsewhere = splits | {"train": splits["test"], "test": splits["train"]}
+    assert contents_of(elsewhere) == contents_of(splits) and digest_of(elsewhere) != digest_of(splits)
+    other = splits["train"]._replace(images=splits["train"].images ^ 1)
+    assert contents_of(splits | {"train": other}) != contents_of(splits)
 
 
 def test_moments_of_many_images() -> None:
