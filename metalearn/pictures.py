@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from metalearn.metrics import read_rows
 
 GREEN, RED, GREY = "#2e7d32", "#c62828", "#777777"
 PITCH, ROW = 1.12, 1.32  # from image to image and from row to row, in images
+LETTER = 0.11  # about the width of a letter, in images
+LONGEST_NAME = 24  # letters of a class's name in front of its row,
+SHORT_NAME = 11  # and below an image
 
 
 def _figure(width: float, height: float) -> Any:
@@ -62,7 +65,9 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
     _save(figure, path, 120)
 
 
-def draw_episode(task: Task, predicted: np.ndarray, path: Path, title: str, most: int = 10) -> None:
+def draw_episode(
+    task: Task, predicted: np.ndarray, path: Path, title: str, names: Sequence[str] = (), most: int = 10
+) -> None:
     """One episode: a row per class, its support images left, then queries framed green (right) or red (wrong).
 
     Args:
@@ -70,17 +75,20 @@ def draw_episode(task: Task, predicted: np.ndarray, path: Path, title: str, most
       predicted: int [Q], class predicted for each query.
       path: of the PNG.
       title: above it.
+      names: of the N classes; without, they are numbered.
       most: images shown of either kind per class.
     """
     ways = int(task.support_y.max()) + 1
+    named = [shorten(name, LONGEST_NAME) for name in names] or [f"class {label}" for label in range(ways)]
+    margin = 0.4 + LETTER * max(map(len, named))
     shots = min(most, int((task.support_y == 0).sum()))
     queries = min(most, int((task.query_y == 0).sum()))
     first, right = shots * PITCH + 0.4, 100 * float((predicted == task.query_y).mean())
-    figure = _figure(0.8 * (first + queries * PITCH + 0.8), 0.8 * (ways * ROW + 0.9))
+    figure = _figure(0.8 * (margin + first + queries * PITCH), 0.8 * (ways * ROW + 0.9))
     axes = figure.subplots()
     for label in range(ways):
         top = label * ROW
-        axes.text(-0.15, top + 0.5, f"class {label}", ha="right", va="center", fontsize=9)
+        axes.text(-0.15, top + 0.5, named[label], ha="right", va="center", fontsize=9)
         for i, image in enumerate(task.support_x[task.support_y == label][:shots]):
             _show(axes, image, i * PITCH, top, GREY)
         for i, q in enumerate(np.flatnonzero(task.query_y == label)[:queries]):
@@ -88,14 +96,24 @@ def draw_episode(task: Task, predicted: np.ndarray, path: Path, title: str, most
             _show(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
             if wrong:
                 at = first + i * PITCH + 0.5
-                axes.text(at, top + 1.05, f"as class {predicted[q]}", color=RED, ha="center", va="top", fontsize=7)
+                taken = named[predicted[q]] if predicted[q] < len(named) else f"class {predicted[q]}"
+                said = f"as {shorten(taken, SHORT_NAME)}"
+                axes.text(at, top + 1.05, said, color=RED, ha="center", va="top", fontsize=7)
     axes.text(0, -0.15, "support", fontsize=9)
     axes.text(first, -0.15, "queries", fontsize=9)
     width = first + queries * PITCH
-    axes.set(xlim=(-0.8, width), ylim=(ways * ROW, -0.4), aspect="equal")
+    axes.set(xlim=(-margin, width), ylim=(ways * ROW, -0.4), aspect="equal")
     axes.set_axis_off()
     figure.suptitle(f"{title}: {right:.0f} % of {len(predicted)} queries right", fontsize=10)
     _save(figure, path, 110)
+
+
+def shorten(name: str, most: int) -> str:
+    """The name, or an ellipsis between its first and last letters, where names of siblings differ."""
+    if len(name) <= most:
+        return name
+    last = most // 2
+    return f"{name[: most - 1 - last]}…{name[-last:]}"
 
 
 def _show(axes: Any, image: Any, left: float, top: float, frame: str) -> None:

@@ -283,9 +283,19 @@ def draw_first(config: Config, learner: Learner, lab: Lab, exam: Exam, picture: 
         with told_if_not_drawn(picture):
             adapted = jax.jit(learner.adapt)(random_key(0), meta, task.support_x, task.support_y)
             predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
-            draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title)
+            names = class_names(lab, exam)
+            draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title, names)
 
     by_first(draw)
+
+
+def class_names(lab: Lab, exam: Exam) -> list[str]:
+    """Names of the classes of the first test episode; a turned class says by how much."""
+    names = lab.dataset.test.names
+    starts = np.asarray(exam.source.starts)
+    classes = np.searchsorted(starts, np.asarray(exam.episodes.indices[0])[:, 0], side="right") - 1
+    turns = [f" {90 * (c // len(names))}°" if c >= len(names) else "" for c in classes]
+    return [names[c % len(names)] + turn for c, turn in zip(classes, turns, strict=True)]
 
 
 def summary(records: list[Record], workdir: Path) -> str:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from metalearn.base import Task
-from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
+from metalearn.pictures import draw_curve, draw_episode, shorten, told_if_not_drawn
 
 ROWS = [
     {"step": 100, "accuracy": 0.3, "loss": 1.5},
@@ -52,6 +52,18 @@ def test_frames_say_what_is_right(ways: int, shots: int, channels: int, tmp_path
     assert 0.5 * all_right < count(path, green) < all_right and count(path, red) > 0
     draw_episode(task, task.query_y + 1, path, "maml, batch")
     assert count(path, green) == 0 and count(path, red) > 100
+
+
+def test_long_class_names_fit_beside_their_rows(tmp_path: Path) -> None:
+    task = episode(3, 1, 4, 3)
+    widths = []
+    for i, names in enumerate((("a", "b", "c"), ("a", "b", "Granny-Smith and other apples"))):
+        path = tmp_path / f"{i}.png"
+        draw_episode(task, (task.query_y + 1) % 3, path, "protonet, running", names)
+        with Image.open(path) as image:
+            widths.append(image.size[0])
+    assert widths[0] < widths[1]
+    assert shorten("Granny-Smith", 8) == "Gra…mith" and shorten("kiwi", 8) == "kiwi"
 
 
 def test_a_failure_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
