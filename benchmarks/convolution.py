@@ -24,10 +24,10 @@ from benchmarks.program import FLAGS, pending, run, settings, sized, tell_missin
 from benchmarks.records import add_row
 from benchmarks.work import Work
 from benchmarks.worker import reason
-from metalearn.base import Array
 from metalearn.models.conv import conv, max_pool
-from metalearn.models.prepared import prepare
+from metalearn.models.first_layer import prepare
 from metalearn.runtime import configure
+from metalearn.types import Array
 
 LAYERS = ((32, 3), (16, 32), (8, 32))  # side, channels
 TURNS = 3  # of the scan

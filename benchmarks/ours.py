@@ -11,19 +11,21 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.work import Arrays, Work, images, scaled
 from benchmarks.worker import Contender, best_seconds, serve
-from metalearn.base import ClassSource, Learner, PyTree, Task, random_key
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
-from metalearn.evaluate import Episodes, draw_episodes, evaluator, moments_measurer
-from metalearn.initial import initial_state
-from metalearn.lab import Lab, make_lab, make_trained, split_source, tasks_at_once, training_sampler
+from metalearn.evaluation.episodes import Episodes, draw_episodes
+from metalearn.evaluation.evaluator import evaluator
+from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.maml import maml
 from metalearn.learners.protonet import protonet
-from metalearn.methods import make_method
+from metalearn.learners.registry import make_method
 from metalearn.models import make_network
-from metalearn.optimizers import make_optimizer
+from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import commit, compiled, configure, device_name, peak_memory_mb
-from metalearn.train import Sample, make_chunk, task_mesh
+from metalearn.training.assemble import Lab, make_lab, make_trained, split_source, tasks_at_once, training_sampler
+from metalearn.training.state import initial_state
+from metalearn.training.step import Sample, make_chunk, task_mesh
+from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
 
 
 def config_of(work: Work) -> Config:
@@ -58,7 +60,7 @@ def lab_of(work: Work, pixels: np.ndarray | None = None, devices: int | None = N
 
 
 def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Array]:
-    """The chunk of `metalearn.fit`, its state and its key, of episodes from where the lab has them."""
+    """The chunk of `metalearn.training.loop`, its state and its key, of episodes from where the lab has them."""
     config = config_of(work)
     method, optimizer = make_trained(config, lab), make_optimizer(config)
     sampler = training_sampler(config, lab, False)
@@ -94,7 +96,7 @@ def evaluation_steps(work: Work) -> Callable[[int], float]:
     learner = make_method(config, work.classes).test("running")
     source = split_source(lab, "test")
     episodes = draw_episodes(source, work.episodes, work.ways, work.shots, work.queries, seed=0)
-    measure = moments_measurer(learner, lab.train, training_sampler(config, lab, False))
+    measure = running_statistics(learner, lab.train, training_sampler(config, lab, False))
     test = evaluator(learner, source, episodes, lab.prepare, lab.mesh)
     meta = learner.init(jax.random.key(0), jnp.zeros((1, *source.images.shape[1:])))
     return lambda count: float(np.mean([test(measure(meta)).loss for _ in range(count)]))

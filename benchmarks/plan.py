@@ -14,19 +14,19 @@ import jax.numpy as jnp
 from absl import flags
 
 from benchmarks.work import CHANNELS
-from experiments.flags import FLAGS, config_from_flags, define
-from experiments.program import start
-from metalearn.base import ClassSource, PyTree, largest_divisor
+from experiments._cli.flags import FLAGS, config_from_flags, define
+from experiments._cli.program import start
 from metalearn.config import Config
 from metalearn.data.episodes import task_sampler
 from metalearn.errors import UserError
-from metalearn.lab import tasks_at_once
-from metalearn.methods import make_method
-from metalearn.optimizers import make_optimizer
+from metalearn.learners.registry import make_method
+from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import configure, device_name
-from metalearn.stream import BLOCK_BYTES
-from metalearn.train import TrainState, make_chunk, task_mesh
-from metalearn.train import start as start_state
+from metalearn.training.assemble import tasks_at_once
+from metalearn.training.step import TrainState, make_chunk, task_mesh
+from metalearn.training.step import start as start_state
+from metalearn.training.stream import BLOCK_BYTES
+from metalearn.types import ClassSource, PyTree, largest_divisor
 
 
 class Source(NamedTuple):

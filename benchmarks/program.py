@@ -16,7 +16,7 @@ from benchmarks.measure import AGREE, Turns, agreement, compare, disagreeing, ti
 from benchmarks.records import Row, add_row, path_of, recorded
 from benchmarks.roofline import Need, line, roofline
 from benchmarks.work import Work, tiny
-from experiments.program import command_line, start
+from experiments._cli.program import command_line, start
 from metalearn.errors import UserError
 from metalearn.runtime import commit
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from benchmarks.ours import config_of, lab_of, training
 from benchmarks.program import FLAGS
 from benchmarks.work import Work
-from metalearn.lab import training_sampler
-from metalearn.stream import Stream
+from metalearn.training.assemble import training_sampler
+from metalearn.training.stream import Stream
 
 
 class Racer:

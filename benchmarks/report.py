@@ -11,7 +11,7 @@ from absl import flags
 from benchmarks.contenders import OURS
 from benchmarks.plots import bars, lines
 from benchmarks.records import Row, read_rows
-from experiments.program import start
+from experiments._cli.program import start
 from metalearn.errors import UserError
 
 FLAGS = flags.FLAGS

@@ -21,13 +21,13 @@ from benchmarks.program import FLAGS, machine, pending, run, settings, sized
 from benchmarks.race import Racer, race
 from benchmarks.records import add_row
 from benchmarks.work import Work
-from metalearn.base import PyTree, random_key
 from metalearn.errors import UserError
-from metalearn.initial import initial_state
-from metalearn.lab import make_trained, tasks_at_once, training_sampler
-from metalearn.optimizers import make_optimizer
+from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import configure
-from metalearn.train import make_gradient, task_keys
+from metalearn.training.assemble import make_trained, tasks_at_once, training_sampler
+from metalearn.training.state import initial_state
+from metalearn.training.step import make_gradient, task_keys
+from metalearn.types import PyTree, random_key
 
 ONE = "1 device"
 METHODS = ["protonet", "maml"]

@@ -3,8 +3,8 @@
 Started as `python -m experiments.NAME` on Linux, a program first starts itself over with huge pages for malloc, unless
 GLIBC_TUNABLES is set: training on a CPU is slower without. The C library reads that variable
 when a process begins, and only then; the process keeps its number. With --distributed it then goes on in a child, see
-`experiments.watch`. Ctrl-C ends it without a word while it imports what it needs, which takes seconds; after that see
-`experiments.program.guarded`.
+`experiments._cli.watch`. Ctrl-C ends it without a word while it imports what it needs, which takes seconds; after that
+see `experiments._cli.program.guarded`.
 """
 
 import os
@@ -28,7 +28,7 @@ def _start_over() -> None:
 
 _start_over()
 if "--distributed" in sys.orig_argv:
-    from experiments.watch import watch_over
+    from experiments._cli.watch import watch_over
 
     watch_over()
 if STARTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job in the background ignores it

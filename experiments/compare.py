@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from experiments.flags import check_of, define, test_settings_given
-from experiments.program import open_lab, start
+from experiments._cli.flags import check_of, define, test_settings_given
+from experiments._cli.program import open_lab, start
 from metalearn.errors import UserError
 from metalearn.records.record import Record
 from metalearn.records.store import default_workdir, method_of, read_counts
+from metalearn.records.workdir import read_workdir
 from metalearn.run import re_examine
-from metalearn.workdir import read_workdir
 
 EPISODES = ("ways", "shots", "queries", "eval_seed", "episodes")
 

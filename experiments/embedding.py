@@ -1,7 +1,7 @@
 """Methods that train the body through a head: `python -m experiments.embedding --method=r2d2 --dataset=cifar_fs`."""
 
-from experiments.program import program
-from metalearn.methods import EMBEDDING
+from experiments._cli.program import program
+from metalearn.learners.registry import EMBEDDING
 
 if __name__ == "__main__":
     program("experiments.embedding", "protonet", tuple(EMBEDDING))

@@ -6,13 +6,13 @@ One pre-trained body serves all methods that are fitted to its features: `--meth
 
 from pathlib import Path
 
-from experiments.flags import FLAGS, check_of, define, test_settings_given, tested_config
-from experiments.program import command_line, finish, open_lab, start
+from experiments._cli.flags import FLAGS, check_of, define, test_settings_given, tested_config
+from experiments._cli.program import command_line, finish, open_lab, start
 from metalearn.errors import UserError
-from metalearn.presets import DEFAULTS
+from metalearn.learners.presets import DEFAULTS
 from metalearn.records.store import default_workdir
+from metalearn.records.workdir import read_workdir
 from metalearn.run import re_examine
-from metalearn.workdir import read_workdir
 
 
 def main() -> None:

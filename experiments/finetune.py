@@ -1,7 +1,7 @@
 """Supervised pre-training, then a head per task: `python -m experiments.finetune --method=rfs --dataset=cifar_fs`."""
 
-from experiments.program import program
-from metalearn.methods import PRETRAINED
+from experiments._cli.program import program
+from metalearn.learners.registry import PRETRAINED
 
 if __name__ == "__main__":
     program("experiments.finetune", "baseline", tuple(PRETRAINED))

@@ -6,7 +6,7 @@ how many there are. Images that are only nearly equal are not found.
 
 from absl import flags
 
-from experiments.program import start
+from experiments._cli.program import start
 from metalearn.data import READERS, load
 from metalearn.data.overlap import overlap
 

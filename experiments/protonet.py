@@ -1,6 +1,6 @@
 """Prototypical networks on any dataset: `python -m experiments.protonet --dataset=omniglot --shots=5`."""
 
-from experiments.program import program
+from experiments._cli.program import program
 
 if __name__ == "__main__":
     program("experiments.protonet", "protonet", ("protonet",))

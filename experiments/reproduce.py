@@ -18,9 +18,9 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.flags import MOST_SEEDS, parsed, tested_config, trained_config
-from experiments.program import start
-from experiments.queue import QUEUE, Run, read_queue
+from experiments._cli.flags import MOST_SEEDS, parsed, tested_config, trained_config
+from experiments._cli.program import start
+from experiments._cli.queue import QUEUE, Run, read_queue
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import check_writable

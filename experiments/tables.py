@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.program import start
+from experiments._cli.program import start
 from metalearn.files import write_text
 from metalearn.records.plots import draw_plots
 from metalearn.records.tables import latex, markdown, table_csv

@@ -39,7 +39,7 @@ def setting(
 class Config:
     """Settings of one run. Defaults are overridden by the preset of (method, dataset, shots), that by flags."""
 
-    method: str = setting("maml", "name in metalearn.methods.METHODS")
+    method: str = setting("maml", "name in metalearn.learners.registry.METHODS")
     dataset: str = setting("cifar_fs", "name of a dataset")
     image_size: int = setting(
         0, "side of the images in pixels, for folder, mini_imagenet and tfds:NAME (0: theirs)", least=0
@@ -92,7 +92,7 @@ class Config:
         0, "outer updates until MAML++ trains the loss of the last inner step alone", least=0, of=("maml++",)
     )
     proximal: float = setting(2.0, "strength of iMAML's pull to the initial weights, lambda", least=1e-3, of=("imaml",))
-    pull_always: bool = setting(
+    proximal_every_step: bool = setting(
         False,
         "iMAML pulls at every inner step, and at test; else once, after the last inner step of training",
         of=("imaml",),

@@ -10,37 +10,20 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from metalearn.base import ClassSource, Learner, PyTree, Task, random_key
-from metalearn.checkpoint import Best
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.data.episodes import as_task
 from metalearn.errors import UserError
-from metalearn.evaluate import (
-    Episodes,
-    Result,
-    Unfinished,
-    draw_episodes,
-    evaluator,
-    is_transductive,
-    task_of,
-)
-from metalearn.fit import fit, restore
-from metalearn.hosts import by_first, by_word_of_first, first, on_this
-from metalearn.lab import (
-    Lab,
-    check_test,
-    make_trained,
-    split_source,
-    support_copies,
-    training_sampler,
-    with_running_statistics,
-)
-from metalearn.methods import Method, make_method
-from metalearn.metrics import peak_memory_until, seconds_until
-from metalearn.optimizers import make_optimizer
-from metalearn.pictures import draw_curve, draw_episode, told_if_not_drawn
-from metalearn.records.record import Evaluation, Measured, Planned, Provenance, Record
+from metalearn.evaluation.episodes import Episodes, draw_episodes, task_of
+from metalearn.evaluation.evaluator import evaluator
+from metalearn.evaluation.metrics import Result
+from metalearn.evaluation.partial import PartialResult
+from metalearn.evaluation.probe import is_transductive
+from metalearn.learners.registry import Method, make_method
+from metalearn.ops.optimizers import make_optimizer
+from metalearn.parallel import broadcast_from_first, by_first, first, on_this
+from metalearn.records.pictures import draw_curve, draw_episode, told_if_not_drawn
+from metalearn.records.record import STAGES, Evaluation, Measured, Planned, Provenance, Record
 from metalearn.records.store import (
     method_of,
     partial_path,
@@ -50,10 +33,7 @@ from metalearn.records.store import (
     write_counts,
     write_record,
 )
-from metalearn.runtime import commit, device_name, peak_memory_mb
-from metalearn.teacher import split
-from metalearn.workdir import (
-    Run,
+from metalearn.records.workdir import (
     Saved,
     check_images,
     forget_untrained,
@@ -62,6 +42,22 @@ from metalearn.workdir import (
     read_workdir,
     sole,
 )
+from metalearn.runtime import commit, device_name, peak_memory_mb
+from metalearn.training.assemble import (
+    Lab,
+    check_test,
+    make_trained,
+    split_source,
+    support_copies,
+    training_sampler,
+    with_running_statistics,
+)
+from metalearn.training.checkpoint import Best
+from metalearn.training.distill import split
+from metalearn.training.loop import fit, restore
+from metalearn.training.metric_log import peak_memory_until, seconds_until
+from metalearn.training.state import Run
+from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
 
 BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
 
@@ -127,6 +123,7 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[Record]]:
       UserError: as `fit`, or the settings do not fit the dataset, or several are to train on a streamed one.
       Interrupted: as `fit`.
     """
+    runs = [with_earlier(run) for run in runs]
     config, alone = runs[0].config, len(runs) == 1
     method = prepare(config, lab, len(runs))
     check_test(config, lab, "valid")
@@ -151,6 +148,17 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[Record]]:
             records.append(examine(run, method, lab, meta, best, command))
             by_first(partial(_draw_curve, run.config, run.workdir))
     return records
+
+
+def with_earlier(run: Run) -> Run:
+    """The run with the finished ones that its settings name the folders of.
+
+    Raises:
+      UserError: such a folder holds no run.
+    """
+    folders = {role: Path(getattr(run.config, role)) for role in STAGES if getattr(run.config, role)}
+    earlier = {role: Run(read_workdir(folder).config, folder) for role, folder in folders.items()}
+    return run._replace(earlier=earlier)
 
 
 def _draw_curve(config: Config, workdir: Path) -> None:
@@ -197,7 +205,7 @@ def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, comman
 
     A test already made, and written down in the run's folder, is not made again; one that was stopped goes on.
     """
-    config, workdir = run
+    config, workdir, _ = run
     source = split_source(lab, "test")
     episodes = draw_episodes(source, config.episodes, config.ways, config.shots, config.queries, config.eval_seed)
     metrics = workdir / "metrics.jsonl"
@@ -211,9 +219,9 @@ def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, comman
         path = result_path(workdir, saved.config.method, planned)
         record = whole_record(path)
         known = record is not None and record.identity == planned.identity
-        if not by_word_of_first(known)[0]:
+        if not broadcast_from_first(known)[0]:
             partial_result = partial_path(workdir, saved.config.method, planned)
-            unfinished = Unfinished(partial_result, planned.identity)
+            unfinished = PartialResult(partial_result, planned.identity)
             record, result = _examine(planned, method, lab, exam, command, unfinished)
             path = result_path(workdir, saved.config.method, planned)  # another test may have ended meanwhile
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
@@ -221,7 +229,7 @@ def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, comman
             by_first(partial(unfinished.path.unlink, missing_ok=True))
             by_first(partial(picture_path(path).unlink, missing_ok=True))
         picture = picture_path(path)
-        if not by_word_of_first(picture.exists())[0]:
+        if not broadcast_from_first(picture.exists())[0]:
             ready = with_running_statistics(config, method, lab, method.test(norm))(exam.meta)
             draw_first(config, method.test(norm), lab, exam._replace(meta=ready), picture, f"{config.method}, {norm}")
         if record is not None:  # on a host without the first one's disk there may be none
@@ -230,7 +238,7 @@ def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, comman
 
 
 def _examine(
-    planned: Planned, method: Method, lab: Lab, exam: Exam, command: str, unfinished: Unfinished
+    planned: Planned, method: Method, lab: Lab, exam: Exam, command: str, unfinished: PartialResult
 ) -> tuple[Record, Result]:
     config, norm = planned.config, planned.test.norm
     learner = method.test(norm)

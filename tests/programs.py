@@ -19,7 +19,7 @@ import orbax.checkpoint as ocp
 from absl import flags
 from PIL import Image
 
-from metalearn.methods import readers
+from metalearn.learners.registry import readers
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = {
@@ -101,7 +101,7 @@ def program(name: str, *arguments: str) -> Said:
     finally:
         jax.config.update("jax_disable_most_optimizations", False)
         jax.config.update("jax_default_matmul_precision", precision)
-        for flag in list(flags.FLAGS.flags_by_module_dict().get("experiments.flags", [])):
+        for flag in list(flags.FLAGS.flags_by_module_dict().get("experiments._cli.flags", [])):
             delattr(flags.FLAGS, flag.name)
     return Said(code, out.getvalue(), err.getvalue())
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 
-from metalearn.base import Array, ClassSource, Key, Learner, Network, PyTree, Task
 from metalearn.models import as_network
 from metalearn.models.conv4 import Conv4
+from metalearn.types import Array, ClassSource, Key, Learner, Network, PyTree, Task
 
 SIDE = 8
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # compiles in half the time

@@ -24,7 +24,7 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.models import make_network
 from metalearn.records.report import read_records
-from metalearn.train import TrainState
+from metalearn.training.step import TrainState
 from tests.programs import ROOT, environment
 from tests.small import quick_jit
 

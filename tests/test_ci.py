@@ -67,7 +67,7 @@ def test_the_newest_python_starts_every_program_and_the_main_job(clone: Clone) -
     made, installed = clone.log.read_text().splitlines()
     assert made == f"venv {newest}" and installed.endswith("-r requirements.txt")
     assert "<experiments.maml><--dataset=glyphs>" in out and "<--steps=2>" in out
-    assert "experiments.flags" not in out
+    assert "experiments._cli.flags" not in out
 
 
 def test_a_program_that_does_not_start_fails_it(clone: Clone) -> None:

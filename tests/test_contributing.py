@@ -20,7 +20,7 @@ def copy(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "metalearn" / "learners" / "cityblock.py").write_text(FILE)
-    path = tmp_path / "metalearn" / "methods.py"
+    path = tmp_path / "metalearn" / "learners" / "registry.py"
     text = path.read_text()
     beside, registry = "from metalearn.learners.heads import", "EMBEDDING: Makers = {"
     assert text.count(beside) == 1 and text.count(registry) == 1
@@ -37,7 +37,7 @@ def python(copy: Path, *arguments: str) -> str:
 
 def test_it_keeps_the_contract_and_runs(copy: Path) -> None:
     """The tests that take every method there is take it too, and no other test of the registry minds it."""
-    tests = ("tests/test_contract.py", "tests/test_presets.py")
+    tests = ("tests/learners/test_contract.py", "tests/learners/test_presets.py")
     said = python(copy, "-m", "pytest", "-vv", *tests, "-k", "cityblock or default")
     assert len(re.findall(r"test_contract.*cityblock.* PASSED", said)) >= 10 and "has_a_default PASSED" in said
     images = make_images(copy / "images")

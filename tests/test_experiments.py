@@ -15,10 +15,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.program import guarded
+from experiments._cli.program import guarded
 from metalearn import run as a_run
 from metalearn.config import Config
-from metalearn.methods import EMBEDDING, PRETRAINED
+from metalearn.learners.registry import EMBEDDING, PRETRAINED
 from metalearn.records.store import counts_path
 from tests.programs import contents, make_images, process, program, results, told, weights, words
 

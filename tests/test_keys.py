@@ -7,14 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from metalearn.base import random_key
+from metalearn.types import random_key
 from tests.programs import environment
 
 
 def test_the_environment_draws_no_other_keys() -> None:
     """Variables that JAX reads when it is imported: a process of its own."""
     drawn = "jax.random.bits(random_key(7), (3,), 'uint32')"
-    code = f"import jax; from metalearn.base import random_key; print(*{drawn})"
+    code = f"import jax; from metalearn.types import random_key; print(*{drawn})"
     asked = {
         "JAX_DEFAULT_PRNG_IMPL": "rbg",
         "JAX_THREEFRY_PARTITIONABLE": "0",

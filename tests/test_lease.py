@@ -13,7 +13,7 @@ from benchmarks.lease.kernels import kernels, parse, summary
 from benchmarks.lease.step import lab_of, planned, traced
 from metalearn.config import Config
 from metalearn.data.episodes import standardise
-from metalearn.train import task_mesh
+from metalearn.training.step import task_mesh
 from tests.programs import ROOT
 
 HLO = """HloModule jit_chunk, is_scheduled=true

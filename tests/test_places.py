@@ -9,8 +9,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments.places import check_run_folder
-from experiments.program import check_jax
+from experiments._cli.places import check_run_folder
+from experiments._cli.program import check_jax
 from metalearn.errors import UserError
 from tests.programs import environment, make_images, process, program, words
 
@@ -85,7 +85,7 @@ def test_float64_is_refused(float64: None) -> None:
 
 
 def test_an_accuracy_is_printed_in_any_encoding(tmp_path: Path) -> None:
-    code = "from experiments.program import start; start(lambda: print('95.81 ± 0.4 %'))"
+    code = "from experiments._cli.program import start; start(lambda: print('95.81 ± 0.4 %'))"
     here = environment(PYTHONIOENCODING="ascii")
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, env=here, cwd=tmp_path, capture_output=True, check=True)

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from experiments import reproduce
-from experiments.flags import trained_config
-from experiments.queue import QUEUE, Run, read_queue
+from experiments._cli.flags import trained_config
+from experiments._cli.queue import QUEUE, Run, read_queue
 from experiments.reproduce import missing, seconds, wanted
 from metalearn.config import Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
-from metalearn.methods import METHODS
+from metalearn.learners.registry import METHODS
 from tests.made_up import made
 from tests.programs import TINY, fitting, make_images, process, told
 

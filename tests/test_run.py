@@ -11,11 +11,12 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 import pytest
 
-from metalearn import metrics, pictures
 from metalearn.errors import UserError
+from metalearn.records import pictures
 from metalearn.records.report import make_rows
 from metalearn.records.store import read_record
-from metalearn.workdir import check_images, forget_untrained
+from metalearn.records.workdir import check_images, forget_untrained
+from metalearn.training import metric_log as metrics
 from tests.programs import contents, make_images, process, program, results, rows, told, words
 
 
@@ -192,9 +193,9 @@ def test_a_folder_that_cannot_be_written(
 
 
 def test_a_disk_that_fills_up_in_training(images: Path, finished: Path, tmp_path: Path) -> None:
-    append, written = metrics.Diary._append, []
+    append, written = metrics.MetricLog._append, []
 
-    def refuse(self: metrics.Diary, row: dict) -> None:
+    def refuse(self: metrics.MetricLog, row: dict) -> None:
         written.append(row)
         if len(written) < 3:
             return append(self, row)
@@ -202,7 +203,7 @@ def test_a_disk_that_fills_up_in_training(images: Path, finished: Path, tmp_path
 
     run = words(images, workdir=tmp_path / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics.Diary, "_append", refuse)
+        patch.setattr(metrics.MetricLog, "_append", refuse)
         said = program("protonet", *run)
     assert "metrics.jsonl: No space left on device; checkpoints are kept: make room and run" in said.complaint
     again = program("protonet", *run)
@@ -245,7 +246,7 @@ def test_seconds_and_memory_of_training_add_up(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 6, "sec')
     assert metrics.seconds_until(path, 6) == 9.75 and metrics.seconds_until(path, 3) == 1.5
     assert metrics.peak_memory_until(path, 6) == 30.0 and metrics.peak_memory_until(path, 1) == 0.0
-    diary = metrics.Diary(tmp_path, 4)
+    diary = metrics.MetricLog(tmp_path, 4)
     assert diary.part is None
     diary.close()
     assert [json.loads(line) for line in path.read_text().splitlines()] == [lines[0], *lines[2:4]]
@@ -256,18 +257,18 @@ def test_damaged_lines_of_a_diary_cost_no_others(tmp_path: Path) -> None:
     damaged = ["\0\0", '{"step": "x"}', '{"step": 1, "seconds": null}', '{"step": 2, "sums": 5}', "[]"]
     path.write_text("".join(f"{line}\n" for line in (*damaged, json.dumps(whole))))
     assert metrics.read_rows(path) == [whole] and metrics.seconds_until(path, 2) == 0
-    metrics.Diary(tmp_path, 2).close()
+    metrics.MetricLog(tmp_path, 2).close()
     assert path.read_text() == json.dumps(whole) + "\n"
 
 
 def test_a_diary_hands_back_the_part_at_its_end(tmp_path: Path) -> None:
-    diary = metrics.Diary(tmp_path, 0)
+    diary = metrics.MetricLog(tmp_path, 0)
     diary.write(2, loss=1.0)
     diary.write_part(3, 2, {"loss": 0.1}, 0.5)
     diary.close()
     parts = []
     for step in (3, 2):
-        diary = metrics.Diary(tmp_path, step)
+        diary = metrics.MetricLog(tmp_path, step)
         parts.append(diary.part)
         diary.close()
     assert parts == [{"step": 3, "first": 2, "sums": {"loss": 0.1}, "seconds": 0.5}, None]

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.base import Array
 from metalearn.models.conv import conv
+from metalearn.types import Array
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "torch")
 LIMITS = {"float32": 1e-5, "tensorfloat32": 2e-3, "bfloat16": 1e-2}  # relative difference

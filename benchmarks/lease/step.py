@@ -26,17 +26,17 @@ from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.lease.kernels import summary
-from experiments.flags import FLAGS, config_from_flags, define
-from experiments.program import start
-from metalearn.base import ClassSource, PyTree
+from experiments._cli.flags import FLAGS, config_from_flags, define
+from experiments._cli.program import start
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
-from metalearn.lab import Lab, training_sampler
-from metalearn.methods import GRADIENT, METHODS, make_method
-from metalearn.optimizers import make_optimizer
+from metalearn.learners.registry import GRADIENT, METHODS, make_method
+from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import configure
-from metalearn.train import EACH, TrainState, make_chunk
-from metalearn.train import start as start_state
+from metalearn.training.assemble import Lab, training_sampler
+from metalearn.training.step import EACH, TrainState, make_chunk
+from metalearn.training.step import start as start_state
+from metalearn.types import ClassSource, PyTree
 
 HERE = Path(__file__).resolve().parent
 
@@ -64,7 +64,7 @@ def lab_of(dataset: Dataset, mesh: Mesh) -> Lab:
 
 
 def traced(config: Config, lab: Lab, seeds: int) -> tuple[Callable, tuple[PyTree, ...]]:
-    """The chunk that `metalearn.fit` compiles, and the shapes of what it is called with."""
+    """The chunk that `metalearn.training.loop` compiles, and the shapes of what it is called with."""
     shared = seeds == 1 and config.method not in GRADIENT
     method = make_method(config, len(lab.dataset.train.counts), shared)
     optimizer = make_optimizer(config)

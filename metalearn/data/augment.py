@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, Key, random_key
 from metalearn.errors import UserError
+from metalearn.types import Array, Key, random_key
 
 
 def flip(key: Key, x: Array) -> Array:

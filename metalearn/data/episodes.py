@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.base import Array, Batch, ClassSource, Key, Task
 from metalearn.data.shares import FEWEST, classes_needed
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
+from metalearn.types import Array, Batch, ClassSource, Key, Task
 
 Prepare = Callable[[Array], Array]  # uint8 images -> float32
 Transform = Callable[[Key, Array], Array]  # uint8 images -> uint8 images

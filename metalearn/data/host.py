@@ -5,9 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.base import Array, ClassSource
 from metalearn.data.episodes import class_places
 from metalearn.data.source import Split
+from metalearn.types import Array, ClassSource
 
 
 class HostImages:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from metalearn.base import Array, Network, PyTree
-from metalearn.classifier import classify
 from metalearn.learners.heads import class_means
+from metalearn.ops.classifier import classify
+from metalearn.types import Array, Network, PyTree
 
 HEADS = ("own", "shared", "prototypes")
 

@@ -15,14 +15,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metalearn.base import Array, Key, Learner, Network, PyTree
-from metalearn.classifier import classify, init_classifier
 from metalearn.errors import UserError
-from metalearn.inner import descend
 from metalearn.learners.adapted import Adapted, logits_of, settle
 from metalearn.learners.layers import norm_layers
 from metalearn.learners.maml import maml
-from metalearn.losses import cross_entropy, episode_loss
+from metalearn.ops.classifier import classify, init_classifier
+from metalearn.ops.inner_loop import descend
+from metalearn.ops.losses import cross_entropy, episode_loss
+from metalearn.types import Array, Key, Learner, Network, PyTree
 
 
 def modulated_layer(body: PyTree) -> str:

@@ -6,9 +6,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, Head, Info, Key, Learner, Network, PyTree, Task, TrainedHead
 from metalearn.errors import UserError
-from metalearn.losses import accuracy, cross_entropy
+from metalearn.ops.losses import accuracy, cross_entropy
+from metalearn.types import Array, Head, Info, Key, Learner, Network, PyTree, Task, TrainedHead
 
 LossOf = Callable[[Array, Array], Array]  # (logits [Q,N], labels [Q]) -> scalar
 NORMS = ("running", "batch", "support", "group", "layer", "none")

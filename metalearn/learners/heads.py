@@ -1,6 +1,6 @@
 """Heads: classifiers fitted to the features of one task's support set.
 
-Each is a pair of pure functions (`metalearn.base.Head`): `fit(key, z [S,D], y [S], ways)` and
+Each is a pair of pure functions (`metalearn.types.Head`): `fit(key, z [S,D], y [S], ways)` and
 `predict(fitted, z [Q,D]) -> logits [Q,N]`. A body may be trained through one, or be given one after pre-training.
 """
 
@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metalearn.base import Array, Head, Key, PyTree
-from metalearn.classifier import KINDS, classify
 from metalearn.errors import UserError
-from metalearn.losses import cosine, squared_euclidean, unit
+from metalearn.ops.classifier import KINDS, classify
+from metalearn.ops.losses import cosine, squared_euclidean, unit
+from metalearn.types import Array, Head, Key, PyTree
 
 
 def class_means(z: Array, y: Array, ways: int) -> Array:

@@ -10,8 +10,8 @@ indefinite and conjugate gradients break down. So it is damped. The released cod
 g; up to a factor 2, which Adam all but takes out, that is a damping of strength + 20.
 
 Nor does it descend that objective: its inner steps descend the support loss, one more pulls back (by a fifth of the
-way), and nothing pulls at test. That is what happens here unless `pull_always`, with which 16 steps of 0.1 along a
-constant gradient, under a pull of 2, end 0.4 times as far away.
+way), and nothing pulls at test. That is what happens here unless `proximal_every_step`, with which 16 steps of 0.1
+along a constant gradient, under a pull of 2, end 0.4 times as far away.
 
 Deviation: Adam's epsilon is optax's, there 1e-3.
 """
@@ -22,11 +22,11 @@ import jax
 import optax
 from jax.scipy.sparse.linalg import cg
 
-from metalearn.base import Array, Key, Learner, Network, PyTree
-from metalearn.inner import descend
 from metalearn.learners.adapted import Adapted, logits_of, settle
 from metalearn.learners.maml import maml
-from metalearn.losses import cross_entropy, episode_loss, half_squared_distance
+from metalearn.ops.inner_loop import descend
+from metalearn.ops.losses import cross_entropy, episode_loss, half_squared_distance
+from metalearn.types import Array, Key, Learner, Network, PyTree
 
 
 def proximal(
@@ -37,21 +37,21 @@ def proximal(
     steps: int,
     cg_steps: int,
     damping: float = 0.0,
-    pull_always: bool = True,
+    proximal_every_step: bool = True,
 ) -> PyTree:
     """params near start that minimise loss(params) + strength/2 |params - start|^2, differentiable in start.
 
-    The value is that after `steps` of the optimizer from start; unless pull_always these descend the loss alone, and
-    one more descends the rest. The derivative is (1 + H / (strength + damping))^-1 with H the Hessian of the loss at
-    the value, as far as cg_steps of conjugate gradients reach: undamped that of the exact minimiser; the more it is
-    damped, the nearer the identity, that of first-order MAML.
+    The value is that after `steps` of the optimizer from start; unless proximal_every_step these descend the loss
+    alone, and one more descends the rest. The derivative is (1 + H / (strength + damping))^-1 with H the Hessian of
+    the loss at the value, as far as cg_steps of conjugate gradients reach: undamped that of the exact minimiser; the
+    more it is damped, the nearer the identity, that of first-order MAML.
     """
     fixed = jax.tree.map(jax.lax.stop_gradient, start)
 
     def pull(params: PyTree) -> Array:
         return strength * half_squared_distance(params, fixed)
 
-    if pull_always:
+    if proximal_every_step:
         found = descend(lambda params: loss(params) + pull(params), fixed, optimizer, steps)
     else:
         found = descend(pull, descend(loss, fixed, optimizer, steps), optimizer, 1)
@@ -74,7 +74,7 @@ def imaml(
     cg_steps: int = 5,
     damping: float = 22.0,
     norm: str = "batch",
-    pull_always: bool = False,
+    proximal_every_step: bool = False,
 ) -> Learner:
     """A learner whose adapted weights are kept near the initial ones, and differentiated without the way there.
 
@@ -87,7 +87,7 @@ def imaml(
       cg_steps: of conjugate gradients, in the backward pass.
       damping: see `proximal`.
       norm: see `maml`.
-      pull_always: at every inner step and at test, else after the last inner step of training alone.
+      proximal_every_step: at every inner step and at test, else after the last inner step of training alone.
 
     Raises:
       UserError: unknown `norm`.
@@ -98,7 +98,7 @@ def imaml(
         def support_loss(weights: PyTree) -> Array:
             return cross_entropy(logits_of(network, weights, support_x), support_y)
 
-        solve = strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping, pull_always
+        solve = strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping, proximal_every_step
         return settle(network, norm, proximal(support_loss, meta, *solve), support_x)
 
-    return free._replace(adapt=near if pull_always else free.adapt, loss=episode_loss(near, free.predict))
+    return free._replace(adapt=near if proximal_every_step else free.adapt, loss=episode_loss(near, free.predict))

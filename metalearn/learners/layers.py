@@ -1,6 +1,6 @@
 """Normalisation layers among a body's parameters, for methods that treat these apart."""
 
-from metalearn.base import PyTree
+from metalearn.types import PyTree
 
 
 def norm_layers(body: PyTree) -> PyTree:

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 
-from metalearn.base import Array, Head, Key, PyTree
-from metalearn.losses import unit
+from metalearn.ops.losses import unit
+from metalearn.types import Array, Head, Key, PyTree
 
 
 def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int = 15) -> Head:

@@ -29,12 +29,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metalearn.base import Array, Key, Learner, Network, PyTree
-from metalearn.classifier import classify, init_classifier
 from metalearn.errors import UserError
-from metalearn.inner import descend, learned_sgd
 from metalearn.learners.adapted import HEADS, Adapted, first_head, logits_of, settle
-from metalearn.losses import cross_entropy, episode_loss
+from metalearn.ops.classifier import classify, init_classifier
+from metalearn.ops.inner_loop import descend, learned_sgd
+from metalearn.ops.losses import cross_entropy, episode_loss
+from metalearn.types import Array, Key, Learner, Network, PyTree
 
 NORMS = ("batch", "support", "group", "layer", "none")
 ADAPTS = ("all", "head", "body")

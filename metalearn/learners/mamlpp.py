@@ -18,11 +18,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, Info, Key, Learner, Network, PyTree, Task
 from metalearn.learners.adapted import Adapted, logits_of, settle
 from metalearn.learners.layers import norm_layers
 from metalearn.learners.maml import maml
-from metalearn.losses import cross_entropy, episode_loss
+from metalearn.ops.losses import cross_entropy, episode_loss
+from metalearn.types import Array, Info, Key, Learner, Network, PyTree, Task
 
 
 def mamlpp(

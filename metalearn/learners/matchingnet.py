@@ -6,9 +6,9 @@ Vinyals, Blundell, Lillicrap, Kavukcuoglu, Wierstra. Matching Networks for One S
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 from metalearn.learners.embedding import embedding
-from metalearn.losses import cosine
+from metalearn.ops.losses import cosine
+from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 
 
 def attention(scale: float = 1.0) -> Head:

@@ -9,11 +9,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 from metalearn.errors import UserError
 from metalearn.learners.embedding import embedding
 from metalearn.learners.r2d2 import ridge_weights
-from metalearn.losses import smoothed_cross_entropy
+from metalearn.ops.losses import smoothed_cross_entropy
+from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 
 
 def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20) -> Array:

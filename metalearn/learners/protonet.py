@@ -6,9 +6,9 @@ have more ways than test episodes (section 3.2): build one learner for each, the
 
 import jax.numpy as jnp
 
-from metalearn.base import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 from metalearn.learners.embedding import embedding
 from metalearn.learners.heads import nearest_centroid
+from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 
 
 def protonet(

@@ -6,8 +6,8 @@ Bertinetto, Henriques, Torr, Vedaldi. Meta-learning with Differentiable Closed-f
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 from metalearn.learners.embedding import embedding
+from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 
 
 def ridge_weights(x: Array, target: Array, penalty: Array | float) -> Array:

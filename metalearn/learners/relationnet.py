@@ -6,9 +6,9 @@ Sung, Yang, Zhang, Xiang, Torr, Hospedales. Learning to Compare: Relation Networ
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 from metalearn.learners.embedding import embedding
-from metalearn.losses import squared_error
+from metalearn.ops.losses import squared_error
+from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 
 
 def relation_head(module: Network) -> TrainedHead:

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metalearn.base import Array, Info, Key, Learner, Network, PyTree, Task
 from metalearn.learners.adapted import Adapted, logits_of, settle
 from metalearn.learners.maml import maml
-from metalearn.losses import accuracy, cross_entropy, half_squared_distance
+from metalearn.ops.losses import accuracy, cross_entropy, half_squared_distance
+from metalearn.types import Array, Info, Key, Learner, Network, PyTree, Task
 
 
 def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:

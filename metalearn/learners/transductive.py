@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from metalearn.base import Array, Head, Key
 from metalearn.learners.heads import class_means
-from metalearn.losses import cosine, cross_entropy, squared_euclidean, unit
+from metalearn.ops.losses import cosine, cross_entropy, squared_euclidean, unit
+from metalearn.types import Array, Head, Key
 
 FEW, MORE = 0.5, 0.3
 

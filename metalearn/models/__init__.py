@@ -5,13 +5,13 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from metalearn.base import Array, Key, Network, PyTree
 from metalearn.errors import UserError
 from metalearn.models.conv4 import Conv4
 from metalearn.models.norms import KINDS
 from metalearn.models.relation import Relation
 from metalearn.models.resnet import ResNet12
 from metalearn.models.wrn import WideResNet
+from metalearn.types import Array, Key, Network, PyTree
 
 WIDE = (96, 192, 384, 512)
 

@@ -17,8 +17,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array
 from metalearn.models import winograd
+from metalearn.types import Array
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from metalearn.base import Array
 from metalearn.models.conv import conv
+from metalearn.models.first_layer import Prepared, prepare
 from metalearn.models.norms import Norm
-from metalearn.models.prepared import Prepared, prepare
+from metalearn.types import Array
 
 OWN_KERNELS = nn.initializers.glorot_uniform()
 

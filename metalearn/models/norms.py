@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array
 from metalearn.models.conv import largest, max_pool
+from metalearn.types import Array
 
 KINDS = ("batch", "group", "layer", "none")
 

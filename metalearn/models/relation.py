@@ -5,9 +5,9 @@ from functools import partial
 import flax.linen as nn
 import jax.numpy as jnp
 
-from metalearn.base import Array
 from metalearn.models.conv import conv
 from metalearn.models.norms import Norm
+from metalearn.types import Array
 
 OWN_KERNELS = nn.initializers.glorot_uniform()
 

@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array
 from metalearn.models.conv import conv, max_pool
 from metalearn.models.norms import Norm
+from metalearn.types import Array
 
 OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metalearn.base import Array, largest_divisor
+from metalearn.types import Array, largest_divisor
 
 
 class Form(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.methods import readers
+from metalearn.learners.registry import readers
 
 FORMAT = 2  # raised when a file of an older format can no longer be read
 STAGES = ("init_from", "teacher")  # settings that name the folder of an earlier run; its record is in the lineage

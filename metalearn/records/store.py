@@ -11,7 +11,7 @@ import numpy as np
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import write_whole
-from metalearn.presets import CHARACTERS
+from metalearn.learners.presets import CHARACTERS
 from metalearn.records.record import Planned, Record, from_json, to_json
 
 # Data sets whose images are published: their name tells which images they are. Of all others the digest does.
@@ -67,7 +67,7 @@ def run_slug(config: Config, norm: str, roles: set[str] | None = None) -> str:
         "svm": config.method == "metaoptnet" and config.head == "svm",
         "contextual": config.contextual,
         "cosine": config.distance == "cosine",
-        "pulled": config.pull_always,
+        "pulled": config.proximal_every_step,
         "rotation": config.rotation,
         "distilled": "teacher" in taken,
         "init": "init_from" in taken,

@@ -10,7 +10,7 @@ from typing import Any
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.presets import SUPERVISED
+from metalearn.learners.presets import SUPERVISED
 from metalearn.records.record import Record
 from metalearn.records.report import (
     Published,
@@ -250,7 +250,7 @@ def notes_of(r: Record) -> list[str]:
         "full-context embeddings": r.config.contextual,
         "cosine": r.config.distance == "cosine",
         "ridge": r.config.method == "metaoptnet" and r.config.head == "ridge",
-        "always pulled": r.config.pull_always,
+        "always pulled": r.config.proximal_every_step,
     }
     return [note for note, told in said.items() if told]
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from metalearn.base import random_key
 from metalearn.data.augment import augmentation
 from metalearn.data.episodes import (
     batch_sampler,
@@ -27,7 +26,8 @@ from metalearn.data.episodes import (
 )
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
-from metalearn.evaluate import draw_episodes
+from metalearn.evaluation.episodes import draw_episodes
+from metalearn.types import random_key
 from tests.small import noise_source, prepare, quick_jit
 
 COUNTS = (5, 9, 4, 12, 7, 5)  # ragged

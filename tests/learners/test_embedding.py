@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from metalearn.base import Head, Task, TrainedHead
 from metalearn.data.episodes import batch_sampler, task_sampler
-from metalearn.evaluate import moments_measurer
+from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.embedding import centred, embedding
 from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.protonet import protonet
+from metalearn.types import Head, Task, TrainedHead
 from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit, tiny_network
 
 WAYS = 3
@@ -38,7 +38,7 @@ def test_the_centre_is_that_of_the_training_split(norm: str) -> None:
     learner = embedding(tiny_network(layers), nearest_centroid(normalise=True), WAYS, norm, centre=True)
     source = noise_source((150, 150))
     meta = learner.init(jax.random.key(0), X)
-    meta = moments_measurer(learner, source, batch_sampler(64, prepare))(meta)
+    meta = running_statistics(learner, source, batch_sampler(64, prepare))(meta)
     z, elsewhere = (
         learner.embed(meta, prepare(source.images)),
         learner.embed(meta, prepare(source.images.at[:, :4].set(0))),

@@ -10,7 +10,6 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from metalearn.base import Array, Key, Learner, Network, PyTree, Task
 from metalearn.errors import UserError
 from metalearn.learners.adapted import prototype_head
 from metalearn.learners.cavia import cavia, modulate, modulated_layer
@@ -21,6 +20,7 @@ from metalearn.learners.mamlpp import loss_weights, mamlpp
 from metalearn.learners.reptile import Memory, minibatches, reptile
 from metalearn.models import make_network
 from metalearn.models.norms import Norm
+from metalearn.types import Array, Key, Learner, Network, PyTree, Task
 from tests.small import smooth_network, smooth_start, smooth_task
 
 KEY = jax.random.key(0)
@@ -66,7 +66,7 @@ SECOND_ORDER = {
     "maml++": lambda: mamlpp(layered_network(), 2, RATE, 3, multi_step=8, norm="none"),
     "cavia": lambda: cavia(layered_network(), 2, RATE, 2, context=4, norm="none"),
     "imaml": lambda: imaml(
-        layered_network(), 2, 0.2, 300, strength=2.0, cg_steps=30, damping=0, norm="none", pull_always=True
+        layered_network(), 2, 0.2, 300, strength=2.0, cg_steps=30, damping=0, norm="none", proximal_every_step=True
     ),
 }
 
@@ -218,7 +218,7 @@ def test_proximal_regression() -> None:
 def test_imaml_pulls_to_the_initial_weights() -> None:
     """The stronger the pull, the nearer they stay."""
     task, network = smooth_task(), layered_network()
-    far, near = (imaml(network, 2, 1e-3, 500, strength=s, norm="none", pull_always=True) for s in (1.0, 100.0))
+    far, near = (imaml(network, 2, 1e-3, 500, strength=s, norm="none", proximal_every_step=True) for s in (1.0, 100.0))
     meta = smooth_start(far)
 
     def moved(learner: Learner) -> float:

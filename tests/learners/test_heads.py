@@ -9,11 +9,11 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from metalearn.base import Head
 from metalearn.errors import UserError
 from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
 from metalearn.learners.logistic import logistic_regression
-from metalearn.losses import unit
+from metalearn.ops.losses import unit
+from metalearn.types import Head
 from tests.small import quick_jit
 
 

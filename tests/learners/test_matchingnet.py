@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import softmax
 
 from metalearn.learners.matchingnet import attention, full_context
-from metalearn.losses import cross_entropy
+from metalearn.ops.losses import cross_entropy
 
 Z = np.random.default_rng(0).normal(size=(6, 4))
 Y = np.array([2, 0, 1, 1, 0, 2])

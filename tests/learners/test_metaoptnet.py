@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from metalearn.base import Array
 from metalearn.errors import UserError
 from metalearn.learners.metaoptnet import metaoptnet, svm_dual, svm_head
+from metalearn.types import Array
 from tests.small import quick_jit, tiny_network
 
 

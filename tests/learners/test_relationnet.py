@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.base import Network
 from metalearn.learners.relationnet import relation_head
-from metalearn.losses import squared_error
 from metalearn.models import make_relation
+from metalearn.ops.losses import squared_error
+from metalearn.types import Network
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(4, 3, 3, 2)).astype(np.float32)

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalearn.base import Network, PyTree
 from metalearn.errors import UserError
 from metalearn.models import BACKBONES, as_network, make_network, make_relation
 from metalearn.models.conv4 import Conv4
 from metalearn.models.norms import Norm
 from metalearn.models.resnet import DropBlock, ResNet12
 from metalearn.models.wrn import WideResNet
+from metalearn.types import Network, PyTree
 from tests.small import quick_jit, tiny_network
 
 KEY = jax.random.key(0)

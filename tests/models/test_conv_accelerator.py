@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from jax.extend.core.primitives import conv_general_dilated_p, dot_general_p
 
-from metalearn.base import Array, PyTree
 from metalearn.config import Config
-from metalearn.methods import make_method
+from metalearn.learners.registry import make_method
 from metalearn.models.conv import conv
+from metalearn.types import Array, PyTree
 from tests.small import easy_task, operations
 
 

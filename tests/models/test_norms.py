@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalearn.base import Array, PyTree
 from metalearn.models.conv import max_pool
 from metalearn.models.norms import KINDS, Norm
+from metalearn.types import Array, PyTree
 
 FEATURES = 12
 

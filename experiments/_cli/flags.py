@@ -1,0 +1,161 @@
+"""Flags made from `metalearn.config.Config`, and where things lie on the disk."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from metalearn.config import DEFINE, Config
+from metalearn.data import READERS
+from metalearn.errors import UserError
+from metalearn.learners.presets import DEFAULTS, preset
+from metalearn.learners.registry import readers
+from metalearn.records.store import default_workdir
+from metalearn.training.state import Run
+
+FLAGS = flags.FLAGS
+MOST_SEEDS = 1000
+
+TEST_SETTINGS = (
+    "ways",
+    "shots",
+    "queries",
+    "support_copies",
+    "mirror",
+    "transform",
+    "test_inner_steps",
+    "test_norms",
+    "eval_seed",
+    "episodes",
+)
+HEAD_SETTINGS = ("support_copies", "transform", "inner_lr", "test_inner_steps")  # what a method brings to a test
+
+
+def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
+    """Define every setting as a flag without a value (the recipe has one until the user gives another), and places.
+
+    default_method is None for programs that read method and dataset from a run's folder; methods are then those that
+    may be asked for instead.
+    """
+    for f in fields(Config):
+        text = f"{f.metadata['help']} [{f.default}, unless the recipe says otherwise]"
+        if f.name not in ("method", "dataset"):
+            DEFINE[type(f.default)](f.name, None, text)
+    if methods:
+        flags.DEFINE_enum("method", default_method, list(methods), "method [of evaluate: the run's own]")
+    if default_method is not None:
+        flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
+        flags.DEFINE_integer(
+            "seeds",
+            1,
+            "runs to train at once, with --seed and the seeds after it; a --workdir X is then X-seed<k> for each",
+            lower_bound=1,
+            upper_bound=MOST_SEEDS,
+        )
+    flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
+    flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
+    flags.DEFINE_string("workdir", None, "folder of the run: checkpoints, metrics, pictures [runs/<name of the run>]")
+    flags.DEFINE_boolean("record", False, "write the result into results/ too")
+    flags.DEFINE_string("results_dir", "results", "folder of the records")
+    flags.DEFINE_integer("devices", None, "local devices to use [all]")
+    flags.DEFINE_integer(
+        "tasks_per_device",
+        0,
+        "tasks a device works on at a time [its share; one where tasks adapt the body on a CPU]",
+        lower_bound=0,
+    )
+    flags.DEFINE_boolean(
+        "stream", None, "keep images on the host and send those of coming steps [if a split is too large for a device]"
+    )
+    flags.DEFINE_boolean("distributed", False, "this is one process of several, each with its own devices")
+    flags.DEFINE_string("coordinator", None, "ADDRESS:PORT of the first process [the cluster says]")
+    flags.DEFINE_integer("num_processes", None, "how many processes there are [the cluster says]")
+    flags.DEFINE_integer("process_id", None, "which of them this is, from 0 [the cluster says]")
+
+
+def settings_given() -> dict[str, Any]:
+    """The settings whose flags the user gave."""
+    names = [f.name for f in fields(Config) if f.name in FLAGS]
+    return {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+
+
+def check_of(given: Iterable[str], method: str) -> None:
+    """Raise `UserError` if one of these settings is of other methods, so that this one would never look at it."""
+    for name in given:
+        if method not in (of := readers(name)) and method in DEFAULTS:  # one that is new may read any
+            raise UserError(f"--{name} is of {', '.join(of)}, not of {method}; leave it out")
+
+
+def test_settings_given() -> dict[str, Any]:
+    """The settings whose flags the user gave.
+
+    Raises:
+      UserError: one of them belongs to training.
+    """
+    given = settings_given()
+    fixed = [name for name in given if name not in (*TEST_SETTINGS, "method")]
+    if fixed:
+        raise UserError(f"--{fixed[0]} belongs to training and cannot change in a test; leave it out")
+    return given
+
+
+def config_from_flags() -> Config:
+    """Defaults, then the recipe of (method, dataset, shots), then the flags given.
+
+    Raises:
+      UserError: one of them is of other methods.
+    """
+    given = settings_given()
+    check_of(given, FLAGS.method)
+    return trained_config(given)
+
+
+def trained_config(given: dict[str, Any]) -> Config:
+    """The settings of a training that was given these: defaults, the recipe, then those given."""
+    method, dataset, shots = (given.get(k, getattr(Config, k)) for k in ("method", "dataset", "shots"))
+    return dataclasses.replace(Config(), **(preset(method, dataset, shots) | given)).with_defaults()
+
+
+def tested_config(trained: Config, given: dict[str, Any]) -> Config:
+    """The settings of a later test of a run that was given these; another method brings its recipe's head."""
+    method = given.get("method", trained.method)
+    recipe = preset(method, trained.dataset, given.get("shots", trained.shots))
+    head = {name: recipe.get(name, getattr(Config, name)) for name in HEAD_SETTINGS}
+    brought = {} if method == trained.method else head
+    return dataclasses.replace(trained, **(brought | given))
+
+
+def parsed(words: Sequence[str]) -> dict[str, Any]:
+    """The settings that the words of a command give; flags that are no settings are passed over.
+
+    Raises:
+      UserError: a value of another type than the setting's.
+    """
+    known = flags.FlagValues()
+    known.set_gnu_getopt(True)
+    for f in fields(Config):
+        DEFINE[type(f.default)](f.name, None, "", flag_values=known)
+    try:
+        known(["", *words], known_only=True)
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{' '.join(words)}: {error}") from error
+    return {f.name: known[f.name].value for f in fields(Config) if known[f.name].value is not None}
+
+
+def runs_from_flags() -> list[Run]:
+    """The run that the flags are about; with --seeds so many, each in a folder of its own.
+
+    Raises:
+      UserError: --seeds beside a flag that it does not go with.
+    """
+    config, folder = config_from_flags(), Path(FLAGS.workdir) if FLAGS.workdir else None
+    if FLAGS.seeds == 1:
+        return [Run(config, folder or default_workdir(config))]
+    for name in ("distributed", "stream"):
+        if FLAGS[name].value:
+            raise UserError(f"--seeds={FLAGS.seeds} does not go with --{name}: train one seed after the other")
+    configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(FLAGS.seeds)]
+    return [Run(c, Path(f"{folder}-seed{c.seed}") if folder else default_workdir(c)) for c in configs]

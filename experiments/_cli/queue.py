@@ -1,0 +1,81 @@
+"""A queue of runs, read from a file: trainings, and further tests of what each trained."""
+
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+from metalearn.errors import UserError
+
+QUEUE = Path(__file__).parent.parent / "queue.txt"
+
+
+class Run(NamedTuple):
+    """A training, `<module> <flags>`, and flags of `experiments.evaluate` for each further test of what it trained."""
+
+    train: str
+    tests: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """`maml` of `experiments.maml …`."""
+        return self.train.split()[0].removeprefix("experiments.")
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Flags of the training by name."""
+        return {name: value for name, _, value in map(_flag, shlex.split(self.train)[1:])}
+
+    @property
+    def name(self) -> str:
+        """The module and the values of its flags, as the name of a folder."""
+        return "-".join([self.module, *self.flags.values()]).replace(":", "_").replace("/", "_")
+
+    @property
+    def methods(self) -> set[str]:
+        """Methods that it gives a row to."""
+        tested = (_flag(word) for test in self.tests for word in shlex.split(test))
+        return {self.flags.get("method", self.module), *(value for name, _, value in tested if name == "method")}
+
+    def about(self, methods: set[str]) -> "Run":
+        """The same training with those of its tests that are of these methods."""
+        own = self.flags.get("method", self.module)
+
+        def method(test: str) -> str:
+            return {name: value for name, _, value in map(_flag, shlex.split(test))}.get("method", own)
+
+        return self._replace(tests=tuple(test for test in self.tests if method(test) in methods))
+
+    def with_flags(self, flags: list[str]) -> "Run":
+        """The same training with more flags."""
+        return self._replace(train=" ".join([self.train, *flags]))
+
+
+def _flag(word: str) -> tuple[str, str, str]:
+    return word.lstrip("-").partition("=")
+
+
+def read_queue(path: Path) -> list[Run]:
+    """The runs in a file, one a line: `<module> <flags> | <flags of a test> | …`; # begins a comment.
+
+    Raises:
+      UserError: the file cannot be read, or a line is no run.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the queue {path}: {error}") from error
+    runs = []
+    for number, line in enumerate(lines, 1):
+        train, *tests = (part.strip() for part in line.partition("#")[0].split("|"))
+        if not train and not tests:
+            continue
+        run = Run(train, tuple(tests))
+        try:
+            for part in (train, *tests):
+                shlex.split(part)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
+        if not train.startswith("experiments.") or "dataset" not in run.flags:
+            raise UserError(f"{path}, line {number}: not of the form experiments.NAME --dataset=… [| FLAGS]")
+        runs.append(run)
+    return runs

@@ -1,1 +1,0 @@
-"""Supervised pre-training and the heads put on it: what meta-learning is compared with."""

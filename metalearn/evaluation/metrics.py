@@ -1,0 +1,74 @@
+"""What is measured on test episodes: accuracy, its interval, cross-entropy, calibration."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metalearn.errors import UserError
+from metalearn.ops.losses import cross_entropy
+from metalearn.types import Array
+
+BINS = 15
+
+
+class Result(NamedTuple):
+    """What evaluating a learner on E episodes gives.
+
+    Attributes:
+      accuracies: float32 [E], fraction of right queries of each episode.
+      loss: mean cross-entropy of the queries, nats.
+      ece: expected calibration error over all queries (Guo et al. 2017, equation 3, 15 bins), in [0, 1].
+      seconds: wall clock, compilation included.
+    """
+
+    accuracies: np.ndarray
+    loss: float
+    ece: float
+    seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.accuracies.mean())
+
+    @property
+    def ci95(self) -> float:
+        """Half width of the 95 % confidence interval of the mean over episodes, 1.96 sd / sqrt(E)."""
+        return float(1.96 * self.accuracies.std(ddof=1) / len(self.accuracies) ** 0.5)
+
+
+def episode_metrics(logits: Array, labels: Array) -> dict[str, Array]:
+    """Accuracy, loss and calibration counts [3, BINS] of one episode.
+
+    The counts are queries, right ones, summed confidence. `finite` says whether all that means
+    anything: of logits that are NaN the first class is the largest, so that a method that diverged
+    has the accuracy of chance.
+    """
+    probability = jax.nn.softmax(logits, -1)
+    right = (logits.argmax(-1) == labels).astype(jnp.float32)
+    confidence = probability.max(-1)
+    bins = jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(jnp.int32)
+    member = jax.nn.one_hot(bins, BINS)
+    calibration = jnp.stack([member.sum(0), right @ member, confidence @ member])
+    loss = cross_entropy(logits, labels)
+    finite = jnp.isfinite(logits).all() & jnp.isfinite(loss)
+    return {"accuracy": right.mean(), "loss": loss, "calibration": calibration, "finite": finite}
+
+
+def check_finite(finite: np.ndarray) -> None:
+    """Raise `UserError` unless the logits of every episode were finite."""
+    if finite.all():
+        return
+    bad = np.flatnonzero(~finite)
+    raise UserError(
+        f"the logits of {len(bad)} of {len(finite)} episodes are not finite, first of episode "
+        f"{bad[0]}: try a smaller --inner_lr or fewer --test_inner_steps, or train with a smaller "
+        "--lr in a new --workdir"
+    )
+
+
+def calibration_error(counts: np.ndarray) -> float:
+    """Expected calibration error from calibration counts [3, BINS]."""
+    queries, right, confidence = counts
+    return float(np.abs(right - confidence).sum() / queries.sum())

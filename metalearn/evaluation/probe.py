@@ -1,0 +1,16 @@
+"""A probe: does a prediction depend on the other queries?"""
+
+import jax
+import jax.numpy as jnp
+
+from metalearn.types import Learner, PyTree, Task, random_key
+
+
+def is_transductive(learner: Learner, meta: PyTree, task: Task) -> bool:
+    """Whether queries' predictions depend on the other queries: the first five are predicted with all and alone."""
+    predict = jax.jit(learner.predict)
+    adapted = jax.jit(learner.adapt)(random_key(0), meta, task.support_x, task.support_y)
+    together = predict(meta, adapted, task.query_x)[:5]
+    alone = jnp.concatenate([predict(meta, adapted, x[None]) for x in task.query_x[:5]])
+    scale = 1e-3 * float(jnp.abs(together).max()) + 1e-6
+    return bool(jnp.abs(together - alone).max() > scale)

@@ -1,0 +1,70 @@
+"""Running statistics of batch normalisation, measured on batches drawn as in training."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metalearn.data.episodes import Sampler
+from metalearn.data.host import fetched, taken
+from metalearn.types import Array, Batch, ClassSource, Key, Learner, PyTree, Task, random_key
+
+LEAST_BATCHES = 16  # that running statistics are measured on,
+LEAST_IMAGES = 4096  # and images of all of them
+
+
+def running_statistics(
+    learner: Learner, source: ClassSource, sampler: Sampler, seed: int = 0
+) -> Callable[[PyTree], PyTree]:
+    """`meta -> meta` with the running statistics of training, where the learner normalises by them; else as it is.
+
+    They are measured on batches drawn exactly as in training, augmented and turned: a network whose statistics are of
+    clean images is not the one that was trained. Each batch is normalised by its own moments in the layers before, as
+    in training, and at least 4,096 images are seen; the variance adds that between the batches to that within (Wu &
+    Johnson 2021, "Rethinking Batch in BatchNorm"). Deviation: dropout is off, as at test.
+
+    Args:
+      learner: to be tested.
+      source: the training split, on the device or on the host.
+      sampler: what draws its training batches.
+      seed: of the batches.
+    """
+    measure = learner.moments
+    if measure is None:
+        return lambda meta: meta
+    starts, counts = jnp.asarray(source.starts), jnp.asarray(source.counts)
+
+    def rows_of(key: Key) -> Array:
+        return sampler.rows(key, starts, counts).reshape(-1)
+
+    size = len(jax.eval_shape(rows_of, random_key(seed)))
+    keys = jax.random.split(random_key(seed), max(LEAST_BATCHES, -(-LEAST_IMAGES // size)))
+    rows = np.asarray(jax.jit(jax.vmap(rows_of))(keys))
+
+    @jax.jit
+    def run(meta: PyTree, found: Array, images: Array | None) -> PyTree:
+        def of_batch(part: tuple[Array, Array]) -> PyTree:
+            key, rows = part
+            batch = sampler.make(key, ClassSource(taken(rows, images), starts, counts))
+            return measure(meta, images_of(batch))
+
+        return pool_moments(jax.lax.map(of_batch, (keys, found)))
+
+    def measured(meta: PyTree) -> PyTree:
+        return meta | {"moments": run(meta, *fetched(source.images, rows))}
+
+    return measured
+
+
+def images_of(batch: Task | Batch) -> Array:
+    """The images of a batch that are normalised together in training: all of them."""
+    return batch.x if isinstance(batch, Batch) else jnp.concatenate([batch.support_x, batch.query_x])
+
+
+def pool_moments(stacked: PyTree) -> PyTree:
+    """Moments {mean, var} over all of several equal batches, from theirs stacked along the leading axis."""
+    if "mean" not in stacked:
+        return {k: pool_moments(v) for k, v in stacked.items()}
+    mean = stacked["mean"].mean(0)
+    return {"mean": mean, "var": stacked["var"].mean(0) + stacked["mean"].var(0)}

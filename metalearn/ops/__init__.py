@@ -1,0 +1,1 @@
+"""Operations that learners are built of: losses, inner loop, classifier, optimisers."""

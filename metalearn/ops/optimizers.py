@@ -1,0 +1,75 @@
+"""Outer optimisers by name."""
+
+import jax
+import optax
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.types import PyTree
+
+BY_LENGTH = ("cosine", "linear", "steps")  # schedules that depend on how long training is
+
+
+def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
+    """Learning rate by step.
+
+    Args:
+      text: `constant`, `cosine` or `linear` (to 0 at `steps`), `halve:N` (halved every N steps), or
+        `steps:F@P,...` (times F after a share P of the steps).
+      lr: at the first step.
+      steps: of the whole training.
+
+    Raises:
+      UserError: anything else.
+    """
+    name, _, argument = text.partition(":")
+    if name == "constant":
+        return optax.constant_schedule(lr)
+    if name == "cosine":
+        return optax.cosine_decay_schedule(lr, steps)
+    if name == "linear":
+        return optax.linear_schedule(lr, 0.0, steps)
+    if name == "halve" and argument.isdecimal() and int(argument) > 0:
+        return optax.exponential_decay(lr, int(argument), 0.5, staircase=True)
+    if name == "steps":
+        return optax.piecewise_constant_schedule(lr, _drops(text, argument, steps))
+    known = "constant, cosine, linear, halve:N or steps:F@P,..."
+    raise UserError(f"unknown schedule '{text}': choose {known}")
+
+
+def _drops(text: str, argument: str, steps: int) -> dict[int, float]:
+    """Factors of the learning rate by the step after which they hold."""
+    drops: dict[int, float] = {}
+    for part in argument.split(","):
+        factor, _, share = part.partition("@")
+        try:
+            fine = float(factor) > 0 and 0 < float(share) < 1
+        except ValueError:
+            fine = False
+        if not fine:
+            raise UserError(f"--schedule={text}: '{part}' is no FACTOR@SHARE, as in steps:0.1@0.6,0.1@0.8")
+        step = round(float(share) * steps)
+        drops[step] = drops.get(step, 1.0) * float(factor)
+    return drops
+
+
+def make_optimizer(config: Config) -> optax.GradientTransformation:
+    """The config's outer optimiser; weight decay is coupled (added to the gradient).
+
+    Raises:
+      UserError: an unknown optimiser, schedule or kind of decay.
+    """
+    lr = schedule(config.schedule, config.lr, config.steps)
+    masks = {"kernels": _kernels, "all": None}  # kernels: without vectors and scalars
+    if config.decay not in masks:
+        raise UserError(f"unknown decay '{config.decay}': choose {' or '.join(masks)}")
+    decay = optax.add_decayed_weights(config.weight_decay, mask=masks[config.decay])
+    if config.optimizer == "adam":
+        return optax.chain(decay, optax.adam(lr))
+    if config.optimizer == "sgd":
+        return optax.chain(decay, optax.sgd(lr, config.momentum or None, config.nesterov))
+    raise UserError(f"unknown optimizer '{config.optimizer}': choose adam or sgd")
+
+
+def _kernels(params: PyTree) -> PyTree:
+    return jax.tree.map(lambda p: p.ndim > 1, params)

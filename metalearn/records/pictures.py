@@ -1,0 +1,126 @@
+"""Pictures of a run: its learning curve, and one test episode. matplotlib is imported only here, when drawing."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metalearn.training.metric_log import read_rows
+from metalearn.types import Task
+
+GREEN, RED, GREY = "#2e7d32", "#c62828", "#777777"
+PITCH, ROW = 1.12, 1.32  # from image to image and from row to row, in images
+LETTER = 0.11  # about the width of a letter, in images
+LONGEST_NAME = 24  # letters of a class's name in front of its row,
+SHORT_NAME = 11  # and below an image
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Any, path: Path, dpi: int) -> None:
+    """Write the picture whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    figure.savefig(part, dpi=dpi, format="png")
+    os.replace(part, path)
+
+
+@contextmanager
+def told_if_not_drawn(path: Path) -> Iterator[None]:
+    """Tell in one line of whatever goes wrong inside: no result is lost for want of a picture."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        print(f"warning: {path} could not be drawn ({reason})", file=sys.stderr)
+
+
+def draw_curve(metrics: Path, path: Path, title: str) -> None:
+    """Training and validation accuracy (%) against outer updates, from the rows of `metrics.jsonl`."""
+    rows = read_rows(metrics)
+    trained = [(r["step"], 100 * r["accuracy"]) for r in rows if "accuracy" in r]
+    valid = [(r["step"], 100 * r["valid_accuracy"], 100 * r["valid_ci95"]) for r in rows if "valid_accuracy" in r]
+    what = "training images, all classes" if any("images_per_s" in r for r in rows) else "training tasks"
+    figure = _figure(7, 4)
+    axes = figure.subplots()
+    if trained:
+        axes.plot(*zip(*trained, strict=True), color="#9db4c9", linewidth=1, label=what)
+    if valid:
+        steps, accuracy, ci = zip(*valid, strict=True)
+        label = "validation tasks, 95 % CI"
+        axes.errorbar(steps, accuracy, ci, color="#b2452c", marker="o", markersize=3, capsize=2, label=label)
+        best = accuracy.index(max(accuracy))
+        axes.plot(steps[best], accuracy[best], "o", markersize=10, fillstyle="none", color="#333333", label="tested")
+    axes.set(xlabel="outer updates", ylabel="accuracy (%)", title=title)
+    axes.grid(alpha=0.3)
+    if axes.has_data():
+        axes.legend(frameon=False)
+    _save(figure, path, 120)
+
+
+def draw_episode(
+    task: Task, predicted: np.ndarray, path: Path, title: str, names: Sequence[str] = (), most: int = 10
+) -> None:
+    """One episode: a row per class, its support images left, then queries framed green (right) or red (wrong).
+
+    Args:
+      task: uint8 images, as in the archive.
+      predicted: int [Q], class predicted for each query.
+      path: of the PNG.
+      title: above it.
+      names: of the N classes; without, they are numbered.
+      most: images shown of either kind per class.
+    """
+    ways = int(task.support_y.max()) + 1
+    named = [shorten(name, LONGEST_NAME) for name in names] or [f"class {label}" for label in range(ways)]
+    margin = 0.4 + LETTER * max(map(len, named))
+    shots = min(most, int((task.support_y == 0).sum()))
+    queries = min(most, int((task.query_y == 0).sum()))
+    first, right = shots * PITCH + 0.4, 100 * float((predicted == task.query_y).mean())
+    figure = _figure(0.8 * (margin + first + queries * PITCH), 0.8 * (ways * ROW + 0.9))
+    axes = figure.subplots()
+    for label in range(ways):
+        top = label * ROW
+        axes.text(-0.15, top + 0.5, named[label], ha="right", va="center", fontsize=9)
+        for i, image in enumerate(task.support_x[task.support_y == label][:shots]):
+            _show(axes, image, i * PITCH, top, GREY)
+        for i, q in enumerate(np.flatnonzero(task.query_y == label)[:queries]):
+            wrong = predicted[q] != label
+            _show(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
+            if wrong:
+                at = first + i * PITCH + 0.5
+                taken = named[predicted[q]] if predicted[q] < len(named) else f"class {predicted[q]}"
+                said = f"as {shorten(taken, SHORT_NAME)}"
+                axes.text(at, top + 1.05, said, color=RED, ha="center", va="top", fontsize=7)
+    axes.text(0, -0.15, "support", fontsize=9)
+    axes.text(first, -0.15, "queries", fontsize=9)
+    width = first + queries * PITCH
+    axes.set(xlim=(-margin, width), ylim=(ways * ROW, -0.4), aspect="equal")
+    axes.set_axis_off()
+    figure.suptitle(f"{title}: {right:.0f} % of {len(predicted)} queries right", fontsize=10)
+    _save(figure, path, 110)
+
+
+def shorten(name: str, most: int) -> str:
+    """The name, or an ellipsis between its first and last letters, where names of siblings differ."""
+    if len(name) <= most:
+        return name
+    last = most // 2
+    return f"{name[: most - 1 - last]}…{name[-last:]}"
+
+
+def _show(axes: Any, image: Any, left: float, top: float, frame: str) -> None:
+    """The image in a unit square, framed."""
+    pixels = np.asarray(image)
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.shape[-1] == 1 else {}
+    square = (left, left + 1, top + 1, top)
+    axes.imshow(pixels.squeeze(-1) if grey else pixels, extent=square, interpolation="nearest", **grey)
+    corners = ([left, left + 1, left + 1, left, left], [top, top, top + 1, top + 1, top])
+    axes.plot(*corners, color=frame, linewidth=1 if frame == GREY else 2.5)

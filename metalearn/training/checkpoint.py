@@ -1,0 +1,176 @@
+"""Checkpoints of a run: the latest, to resume from, and the best by validation, to test."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from textwrap import shorten
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from metalearn.errors import UserError
+from metalearn.parallel import by_first
+from metalearn.training.step import TrainState
+from metalearn.types import PyTree
+
+
+class Best(NamedTuple):
+    """Validation accuracy of the best checkpoint so far and its step; (-1, 0) before the first validation."""
+
+    accuracy: float = -1.0
+    step: int = 0
+
+
+class Unreadable(UserError):
+    """A checkpoint whose files are damaged."""
+
+
+class Checkpoints:
+    """Two orbax managers below `<workdir>/checkpoints`; a save is whole or absent, whenever the program dies.
+
+    The last two of either kind stay. `clean` removes what a killed process left half-written: for the one process
+    that writes here.
+    """
+
+    def __init__(self, workdir: Path, clean: bool = False):
+        self.root = Path(workdir).absolute() / "checkpoints"
+        try:
+            self._latest, self._best = self._manager("latest", clean), self._manager("best", clean)
+        except OSError as error:
+            raise UserError(f"cannot write {self.root}: {error.strerror or error}; choose another --workdir") from error
+
+    def _manager(self, name: str, clean: bool) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=clean
+        )
+        return ocp.CheckpointManager(self.root / name, options=options, item_handlers=ocp.StandardCheckpointHandler())
+
+    def save(self, state: TrainState, best: Best) -> None:
+        """Save the state to resume from, unless it is there."""
+        best_tree = {"accuracy": np.asarray(best.accuracy, np.float64), "step": np.asarray(best.step, np.int64)}
+        _save(self._latest, int(state.step), {"state": state._asdict(), "best": best_tree})
+
+    def save_best(self, step: int, meta: PyTree) -> None:
+        """Save the meta-parameters that did best on validation."""
+        _save(self._best, step, meta)
+
+    def latest_step(self) -> int | None:
+        """Step of the latest state saved, None before the first."""
+        return self._latest.latest_step()
+
+    def restore(self, like: TrainState) -> tuple[TrainState, Best] | None:
+        """The latest state, or None before the first save; `like` gives structure, shapes and placement.
+
+        A damaged checkpoint is passed over for the one before, moved aside and told of.
+
+        Raises:
+          UserError: there are checkpoints, but all are damaged, or they are of another model.
+        """
+        best = {"accuracy": np.zeros((), np.float64), "step": np.zeros((), np.int64)}
+        target = {"state": like._asdict(), "best": best}
+        damaged: list[tuple[int, Unreadable]] = []
+        for step in sorted(self._latest.all_steps(), reverse=True):
+            try:
+                tree = self._restore(self._latest, step, target)
+            except Unreadable as error:
+                damaged.append((step, error))
+                continue
+            for bad, why in damaged:
+                self._set_aside(bad, f"{why}; going on from step {step}")
+            return TrainState(**tree["state"]), Best(float(tree["best"]["accuracy"]), int(tree["best"]["step"]))
+        if damaged:
+            raise UserError(f"{damaged[0][1]}, nor can an older one: to train from the start, delete {self.root}")
+        return None
+
+    def _set_aside(self, step: int, why: str) -> None:
+        by_first(lambda: self._move(step, why))
+        self._latest.reload()
+
+    def _move(self, step: int, why: str) -> None:
+        aside = self.root / "damaged" / str(step)
+        while aside.exists():
+            aside = aside.with_name(aside.name + "-again")
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            os.replace(self._latest.directory / str(step), aside)
+        except OSError as error:
+            raise UserError(f"{why}: but it cannot be moved to {aside}: {error.strerror}") from error
+        print(f"warning: {why}; its files are now in {aside}", file=sys.stderr)
+
+    def restore_best(self, like: PyTree, step: int) -> PyTree:
+        """The meta-parameters saved by `save_best` at this step.
+
+        Raises:
+          UserError: they are not there, not whole, or of another model.
+        """
+        if step not in self._best.all_steps():
+            raise UserError(f"no checkpoint of step {step} in {self.root / 'best'}: train again in another --workdir")
+        try:
+            return self._restore(self._best, step, like)
+        except Unreadable as error:
+            raise UserError(f"{error}: train again in another --workdir") from error
+
+    def read_best(self, steps: int) -> PyTree:
+        """The best meta-parameters of a run of so many steps, whatever its model and devices: nested dicts of arrays.
+
+        Raises:
+          UserError: the run is not at its end, or a checkpoint is damaged.
+        """
+        done = self.latest_step() or 0
+        if done < steps:
+            raise UserError(f"{self.root.parent} is trained to step {done} of {steps}: finish it first")
+        try:
+            best = _read(self._latest, done)["best"]
+            return _read(self._best, int(best["step"]))
+        except Exception as error:
+            raise UserError(
+                f"the checkpoints in {self.root} cannot be read ({_reason(error)}): train it again"
+            ) from error
+
+    def _restore(self, manager: ocp.CheckpointManager, step: int, like: PyTree) -> PyTree:
+        where = manager.directory / str(step)
+        try:
+            if shapes(manager.item_metadata(step).tree) != shapes(like):
+                raise UserError(f"{where} is a checkpoint of another model or optimiser: choose another --workdir")
+            return manager.restore(step, args=ocp.args.StandardRestore(like))
+        except (UserError, MemoryError, jax.errors.JaxRuntimeError):  # the last: another process is gone
+            raise
+        except Exception as error:
+            raise Unreadable(f"{where} cannot be read ({_reason(error)})") from error
+
+    def close(self) -> None:
+        self._latest.close()
+        self._best.close()
+
+
+def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
+    if step in manager.all_steps():  # written before a kill; steps are deterministic, so it is the same
+        return
+    try:
+        manager.save(step, args=ocp.args.StandardSave(tree))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot write checkpoint {manager.directory / str(step)}: {_reason(error)}; "
+            "earlier checkpoints are kept: make room and run the same command again"
+        ) from error
+
+
+def _read(manager: ocp.CheckpointManager, step: int) -> PyTree:
+    like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), manager.item_metadata(step).tree)
+    return manager.restore(step, args=ocp.args.StandardRestore(like))
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in some words: TensorStore's errors name the system's by number at their end."""
+    if number := re.search(r"os_error_code='(\d+)'", str(error)):
+        return os.strerror(int(number[1]))
+    return getattr(error, "strerror", None) or shorten(str(error), 80) or type(error).__name__
+
+
+def shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    """Shape by path of every leaf; containers are told apart by their keys, not by their types."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}

@@ -1,0 +1,59 @@
+"""A run, and the state that its training begins with."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.learners.registry import Method
+from metalearn.parallel import replicate
+from metalearn.training.assemble import Lab
+from metalearn.training.checkpoint import Checkpoints, shapes
+from metalearn.training.step import TrainState, start
+from metalearn.types import random_key
+
+
+class Run(NamedTuple):
+    """A run.
+
+    Attributes:
+      config: its settings.
+      workdir: the folder that is its alone.
+      earlier: the finished runs that it begins from, by the setting that names their folder.
+    """
+
+    config: Config
+    workdir: Path
+    earlier: Mapping[str, "Run"] = MappingProxyType({})
+
+
+def initial_state(config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step, on every device of every process."""
+    x = jnp.zeros((1, *lab.dataset.train.images.shape[1:]))
+    state = start(method.train.init, optimizer, jax.random.fold_in(random_key(config.seed), 0), x)
+    return replicate(state, lab.mesh)
+
+
+def begin(run: Run, fresh: TrainState) -> TrainState:
+    """The state that training begins with: `fresh`, or with the body of an earlier run.
+
+    Raises:
+      UserError: the earlier run is not finished, or its body is another network.
+    """
+    if "init_from" not in run.earlier:
+        return fresh
+    trained, workdir, _ = run.earlier["init_from"]
+    with closing(Checkpoints(workdir)) as checkpoints:
+        found = checkpoints.read_best(trained.steps)["body"]
+    body = fresh.meta["body"]
+    if shapes(found) != shapes(body):
+        raise UserError(f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this run's")
+    leaves = [jax.device_put(x, y.sharding) for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(body), strict=True)]
+    return fresh._replace(meta=fresh.meta | {"body": jax.tree.unflatten(jax.tree.structure(body), leaves)})

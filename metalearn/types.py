@@ -1,0 +1,160 @@
+"""The few types that everything else is written in.
+
+Dimension letters, used in every docstring and shape comment of the package:
+
+    T tasks    N ways    K shots    S = N*K support images    Q query images
+    D features J inner steps    M images of a split    C classes of a split
+    B images of a batch    H, W, Ch height, width, channels
+
+Everything below is written for *one* task. `vmap` over tasks, sharding and `jit` are applied once, at the edge
+(`metalearn.training.step`, `metalearn.evaluation.episodes`). Random keys come first in every signature.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+Key = jax.Array
+PyTree = Any
+Info = dict[str, Array]
+
+GENERATOR = "threefry2x32"
+# Episode lists, batches and first weights are those of this generator and this way of cutting its
+# stream. Set here, where everything begins, so that no environment variable draws others.
+jax.config.update("jax_threefry_partitionable", True)
+
+
+def random_key(seed: int) -> Key:
+    """The key of a seed, of the same generator whatever JAX would take by itself."""
+    return typed_key(jnp.array([0, seed & 0xFFFFFFFF], jnp.uint32))
+
+
+def typed_key(data: Array) -> Key:
+    """The key with these two words, uint32 [..., 2], as `jax.random.key_data` gives them."""
+    return jax.random.wrap_key_data(data, impl=GENERATOR)
+
+
+class Task(NamedTuple):
+    """One few-shot episode; with a leading T on every field, a batch of them."""
+
+    support_x: Array  # [S, H, W, Ch] float32
+    support_y: Array  # [S] int32 in [0, N)
+    query_x: Array  # [Q, H, W, Ch] float32
+    query_y: Array  # [Q] int32 in [0, N)
+    shots: Array | None = None  # int32, support images a class to train with, instead of K; of training episodes
+
+
+class Batch(NamedTuple):
+    """Labelled images of the base classes, for supervised pre-training."""
+
+    x: Array  # [B, H, W, Ch] float32
+    y: Array  # [B] int32 in [0, C)
+    teacher: Array | None = None  # [B, C] float32, logits of a trained classifier to learn from as well
+    turns: Array | None = None  # [B] int32 in [0, 4), quarter turns that were made to x, to be told as well
+
+
+class ClassSource(NamedTuple):
+    """A whole split on the device: images (or features of images) sorted by class, classes of any size."""
+
+    images: Array  # uint8 [M, H, W, Ch], or float32 [M, D] once embedded
+    starts: Array  # int32 [C], position of each class's first image
+    counts: Array  # int32 [C], number of images of each class
+
+
+class Feed(NamedTuple):
+    """The images of the tasks of some steps, gathered by the host from a split that is too large for the device."""
+
+    first: Array  # int32, the step of images[0]
+    images: Array  # uint8 [steps, T, R, H, W, Ch], the R images of each task
+    starts: Array  # int32 [C], as in the split
+    counts: Array  # int32 [C]
+
+    def at(self, step: Array) -> ClassSource:
+        """The images [T, R, H, W, Ch] of a step's tasks; the classes are those of the split."""
+        return ClassSource(self.images[step - self.first], self.starts, self.counts)
+
+    def one(self) -> ClassSource:
+        """The images [R, H, W, Ch] of the first task."""
+        return ClassSource(self.images[0, 0], self.starts, self.counts)
+
+
+class Network(NamedTuple):
+    """A body as pure functions; the only thing that knows Flax.
+
+    Where a normalisation layer takes its moments from is the caller's choice, not the layer's: `apply` normalises by
+    the moments of the very images it is given, unless it is handed `moments` collected from others.
+
+    Attributes:
+      init: `(key, x [B,H,W,Ch]) -> params`, a dict. The entry of a normalisation layer is {scale [F], shift [F]}: so
+        methods that treat these layers apart know them.
+      apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`, or maps [B,H,W,F]. A key turns dropout on.
+      moments: `(params, x [B,H,W,Ch]) -> moments`, each layer's moments on x; an empty tree where the normalisation
+        keeps none (group, layer, none).
+      prepare: `(x [B,H,W,Ch]) -> prepared`, what no weight changes of the work on images that are seen more than once;
+        `apply` takes it in place of x, with the same result.
+    """
+
+    init: Callable[..., PyTree]
+    apply: Callable[..., Array]
+    moments: Callable[..., PyTree]
+    prepare: Callable[[Array], PyTree] = lambda x: x
+
+
+class Head(NamedTuple):
+    """A classifier fitted to the features of one task's support set.
+
+    Attributes:
+      fit: `(key, z [S,D], y [S], ways) -> fitted`. Features need not be vectors: maps [S,H,W,F] are features too.
+      predict: `(fitted, z [Q,D]) -> logits [Q,N]`; transductive if a query's logits depend on the other queries.
+    """
+
+    fit: Callable[..., PyTree]
+    predict: Callable[..., Array]
+
+
+class TrainedHead(NamedTuple):
+    """A head with parameters of its own, trained along with the body.
+
+    Attributes:
+      init: `(key, shape) -> params`, for features of that shape an image.
+      head: `params -> Head`.
+    """
+
+    init: Callable[..., PyTree]
+    head: Callable[[PyTree], Head]
+
+
+class Learner(NamedTuple):
+    """A few-shot method as pure functions.
+
+    Attributes:
+      init: `(key, x [1,H,W,Ch]) -> meta`, everything that the outer optimiser trains.
+      adapt: `(key, meta, support_x, support_y) -> adapted`: fast weights, prototypes, a fitted head.
+      predict: `(meta, adapted, query_x) -> logits [Q,N]`.
+      loss: `(key, meta, batch, step=0) -> (scalar, info)`, on a `Task`, or on a `Batch` for supervised pre-training;
+        step is the number of outer updates made, for losses that change while they are trained.
+      embed: `(meta, x [B,H,W,Ch]) -> z [B,D]` for methods whose features of an image depend on that image alone, so
+        that a split is embedded once and every episode is a look-up; None for all others.
+      head: `meta -> Head`, what such a method fits to the looked-up features; None for all others.
+      moments: `(meta, x [B,H,W,Ch]) -> moments` where normalisation at test uses population moments of the training
+        split, which are measured with it and stored in `meta['moments']` before adapting; None for all others.
+      classify: `(meta, x [B,H,W,Ch]) -> logits [B,C]` of all base classes, for methods pre-trained on them; None for
+        all others.
+    """
+
+    init: Callable[..., PyTree]
+    adapt: Callable[..., PyTree]
+    predict: Callable[..., Array]
+    loss: Callable[..., tuple[Array, Info]]
+    embed: Callable[..., Array] | None = None
+    head: Callable[[PyTree], Head] | None = None
+    moments: Callable[..., PyTree] | None = None
+    classify: Callable[..., Array] | None = None
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of a number that is at most `limit`."""
+    return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)

@@ -1,0 +1,377 @@
+"""Tables from a few made-up records; RESULTS.md is what its command makes; a bad file is named in one line."""
+
+import csv
+import dataclasses
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.records.record import Stage
+from metalearn.records.report import Published, known_as, read_published
+from metalearn.records.store import method_of, run_slug
+from metalearn.records.tables import latex, markdown, table_csv
+from tests.made_up import COMMAND, made, write
+from tests.programs import ROOT, process
+
+BODY = Stage("init_from", Config(method="rfs", steps=400), (), 50.0)
+TEACHER = dataclasses.replace(BODY, role="teacher")
+
+PUBLISHED = [
+    Published("cifar_fs", "maml", "conv4-32", "5", "1", "56.8", "1.9", "", "unknown", "rerun", "", "Someone"),
+    Published("cifar_fs", "maml", "conv4-32", "5", "1", "58.9", "1.9", "", "unknown", "published", "", "A paper"),
+    Published("cifar_fs", "maml", "resnet12", "5", "1", "70.1", "", "", "no", "published", "", "Another"),
+    Published(
+        "cifar_fs", "maml", "conv4-32", "5", "5", "71.5", "", "1 sd of 3 inits", "yes", "published", "", "A paper"
+    ),
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two seeds of MAML tested both ways, and one of a method that nobody published."""
+    with (tmp_path / "published.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([Published._fields, *PUBLISHED])
+    other = {"seed": 1, "valid_accuracy": 0.54, "command": COMMAND + " --seed 1", "device": "1x Other"}
+    write(tmp_path)
+    write(tmp_path, norm="support", transductive=False, accuracy=0.56, ece=0.04)
+    write(tmp_path, **other | {"accuracy": 0.59})
+    write(tmp_path, **other | {"accuracy": 0.55, "ece": 0.06, "norm": "support", "transductive": False})
+    alone = {"method": "baseline", "norm": "running", "train_norm": "running", "transductive": False}
+    write(tmp_path, **alone, accuracy_before=None, ci95_before=None, command="python -m experiments.finetune")
+    return tmp_path
+
+
+def table(root: Path) -> list[dict[str, str]]:
+    """The measured rows of cifar_fs."""
+    lines = markdown(root).split("## cifar_fs")[1].split("Test episodes")[0].strip().splitlines()
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_a_row_says_what_was_measured_and_what_was_published(root: Path) -> None:
+    baseline, maml = table(root)
+    assert maml == {
+        "#": "2",
+        "method": "maml",
+        "backbone": "conv4-32",
+        "test": "5-way 1-shot",
+        "trained on": "5-way 1-shot, batch",
+        "inductive %": "55.50 ± 0.20 (support)",
+        "transductive %": "58.50 ± 0.20 (batch)",
+        "seeds": "2",
+        "sd": "0.71 / 0.71",
+        "before %": "20.00 / 20.00",
+        "published %": "58.9 ± 1.9 (A paper); rerun 56.8 ± 1.9 (Someone)",
+        "difference": "ind. -3.40, trans. -0.40",
+        "ECE": "0.050 / 0.050",
+        "steps": "60000",
+        "tested at": "50000",
+        "tasks/s": "100.0 / 100.0",
+        "MiB": "500",
+        "device": "1x Device, 1x Other",
+        "precision": "float32",
+        "commit": "0123456789ab",
+    }
+    absent = {k: v for k, v in baseline.items() if v == "–"}
+    assert absent.keys() == {"transductive %", "sd", "before %", "published %", "difference"}
+    assert (baseline["inductive %"], baseline["trained on"]) == ("58.00 ± 0.20 (running)", "classes")
+
+
+def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
+    text = markdown(root)
+    assert text.count("- 5-way 1-shot, 15 queries a class: 10000 episodes of seed 0, `abc123`\n") == 1
+    assert "python -m experiments.maml --dataset=cifar_fs  # 2\n" in text
+    assert "python -m experiments.finetune  # 1\n" in text
+    assert "Published, not beside a measurement above (2)" in text
+    assert "| maml | conv4-32 | 5-way 5-shot | 71.5 (± 1 sd of 3 inits) | yes | published |  | A paper |" in text
+    assert "## omniglot\n\nno run recorded yet; `results/published.csv` has 0 published numbers\n" in text
+
+
+def test_commands_stand_below_what_they_go_on_from(root: Path) -> None:
+    body, head, test = ("python -m experiments." + k for k in ("finetune --dataset=cifar_fs", "protonet", "evaluate"))
+    write(root, "a.json", method="protonet", seed=3, command=f"{body} && {head} && {test}")
+    write(root, "b.json", method="protonet", seed=4, shots=5, command=f"{body} && {head}")
+    assert f"{body}\n    {head}  # 4\n        {test}  # 3\n" in markdown(root)
+
+
+def test_a_row_says_how_many_episodes_if_not_the_usual_number(root: Path) -> None:
+    write(root, "a.json", method="protonet", episodes=600)
+    assert [row["test"] for row in table(root) if row["method"] == "protonet"] == ["5-way 1-shot, 600 episodes"]
+
+
+def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -> None:
+    for transform in ("cl2n", "l2"):
+        write(root, f"{transform}.json", method="simpleshot", transform=transform)
+    write(root, "rfs.json", method="rfs", support_copies=1)
+    found = [row["method"] for row in table(root)]
+    assert found == ["baseline", "maml", "rfs (1 copy)", "simpleshot", "simpleshot (l2)"]
+    slug = run_slug(Config(method="simpleshot", transform="l2"), "running")
+    assert slug == "simpleshot-conv4-64-5w1s-l2-running-seed0"
+    assert method_of(Config(method="rfs", dataset="omniglot")) == "rfs"  # mirrored characters are others
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"method": "metaoptnet"}, "metaoptnet-svm-conv4-64"),
+        ({"method": "metaoptnet", "head": "ridge", "init_from": "RUN"}, "metaoptnet-init-conv4-64"),
+        ({"method": "matchingnet", "contextual": True, "init_from": "RUN"}, "matchingnet-contextual-init-conv4-64"),
+        ({"method": "protonet", "distance": "cosine"}, "protonet-cosine-conv4-64"),
+        ({"method": "imaml", "proximal_every_step": True}, "imaml-pulled-conv4-64"),
+        ({"method": "baseline", "rotation": True, "teacher": "RUN"}, "baseline-rotation-distilled-conv4-64"),
+    ],
+)
+def test_variants_of_a_training_have_names_of_their_own(settings: dict, name: str) -> None:
+    found = [run_slug(Config(**s), "running") for s in (settings, {"method": settings["method"]})]
+    assert found[0] == f"{name}-5w1s-running-seed0" and (found[0] != found[1] or len(settings) == 1)
+
+
+def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
+    one, other = "cifar_fs/maml-conv4-32-5w1s-batch-seed0", "cifar_fs/maml-conv4-32-5w1s-support-seed0"
+    (root / "findings.md").write_text(f"## Found\n\nFrom {{{one}}} by {{{other} - {one}}}.\n")
+    first, second = (measured(root / f"{name}.json") for name in (one, other))
+    said = f"{100 * first['accuracy']:.2f} ± {100 * first['ci95']:.2f}"
+    points = f"{100 * (second['accuracy'] - first['accuracy']):+.2f}"
+    assert f"\n\n## Found\n\nFrom {said} by {points}.\n\n## " in markdown(root)
+    every = one.removesuffix("-seed0")
+    (root / "findings.md").write_text(f"{{{every}}}, {{{other} - {every}}}")
+    of_seeds = fmean(measured(root / f"{every}-seed{k}.json")["accuracy"] for k in (0, 1))
+    assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}\n" in markdown(root)
+    again = f"{one}-2"  # of another command: not a seed of the same row
+    write(root, f"{Path(again).name}.json", steps=100, accuracy=0.25)
+    (root / "findings.md").write_text(f"{{{again}}}, {{{again} - {one}}}")
+    assert f"\n25.00 ± {said[-4:]}, {25 - 100 * first['accuracy']:+.2f}\n" in markdown(root)
+    (root / f"{again}.json").unlink()
+    (root / "findings.md").write_text(f"{{{every}}}")
+    write(root, f"{Path(every).name}-seed1.json", seed=1, steps=100)
+    with pytest.raises(UserError, match=f"no record {every}: "):
+        markdown(root)
+    (root / "findings.md").write_text("{cifar_fs/none}")
+    with pytest.raises(UserError, match="no record cifar_fs/none"):
+        markdown(root)
+
+
+def measured(path: Path) -> dict:
+    return json.loads(path.read_text())["measured"]
+
+
+def test_only_seeds_are_pooled(root: Path) -> None:
+    write(root, seed=2, inner_lr=0.1)
+    write(root, seed=3, steps=100)
+    maml = [row for row in table(root) if row["method"] == "maml"]
+    assert sorted(row["seeds"] for row in maml) == ["1", "1", "2"]
+
+
+def test_a_later_test_of_a_run_is_pooled_with_the_run(root: Path) -> None:
+    write(root, seed=2, inner_lr=0.1)
+    again = f"{COMMAND} && python -m experiments.evaluate --test_norms=support --workdir=runs/x"
+    support = {"norm": "support", "transductive": False}
+    write(root, seed=2, inner_lr=0.1, test_norms="support", command=again, accuracy=0.4, **support)
+    row = next(row for row in table(root) if row["inductive %"].startswith("40.00"))
+    assert row["transductive %"] == "58.00 ± 0.20 (batch)" and row["seeds"] == "1"
+
+
+def test_the_same_settings_on_other_images_are_another_table(root: Path) -> None:
+    for images in ("aaaaaaaa11111111", "bbbbbbbb22222222"):
+        write(root, dataset="folder", images=images)
+    text = markdown(root)
+    assert "## folder-aaaaaaaa\n" in text and "## folder-bbbbbbbb\n" in text
+    names = sorted(str(path.relative_to(root)) for path in root.glob("folder-*/*.json"))
+    stem = "maml-conv4-32-5w1s-batch-seed0.json"
+    assert names == [f"folder-aaaaaaaa/{stem}", f"folder-bbbbbbbb/{stem}"]
+
+
+def test_other_images_of_a_published_data_set_are_another_row(root: Path) -> None:
+    write(root, "other.json", images="aaaaaaaa11111111")
+    assert sorted(row["seeds"] for row in table(root) if row["method"] == "maml") == ["1", "2"]
+
+
+def test_clean_statistics_are_told_and_not_pooled_with_those_of_training(root: Path) -> None:
+    own = {"method": "rfs", "norm": "running", "transductive": False, "support_copies": 5}
+    for seed, statistics in enumerate(("training", "clean")):
+        write(root, f"{statistics}.json", seed=seed, statistics=statistics, **own)
+    found = sorted(row["inductive %"] for row in table(root) if row["method"] == "rfs")
+    assert found == ["58.00 ± 0.20 (running)", "58.00 ± 0.20 (running, clean)"]
+
+
+def test_two_inductive_tests_are_two_rows(root: Path) -> None:
+    write(root, norm="running", transductive=False, accuracy=0.3)
+    maml = [row for row in table(root) if row["method"] == "maml"]
+    assert [row["inductive %"].split(" (")[1] for row in maml] == ["running)", "support)"]
+    assert [row["transductive %"] for row in maml] == ["58.50 ± 0.20 (batch)", "–"]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "first"),
+    [
+        ("conv4-64", "58.9 ± 1.9 (A paper; conv4-32)"),
+        ("resnet12-flat", "70.1 (Another; resnet12; inductive)"),
+        ("mlp", "–"),
+    ],
+)
+def test_the_nearest_backbone_is_beside(root: Path, backbone: str, first: str) -> None:
+    write(root, backbone=backbone)
+    row = next(row for row in table(root) if row["backbone"] == backbone)
+    assert row["published %"].split("; rerun")[0] == first
+    if backbone == "resnet12-flat":
+        assert row["difference"] == "–"  # theirs is inductive, ours transductive
+
+
+def test_heads_on_bodies_trained_otherwise_are_two_rows(root: Path) -> None:
+    own = {"method": "simpleshot", "transform": "l2", "norm": "running", "transductive": False}
+    for seed, rotation in enumerate((False, False, True)):
+        write(root, f"{seed}.json", seed=seed, rotation=rotation, **own)
+    found = [(row["trained on"], row["seeds"]) for row in table(root) if row["method"] == "simpleshot (l2)"]
+    assert sorted(found) == [("classes", "2"), ("classes, rotations", "1")]
+
+
+def test_earlier_stages_are_told_and_pooled_but_for_their_seeds(root: Path) -> None:
+    for seed, stage in enumerate((BODY, reseeded(BODY, 1), changed(BODY, steps=800), TEACHER)):
+        write(root, f"{seed}.json", method="protonet", seed=seed, lineage=(stage,))
+    rows = [row for row in table(root) if row["method"] == "protonet"]
+    assert sorted((row["steps"], row["seeds"]) for row in rows) == [
+        ("400 + 60000", "1"),
+        ("400 + 60000", "2"),
+        ("800 + 60000", "1"),
+    ]
+    notes = {row["trained on"].partition("batch, ")[2] for row in rows}
+    assert notes == {"from a trained body", "distilled"}
+
+
+def changed(stage: Stage, **settings: object) -> Stage:
+    return dataclasses.replace(stage, config=dataclasses.replace(stage.config, **settings))
+
+
+def reseeded(stage: Stage, seed: int) -> Stage:
+    return changed(stage, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "lineage", "name"),
+    [
+        ({"method": "maml", "head": "ridge"}, (), "maml"),
+        ({"method": "metaoptnet"}, (), "metaoptnet-svm"),
+        ({"method": "metaoptnet", "head": "ridge"}, (), "metaoptnet-rr"),
+        ({"method": "rfs"}, (TEACHER,), "rfs-distill"),
+        ({"method": "simpleshot"}, (TEACHER,), "simpleshot"),
+        ({"method": "rfs"}, (dataclasses.replace(BODY, lineage=(TEACHER,)),), "rfs"),
+    ],
+)
+def test_variants_have_names_of_their_own_in_published_csv(
+    settings: dict, lineage: tuple[Stage, ...], name: str
+) -> None:
+    record = dataclasses.replace(made(Config(**settings), "running"), lineage=lineage)
+    assert known_as(record) == name
+
+
+def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
+    baseline, maml = csv.DictReader(io.StringIO(table_csv(root)))
+    assert (maml["inductive_accuracy"], maml["inductive_seeds"], maml["published_accuracy"]) == ("0.555", "0 1", "58.9")
+    assert (maml["trained_on"], maml["all_steps"]) == ("5-way 1-shot, batch", "60000")
+    assert (baseline["transductive_accuracy"], baseline["published_accuracy"]) == ("", "")
+    text = latex(root)
+    assert r"  maml & conv4-32 & 5-way 1-shot & 5-way 1-shot, batch & 55.50 $\pm$ 0.20 (support) & 58.50" in text
+    assert text.count(r"\toprule") == text.count(r"\end{table}") == 1 and r"cifar\_fs" in text
+
+
+@pytest.mark.parametrize("make", [markdown, latex, table_csv])
+def test_the_same_records_make_the_same_bytes(make: Callable[[Path], str], root: Path) -> None:
+    first = make(root)
+    files = sorted((path.name, path.read_text()) for path in (root / "cifar_fs").iterdir())
+    shutil.rmtree(root / "cifar_fs")
+    (root / "cifar_fs").mkdir()
+    for name, text in reversed(files):
+        (root / "cifar_fs" / name).write_text(text)
+    assert make(root) == first
+
+
+def test_numbers_in_the_readme_are_those_of_the_tables() -> None:
+    shown = re.findall(r"\d+\.\d+ ± \d+\.\d+", (ROOT / "README.md").read_text(encoding="utf-8"))
+    tables = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    assert len(shown) > 5 and [number for number in shown if number not in tables] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [("RESULTS.md", markdown), ("results/table.csv", table_csv), ("results/table.tex", latex)]
+)
+def test_the_tables_are_up_to_date(name: str, make: Callable[[Path], str]) -> None:
+    said = f"{name} is not what its command makes: run python -m experiments.tables"
+    assert (ROOT / name).read_text(encoding="utf-8") == make(ROOT / "results"), said
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "wrong"),
+    [
+        ("measured", {"accuracy": 58.0}, "wrong or missing accuracy"),
+        ("measured", {"ece": float("nan")}, "wrong or missing ece"),
+        ("measured", {"transductive": None}, "wrong or missing transductive"),
+        ("config", {"ways": "5"}, "wrong or missing ways"),
+        ("config", {"wings": 2}, "unknown wings: it is of another version"),
+        ("provenance", {"command": "two\nlines"}, "wrong or missing command"),
+    ],
+)
+def test_a_wrong_field_is_named(root: Path, part: str, change: dict, wrong: str) -> None:
+    path = write(root, "bad.json")
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {part: found[part] | change}))
+    with pytest.raises(UserError) as error:
+        markdown(root)
+    assert str(error.value) == f"{path} is no record: {wrong}; make the record again or delete it"
+
+
+def test_a_record_that_kept_no_settings_is_named_with_its_command(root: Path) -> None:
+    path = root / "cifar_fs" / "old.json"
+    path.write_text(json.dumps({"method": "maml", "accuracy": 0.5, "command": COMMAND}))
+    with pytest.raises(UserError, match=f"of an older version, which kept no settings; make it again: {COMMAND}"):
+        markdown(root)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "\xff"])
+def test_what_is_no_record_is_named(root: Path, text: str) -> None:
+    path = root / "cifar_fs" / "bad.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=f"^{path} is no") as error:
+        markdown(root)
+    assert "\n" not in str(error.value)
+
+
+def test_a_test_recorded_twice_is_refused(root: Path) -> None:
+    write(root, "copy.json")
+    with pytest.raises(UserError, match="record the same test; delete one"):
+        markdown(root)
+
+
+@pytest.mark.parametrize(
+    ("row", "wrong"),
+    [
+        ("cifar_fs,maml", "line 6: 2 cells, not 12"),
+        ("cifar_fs,maml,conv4,5,1,580,,,no,rerun,,x", "line 6: accuracy '580' is no percentage"),
+        ("cifar_fs,maml,conv4,5,1,58,nan,,no,rerun,,x", "line 6: ci95 'nan' is no percentage"),
+        ("cifar_fs,maml,conv4,5,one,58,,,no,rerun,,x", "line 6: ways and shots must be whole numbers"),
+        ("cifar_fs,maml,conv4,5,1,58,,,maybe,rerun,,x", "line 6: transductive is yes, no or unknown"),
+        ("cifar_fs,maml,conv4,5,1,58,,,no,rerun,,", "line 6: method, backbone and source must not be empty"),
+    ],
+)
+def test_a_wrong_published_row_is_named(root: Path, row: str, wrong: str) -> None:
+    path = root / "published.csv"
+    path.write_text(path.read_text() + row + "\n")
+    with pytest.raises(UserError, match=wrong):
+        read_published(path)
+
+
+def test_the_program_writes_all_three_and_tells_an_error_in_one_line(root: Path) -> None:
+    said = process("tables", f"--results_dir={root}", "--csv=t.csv", "--latex", "t.tex", "--noplots", cwd=root)
+    assert said.code == 0 and said.out.split() == ["wrote", "RESULTS.md", "wrote", "t.csv", "wrote", "t.tex"], said
+    assert (root / "RESULTS.md").read_text(encoding="utf-8") == markdown(root)
+    assert "  --results_dir: folder of the records" in process("tables", "--help", cwd=root).out
+    assert process("tables", "--results_dir=nowhere", cwd=root).complaint.startswith(
+        "cannot read nowhere/published.csv: "
+    )
