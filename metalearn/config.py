@@ -19,6 +19,9 @@ DEFINE: dict[type, Callable] = {
 }
 LARGEST = 2**31 - 2  # of a whole number: what JAX counts with, and room for the next
 
+# Settings that had another name once, under which runs and records may still have them.
+RENAMED = {"pull_always": "proximal_every_step"}
+
 # Kinds of methods that settings are of.
 EPISODIC = ("gradient", "embedding")
 INNER = ("gradient", "finetune", "transductive_finetune")

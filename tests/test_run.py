@@ -82,6 +82,15 @@ def test_a_broken_configuration_is_refused(text: bytes, run: list[str], workdir:
     assert contents(workdir) == before
 
 
+def test_a_run_that_has_a_setting_by_its_older_name_is_read(run: list[str], workdir: Path) -> None:
+    path = workdir / "config.json"
+    found = json.loads(path.read_text())
+    found["pull_always"] = found.pop("proximal_every_step")
+    path.write_text(json.dumps(found))
+    said = program("protonet", *run)
+    assert said.code == 0 and "trained to step 4 already" in said.out
+
+
 def test_checkpoints_without_a_configuration_are_left_alone(run: list[str], workdir: Path) -> None:
     (workdir / "config.json").unlink()
     assert "holds checkpoints of an unknown run (no config.json)" in program("protonet", *run).complaint

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from metalearn.config import Config
+from metalearn.config import RENAMED, Config
 from metalearn.errors import UserError
 from metalearn.learners.registry import readers
 
@@ -235,12 +235,12 @@ def from_json(found: Any) -> Record:
 
 
 def config_from_json(found: Mapping[str, Any]) -> Config:
-    """A config from some of its settings, the others at their defaults.
+    """A config from some of its settings, by today's names or older ones, the others at their defaults.
 
     Raises:
       UserError: a setting that there is not, or a value of another type.
     """
-    return _typed(Config, found)
+    return _typed(Config, {RENAMED.get(name, name): value for name, value in found.items()})
 
 
 def lineage_to_json(lineage: tuple[Stage, ...], timed: bool = True) -> list[dict[str, Any]]:
