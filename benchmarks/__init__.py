@@ -19,4 +19,4 @@ go round and round, so that what else the machine does meets all of them. Module
 peers' environment and import nothing of `metalearn`.
 """
 
-import experiments  # noqa: F401  # starts a program over with huge pages; its contenders inherit them, all alike
+import experiments._cli.begin  # noqa: F401  # huge pages, which contenders inherit, all alike

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import check_of, define, test_settings_given
 from experiments._cli.program import open_lab, start
 from metalearn.errors import UserError

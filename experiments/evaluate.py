@@ -6,6 +6,7 @@ One pre-trained body serves all methods that are fitted to its features: `--meth
 
 from pathlib import Path
 
+import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import FLAGS, check_of, define, test_settings_given, tested_config
 from experiments._cli.program import command_line, finish, open_lab, start
 from metalearn.errors import UserError

@@ -6,6 +6,7 @@ how many there are. Images that are only nearly equal are not found.
 
 from absl import flags
 
+import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.program import start
 from metalearn.data import READERS, load
 from metalearn.data.overlap import overlap

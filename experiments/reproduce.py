@@ -18,6 +18,7 @@ from pathlib import Path
 
 from absl import flags
 
+import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import MOST_SEEDS, parsed, tested_config, trained_config
 from experiments._cli.program import start
 from experiments._cli.queue import QUEUE, Run, read_queue

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
+import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.program import start
 from metalearn.files import write_text
 from metalearn.records.plots import draw_plots

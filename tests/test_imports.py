@@ -1,6 +1,8 @@
 """The layers of the package, read off its imports; and the size of its functions."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +103,14 @@ def test_what_peers_run_imports_nothing_of_ours(path: Path) -> None:
     ours = ["metalearn", *(f"benchmarks.{p.stem}" for p in (ROOT / "benchmarks").glob("*.py") if p not in PEERS)]
     found = [name for name, _ in imports(ast.parse(path.read_text()))]
     assert [name for name in found if any(within(name, part) for part in ours)] == []
+
+
+def test_importing_programs_does_nothing() -> None:
+    """Neither starts the process over nor changes what signals do; a program's first import is what does."""
+    code = "import signal; old = signal.getsignal(2); import experiments, experiments._cli.begin as begin; "
+    code += "print(signal.getsignal(2) is old, begin.is_program())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "True False\n" and not done.stderr
 
 
 def test_every_module_belongs_to_a_part_and_every_part_has_one() -> None:

@@ -20,7 +20,9 @@ from tests.training.test_loop import last_saved
 
 # Saves at every look, gives up soon, keeps the keys that tasks are drawn with.
 HASTE = """
-import experiments, atexit, dataclasses, jax, numpy, os, runpy
+from experiments._cli.watch import watch_over
+watch_over()
+import atexit, dataclasses, jax, numpy, os, runpy
 import metalearn.training.loop as fit, metalearn.parallel as hosts
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, hosts.HEARTBEAT_SECONDS = 0.02, 0.05, 10
 drawn, training_sampler = [], fit.training_sampler
