@@ -126,7 +126,7 @@ def learner_of(work: Work) -> Learner:
 def gradient(work: Work, given: Arrays) -> Arrays:
     """Mean loss and meta-gradient of the tasks given."""
     learner = learner_of(work)
-    task = Task(*(jnp.asarray(given[name]) for name in Task._fields))
+    task = Task(**{name: jnp.asarray(given[name]) for name in Task._fields if name in given})
     meta = tree({k: v for k, v in given.items() if "/" in k})
 
     def mean_loss(meta: PyTree) -> jax.Array:

@@ -132,7 +132,7 @@ def _episodic(build: Build, maps: bool = False) -> Maker:
 
     def make(config: Config, classes: int, shared: bool) -> Method:
         if config.most_train_shots and (maps or config.norm in ("batch", "support")):
-            raise UserError("--most_train_shots needs features that depend on one image: --norm=running, say")
+            raise UserError(f"--norm={config.norm} does not go with shots that are drawn: add --most_train_shots=0")
         network = body(config, shared, maps)
 
         tested = mirrored(network) if config.mirror else network

@@ -137,7 +137,7 @@ def test_blocks_and_devices_change_nothing(learner: Learner, episodes: Episodes,
 def test_a_test_that_was_stopped_goes_on(
     learner: Learner, episodes: Episodes, reference: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metalearn.evaluation.episodes.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("metalearn.evaluation.evaluator.SAVE_SECONDS", 0.0)
     run = evaluator(learner, noise_source(COUNTS), episodes, prepare, task_mesh(1), block=2)
     kept = PartialResult(tmp_path / "part.npz", "this test")
     meta, write, saves = ready(learner), PartialResult.write, []

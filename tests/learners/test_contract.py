@@ -73,7 +73,9 @@ class Case:
         self.name, self.norm = method, norm
         backbone = {"backbone": "tiny-map"} if method == "relationnet" else {}
         chosen = {"method": method, "norm": norm} | backbone | VARIANTS[variant]
-        config = Config(**(preset(method, "cifar_fs", 1) | SETTINGS | OWN.get(method, {}) | chosen))
+        config = Config(
+            **(preset(method, "cifar_fs", 1) | {"most_train_shots": 0} | SETTINGS | OWN.get(method, {}) | chosen)
+        )
         self.method = make_method(config, CLASSES)
         self.learner = self.method.test(norm)._replace(loss=self.method.train.loss)
         self.key = jax.random.key(1)
