@@ -12,8 +12,9 @@ from absl import flags
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.program import start
 from metalearn.files import write_text
+from metalearn.records.export import latex, table_csv
 from metalearn.records.plots import draw_plots
-from metalearn.records.tables import latex, markdown, table_csv
+from metalearn.records.tables import findings, markdown
 
 FLAGS = flags.FLAGS
 
@@ -26,6 +27,8 @@ def main() -> None:
         Path(FLAGS.csv or root / "table.csv"): table_csv(root),
         Path(FLAGS.latex or root / "table.tex"): latex(root),
     }
+    if text := findings(root):
+        made[Path(FLAGS.findings)] = text
     for path, text in made.items():
         write_text(path, text)
         print(f"wrote {path}")
@@ -36,6 +39,7 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("results_dir", "results", "folder of the records and of published.csv")
     flags.DEFINE_string("out", "RESULTS.md", "the tables, in Markdown")
+    flags.DEFINE_string("findings", "docs/findings.md", "what was found, if <results_dir> has a findings.md")
     flags.DEFINE_string("csv", None, "file for the measured rows as CSV [<results_dir>/table.csv]")
     flags.DEFINE_string("latex", None, "file for them as LaTeX tables (booktabs) [<results_dir>/table.tex]")
     flags.DEFINE_boolean("plots", True, "draw the plots too")

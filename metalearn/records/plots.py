@@ -17,10 +17,11 @@ import numpy as np
 
 from metalearn.config import Config
 from metalearn.files import write_whole
+from metalearn.records.cells import FROM_BODY, notes_of, queries_of, steps_of
 from metalearn.records.record import Record
-from metalearn.records.report import Row, mean
+from metalearn.records.report import Row, load, mean
 from metalearn.records.store import counts_path, file_name, method_of, read_counts
-from metalearn.records.tables import FROM_BODY, PLOTS, load, notes_of, queries_of, steps_of
+from metalearn.records.tables import PLOTS
 
 SIDES = ("inductive", "transductive")
 HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips

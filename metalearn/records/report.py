@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from metalearn.errors import UserError
 from metalearn.records.record import Record
-from metalearn.records.store import read_record
+from metalearn.records.store import dataset_of, read_record
+
+DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
 
 
 class Published(NamedTuple):
@@ -187,3 +189,11 @@ def differences(row: Row, theirs: list[Published]) -> dict[str, float]:
         if value is not None and fitting:
             found[side] = 100 * value - float(fitting[0].accuracy)
     return found
+
+
+def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
+    """The rows of each dataset, in the order of the tables, and all published numbers."""
+    published, records = read_published(root / "published.csv"), read_records(root)
+    found = {p.dataset for p in published} | {dataset_of(r) for r in records}
+    names = [*DATASETS, *sorted(found - {*DATASETS})]
+    return {name: make_rows([r for r in records if dataset_of(r) == name]) for name in names}, published

@@ -14,10 +14,11 @@ import pytest
 
 from metalearn.config import Config
 from metalearn.errors import UserError
+from metalearn.records.export import latex, table_csv
 from metalearn.records.record import Stage
 from metalearn.records.report import Published, known_as, read_published, read_records
 from metalearn.records.store import method_of, run_slug
-from metalearn.records.tables import latex, markdown, table_csv
+from metalearn.records.tables import findings, markdown
 from tests.made_up import COMMAND, made, write
 from tests.programs import ROOT, process
 
@@ -63,26 +64,28 @@ def test_a_row_says_what_was_measured_and_what_was_published(root: Path) -> None
         "method": "maml",
         "backbone": "conv4-32",
         "test": "5-way 1-shot",
-        "trained on": "5-way 1-shot, batch",
-        "inductive %": "55.50 ± 0.20 (support)",
-        "transductive %": "58.50 ± 0.20 (batch)",
-        "seeds": "2",
-        "sd": "0.71 / 0.71",
-        "before %": "20.00 / 20.00",
+        "trained on": "5-way 1-shot, batch, 60000 updates",
+        "inductive %": "55.50 ± 0.20 (support; 2 seeds, sd 0.71)",
+        "transductive %": "58.50 ± 0.20 (batch; 2 seeds, sd 0.71)",
         "published %": "58.9 ± 1.9 (A paper); rerun 56.8 ± 1.9 (Someone)",
-        "difference": "ind. -3.40, trans. -0.40",
-        "ECE": "0.050 / 0.050",
-        "steps": "60000",
-        "tested at": "50000",
-        "tasks/s": "100.0 / 100.0",
-        "MiB": "500",
-        "device": "1x Device, 1x Other",
-        "precision": "float32",
-        "commit": "0123456789ab",
     }
-    absent = {k: v for k, v in baseline.items() if v == "–"}
-    assert absent.keys() == {"transductive %", "sd", "before %", "published %", "difference"}
-    assert (baseline["inductive %"], baseline["trained on"]) == ("58.00 ± 0.20 (running)", "classes")
+    assert {k for k, v in baseline.items() if v == "–"} == {"transductive %", "published %"}
+    found = (baseline["inductive %"], baseline["trained on"])
+    assert found == ("58.00 ± 0.20 (running)", "classes, 60000 updates")
+
+
+def test_the_summary_has_the_best_of_each_method_beside_the_published(root: Path) -> None:
+    write(root, "worse.json", norm="support", transductive=False, accuracy=0.3, steps=100)
+    write(root, "few.json", accuracy=0.99, episodes=100)
+    write(root, "p.json", method="protonet", norm="running", transductive=False, lineage=(BODY,), statistics="clean")
+    lines = markdown(root).split("## Summary")[1].split("## ")[0].strip().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert table[0] == "| method | cifar_fs, 1-shot |"
+    assert table[2:] == [
+        "| baseline | 58.00 ± 0.20 / – |",
+        "| maml | 55.50 ± 0.20 / 58.50 ± 0.20 (58.9 ± 1.9) |",
+        "| protonet | 58.00 ± 0.20ᶜᵇ / – |",
+    ]
 
 
 def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
@@ -140,23 +143,23 @@ def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     first, second = (measured(root / f"{name}.json") for name in (one, other))
     said = f"{100 * first['accuracy']:.2f} ± {100 * first['ci95']:.2f}"
     points = f"{100 * (second['accuracy'] - first['accuracy']):+.2f}"
-    assert f"\n\n## Found\n\nFrom {said} by {points}.\n\n## " in markdown(root)
+    assert f"\n\n## Found\n\nFrom {said} by {points}.\n" in findings(root)
     every = one.removesuffix("-seed0")
     (root / "findings.md").write_text(f"{{{every}}}, {{{other} - {every}}}")
     of_seeds = fmean(measured(root / f"{every}-seed{k}.json")["accuracy"] for k in (0, 1))
-    assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}\n" in markdown(root)
+    assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}\n" in findings(root)
     again = f"{one}-2"  # of another command: not a seed of the same row
     write(root, f"{Path(again).name}.json", steps=100, accuracy=0.25)
     (root / "findings.md").write_text(f"{{{again}}}, {{{again} - {one}}}")
-    assert f"\n25.00 ± {said[-4:]}, {25 - 100 * first['accuracy']:+.2f}\n" in markdown(root)
+    assert f"\n25.00 ± {said[-4:]}, {25 - 100 * first['accuracy']:+.2f}\n" in findings(root)
     (root / f"{again}.json").unlink()
     (root / "findings.md").write_text(f"{{{every}}}")
     write(root, f"{Path(every).name}-seed1.json", seed=1, steps=100)
     with pytest.raises(UserError, match=f"no record {every}: "):
-        markdown(root)
+        findings(root)
     (root / "findings.md").write_text("{cifar_fs/none}")
     with pytest.raises(UserError, match="no record cifar_fs/none"):
-        markdown(root)
+        findings(root)
 
 
 def measured(path: Path) -> dict:
@@ -167,7 +170,7 @@ def test_only_seeds_are_pooled(root: Path) -> None:
     write(root, seed=2, inner_lr=0.1)
     write(root, seed=3, steps=100)
     maml = [row for row in table(root) if row["method"] == "maml"]
-    assert sorted(row["seeds"] for row in maml) == ["1", "1", "2"]
+    assert sorted("2 seeds" in row["transductive %"] for row in maml) == [False, False, True]
 
 
 def test_a_later_test_of_a_run_is_pooled_with_the_run(root: Path) -> None:
@@ -176,7 +179,7 @@ def test_a_later_test_of_a_run_is_pooled_with_the_run(root: Path) -> None:
     support = {"norm": "support", "transductive": False}
     write(root, seed=2, inner_lr=0.1, test_norms="support", command=again, accuracy=0.4, **support)
     row = next(row for row in table(root) if row["inductive %"].startswith("40.00"))
-    assert row["transductive %"] == "58.00 ± 0.20 (batch)" and row["seeds"] == "1"
+    assert row["transductive %"] == "58.00 ± 0.20 (batch)"
 
 
 def test_the_same_settings_on_other_images_are_another_table(root: Path) -> None:
@@ -191,7 +194,8 @@ def test_the_same_settings_on_other_images_are_another_table(root: Path) -> None
 
 def test_other_images_of_a_published_data_set_are_another_row(root: Path) -> None:
     write(root, "other.json", images="aaaaaaaa11111111")
-    assert sorted(row["seeds"] for row in table(root) if row["method"] == "maml") == ["1", "2"]
+    maml = [row["transductive %"] for row in table(root) if row["method"] == "maml"]
+    assert sorted("2 seeds" in found for found in maml) == [False, True]
 
 
 def test_clean_statistics_are_told_and_not_pooled_with_those_of_training(root: Path) -> None:
@@ -205,8 +209,8 @@ def test_clean_statistics_are_told_and_not_pooled_with_those_of_training(root: P
 def test_two_inductive_tests_are_two_rows(root: Path) -> None:
     write(root, norm="running", transductive=False, accuracy=0.3)
     maml = [row for row in table(root) if row["method"] == "maml"]
-    assert [row["inductive %"].split(" (")[1] for row in maml] == ["running)", "support)"]
-    assert [row["transductive %"] for row in maml] == ["58.50 ± 0.20 (batch)", "–"]
+    assert [row["inductive %"].split(" (")[1] for row in maml] == ["running)", "support; 2 seeds, sd 0.71)"]
+    assert [row["transductive %"] for row in maml] == ["58.50 ± 0.20 (batch; 2 seeds, sd 0.71)", "–"]
 
 
 @pytest.mark.parametrize(
@@ -221,29 +225,31 @@ def test_the_nearest_backbone_is_beside(root: Path, backbone: str, first: str) -
     write(root, backbone=backbone)
     row = next(row for row in table(root) if row["backbone"] == backbone)
     assert row["published %"].split("; rerun")[0] == first
-    if backbone == "resnet12-flat":
-        assert row["difference"] == "–"  # theirs is inductive, ours transductive
+    if backbone == "resnet12-flat":  # theirs is inductive, ours transductive
+        lines = csv.DictReader(io.StringIO(table_csv(root)))
+        found = next(line for line in lines if line["backbone"] == backbone)
+        assert found["difference_transductive"] == ""
 
 
 def test_heads_on_bodies_trained_otherwise_are_two_rows(root: Path) -> None:
     own = {"method": "simpleshot", "transform": "l2", "norm": "running", "transductive": False}
     for seed, rotation in enumerate((False, False, True)):
         write(root, f"{seed}.json", seed=seed, rotation=rotation, **own)
-    found = [(row["trained on"], row["seeds"]) for row in table(root) if row["method"] == "simpleshot (l2)"]
-    assert sorted(found) == [("classes", "2"), ("classes, rotations", "1")]
+    found = [row for row in table(root) if row["method"] == "simpleshot (l2)"]
+    told = sorted((row["trained on"], "2 seeds" in row["inductive %"]) for row in found)
+    assert told == [("classes, 60000 updates", True), ("classes, rotations, 60000 updates", False)]
 
 
 def test_earlier_stages_are_told_and_pooled_but_for_their_seeds(root: Path) -> None:
     for seed, stage in enumerate((BODY, reseeded(BODY, 1), changed(BODY, steps=800), TEACHER)):
         write(root, f"{seed}.json", method="protonet", seed=seed, lineage=(stage,))
     rows = [row for row in table(root) if row["method"] == "protonet"]
-    assert sorted((row["steps"], row["seeds"]) for row in rows) == [
-        ("400 + 60000", "1"),
-        ("400 + 60000", "2"),
-        ("800 + 60000", "1"),
+    told = sorted((row["trained on"].partition("batch, ")[2], "2 seeds" in row["transductive %"]) for row in rows)
+    assert told == [
+        ("distilled, 400 + 60000 updates", False),
+        ("from a trained body, 400 + 60000 updates", True),
+        ("from a trained body, 800 + 60000 updates", False),
     ]
-    notes = {row["trained on"].partition("batch, ")[2] for row in rows}
-    assert notes == {"from a trained body", "distilled"}
 
 
 def changed(stage: Stage, **settings: object) -> Stage:
@@ -275,10 +281,13 @@ def test_variants_have_names_of_their_own_in_published_csv(
 def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
     baseline, maml = csv.DictReader(io.StringIO(table_csv(root)))
     assert (maml["inductive_accuracy"], maml["inductive_seeds"], maml["published_accuracy"]) == ("0.555", "0 1", "58.9")
-    assert (maml["trained_on"], maml["all_steps"]) == ("5-way 1-shot, batch", "60000")
+    assert (maml["trained_on"], maml["all_steps"]) == ("5-way 1-shot, batch, 60000 updates", "60000")
+    assert (maml["difference_inductive"], maml["difference_transductive"]) == ("-3.4", "-0.4")
     assert (baseline["transductive_accuracy"], baseline["published_accuracy"]) == ("", "")
     text = latex(root)
-    assert r"  maml & conv4-32 & 5-way 1-shot & 5-way 1-shot, batch & 55.50 $\pm$ 0.20 (support) & 58.50" in text
+    assert (
+        r"  maml & conv4-32 & 5-way 1-shot & 5-way 1-shot, batch, 60000 updates & 55.50 $\pm$ 0.20 (support; 2" in text
+    )
     assert text.count(r"\toprule") == text.count(r"\end{table}") == 1 and r"cifar\_fs" in text
 
 
@@ -295,7 +304,8 @@ def test_the_same_records_make_the_same_bytes(make: Callable[[Path], str], root:
 
 def test_numbers_in_the_readme_are_those_of_the_tables() -> None:
     shown = re.findall(r"\d+\.\d+ ± \d+\.\d+", (ROOT / "README.md").read_text(encoding="utf-8"))
-    tables = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    pages = ("RESULTS.md", "docs/findings.md")
+    tables = "".join((ROOT / page).read_text(encoding="utf-8") for page in pages)
     measured = [record.measured for record in read_records(ROOT / "results")]
     before = [(m.accuracy_before, m.ci95_before) for m in measured if m.accuracy_before is not None]
     known = {f"{100 * accuracy:.2f} ± {100 * ci95:.2f}" for accuracy, ci95 in before}
@@ -303,7 +313,13 @@ def test_numbers_in_the_readme_are_those_of_the_tables() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "make"), [("RESULTS.md", markdown), ("results/table.csv", table_csv), ("results/table.tex", latex)]
+    ("name", "make"),
+    [
+        ("RESULTS.md", markdown),
+        ("docs/findings.md", findings),
+        ("results/table.csv", table_csv),
+        ("results/table.tex", latex),
+    ],
 )
 def test_the_tables_are_up_to_date(name: str, make: Callable[[Path], str]) -> None:
     said = f"{name} is not what its command makes: run python -m experiments.tables"

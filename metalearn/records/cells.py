@@ -1,0 +1,93 @@
+"""What a line of a table says of a row of records, in words and rounded numbers."""
+
+from metalearn.config import Config
+from metalearn.learners.presets import SUPERVISED
+from metalearn.records.record import Record
+from metalearn.records.report import Published, Row, beside, between_seeds, mean
+from metalearn.records.store import method_of
+
+FROM_BODY = "from a trained body"
+NONE = "–"
+
+
+def cells(row: Row, published: list[Published]) -> dict[str, str]:
+    """A line of the table."""
+    first = row.records[0]
+    theirs = beside(row, published)
+    return {
+        "method": method_of(first.config),
+        "backbone": first.config.backbone,
+        "test": tested_as(first),
+        "trained on": trained_on(first),
+        "inductive %": accuracy_cell(row.inductive),
+        "transductive %": accuracy_cell(row.transductive),
+        "published %": "; ".join(beside_cell(p, first.config.backbone) for p in theirs) or NONE,
+    }
+
+
+def accuracy_cell(side: list[Record]) -> str:
+    """`47.12 ± 0.20 (support; 2 seeds, sd 0.31)`, or `47.12 ± 0.20 (support)` of one seed."""
+    if not side:
+        return NONE
+    sd = between_seeds(side)
+    seeds = "" if sd is None else f"; {len(side)} seeds, sd {100 * sd:.2f}"
+    return f"{measured(side)} ({side[0].test.normalisation}{seeds})"
+
+
+def shown(value: float | None, digits: int, factor: float = 1) -> str:
+    """A number, or a dash where there is none."""
+    return NONE if value is None else f"{factor * value:.{digits}f}"
+
+
+def measured(records: list[Record]) -> str:
+    """`47.12 ± 0.20`, means over seeds."""
+    return " ± ".join(shown(mean(records, field), 2, 100) for field in ("accuracy", "ci95"))
+
+
+def steps_of(record: Record) -> str:
+    """`1500`, or `16000 + 1500` where training began from a body."""
+    return " + ".join(str(c.steps) for c in (*(s.config for s in record.stages), record.config))
+
+
+def queries_of(r: Record) -> str:
+    """`15 queries a class`."""
+    queries = r.config.queries
+    return f"{queries} {'query' if queries == 1 else 'queries'} a class"
+
+
+def tested_as(r: Record) -> str:
+    """`5-way 1-shot`, and what is unusual of the test: queries, episodes."""
+    queries = "" if r.config.queries == Config.queries else f", {queries_of(r)}"
+    episodes = "" if r.config.episodes == Config.episodes else f", {r.config.episodes} episodes"
+    return f"{r.config.ways}-way {r.config.shots}-shot{queries}{episodes}"
+
+
+def notes_of(r: Record) -> list[str]:
+    """What is to be told of a record's training: `from a trained body`, `cosine`."""
+    said = {
+        FROM_BODY: "init_from" in r.roles,
+        "rotations": r.config.rotation,
+        "distilled": "teacher" in r.roles,
+        "full-context embeddings": r.config.contextual,
+        "cosine": r.config.distance == "cosine",
+        "ridge": r.config.method == "metaoptnet" and r.config.head == "ridge",
+        "always pulled": r.config.proximal_every_step,
+    }
+    return [note for note, told in said.items() if told]
+
+
+def trained_on(r: Record) -> str:
+    """`5-way 1-shot, batch, 10000 updates`, or `classes, rotations, 16000 updates`."""
+    updates = f"{steps_of(r)} updates"
+    if r.config.method in SUPERVISED:
+        return ", ".join(["classes", *notes_of(r), updates])
+    episodes = f"{r.config.train_ways}-way {r.config.train_shots}-shot"
+    return ", ".join([episodes, r.config.norm, *notes_of(r), updates])
+
+
+def beside_cell(p: Published, backbone: str) -> str:
+    """`48.70 ± 1.84 (source; its backbone, what it was trained on too, how it was tested)`."""
+    rerun = "rerun " if p.kind == "rerun" else ""
+    notes = [p.source, *([p.backbone] if p.backbone != backbone else []), *([p.protocol] if p.apart else [])]
+    known = {"yes": ["transductive"], "no": ["inductive"]}.get(p.transductive, [])
+    return f"{rerun}{p.number} ({'; '.join(notes + known)})"

@@ -1,0 +1,50 @@
+"""Findings: a text with numbers of records in it."""
+
+import re
+from pathlib import Path
+from statistics import fmean
+
+from metalearn.errors import UserError
+from metalearn.records.cells import measured
+from metalearn.records.record import Record
+from metalearn.records.report import Row
+
+
+def named_records(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[Record]]:
+    """Records by name, `<dataset>/<file's stem>`, and all seeds of a row by their name without the seed."""
+    named: dict[str, list[Record]] = {}
+    for side in (side for rows in datasets.values() for row in rows for side in row if side):
+        for r in side:
+            assert r.path is not None  # it was read from there
+            name = str(r.path.relative_to(root).with_suffix(""))
+            named[name] = [r]
+            short = name.removesuffix(f"-seed{r.config.seed}")
+            if short != name:  # else it ends with the -2 of a second record
+                named[short] = side if named.get(short, side) is side else []  # of two rows
+    return named
+
+
+def filled(path: Path, records: dict[str, list[Record]]) -> str:
+    """The text at path, if there is one, with numbers in it: {record} is its accuracy, {record - record} points.
+
+    A record's name without its seed stands for the mean over seeds, if they stand in one row.
+
+    Raises:
+      UserError: it names a record that is not there.
+    """
+
+    def number(named: re.Match) -> str:
+        names = named[1].split(" - ")
+        if missing := [name for name in names if not records.get(name)]:
+            raise UserError(f"{path}: there is no record {missing[0]}: make it or change the text")
+        first, *others = (records[name] for name in names)
+        values = [fmean(r.measured.accuracy for r in side) for side in (first, *others)]
+        return f"{100 * (values[0] - values[1]):+.2f}" if others else measured(first)
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8 ({error.reason}): write it anew") from error
+    return re.sub(r"\{([^{}]+)\}", number, text)
