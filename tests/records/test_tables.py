@@ -147,11 +147,11 @@ def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     every = one.removesuffix("-seed0")
     (root / "findings.md").write_text(f"{{{every}}}, {{{other} - {every}}}")
     of_seeds = fmean(measured(root / f"{every}-seed{k}.json")["accuracy"] for k in (0, 1))
-    assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}\n" in findings(root)
+    assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}" in findings(root)
     again = f"{one}-2"  # of another command: not a seed of the same row
     write(root, f"{Path(again).name}.json", steps=100, accuracy=0.25)
     (root / "findings.md").write_text(f"{{{again}}}, {{{again} - {one}}}")
-    assert f"\n25.00 ± {said[-4:]}, {25 - 100 * first['accuracy']:+.2f}\n" in findings(root)
+    assert f"\n25.00 ± {said[-4:]}, {25 - 100 * first['accuracy']:+.2f}" in findings(root)
     (root / f"{again}.json").unlink()
     (root / "findings.md").write_text(f"{{{every}}}")
     write(root, f"{Path(every).name}-seed1.json", seed=1, steps=100)
