@@ -7,16 +7,16 @@
     python -m benchmarks.startup           # from nothing to the first step
     python -m benchmarks.memory            # peak memory
     python -m benchmarks.convolution       # formulations of a convolution, ours alone
-    python -m benchmarks.streaming         # images from the host beside images on the device, ours alone
+    python -m benchmarks.streaming         # images from the host beside images on the device
     python -m benchmarks.scaling           # several devices beside one, ours alone
-    python -m benchmarks.precision         # lower precisions beside float32: what they reach, and how fast
-    python -m benchmarks.plan              # what a step needs, found without data (see docs/scaling.md)
+    python -m benchmarks.precision         # lower precisions beside float32
+    python -m benchmarks.plan              # what a step needs, found without data
     python -m benchmarks.lease.step        # kernels of a step on a GPU that is not here
     python -m benchmarks.report            # docs/performance.md, from the records of all these
 
-Every contender, ours too, is a process of its own that is kept alive and told over a pipe to make so many steps; turns
-go round and round, so that what else the machine does meets all of them. Modules of `benchmarks.peers` run in the
-peers' environment and import nothing of `metalearn`.
+Every contender, ours too, is a process of its own that is kept alive and told over a pipe to make
+so many steps; turns go round and round, so that what else the machine does meets all of them.
+Modules of `benchmarks.peers` run in the peers' environment and import nothing of `metalearn`.
 """
 
 import experiments._cli.begin  # noqa: F401  # huge pages, which contenders inherit, all alike

@@ -60,7 +60,14 @@ class Process:
         env = {**os.environ, "PYTHONPATH": python_path(), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         try:
             self.process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=self.errors, text=True, bufsize=1, cwd=ROOT, env=env
+                command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=self.errors,
+                text=True,
+                bufsize=1,
+                cwd=ROOT,
+                env=env,
             )
         except OSError as error:
             self.errors.close()
@@ -114,12 +121,16 @@ class Process:
     def __enter__(self) -> "Process":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None
+    ) -> None:
         self.close()
 
 
 class Team:
-    """Ours and its peers for one kind of method: commands to start them, reasons why some cannot."""
+    """Ours and its peers for one kind of method: commands to start them, reasons why some
+    cannot.
+    """
 
     def __init__(self, method: str, python: str, wanted: list[str] | None = None) -> None:
         """python: the peers' interpreter. wanted: peers by name, of any method; None for all.
@@ -130,10 +141,16 @@ class Team:
         known = {name for peers in PEERS.values() for name in peers}
         if unknown := [name for name in wanted or [] if name not in known]:
             raise UserError(f"unknown peer '{unknown[0]}': choose of {', '.join(sorted(known))}")
-        names = PEERS[method] if wanted is None else {k: v for k, v in PEERS[method].items() if k in wanted}
+        names = (
+            PEERS[method]
+            if wanted is None
+            else {k: v for k, v in PEERS[method].items() if k in wanted}
+        )
         self.commands = {OURS: [sys.executable, "-m", "benchmarks.ours"]}
         self.commands |= {k: [python, "-m", f"benchmarks.peers.{v[0]}"] for k, v in names.items()}
-        self.arguments: dict[str, tuple[str, ...]] = {OURS: ()} | {k: v[1:] for k, v in names.items()}
+        self.arguments: dict[str, tuple[str, ...]] = {OURS: ()} | {
+            k: v[1:] for k, v in names.items()
+        }
         self.notes = _not_installed(Path(python).parent.parent / "not-installed.txt")
 
     def start(self, name: str, work: Work) -> Process:
@@ -155,8 +172,12 @@ class Team:
         Raises:
           Failed: it finds none.
         """
-        with tempfile.TemporaryDirectory() as folder, self.start(name, work._replace(precision="float64")) as process:
-            here, there = Path(folder) / "given.npz", Path(folder) / "found.npz"
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            self.start(name, work._replace(precision="float64")) as process,
+        ):
+            here = Path(folder) / "given.npz"
+            there = Path(folder) / "found.npz"
             np.savez(here, **given)  # type: ignore[arg-type]
             process.ask("gradient", given=str(here), found=str(there))
             with np.load(there) as found:

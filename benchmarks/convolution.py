@@ -1,13 +1,16 @@
-"""Formulations of a task's own convolution and 2x2 maximum, timed on this backend: `python -m benchmarks.convolution`.
+"""Formulations of a task's own convolution and 2x2 maximum, timed on this backend: `python -m
+benchmarks.convolution`.
 
-Every task has its own kernel. Under `vmap` over tasks `native` (`lax.conv`) becomes a grouped convolution; `patches`
-are multiplied with the weights; `block` gets all four places of a pooling window from one 4x4 patch, with 16/9 of the
-arithmetic on a quarter of the patches; `windows` takes these patches too, with a product for each place. `one by one`
-the tasks are convolved as images are that share a kernel. `metalearn` is what the library trains with: `windows` in a
-first layer, behind it `one by one` on a CPU and `patches` elsewhere.
+Every task has its own kernel. Under `vmap` over tasks `native` (`lax.conv`) becomes a grouped
+convolution; `patches` are multiplied with the weights; `block` gets all four places of a pooling
+window from one 4x4 patch, with 16/9 of the arithmetic on a quarter of the patches; `windows` takes
+these patches too, with a product for each place. `one by one` the tasks are convolved as images are
+that share a kernel. `metalearn` is what the library trains with: `windows` in a first layer, behind
+it `one by one` on a CPU and `patches` elsewhere.
 
-Each is timed forward, as a gradient (in input and kernel), and as the gradient of a gradient's squared length, as MAML
-needs it; called alone, and within `lax.scan`, as in the inner loop. In a row, the others stand as peers.
+Each is timed forward, as a gradient (in input and kernel), and as the gradient of a gradient's
+squared length, as MAML needs it; called alone, and within `lax.scan`, as in the inner loop. In a
+row, the others stand as peers.
 """
 
 import time
@@ -36,7 +39,11 @@ Form = Callable[[Array, Array], Array]
 
 def native(x: Array, w: Array) -> Array:
     """The backend's convolution."""
-    return max_pool(jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")))
+    return max_pool(
+        jax.lax.conv_general_dilated(
+            x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+    )
 
 
 def patches(x: Array, w: Array) -> Array:
@@ -57,13 +64,20 @@ def block(x: Array, w: Array) -> Array:
 
 
 def windows(x: Array, w: Array) -> Array:
-    """The library's for a first layer: the maximum over the places of every pooling window; even H and W."""
+    """The library's for a first layer: the maximum over the places of every pooling window; even H
+    and W.
+    """
     return reduce(jnp.maximum, prepare(x, dtype=x.dtype, windows=True).conv(w))
 
 
 def formulations(layer: int) -> dict[str, Form]:
     """The one that the library trains with here, and the others."""
-    forms: dict[str, Form] = {"one by one": one, "patches": patches, "native": native, "block": block}
+    forms: dict[str, Form] = {
+        "one by one": one,
+        "patches": patches,
+        "native": native,
+        "block": block,
+    }
     if not layer:
         return {OURS: windows} | forms
     ours = "one by one" if jax.default_backend() == "cpu" else "patches"
@@ -76,7 +90,9 @@ def squared_length(pair: tuple[Array, Array]) -> Array:
 
 
 def passes(form: Form, order: str) -> Form:
-    """`(x [B,H,W,Ch], w) -> number` that needs the forward pass, its gradient, or the gradient of that."""
+    """`(x [B,H,W,Ch], w) -> number` that needs the forward pass, its gradient, or the gradient of
+    that.
+    """
 
     def forward(x: Array, w: Array) -> Array:
         return jnp.square(form(x, w)).mean()
@@ -93,13 +109,21 @@ def passes(form: Form, order: str) -> Form:
 def program(form: Form, order: str, looped: bool) -> Form:
     """Compiled for tasks: x [turns,T,B,H,W,Ch], w [T,3,3,Ch,F]."""
     each = passes(form, order)
-    alone = form is one or (form is windows and jax.default_backend() == "cpu")  # as training works on tasks there
-    tasks = partial(jax.lax.map, lambda task: each(*task)) if alone else lambda both: jax.vmap(each)(*both)
+    alone = form is one or (
+        form is windows and jax.default_backend() == "cpu"
+    )  # as training works on tasks there
+    tasks = (
+        partial(jax.lax.map, lambda task: each(*task))
+        if alone
+        else lambda both: jax.vmap(each)(*both)
+    )
 
     def run(x: Array, w: Array) -> Array:
         if not looped:
             return tasks((x[0], w))
-        return jax.lax.scan(lambda total, part: (total + tasks((part, w)), None), jnp.zeros(x.shape[1]), x)[0]
+        return jax.lax.scan(
+            lambda total, part: (total + tasks((part, w)), None), jnp.zeros(x.shape[1]), x
+        )[0]
 
     return jax.jit(run)
 
@@ -109,14 +133,17 @@ def measure(work: Work, layer: int, order: str, looped: bool) -> None:
     side, channels = LAYERS[layer]
     images = work.ways * work.shots
     where = f"{order}, {TURNS} turns of a scan" if looped else f"{order}, alone"
-    started = pending("convolution", work, f"{side}x{side}x{channels}->{work.width}, {images} images, {where}")
+    started = pending(
+        "convolution", work, f"{side}x{side}x{channels}->{work.width}, {images} images, {where}"
+    )
     if started is None:
         return
     path, row = started
     key = jax.random.key(0)
     x = jax.random.normal(key, (TURNS if looped else 1, work.tasks, images, side, side, channels))
     w = jax.random.normal(key, (work.tasks, 3, 3, channels, work.width)) / 10
-    ready, missing = {}, {}
+    ready = {}
+    missing = {}
     for name, form in formulations(layer).items():
         try:
             ready[name] = program(form, order, looped)
@@ -128,7 +155,9 @@ def measure(work: Work, layer: int, order: str, looped: bool) -> None:
         for name, values in ms.items():
             values.append(_milliseconds(lambda run=ready[name]: run(x, w).block_until_ready()))  # type: ignore[misc]
     row |= times(Found(ms, {}, missing, None)) | {"missing": missing, "rounds": FLAGS.rounds}
-    shown = ", ".join(f"{name} {value} ms" for name, value in {OURS: row["ours_ms"], **row["peers"]}.items())
+    shown = ", ".join(
+        f"{name} {value} ms" for name, value in {OURS: row["ours_ms"], **row["peers"]}.items()
+    )
     print(f"  {shown}", flush=True)
     tell_missing(row)
     add_row(path, row)
@@ -136,8 +165,11 @@ def measure(work: Work, layer: int, order: str, looped: bool) -> None:
 
 def _milliseconds(run: Callable[[], object]) -> float:
     """A call's time, over as many as fit into --seconds / 10, or --steps."""
-    begin, made = time.perf_counter(), 0
-    while made < max(1, FLAGS.steps) or (not FLAGS.steps and time.perf_counter() - begin < FLAGS.seconds / 10):
+    begin = time.perf_counter()
+    made = 0
+    while made < max(1, FLAGS.steps) or (
+        not FLAGS.steps and time.perf_counter() - begin < FLAGS.seconds / 10
+    ):
         run()
         made += 1
     return 1e3 * (time.perf_counter() - begin) / made

@@ -2,9 +2,10 @@
 
 `python -m benchmarks.evaluation [--episodes=10000] [--rounds=5] [--again]`
 
-Conv4-64, 5-way 5-shot, 15 queries a class, on a split of CIFAR-FS's test size (20 classes of 600 images, 32x32x3). Ours
-also measures the moments of the training split (4,096 images), which the peers keep as running averages of training.
-A step is a whole test. `--tiny` and `--peers` as in `benchmarks.program`.
+Conv4-64, 5-way 5-shot, 15 queries a class, on a split of CIFAR-FS's test size (20 classes of 600
+images, 32x32x3). Ours also measures the moments of the training split (4,096 images), which the
+peers keep as running averages of training. A step is a whole test. `--tiny` and `--peers` as in
+`benchmarks.program`.
 """
 
 from absl import flags
@@ -16,10 +17,16 @@ from benchmarks.work import Work
 
 def main() -> None:
     """One row."""
-    base = Work(method="evaluation", shots=5, tasks=1, width=64, classes=20, episodes=FLAGS.episodes)
+    base = Work(
+        method="evaluation", shots=5, tasks=1, width=64, classes=20, episodes=FLAGS.episodes
+    )
     for work in sized([base]):
         measure_row(
-            "evaluation", work, need(work, work.classes * work.per_class), "a test", f"{work.episodes} episodes"
+            "evaluation",
+            work,
+            need(work, work.classes * work.per_class),
+            "a test",
+            f"{work.episodes} episodes",
         )
 
 

@@ -1,7 +1,8 @@
-"""A fresh process from nothing to its second step: `python -m benchmarks.first_step MODULE WORK [ARGUMENT...]`.
+"""A fresh process from nothing to its second step: `python -m benchmarks.first_step MODULE WORK
+[ARGUMENT...]`.
 
-Prints its clock (seconds since the epoch, as only that is shared with the parent) after each part. Imports nothing but
-the standard library before it starts to count.
+Prints its clock (seconds since the epoch, as only that is shared with the parent) after each part.
+Imports nothing but the standard library before it starts to count.
 """
 
 import json
@@ -10,7 +11,9 @@ import time
 
 
 def main() -> None:
-    """Import the contender, make it ready (data on the device, parameters drawn), make one step, make another."""
+    """Import the contender, make it ready (data on the device, parameters drawn), make one step,
+    make another.
+    """
     module, work, *arguments = sys.argv[1:]
     marks = {"start": time.time()}
     from importlib import import_module

@@ -15,7 +15,9 @@ AGREE = 1e-9  # relative difference of losses and of meta-gradients in float64
 
 
 class Turns(NamedTuple):
-    """How long to measure: rounds of one turn for each; a turn is so many steps, or (0) about so many seconds."""
+    """How long to measure: rounds of one turn for each; a turn is so many steps, or (0) about so
+    many seconds.
+    """
 
     rounds: int = 5
     seconds: float = 2.0
@@ -23,7 +25,9 @@ class Turns(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Milliseconds a step of every contender by round, what they said of themselves, and who is missing and why."""
+    """Milliseconds a step of every contender by round, what they said of themselves, and who is
+    missing and why.
+    """
 
     ms: dict[str, list[float]]
     about: dict[str, dict]
@@ -112,7 +116,9 @@ def _count(process: Process, turns: Turns) -> int:
 
 
 def _turn(process: Process, count: int) -> float:
-    """Milliseconds a step, after one that does not count where there are several: others have used the caches."""
+    """Milliseconds a step, after one that does not count where there are several: others have used
+    the caches.
+    """
     if count > 1:
         process.ask("steps", count=1)
     return 1e3 * process.ask("steps", count=count)["seconds"] / count
@@ -137,7 +143,9 @@ def _peaks(processes: dict[str, Process], work: Work) -> Peaks | None:
 
 
 def agreement(team: Team, work: Work) -> dict[str, float | str]:
-    """Relative difference of every peer's loss and meta-gradient from ours, in float64; or why there is none."""
+    """Relative difference of every peer's loss and meta-gradient from ours, in float64; or why
+    there is none.
+    """
     given = example(work)
     found: dict[str, float | str] = {}
     gradients: dict[str, Arrays] = {}
@@ -177,4 +185,9 @@ def times(found: Found, key: str = "ms", digits: int = 4) -> Row:
         pairs = zip(found.ms[best], found.ms[OURS], strict=False)
         ratio = round(median(theirs / our for theirs, our in pairs), 3)
     spread = {name: [round(min(v), digits), round(max(v), digits)] for name, v in found.ms.items()}
-    return {f"ours_{key}": ours, "peers": medians, "ratio_to_fastest_peer": ratio, f"range_{key}": spread}
+    return {
+        f"ours_{key}": ours,
+        "peers": medians,
+        "ratio_to_fastest_peer": ratio,
+        f"range_{key}": spread,
+    }

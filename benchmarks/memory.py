@@ -2,9 +2,10 @@
 
 `python -m benchmarks.memory [--inner_steps=1,5,10,20] [--tasks=4] [--shots=5]`
 
-The device's peak where there is an accelerator, else the process's peak resident set, libraries and data included; both
-in MiB, in a fresh process after two outer steps, programs compiled by a process before it. `resting` is the peak before
-the first step. Images are mapped from a file, as those of prepared datasets are.
+The device's peak where there is an accelerator, else the process's peak resident set, libraries and
+data included; both in MiB, in a fresh process after two outer steps, programs compiled by a process
+before it. `resting` is the peak before the first step. Images are mapped from a file, as those of
+prepared datasets are.
 """
 
 import os
@@ -42,7 +43,8 @@ def measure(work: Work) -> None:
         return
     path, row = started
     team = team_for("maml")
-    found, missing = {}, {}
+    found = {}
+    missing = {}
     for name in team.commands:
         try:
             found[name] = peak(team, name, work)
@@ -62,8 +64,13 @@ def main() -> None:
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     steps = settings(FLAGS.inner_steps, ["1", "5", "10", "20"])
     with tempfile.TemporaryDirectory() as cache:
-        os.environ |= {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-        works = sized(Work(shots=FLAGS.shots, tasks=int(t), inner_steps=int(j)) for t in tasks for j in steps)
+        os.environ |= {
+            "JAX_COMPILATION_CACHE_DIR": cache,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        works = sized(
+            Work(shots=FLAGS.shots, tasks=int(t), inner_steps=int(j)) for t in tasks for j in steps
+        )
         np.save(Path(cache) / "images.npy", images(works[0]))
         os.environ["BENCHMARK_IMAGES"] = str(Path(cache) / "images.npy")
         for work in works:

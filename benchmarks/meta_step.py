@@ -1,10 +1,11 @@
 """One outer step of second-order MAML, ours beside others'.
 
-`python -m benchmarks.meta_step [--shots=1,5] [--tasks=4] [--precision=float32] [--rounds=5] [--seconds=2] [--again]`
+`python -m benchmarks.meta_step [--shots=1,5] [--tasks=4] [--precision=float32] [--rounds=5]
+[--seconds=2] [--again]`
 
-Conv4-32 on 32x32x3, 5-way, 5 inner steps at 0.01, 15 queries a class, Adam, fresh episodes in every step. By default 4
-tasks; on an accelerator also 32, 128 and 512, and tf32 beside float32. `--tiny` and `--peers` as in
-`benchmarks.program`.
+Conv4-32 on 32x32x3, 5-way, 5 inner steps at 0.01, 15 queries a class, Adam, fresh episodes in every
+step. By default 4 tasks; on an accelerator also 32, 128 and 512, and tf32 beside float32. `--tiny`
+and `--peers` as in `benchmarks.program`.
 """
 
 from absl import flags
@@ -19,7 +20,12 @@ def main() -> None:
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32", "128", "512"])
     shots = settings(FLAGS.shots, ["1", "5"])
     precisions = settings(FLAGS.precision, ["float32"], ["float32", "tf32"])
-    works = [Work(shots=int(k), tasks=int(t), precision=p) for t in tasks for k in shots for p in precisions]
+    works = [
+        Work(shots=int(k), tasks=int(t), precision=p)
+        for t in tasks
+        for k in shots
+        for p in precisions
+    ]
     for work in sized(works):
         measure_row("meta_step", work, need(work))
 
@@ -27,5 +33,7 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_list("shots", None, "labelled images a class [1,5]")
     flags.DEFINE_list("tasks", None, "tasks a step [4; on an accelerator 4,32,128,512]")
-    flags.DEFINE_list("precision", None, "of matrix products [float32; on an accelerator float32,tf32]")
+    flags.DEFINE_list(
+        "precision", None, "of matrix products [float32; on an accelerator float32,tf32]"
+    )
     run(main)

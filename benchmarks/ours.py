@@ -1,4 +1,6 @@
-"""Our contender: `metalearn` as a run of `experiments` uses it. `python -m benchmarks.ours WORK`."""
+"""Our contender: `metalearn` as a run of `experiments` uses it. `python -m benchmarks.ours
+WORK`.
+"""
 
 import math
 from collections.abc import Callable
@@ -22,7 +24,14 @@ from metalearn.learners.registry import make_method
 from metalearn.models import make_network
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import commit, compiled, configure, device_name, peak_memory_mb
-from metalearn.training.assemble import Lab, make_lab, make_trained, split_source, tasks_at_once, training_sampler
+from metalearn.training.assemble import (
+    Lab,
+    make_lab,
+    make_trained,
+    split_source,
+    tasks_at_once,
+    training_sampler,
+)
 from metalearn.training.state import initial_state
 from metalearn.training.step import Sample, make_chunk, task_mesh
 from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
@@ -45,28 +54,42 @@ def config_of(work: Work) -> Config:
 
 
 def dataset_of(work: Work, pixels: np.ndarray | None = None) -> Dataset:
-    """Random images, or those given [C,M,H,W,Ch], as a dataset whose three splits are all of them."""
+    """Random images, or those given [C,M,H,W,Ch], as a dataset whose three splits are all of
+    them.
+    """
     pixels = images(work) if pixels is None else pixels
     counts = np.full(work.classes, work.per_class, np.int32)
     names = tuple(f"class {i}" for i in range(work.classes))
     split = Split(pixels.reshape(-1, *pixels.shape[2:]), counts, names)
-    half, one = np.full(pixels.shape[-1], 0.5, np.float32), np.ones(pixels.shape[-1], np.float32)
+    half = np.full(pixels.shape[-1], 0.5, np.float32)
+    one = np.ones(pixels.shape[-1], np.float32)
     return Dataset("random bytes", split, split, split, half, one)
 
 
-def lab_of(work: Work, pixels: np.ndarray | None = None, devices: int | None = None, stream: bool = False) -> Lab:
-    """The dataset on so many devices [as many as share out the tasks evenly], or streamed to them."""
-    return make_lab(dataset_of(work, pixels), devices or math.gcd(work.tasks, len(jax.devices())), stream=stream)
+def lab_of(
+    work: Work, pixels: np.ndarray | None = None, devices: int | None = None, stream: bool = False
+) -> Lab:
+    """The dataset on so many devices [as many as share out the tasks evenly], or streamed to
+    them.
+    """
+    return make_lab(
+        dataset_of(work, pixels), devices or math.gcd(work.tasks, len(jax.devices())), stream=stream
+    )
 
 
 def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Array]:
-    """The chunk of `metalearn.training.loop`, its state and its key, of episodes from where the lab has them."""
+    """The chunk of `metalearn.training.loop`, its state and its key, of episodes from where the lab
+    has them.
+    """
     config = config_of(work)
-    method, optimizer = make_trained(config, lab), make_optimizer(config)
+    method = make_trained(config, lab)
+    optimizer = make_optimizer(config)
     sampler = training_sampler(config, lab, False)
     sample: Sample = sampler.make if lab.streamed else sampler
     at_once = tasks_at_once(config, lab.at_once)
-    chunk = make_chunk(method.train.loss, sample, optimizer, work.tasks, lab.mesh, at_once, lab.streamed)
+    chunk = make_chunk(
+        method.train.loss, sample, optimizer, work.tasks, lab.mesh, at_once, lab.streamed
+    )
     return chunk, initial_state(config, method, lab, optimizer), random_key(config.seed + 1)
 
 
@@ -91,8 +114,11 @@ def training_steps(work: Work) -> Callable[[int], float]:
 
 
 def evaluation_steps(work: Work) -> Callable[[int], float]:
-    """Tests as a run makes them: moments measured, the split embedded, all episodes classified by look-up."""
-    config, lab = config_of(work), lab_of(work)
+    """Tests as a run makes them: moments measured, the split embedded, all episodes classified by
+    look-up.
+    """
+    config = config_of(work)
+    lab = lab_of(work)
     learner = make_method(config, work.classes).test("running")
     source = split_source(lab, "test")
     episodes = draw_episodes(source, work.episodes, work.ways, work.shots, work.queries, seed=0)
@@ -130,31 +156,45 @@ def gradient(work: Work, given: Arrays) -> Arrays:
     meta = tree({k: v for k, v in given.items() if "/" in k})
 
     def mean_loss(meta: PyTree) -> jax.Array:
-        each = jax.lax.map if jax.default_backend() == "cpu" else lambda f, tasks: jax.vmap(f)(tasks)
+        each = (
+            jax.lax.map if jax.default_backend() == "cpu" else lambda f, tasks: jax.vmap(f)(tasks)
+        )
         return each(lambda t: learner.loss(jax.random.key(0), meta, t)[0], task).mean()
 
     loss, grads = jax.jit(jax.value_and_grad(mean_loss))(meta)
     flat = jax.tree_util.tree_leaves_with_path(grads)
-    return {"loss": loss} | {jax.tree_util.keystr(path, simple=True, separator="/"): g for path, g in flat}
+    return {"loss": loss} | {
+        jax.tree_util.keystr(path, simple=True, separator="/"): g for path, g in flat
+    }
 
 
 def evaluation_loss(work: Work, given: Arrays) -> Arrays:
     """Mean loss over the test episodes given."""
-    learner, lab = learner_of(work), lab_of(work)
+    learner = learner_of(work)
+    lab = lab_of(work)
     starts = jnp.arange(work.classes, dtype=jnp.int32) * work.per_class
-    source = ClassSource(jnp.asarray(given["images"]), starts, jnp.full(work.classes, work.per_class, jnp.int32))
+    source = ClassSource(
+        jnp.asarray(given["images"]), starts, jnp.full(work.classes, work.per_class, jnp.int32)
+    )
     episodes = Episodes(given["indices"].astype(np.int32), work.shots)
     test = evaluator(learner, source, episodes, lambda x: scaled(x.astype(jnp.float64)), lab.mesh)
     return {"loss": np.asarray(test(tree({k: v for k, v in given.items() if "/" in k})).loss)}
 
 
 def peaks(size: int) -> tuple[float, float]:
-    """FLOP/s of a square matrix product on every device, bytes/s (read and written) of a copy as large."""
+    """FLOP/s of a square matrix product on every device, bytes/s (read and written) of a copy as
+    large.
+    """
     mesh = task_mesh()
-    a = jax.device_put(np.ones((mesh.size, size, size), np.float32), NamedSharding(mesh, PartitionSpec("tasks")))
-    product, copy = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)
+    a = jax.device_put(
+        np.ones((mesh.size, size, size), np.float32), NamedSharding(mesh, PartitionSpec("tasks"))
+    )
+    product = jax.jit(jnp.matmul)
+    copy = jax.jit(lambda x: x + 1)
     seconds = best_seconds(lambda: product(a, a).block_until_ready())
-    return 2 * mesh.size * size**3 / seconds, 2 * a.nbytes / best_seconds(lambda: copy(a).block_until_ready())
+    return 2 * mesh.size * size**3 / seconds, 2 * a.nbytes / best_seconds(
+        lambda: copy(a).block_until_ready()
+    )
 
 
 def make(work: Work) -> Contender:
@@ -163,7 +203,12 @@ def make(work: Work) -> Contender:
     configure(work.tasks, "float32" if exact else work.precision)
     jax.config.update("jax_enable_x64", exact)
     device = jax.devices()[0]
-    about = {"jax": jax.__version__, "device": device_name(), "platform": device.platform, "commit": commit()}
+    about = {
+        "jax": jax.__version__,
+        "device": device_name(),
+        "platform": device.platform,
+        "commit": commit(),
+    }
     compare = evaluation_loss if work.method == "evaluation" else gradient
     make_steps = evaluation_steps if work.method == "evaluation" else training_steps
     return Contender(

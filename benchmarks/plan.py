@@ -1,8 +1,10 @@
-"""What a step of training needs, found by compiling it without data, and what follows for many devices.
+"""What a step of training needs, found by compiling it without data, and what follows for many
+devices.
 
-`python -m benchmarks.plan --method=maml --side=84 --meta_batch=32 --hosts=2 --devices=4` prints one JSON line; flags as
-in `experiments.maml`, where --devices are those of each host (1), and --side, --classes, --class_images of the source
-that is planned. Memory is XLA's own count for the platform that it compiles for: run it where the training is to run.
+`python -m benchmarks.plan --method=maml --side=84 --meta_batch=32 --hosts=2 --devices=4` prints one
+JSON line; flags as in `experiments.maml`, where --devices are those of each host (1), and --side,
+--classes, --class_images of the source that is planned. Memory is XLA's own count for the platform
+that it compiles for: run it where the training is to run.
 """
 
 import json
@@ -51,14 +53,16 @@ class Compiled(NamedTuple):
 
 def compiled(config: Config, source: Source) -> Compiled:
     """Two compilations; the difference is two tasks'."""
-    method, optimizer = make_method(config, source.classes), make_optimizer(config)
+    method = make_method(config, source.classes)
+    optimizer = make_optimizer(config)
     shape = (config.train_ways, config.train_shots, config.train_queries)
     sampler = task_sampler(source.class_images, *shape, lambda x: x.astype(jnp.float32) / 255)
     of = jax.ShapeDtypeStruct
     each = of((source.classes,), jnp.int32)
     images = of((source.classes * source.class_images, *source.image), jnp.uint8)
     split = jax.eval_shape(ClassSource, images, each, each)
-    key, x = jax.eval_shape(lambda: jax.random.key(0)), of((1, *source.image), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    x = of((1, *source.image), jnp.float32)
     state = jax.eval_shape(lambda k, x: start_state(method.train.init, optimizer, k, x), key, x)
 
     def temporary(tasks: int) -> int:
@@ -83,15 +87,23 @@ def share(meta_batch: int, devices: int, limit: int) -> int:
       UserError: the tasks cannot be shared out evenly.
     """
     if meta_batch % devices:
-        raise UserError(f"--meta_batch={meta_batch} cannot be shared out to {devices} devices: give a multiple")
+        raise UserError(
+            f"--meta_batch={meta_batch} cannot be shared out to {devices} devices: give a multiple"
+        )
     all_of_it = meta_batch // devices
     return largest_divisor(all_of_it, limit or all_of_it)
 
 
-def plan(config: Config, source: Source, step: Compiled, hosts: int, devices: int, at_once: int) -> dict[str, int]:
-    """What a step needs on so many hosts, devices of all hosts together, and tasks at once on each."""
-    image, images = math.prod(source.image), config.train_ways * (config.train_shots + config.train_queries)
-    split, a_step = source.classes * source.class_images * image, config.meta_batch * images * image
+def plan(
+    config: Config, source: Source, step: Compiled, hosts: int, devices: int, at_once: int
+) -> dict[str, int]:
+    """What a step needs on so many hosts, devices of all hosts together, and tasks at once on
+    each.
+    """
+    image = math.prod(source.image)
+    images = config.train_ways * (config.train_shots + config.train_queries)
+    split = source.classes * source.class_images * image
+    a_step = config.meta_batch * images * image
     a_task = (step.three - step.one) // 2
     works = size(step.state) + step.one + (at_once - 1) * a_task
     return {
@@ -110,14 +122,20 @@ def plan(config: Config, source: Source, step: Compiled, hosts: int, devices: in
 
 def main() -> None:
     """Compile, calculate, print."""
-    config, source = config_from_flags(), Source(FLAGS.classes, FLAGS.class_images, FLAGS.side)
+    config = config_from_flags()
+    source = Source(FLAGS.classes, FLAGS.class_images, FLAGS.side)
     config.check()
     devices = FLAGS.hosts * (FLAGS.devices or 1)
     configure(1, config.precision)
     at_once = share(config.meta_batch, devices, tasks_at_once(config, FLAGS.tasks_per_device))
     found = plan(config, source, compiled(config, source), FLAGS.hosts, devices, at_once)
     what = {"method": config.method, "backbone": config.backbone, "meta_batch": config.meta_batch}
-    where = {"hosts": FLAGS.hosts, "devices": devices, "tasks_at_once": at_once, "compiled_for": device_name()}
+    where = {
+        "hosts": FLAGS.hosts,
+        "devices": devices,
+        "tasks_at_once": at_once,
+        "compiled_for": device_name(),
+    }
     print(json.dumps(what | source._asdict() | where | found))
 
 

@@ -1,4 +1,6 @@
-"""Small plots of times and memory as SVG, the same bytes for the same numbers; matplotlib is imported when drawing."""
+"""Small plots of times and memory as SVG, the same bytes for the same numbers; matplotlib is
+imported when drawing.
+"""
 
 from typing import Any
 
@@ -7,7 +9,15 @@ from benchmarks.records import Row
 from metalearn.records.plots import svg
 
 Series = list[tuple[Row, str, dict[str, float]]]  # rows, their labels, and values by contender
-COLOURS = ("#1565c0", "#ef6c00", "#2e7d32", "#6a1b9a", "#c62828", "#795548", "#00838f")  # ours first
+COLOURS = (
+    "#1565c0",
+    "#ef6c00",
+    "#2e7d32",
+    "#6a1b9a",
+    "#c62828",
+    "#795548",
+    "#00838f",
+)  # ours first
 
 
 def _figure(height: float) -> Any:
@@ -17,7 +27,9 @@ def _figure(height: float) -> Any:
 
 
 def _names(series: Series) -> list[str]:
-    return sorted({name for _, _, found in series for name in found}, key=lambda name: (name != OURS, name))
+    return sorted(
+        {name for _, _, found in series for name in found}, key=lambda name: (name != OURS, name)
+    )
 
 
 def bars(series: Series, title: str) -> bytes:
@@ -27,11 +39,22 @@ def bars(series: Series, title: str) -> bytes:
     axes = figure.subplots()
     for i, name in enumerate(names):
         places = [
-            (row * (len(names) + 1) + i, found[name]) for row, (_, _, found) in enumerate(series) if name in found
+            (row * (len(names) + 1) + i, found[name])
+            for row, (_, _, found) in enumerate(series)
+            if name in found
         ]
-        axes.barh([y for y, _ in places], [v for _, v in places], 0.9, label=name, color=COLOURS[i % len(COLOURS)])
+        axes.barh(
+            [y for y, _ in places],
+            [v for _, v in places],
+            0.9,
+            label=name,
+            color=COLOURS[i % len(COLOURS)],
+        )
     middle = (len(names) - 1) / 2
-    axes.set_yticks([row * (len(names) + 1) + middle for row in range(len(series))], [text for _, text, _ in series])
+    axes.set_yticks(
+        [row * (len(names) + 1) + middle for row in range(len(series))],
+        [text for _, text, _ in series],
+    )
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_title(title, fontsize=9)
@@ -47,10 +70,15 @@ def lines(series: Series, title: str) -> bytes:
     tasks = sorted({row["tasks"] for row, _, _ in series})
     for i, name in enumerate(_names(series)):
         for count, style in zip(tasks, ("-", "--", ":", "-.") * len(tasks), strict=False):
-            found = [(r["inner_steps"], v[name]) for r, _, v in series if r["tasks"] == count and name in v]
+            found = [
+                (r["inner_steps"], v[name])
+                for r, _, v in series
+                if r["tasks"] == count and name in v
+            ]
             found.sort()
             label = f"{name}, {count} tasks" if len(tasks) > 1 else name
-            at, mib = [j for j, _ in found], [m for _, m in found]
+            at = [j for j, _ in found]
+            mib = [m for _, m in found]
             axes.plot(at, mib, style, marker="o", label=label, color=COLOURS[i % len(COLOURS)])
     axes.set_xlabel("inner steps")
     axes.set_ylabel("MiB")

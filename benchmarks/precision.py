@@ -1,12 +1,15 @@
-"""Accuracy and speed of lower precisions beside float32: `python -m benchmarks.precision [--data_dir=DIR]`.
+"""Accuracy and speed of lower precisions beside float32: `python -m benchmarks.precision
+[--data_dir=DIR]`.
 
-Short runs on real images, as a user has them: every precision trains from the same seed on the same tasks, and is told
-by the same validation episodes; no test class is touched. float32 runs a second time from another seed: precisions
-that differ from it by no more than that are as good here. A CPU computes tf32 as float32, and so leaves it out.
+Short runs on real images, as a user has them: every precision trains from the same seed on the same
+tasks, and is told by the same validation episodes; no test class is touched. float32 runs a second
+time from another seed: precisions that differ from it by no more than that are as good here. A CPU
+computes tf32 as float32, and so leaves it out.
 
 The archives are read from --data_dir, or from METALEARN_DATA_DIR.
 
-Times are medians over stretches of 100 steps, of trainings one after the other. The first stretch holds the
+Times are medians over stretches of 100 steps, of trainings one after the other. The first stretch
+holds the
 compilation: take three or more. In a row, the other precisions stand as peers of float32.
 """
 
@@ -75,7 +78,8 @@ def words(work: Work, folder: Path) -> list[str]:
 
 
 def train(work: Work, name: str, more: list[str]) -> tuple[list[float], list[float]]:
-    """Milliseconds of a step, in every stretch that the diary tells of; validation accuracy and its 95 % CI.
+    """Milliseconds of a step, in every stretch that the diary tells of; validation accuracy and its
+    95 % CI.
 
     Raises:
       UserError: the training failed.
@@ -85,7 +89,10 @@ def train(work: Work, name: str, more: list[str]) -> tuple[list[float], list[flo
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
-        diary = [json.loads(line) for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()]
+        diary = [
+            json.loads(line)
+            for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
+        ]
     ms = [1e3 * work.tasks / row["tasks_per_s"] for row in diary if "tasks_per_s" in row]
     (valid,) = [row for row in diary if "valid_accuracy" in row][-1:]
     return ms, [valid["valid_accuracy"], valid["valid_ci95"]]
@@ -123,8 +130,12 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_list("methods", None, "methods to train [all]")
-    flags.DEFINE_list("lower", None, "precisions beside float32 [bfloat16; on an accelerator tf32,bfloat16]")
-    flags.DEFINE_string("dataset", None, "real images [cifar_fs; glyphs with --tiny, which need no archive]")
+    flags.DEFINE_list(
+        "lower", None, "precisions beside float32 [bfloat16; on an accelerator tf32,bfloat16]"
+    )
+    flags.DEFINE_string(
+        "dataset", None, "real images [cifar_fs; glyphs with --tiny, which need no archive]"
+    )
     flags.DEFINE_string("data_dir", None, "as in the experiments")
     flags.DEFINE_integer("episodes", 2000, "of validation", lower_bound=2)
     run(main)

@@ -42,7 +42,9 @@ def machine() -> Machine:
         "print(json.dumps([device_name(), jax.devices()[0].platform]))"
     )
     env = {**os.environ, "PYTHONPATH": python_path()}
-    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True
+    )
     if done.returncode:
         raise UserError(f"JAX does not start here: {done.stderr.strip().splitlines()[-1]}")
     return Machine(*json.loads(done.stdout.splitlines()[-1]))
@@ -54,8 +56,12 @@ def define() -> None:
     flags.DEFINE_float("seconds", 2.0, "about how long a turn takes", lower_bound=0)
     flags.DEFINE_integer("steps", 0, "steps a turn [as many as fit into --seconds]", lower_bound=0)
     flags.DEFINE_list("peers", None, "peers to compare with, or none [all]")
-    flags.DEFINE_boolean("tiny", False, "the first setting, small, to see that it works; its times say nothing")
-    flags.DEFINE_boolean("again", False, "measure again what is recorded for this device and commit")
+    flags.DEFINE_boolean(
+        "tiny", False, "the first setting, small, to see that it works; its times say nothing"
+    )
+    flags.DEFINE_boolean(
+        "again", False, "measure again what is recorded for this device and commit"
+    )
     flags.DEFINE_string("results_dir", "results/benchmarks", "folder of the records")
 
 
@@ -83,7 +89,9 @@ def setting(benchmark: str, work: Work, case: str = "") -> Row:
 
 
 def pending(benchmark: str, work: Work, case: str = "") -> tuple[Path, Row] | None:
-    """The file and the beginnings of a row still to be measured; None, with a word, if it is there already."""
+    """The file and the beginnings of a row still to be measured; None, with a word, if it is there
+    already.
+    """
     row = setting(benchmark, work, case)
     path = path_of(Path(FLAGS.results_dir), benchmark, row["device"])
     if not FLAGS.again and recorded(path, row):
@@ -107,11 +115,19 @@ def title(row: Row) -> str:
     """A row's setting in words."""
     steps = f", {row['inner_steps']} inner steps" if row["inner_steps"] else ""
     tasks = f"{row['tasks']} task{'s' * (row['tasks'] > 1)}"
-    words = [row["method"], f"{row['ways']}-way {row['shots']}-shot", f"{tasks}{steps}", row["precision"], row["case"]]
+    words = [
+        row["method"],
+        f"{row['ways']}-way {row['shots']}-shot",
+        f"{tasks}{steps}",
+        row["precision"],
+        row["case"],
+    ]
     return ", ".join(word for word in words if word)
 
 
-def measure_row(benchmark: str, work: Work, least: Need, unit: str = "a step", case: str = "") -> None:
+def measure_row(
+    benchmark: str, work: Work, least: Need, unit: str = "a step", case: str = ""
+) -> None:
     """Compare on this work, check that all compute the same, print and record."""
     started = pending(benchmark, work, case)
     if started is None:
@@ -133,7 +149,10 @@ def measure_row(benchmark: str, work: Work, least: Need, unit: str = "a step", c
     tell(row, unit)
     add_row(path, row)
     if wrong := disagreeing(row["differences"]):
-        raise UserError(f"{', '.join(wrong)}: loss or meta-gradient differs from ours by {AGREE} or more, see {path}")
+        raise UserError(
+            f"{', '.join(wrong)}: loss or meta-gradient differs from ours by {AGREE} or more, see "
+            f"{path}"
+        )
 
 
 def tell(row: Row, unit: str) -> None:
@@ -155,7 +174,9 @@ def tell_missing(row: Row) -> None:
         print(f"  {name}: not measured: {why}", flush=True)
 
 
-def settings(given: list[str] | None, default: list[str], accelerated: list[str] | None = None) -> list[str]:
+def settings(
+    given: list[str] | None, default: list[str], accelerated: list[str] | None = None
+) -> list[str]:
     """Those asked for; else those of this machine, with --tiny the first of them."""
     if given is not None:
         return given

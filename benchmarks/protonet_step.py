@@ -1,9 +1,11 @@
 """One outer step of prototypical networks, ours beside others'.
 
-`python -m benchmarks.protonet_step [--ways=5,20] [--precision=float32] [--rounds=5] [--seconds=2] [--again]`
+`python -m benchmarks.protonet_step [--ways=5,20] [--precision=float32] [--rounds=5] [--seconds=2]
+[--again]`
 
-Conv4-64 on 32x32x3, 5-shot, 15 queries a class, one task, Adam, a fresh episode in every step. By default 5-way and
-20-way; on an accelerator also tf32 beside float32. `--tiny` and `--peers` as in `benchmarks.program`.
+Conv4-64 on 32x32x3, 5-shot, 15 queries a class, one task, Adam, a fresh episode in every step. By
+default 5-way and 20-way; on an accelerator also tf32 beside float32. `--tiny` and `--peers` as in
+`benchmarks.program`.
 """
 
 from absl import flags
@@ -24,5 +26,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_list("ways", None, "classes of an episode [5,20]")
-    flags.DEFINE_list("precision", None, "of matrix products [float32; on an accelerator float32,tf32]")
+    flags.DEFINE_list(
+        "precision", None, "of matrix products [float32; on an accelerator float32,tf32]"
+    )
     run(main)

@@ -13,17 +13,22 @@ from metalearn.training.stream import Stream
 
 
 class Racer:
-    """Training on so many devices [as many as share out the tasks evenly], from one kind of source."""
+    """Training on so many devices [as many as share out the tasks evenly], from one kind of
+    source.
+    """
 
     def __init__(self, work: Work, devices: int | None = None, stream: bool = False):
         self.lab = lab_of(work, devices=devices, stream=stream)
         self.chunk, self.state, self.key = training(work, self.lab)
         sampler = training_sampler(config_of(work), self.lab, False)
-        self.stream = Stream(sampler, self.lab.train, self.key, work.tasks, self.lab.mesh) if stream else None
+        self.stream = (
+            Stream(sampler, self.lab.train, self.key, work.tasks, self.lab.mesh) if stream else None
+        )
 
     def turn(self, steps: int) -> float:
         """Milliseconds a step of so many more."""
-        begin, step = time.perf_counter(), int(self.state.step)
+        begin = time.perf_counter()
+        step = int(self.state.step)
         goal = step + steps
         while step < goal:
             stop = goal if self.stream is None else min(goal, self.stream.end(step))
@@ -39,7 +44,9 @@ class Racer:
 
 
 def race(racers: dict[str, Racer]) -> dict[str, list[float]]:
-    """Milliseconds a step, of every racer in each of --rounds turns, of --steps steps or as many as fit --seconds."""
+    """Milliseconds a step, of every racer in each of --rounds turns, of --steps steps or as many as
+    fit --seconds.
+    """
     try:
         for racer in racers.values():
             racer.turn(1)  # compiles

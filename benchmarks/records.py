@@ -1,4 +1,6 @@
-"""Records of benchmarks: `<root>/<benchmark>-<device>.json`, a list of rows; one row for each setting, the latest."""
+"""Records of benchmarks: `<root>/<benchmark>-<device>.json`, a list of rows; one row for each
+setting, the latest.
+"""
 
 import json
 import re
@@ -10,7 +12,16 @@ from metalearn.errors import UserError
 from metalearn.records.store import write_json
 
 Row = dict[str, Any]
-SETTING = ("benchmark", "method", "ways", "shots", "tasks", "inner_steps", "precision", "case")  # what a row is of
+SETTING = (
+    "benchmark",
+    "method",
+    "ways",
+    "shots",
+    "tasks",
+    "inner_steps",
+    "precision",
+    "case",
+)  # what a row is of
 
 
 def path_of(root: Path, benchmark: str, device: str) -> Path:
@@ -30,7 +41,9 @@ def read_rows(path: Path) -> list[Row]:
         rows = json.loads(path.read_text())["rows"]
         assert all(isinstance(row, dict) and set(SETTING) <= set(row) for row in rows)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise UserError(f"{path} is no record of a benchmark; move it away and measure again") from error
+        raise UserError(
+            f"{path} is no record of a benchmark; move it away and measure again"
+        ) from error
     return rows
 
 

@@ -1,4 +1,5 @@
-"""Write docs/performance.md and its plots from the records of the benchmarks: `python -m benchmarks.report`.
+"""Write docs/performance.md and its plots from the records of the benchmarks: `python -m
+benchmarks.report`.
 
 The same records give the same text, byte for byte, and with the same matplotlib the same plots.
 """
@@ -19,25 +20,29 @@ NONE = "–"
 
 INTRO = """# Performance
 
-Written by `python -m benchmarks.report` from the records in `results/benchmarks/`; do not edit. Below each table are
-the commands that made it; each line names its commit (`+`: files differed from it) and day.
+Written by `python -m benchmarks.report` from the records in `results/benchmarks/`; do not edit.
+Below each table are the commands that made it; each line names its commit (`+`: files differed from
+it) and day.
 
-Beside peers, every contender is a process of its own that makes so many steps in its turn; turns go round and round,
-and the medians over the rounds are shown. Fresh episodes are drawn in every step, ours on the device by the sampler
-that training uses. All compute in the same precision, with the same threads and the same settings of malloc. Losses and
-meta-gradients of peers were compared with ours in float64 on the same tensors; **differs by** is the largest relative
-difference. The last four tables compare ways of our own.
+Beside peers, every contender is a process of its own that makes so many steps in its turn; turns go
+round and round, and the medians over the rounds are shown. Fresh episodes are drawn in every step,
+ours on the device by the sampler that training uses. All compute in the same precision, with the
+same threads and the same settings of malloc. Losses and meta-gradients of peers were compared with
+ours in float64 on the same tensors; **differs by** is the largest relative difference. The last
+four tables compare ways of our own.
 
-- **ratio**: how many times the best peer's time (or memory) is ours, median over rounds: above one, ours is better.
-- **of peak**: arithmetic that the step needs at least, counted from shapes without recomputation, a second, against a
-  matrix product's in the same run. **bound**: what it would take at that rate, or at the rate of a copy for the bytes
-  that products read and write at least, whichever is longer.
+- **ratio**: how many times the best peer's time (or memory) is ours, median over rounds: above one,
+  ours is better.
+- **of peak**: arithmetic that the step needs at least, counted from shapes without recomputation, a
+  second, against a matrix product's in the same run. **bound**: what it would take at that rate, or
+  at the rate of a copy for the bytes that products read and write at least, whichever is longer.
 - **–**: not asked for, or not measured, which is told below the table with the reason.
 
-What bounds a step on a CPU is arithmetic: the bytes would take a small part of its time. Between the bound and the
-measured time lie products too narrow for a matrix product's best rate (the gradient of a kernel sums thousands of terms
-into 64 columns or fewer), and work that the count leaves out: normalisation, pooling, and the sums in and out of
-Winograd's products. At 32 filters, as MAML has them, every product is narrow.
+What bounds a step on a CPU is arithmetic: the bytes would take a small part of its time. Between
+the bound and the measured time lie products too narrow for a matrix product's best rate (the
+gradient of a kernel sums thousands of terms into 64 columns or fewer), and work that the count
+leaves out: normalisation, pooling, and the sums in and out of Winograd's products. At 32 filters,
+as MAML has them, every product is narrow.
 """
 SECTIONS = {
     "meta_step": "One outer step of MAML (ms)",
@@ -48,13 +53,15 @@ SECTIONS = {
     "convolution": "Formulations of a convolution (ms)",
     "streaming": "Training from images on the host beside images on the device (ms)",
     "scaling": "Training on several devices beside one (ms)",
-    "precision": "Training in lower precision beside float32 (ms), and what it reaches (% of validation episodes)",
+    "precision": "Training in lower precision beside float32 (ms), and what it reaches "
+    "(% of validation episodes)",
 }
 
 NOTES = {
     "streaming": "Both in one process, turn by turn, on the same tasks.",
-    "scaling": "All in one process, turn by turn, on the same tasks. Forced host devices of one CPU only show that the"
-    " result does not\ndepend on their number: their times say nothing of how devices scale. **differs by** is in"
+    "scaling": "All in one process, turn by turn, on the same tasks. Forced host devices of one "
+    "CPU only show that the result does not\ndepend on their number: their times say nothing "
+    "of how devices scale. **differs by** is in"
     " float32.",
     "precision": "One training after the other.",
 }
@@ -78,7 +85,9 @@ def label(row: Row) -> str:
     steps = f", J = {row['inner_steps']}" if row["benchmark"] == "memory" else ""
     tasks = f", {row['tasks']} task{'s' * (row['tasks'] > 1)}"
     case = f", {row['case']}" if row["case"] else ""
-    method = f"{row['method']}, " if row["benchmark"] in ("streaming", "scaling", "precision") else ""
+    method = (
+        f"{row['method']}, " if row["benchmark"] in ("streaming", "scaling", "precision") else ""
+    )
     return f"{method}{row['ways']}-way {row['shots']}-shot{tasks}{steps}, {row['precision']}{case}"
 
 
@@ -113,7 +122,11 @@ def table(rows: list[Row]) -> str:
     made = [cells(row, names) for row in rows]
     heads = list(dict.fromkeys(head for line in made for head in line))
     heads.sort(key=lambda head: head in ("rounds", "commit"))  # these last
-    grid = [heads, ["---"] * len(heads), *([line.get(head, NONE) for head in heads] for line in made)]
+    grid = [
+        heads,
+        ["---"] * len(heads),
+        *([line.get(head, NONE) for head in heads] for line in made),
+    ]
     return "".join("| " + " | ".join(line) + " |\n" for line in grid)
 
 
@@ -129,7 +142,9 @@ def missing(rows: list[Row]) -> str:
 
 def commands(rows: list[Row]) -> str:
     """What to run to measure again."""
-    return "```\n" + "".join(f"{c}\n" for c in dict.fromkeys(row["command"] for row in rows)) + "```\n"
+    return (
+        "```\n" + "".join(f"{c}\n" for c in dict.fromkeys(row["command"] for row in rows)) + "```\n"
+    )
 
 
 def load(root: Path) -> list[Row]:
@@ -143,12 +158,15 @@ def load(root: Path) -> list[Row]:
         if row["benchmark"] not in SECTIONS:
             raise UserError(f"{root} has a record of an unknown benchmark '{row['benchmark']}'")
     order = list(SECTIONS)
-    return sorted(rows, key=lambda r: (order.index(r["benchmark"]), r["device"], r["precision"], r["tasks"]))
+    return sorted(
+        rows, key=lambda r: (order.index(r["benchmark"]), r["device"], r["precision"], r["tasks"])
+    )
 
 
 def pages(root: Path, folder: str) -> tuple[str, dict[str, bytes]]:
     """docs/performance.md, and its plots by name, which the text finds in `folder`."""
-    text, plots = [INTRO], dict[str, bytes]()
+    text = [INTRO]
+    plots = dict[str, bytes]()
     rows = load(root)
     for benchmark, heading in SECTIONS.items():
         text += [f"## {heading}\n", *([f"{NOTES[benchmark]}\n"] if benchmark in NOTES else [])]
@@ -160,13 +178,17 @@ def pages(root: Path, folder: str) -> tuple[str, dict[str, bytes]]:
             text.append(f"### {device}\n\n{table(found)}\n{missing(found)}{commands(found)}")
             name = f"{benchmark}-{len([n for n in plots if n.startswith(benchmark)])}.svg"
             draw = lines if benchmark == "memory" else bars
-            plots[name] = draw([(row, label(row), values(row)) for row in found], f"{heading}: {device}")
+            plots[name] = draw(
+                [(row, label(row), values(row)) for row in found], f"{heading}: {device}"
+            )
             text.append(f"![{heading} on {device}]({folder}/{name})\n")
     return "\n".join(text), plots
 
 
 def main() -> None:
-    """Write the text, and the plots into a folder of its name beside it; plots no longer made go."""
+    """Write the text, and the plots into a folder of its name beside it; plots no longer made
+    go.
+    """
     out = Path(FLAGS.out)
     folder = out.with_suffix("")
     text, plots = pages(Path(FLAGS.results_dir), folder.name)

@@ -1,9 +1,11 @@
-"""How much arithmetic and memory traffic a step needs at least, counted from shapes, against what the device can do.
+"""How much arithmetic and memory traffic a step needs at least, counted from shapes, against what
+the device can do.
 
-A convolution's forward pass, its gradient in the input and its gradient in the kernel are products of one size. An
-outer step of MAML makes, for every inner step, the forward pass and both gradients, and on the way back the
-derivatives of these three, two products each: nine, of which the first layer, whose input is given, needs four. A
-loss's plain gradient takes three, the first layer two. Recomputation is not counted: it is a choice, not a need.
+A convolution's forward pass, its gradient in the input and its gradient in the kernel are products
+of one size. An outer step of MAML makes, for every inner step, the forward pass and both gradients,
+and on the way back the derivatives of these three, two products each: nine, of which the first
+layer, whose input is given, needs four. A loss's plain gradient takes three, the first layer two.
+Recomputation is not counted: it is a choice, not a need.
 """
 
 from typing import NamedTuple
@@ -15,15 +17,17 @@ OUTER, OUTER_FIRST = 3, 2
 
 
 class Need(NamedTuple):
-    """The least that a step takes: floating-point operations, and bytes moved if every product reads its operands and
-    writes its result once, in four bytes a number."""
+    """The least that a step takes: floating-point operations, and bytes moved if every product
+    reads its operands and writes its result once, in four bytes a number."""
 
     flops: float
     bytes: float
 
 
 class Peaks(NamedTuple):
-    """What the device did in this very run: FLOP/s of a matrix product, bytes/s read and written by a copy."""
+    """What the device did in this very run: FLOP/s of a matrix product, bytes/s read and written by
+    a copy.
+    """
 
     flops: float
     bytes: float
@@ -31,13 +35,17 @@ class Peaks(NamedTuple):
 
 def network(work: Work, count: int, passes: int, first: int) -> Need:
     """Need of so many products of every layer, the first layer apart, on `count` images."""
-    flops, moved, channels, side = 0.0, 0.0, CHANNELS, work.side
+    flops = 0.0
+    moved = 0.0
+    channels = CHANNELS
+    side = work.side
     for i in range(BLOCKS):
         times = passes if i else first
         kernel = 9 * channels * work.width
         flops += times * 2 * count * side**2 * kernel
         moved += times * 4 * (count * side**2 * (channels + work.width) + kernel)
-        channels, side = work.width, side // 2
+        channels = work.width
+        side = side // 2
     if work.method == "maml":
         flops += passes * 2 * count * features(work) * work.ways
     return Need(flops, moved)
@@ -45,14 +53,18 @@ def network(work: Work, count: int, passes: int, first: int) -> Need:
 
 def need(work: Work, embedded: int = 0) -> Need:
     """Need of a step of this work; of an evaluation, of embedding so many images."""
-    support, query = work.ways * work.shots, work.ways * work.queries
+    support = work.ways * work.shots
+    query = work.ways * work.queries
     if work.method == "evaluation":
         return network(work, embedded, 1, 1)
     if work.method == "protonet":
         one = network(work, support + query, OUTER, OUTER_FIRST)
         return Need(work.tasks * one.flops, work.tasks * one.bytes)
-    inner, outer = network(work, support, INNER, INNER_FIRST), network(work, query, OUTER, OUTER_FIRST)
-    return Need(*(work.tasks * (work.inner_steps * a + b) for a, b in zip(inner, outer, strict=True)))
+    inner = network(work, support, INNER, INNER_FIRST)
+    outer = network(work, query, OUTER, OUTER_FIRST)
+    return Need(
+        *(work.tasks * (work.inner_steps * a + b) for a, b in zip(inner, outer, strict=True))
+    )
 
 
 def roofline(least: Need, peaks: Peaks, ms: float) -> dict[str, float]:
@@ -73,8 +85,10 @@ def line(found: dict[str, float]) -> str:
     """The same in a line."""
     return (
         f"roofline: {found['gflop']:.3g} GFLOP at {found['gflops_per_s']:.4g} GFLOP/s, "
-        f"{found['gflops_per_s'] / found['peak_gflops_per_s']:.0%} of {found['peak_gflops_per_s']:.0f} measured; "
+        f"{found['gflops_per_s'] / found['peak_gflops_per_s']:.0%} of "
+        f"{found['peak_gflops_per_s']:.0f} measured; "
         f"{found['gbytes']:.3g} GB at {found['gbytes_per_s']:.3g} GB/s, "
-        f"{found['gbytes_per_s'] / found['peak_gbytes_per_s']:.0%} of {found['peak_gbytes_per_s']:.0f}; "
+        f"{found['gbytes_per_s'] / found['peak_gbytes_per_s']:.0%} of "
+        f"{found['peak_gbytes_per_s']:.0f}; "
         f"bound {found['bound_ms']:.3g} ms"
     )

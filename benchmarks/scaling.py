@@ -1,10 +1,11 @@
 """Tasks a second on 1, 2, 4, ... devices of this machine: `python -m benchmarks.scaling`.
 
-All of them are ours, in one process, with the same keys: they train on the same tasks, and the first step's gradient is
-the same but for the order of float32 sums, or it is an error. A row is of a number of devices; one stands as its peer.
+All of them are ours, in one process, with the same keys: they train on the same tasks, and the
+first step's gradient is the same but for the order of float32 sums, or it is an error. A row is of
+a number of devices; one stands as its peer.
 
-A CPU is made to look like four devices: that checks that the result does not depend on their number, and its times say
-nothing of how several devices scale.
+A CPU is made to look like four devices: that checks that the result does not depend on their
+number, and its times say nothing of how several devices scale.
 """
 
 import os
@@ -31,7 +32,8 @@ from metalearn.types import PyTree, random_key
 
 ONE = "1 device"
 METHODS = ["protonet", "maml"]
-APART = 1e-2  # of the gradient's norm: sums in another order, and a maximum or a ReLU on the verge decides otherwise
+# Of the gradient's norm: sums in another order, and a maximum or a ReLU on the verge decides.
+APART = 1e-2
 
 
 def measure(work: Work, counts: list[int]) -> None:
@@ -51,10 +53,16 @@ def measure(work: Work, counts: list[int]) -> None:
         if begun is None:
             continue
         path, row = begun
-        row |= times(Found({OURS: ms[str(n)], ONE: ms["1"]}, {}, {}, None)) | {"missing": {}, "rounds": FLAGS.rounds}
+        row |= times(Found({OURS: ms[str(n)], ONE: ms["1"]}, {}, {}, None)) | {
+            "missing": {},
+            "rounds": FLAGS.rounds,
+        }
         row["differences"] = {ONE: (apart := difference(meta_gradient(work, n), one))}
         rate = 1e3 * work.tasks / row["ours_ms"]
-        print(f"  {n} {kind}: {rate:.1f} tasks/s, {row['ratio_to_fastest_peer']} times those of one; {apart:.1e} apart")
+        print(
+            f"  {n} {kind}: {rate:.1f} tasks/s, {row['ratio_to_fastest_peer']} times those of one; "
+            f"{apart:.1e} apart"
+        )
         add_row(path, row)
         if not apart < APART:
             raise UserError(f"the gradient on {n} devices differs from that on one by {apart:.1e}")
@@ -62,10 +70,12 @@ def measure(work: Work, counts: list[int]) -> None:
 
 def meta_gradient(work: Work, devices: int) -> PyTree:
     """The first step's, on so many devices."""
-    config, lab = config_of(work), lab_of(work, devices=devices)
+    config = config_of(work)
+    lab = lab_of(work, devices=devices)
     method = make_trained(config, lab)
     state = initial_state(config, method, lab, make_optimizer(config))
-    sampler, at_once = training_sampler(config, lab, False), tasks_at_once(config, lab.at_once)
+    sampler = training_sampler(config, lab, False)
+    at_once = tasks_at_once(config, lab.at_once)
     gradient = jax.jit(make_gradient(method.train.loss, sampler, lab.mesh, at_once))
     keys = task_keys(random_key(config.seed + 1), state.step, jnp.arange(work.tasks))
     return jax.device_get(gradient(state.meta, keys, lab.train, state.step)[2])
@@ -82,10 +92,14 @@ def main() -> None:
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}=4".strip()
     configure(FLAGS.tasks, "float32")
-    for work in sized(Work(method=method, tasks=FLAGS.tasks) for method in settings(FLAGS.method, METHODS)):
+    for work in sized(
+        Work(method=method, tasks=FLAGS.tasks) for method in settings(FLAGS.method, METHODS)
+    ):
         counts = [n for n in (2, 4, 8) if n <= jax.device_count() and work.tasks % n == 0]
         if not counts:
-            raise UserError(f"one device, or {work.tasks} tasks cannot be shared out: nothing scales")
+            raise UserError(
+                f"one device, or {work.tasks} tasks cannot be shared out: nothing scales"
+            )
         measure(work, counts)
 
 

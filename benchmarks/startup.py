@@ -1,9 +1,11 @@
-"""From nothing to the first outer step of MAML, ours beside others': `python -m benchmarks.startup [--rounds=5]`.
+"""From nothing to the first outer step of MAML, ours beside others': `python -m benchmarks.startup
+[--rounds=5]`.
 
-Every time is a fresh process's; its data is a memory-mapped file, as ours and its peers' would be. A row's time ends
-with the first step. Its parts: `start` of the interpreter, `import`, `ready` (data on the device, parameters drawn),
-`first_step` (with compilation, where there is any), and `second_step`, for comparison. Case `cold` has an empty
-compilation cache (ours and jax-meta's), case `warm` the one that an earlier process left.
+Every time is a fresh process's; its data is a memory-mapped file, as ours and its peers' would be.
+A row's time ends with the first step. Its parts: `start` of the interpreter, `import`, `ready`
+(data on the device, parameters drawn), `first_step` (with compilation, where there is any), and
+`second_step`, for comparison. Case `cold` has an empty compilation cache (ours and jax-meta's),
+case `warm` the one that an earlier process left.
 """
 
 import json
@@ -32,7 +34,14 @@ def launch(team: Team, name: str, work: Work, data: Path, cache: Path) -> Parts:
       Failed: it made no step.
     """
     python, dash, module = team.commands[name]
-    words = [python, dash, "benchmarks.first_step", module, json.dumps(work._asdict()), *team.arguments[name]]
+    words = [
+        python,
+        dash,
+        "benchmarks.first_step",
+        module,
+        json.dumps(work._asdict()),
+        *team.arguments[name],
+    ]
     variables = {
         "PYTHONPATH": python_path(),
         "BENCHMARK_IMAGES": str(data),
@@ -42,7 +51,9 @@ def launch(team: Team, name: str, work: Work, data: Path, cache: Path) -> Parts:
     }
     begin = time.time()
     try:
-        done = subprocess.run(words, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True)
+        done = subprocess.run(
+            words, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True
+        )
     except OSError as error:
         raise Failed(f"cannot start {python}: {error.strerror}") from error
     if done.returncode:
@@ -51,7 +62,9 @@ def launch(team: Team, name: str, work: Work, data: Path, cache: Path) -> Parts:
     return {part: 1e3 * (b - a) for part, a, b in zip(marks, clock, clock[1:], strict=False)}
 
 
-def rounds(team: Team, work: Work, case: str, folder: Path) -> tuple[dict[str, list[Parts]], dict[str, str]]:
+def rounds(
+    team: Team, work: Work, case: str, folder: Path
+) -> tuple[dict[str, list[Parts]], dict[str, str]]:
     """Every contender's processes, in turn, and who is missing and why."""
     data = folder / "images.npy"
     found: dict[str, list[Parts]] = {}
@@ -62,7 +75,9 @@ def rounds(team: Team, work: Work, case: str, folder: Path) -> tuple[dict[str, l
             try:
                 parts = launch(team, name, work, data, cache)
             except Failed as failed:
-                missing[name] = f"{failed}; {team.notes[name]}" if name in team.notes else str(failed)
+                missing[name] = (
+                    f"{failed}; {team.notes[name]}" if name in team.notes else str(failed)
+                )
                 continue
             if turn or case == "cold":  # the first of the warm ones fills the cache
                 found.setdefault(name, []).append(parts)
@@ -76,9 +91,16 @@ def measure(work: Work, case: str, folder: Path) -> None:
         return
     path, row = started
     found, missing = rounds(team_for("maml"), work, case, folder)
-    until = {name: [sum(p.values()) - p["second_step"] for p in parts] for name, parts in found.items()}
-    row |= times(Found(until, {}, missing, None), digits=1) | {"missing": missing, "rounds": FLAGS.rounds}
-    row["parts"] = {name: {k: round(median(p[k] for p in ps), 1) for k in ps[0]} for name, ps in found.items()}
+    until = {
+        name: [sum(p.values()) - p["second_step"] for p in parts] for name, parts in found.items()
+    }
+    row |= times(Found(until, {}, missing, None), digits=1) | {
+        "missing": missing,
+        "rounds": FLAGS.rounds,
+    }
+    row["parts"] = {
+        name: {k: round(median(p[k] for p in ps), 1) for k in ps[0]} for name, ps in found.items()
+    }
     for name, ms in {OURS: row["ours_ms"], **row["peers"]}.items():
         print(f"  {name}: {ms} ms {row['parts'].get(name, '')}")
     tell_missing(row)

@@ -1,8 +1,10 @@
-"""Training from images on the host beside training from images on the device: `python -m benchmarks.streaming`.
+"""Training from images on the host beside training from images on the device: `python -m
+benchmarks.streaming`.
 
-Both are ours, in one process, with the same keys: they train on the same tasks, and end with the same weights to the
-bit, or it is an error. A row's time is a step's from the host; the device's stands as a peer. BENCHMARK_IMAGES names a
-file to stream from, [C,M,H,W,Ch] uint8; without one the images lie in memory.
+Both are ours, in one process, with the same keys: they train on the same tasks, and end with the
+same weights to the bit, or it is an error. A row's time is a step's from the host; the device's
+stands as a peer. BENCHMARK_IMAGES names a file to stream from, [C,M,H,W,Ch] uint8; without one the
+images lie in memory.
 """
 
 import jax
@@ -33,7 +35,10 @@ def measure(work: Work) -> None:
     racers = {OURS: Racer(work, stream=True), DEVICE: Racer(work)}
     ms = race(racers)
     row |= times(Found(ms, {}, {}, None)) | {"missing": {}, "rounds": FLAGS.rounds}
-    print(f"  from the host {row['ours_ms']} ms, from the device {row['peers'][DEVICE]} ms", flush=True)
+    print(
+        f"  from the host {row['ours_ms']} ms, from the device {row['peers'][DEVICE]} ms",
+        flush=True,
+    )
     add_row(path, row)
     ours, theirs = (racer.state.meta for racer in racers.values())
     if not jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), ours, theirs)):
@@ -44,7 +49,9 @@ def main() -> None:
     """Both methods, with every number of tasks."""
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     configure(min(map(int, tasks)), "float32")
-    for work in sized(Work(method=method, tasks=int(t)) for method in ("protonet", "maml") for t in tasks):
+    for work in sized(
+        Work(method=method, tasks=int(t)) for method in ("protonet", "maml") for t in tasks
+    ):
         measure(work)
 
 

@@ -1,4 +1,5 @@
-"""What is timed, told to every contender in the same words; and tensors on which all of them must agree.
+"""What is timed, told to every contender in the same words; and tensors on which all of them must
+agree.
 
 Only NumPy is needed here: the peers' environment holds nothing of ours.
 """
@@ -15,8 +16,9 @@ CHANNELS, BLOCKS = 3, 4
 class Work(NamedTuple):
     """One unit of work: an outer step on T tasks, or (method `evaluation`) a test on all episodes.
 
-    The network is Conv4 with max-pooling and batch moments: its kernels carry no bias, which the moments would cancel.
-    Adam at 1e-3 makes the outer steps. Images are random bytes: no time depends on what they show.
+    The network is Conv4 with max-pooling and batch moments: its kernels carry no bias, which the
+    moments would cancel. Adam at 1e-3 makes the outer steps. Images are random bytes: no time
+    depends on what they show.
     """
 
     method: str = "maml"  # maml (second order), protonet, or evaluation (of prototypical networks)
@@ -42,7 +44,9 @@ def tiny(work: Work) -> Work:
 
 
 def images(work: Work) -> np.ndarray:
-    """The split, uint8 [C, M, H, W, Ch]; mapped from the file named by BENCHMARK_IMAGES, where there is one."""
+    """The split, uint8 [C, M, H, W, Ch]; mapped from the file named by BENCHMARK_IMAGES, where
+    there is one.
+    """
     if "BENCHMARK_IMAGES" in os.environ:
         return np.load(os.environ["BENCHMARK_IMAGES"], mmap_mode="r")
     shape = (work.classes, work.per_class, work.side, work.side, CHANNELS)
@@ -56,16 +60,23 @@ def example(work: Work) -> Arrays:
     if work.method == "evaluation":
         return made | _test(work, rng)
     for kind, count in (("support", work.shots), ("query", work.queries)):
-        made[f"{kind}_x"] = rng.normal(size=(work.tasks, work.ways * count, work.side, work.side, CHANNELS))
+        made[f"{kind}_x"] = rng.normal(
+            size=(work.tasks, work.ways * count, work.side, work.side, CHANNELS)
+        )
         made[f"{kind}_y"] = np.tile(np.repeat(np.arange(work.ways), count), (work.tasks, 1))
     return made
 
 
 def _parameters(work: Work, rng: np.random.Generator) -> Arrays:
-    made, channels = {}, CHANNELS
+    made = {}
+    channels = CHANNELS
     for i in range(BLOCKS):
-        made[f"body/conv{i}"] = rng.normal(size=(3, 3, channels, work.width)) / (9 * channels) ** 0.5
-        made[f"body/norm{i}/scale"] = rng.uniform(0.5, 1.5, work.width) * np.resize([-1, 1, 1, 1], work.width)
+        made[f"body/conv{i}"] = (
+            rng.normal(size=(3, 3, channels, work.width)) / (9 * channels) ** 0.5
+        )
+        made[f"body/norm{i}/scale"] = rng.uniform(0.5, 1.5, work.width) * np.resize(
+            [-1, 1, 1, 1], work.width
+        )
         made[f"body/norm{i}/shift"] = rng.normal(0, 0.1, work.width)
         channels = work.width
     if work.method == "maml":
@@ -80,7 +91,10 @@ def _test(work: Work, rng: np.random.Generator) -> Arrays:
         made[f"moments/norm{i}/mean"] = rng.normal(0, 0.1, work.width)
         made[f"moments/norm{i}/var"] = rng.uniform(0.2, 0.5, work.width)
     pick = [_episode(work, rng) for _ in range(work.episodes)]
-    return made | {"images": images(work).reshape(-1, work.side, work.side, CHANNELS), "indices": np.stack(pick)}
+    return made | {
+        "images": images(work).reshape(-1, work.side, work.side, CHANNELS),
+        "indices": np.stack(pick),
+    }
 
 
 def _episode(work: Work, rng: np.random.Generator) -> np.ndarray:

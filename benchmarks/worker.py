@@ -1,4 +1,6 @@
-"""A contender's end of the pipe: a line of JSON in, a line of JSON out. Standard library and NumPy only."""
+"""A contender's end of the pipe: a line of JSON in, a line of JSON out. Standard library and NumPy
+only.
+"""
 
 import json
 import os
@@ -21,7 +23,8 @@ class Contender(NamedTuple):
       steps: `(count) -> mean loss`; draws fresh episodes for every step and waits for the last.
       gradient: `(example) -> {"loss": ..., parameter: its meta-gradient}` on the tensors given.
       peaks: `(size) -> (FLOP/s of a matrix product, bytes/s of a copy)`, the best of a few.
-      memory: `() -> MiB`, the most used so far on the device, or None where that is the process's own.
+      memory: `() -> MiB`, the most used so far on the device, or None where that is the process's
+        own.
     """
 
     about: dict[str, Any]
@@ -38,7 +41,9 @@ def resident_mib() -> float:
 
 
 def serve(make: Callable[..., Contender]) -> None:
-    """Make the contender of the command line, `WORK [ARGUMENT...]`, and answer until the pipe closes."""
+    """Make the contender of the command line, `WORK [ARGUMENT...]`, and answer until the pipe
+    closes.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not get among the answers
 

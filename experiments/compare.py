@@ -1,7 +1,8 @@
 """Compare two trained runs on the same test episodes, paired.
 
-`python -m experiments.compare RUN_A RUN_B [--shots=5] [--episodes=…] [--test_norms=…]`. Ways, shots and queries are
-those of RUN_A unless given. Each run is tested under all its method's normalisations; a test already made is read.
+`python -m experiments.compare RUN_A RUN_B [--shots=5] [--episodes=…] [--test_norms=…]`. Ways, shots
+and queries are those of RUN_A unless given. Each run is tested under all its method's
+normalisations; a test already made is read.
 """
 
 import dataclasses
@@ -25,7 +26,9 @@ EPISODES = ("ways", "shots", "queries", "eval_seed", "episodes")
 
 
 class Tested(NamedTuple):
-    """A run under one normalisation: its name, its record, the accuracy of each episode [E], the test images."""
+    """A run under one normalisation: its name, its record, the accuracy of each episode [E], the
+    test images.
+    """
 
     name: str
     record: Record
@@ -38,21 +41,34 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
     trained = read_workdir(workdir).config
     config = dataclasses.replace(trained, **settings)
     lab = open_lab(config)
-    changed = [f"--{name}={value}" for name, value in settings.items() if value != getattr(trained, name)]
-    command = shlex.join(["python", "-m", "experiments.evaluate", *changed, f"--workdir={default_workdir(trained)}"])
+    changed = [
+        f"--{name}={value}" for name, value in settings.items() if value != getattr(trained, name)
+    ]
+    command = shlex.join(
+        ["python", "-m", "experiments.evaluate", *changed, f"--workdir={default_workdir(trained)}"]
+    )
     found = []
     for record in re_examine(config, lab, workdir, command):
         assert record.path is not None  # it lies in the run's folder
         counts = read_counts(record.path)
         name = f"{method_of(record.config)} {record.config.backbone} ({record.test.norm})"
-        found.append(Tested(name, record, counts / (config.ways * config.queries), lab.dataset.test.images))
+        found.append(
+            Tested(name, record, counts / (config.ways * config.queries), lab.dataset.test.images)
+        )
     return found
 
 
 def compared(a: Tested, b: Tested) -> str:
-    """A's accuracy, B's, their difference with its paired 95 % CI, and the p-value of a paired t-test."""
-    if a.record.test.episode_hash != b.record.test.episode_hash or not np.array_equal(a.images, b.images):
-        raise UserError("the two runs are tested on different images: compare runs of one dataset and class split")
+    """A's accuracy, B's, their difference with its paired 95 % CI, and the p-value of a paired
+    t-test.
+    """
+    if a.record.test.episode_hash != b.record.test.episode_hash or not np.array_equal(
+        a.images, b.images
+    ):
+        raise UserError(
+            "the two runs are tested on different images: compare runs of one dataset and class "
+            "split"
+        )
     differences = a.accuracies - b.accuracies
     half = 1.96 * differences.std(ddof=1) / len(differences) ** 0.5
     width = f"{100 * differences.mean():+.2f} ± {100 * half:.2f} points (95 % CI, paired)"
@@ -73,9 +89,13 @@ def main(run_a: str, run_b: str) -> None:
     for run in (first, second):
         check_of(given, run.method)
     settings = {name: getattr(first, name) for name in EPISODES} | given
-    tested_a, tested_b = tests(Path(run_a), settings), tests(Path(run_b), settings)
+    tested_a = tests(Path(run_a), settings)
+    tested_b = tests(Path(run_b), settings)
     shape = f"{settings['ways']}-way {settings['shots']}-shot"
-    print(f"{first.dataset} {shape}, {settings['episodes']} test episodes {tested_a[0].record.test.episode_hash}")
+    print(
+        f"{first.dataset} {shape}, {settings['episodes']} test episodes "
+        f"{tested_a[0].record.test.episode_hash}"
+    )
     for a in tested_a:
         for b in tested_b:
             print(compared(a, b))

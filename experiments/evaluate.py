@@ -1,7 +1,9 @@
-"""Test a trained run again on other episodes, shots, ways or normalisation, or with another method's head.
+"""Test a trained run again on other episodes, shots, ways or normalisation, or with another
+method's head.
 
-`python -m experiments.evaluate --workdir=runs/omniglot-protonet-... --shots=5`. Everything else is as in the run.
-One pre-trained body serves all methods that are fitted to its features: `--method=simpleshot`, say, on a run of rfs.
+`python -m experiments.evaluate --workdir=runs/omniglot-protonet-... --shots=5`. Everything else is
+as in the run. One pre-trained body serves all methods that are fitted to its features:
+`--method=simpleshot`, say, on a run of rfs.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Count the images of a dataset that stand in two of its splits, equal to the pixel.
 
-`python -m experiments.overlap --dataset=cifar_fs`. The splits are used as published, such images included: this says
-how many there are. Images that are only nearly equal are not found.
+`python -m experiments.overlap --dataset=cifar_fs`. The splits are used as published, such images
+included: this says how many there are. Images that are only nearly equal are not found.
 """
 
 from absl import flags
@@ -21,12 +21,16 @@ def main() -> None:
         size = len(getattr(dataset, second).images)
         print(f"{len(shared)} of the {size} images of {second} also occur in {first}")
         for s in shared:
-            print(f"  {second} {s.second} ({s.second_class}) is {first} {s.first} ({s.first_class})")
+            print(
+                f"  {second} {s.second} ({s.second_class}) is {first} {s.first} ({s.first_class})"
+            )
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
     flags.DEFINE_integer("seed", 0, "of the class split, where it is random", lower_bound=0)
-    flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
+    flags.DEFINE_string(
+        "data_dir", None, "folder with the dataset's files (or to download them to)"
+    )
     flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
     start(main)

@@ -1,10 +1,11 @@
-"""Run what a table still lacks, most informative first, within a budget of time; the same command goes on later.
+"""Run what a table still lacks, most informative first, within a budget of time; the same command
+goes on later.
 
-`python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`. Every run is a
-program of this project by its published recipe (`experiments/queue.txt`, or --queue), with further tests of what it
-trained; one is done when there is a record with the very settings that its command has. Records go to --results_dir,
-checkpoints and logs to --runs_dir. `--list` only says what is missing. `python -m experiments.tables` then writes the
-tables.
+`python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`.
+Every run is a program of this project by its published recipe (`experiments/queue.txt`, or
+--queue), with further tests of what it trained; one is done when there is a record with the very
+settings that its command has. Records go to --results_dir, checkpoints and logs to --runs_dir.
+`--list` only says what is missing. `python -m experiments.tables` then writes the tables.
 """
 
 import re
@@ -46,7 +47,8 @@ def seconds(budget: str) -> float:
 
 
 def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: str) -> list[Run]:
-    """The runs of a table (`all`: of all) in the queue, every one by its first seed before any by its second.
+    """The runs of a table (`all`: of all) in the queue, every one by its first seed before any by
+    its second.
 
     Raises:
       UserError: no such table or method.
@@ -57,14 +59,18 @@ def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: st
     chosen = [run for run in queue if table in ("all", run.flags["dataset"])]
     unknown = methods - {method for run in chosen for method in run.methods}
     if unknown:
-        raise UserError(f"no run of table {table} is about {', '.join(sorted(unknown))}: see --list")
+        raise UserError(
+            f"no run of table {table} is about {', '.join(sorted(unknown))}: see --list"
+        )
     if methods:
         chosen = [run.about(methods) for run in chosen if run.methods & methods]
     try:
         extra = shlex.split(more)
     except ValueError as error:
         raise UserError(f"--more={more}: {error}") from error
-    return [run.with_flags([f"--seed={s}"][: s > 0] + extra) for s in range(seeds) for run in chosen]
+    return [
+        run.with_flags([f"--seed={s}"][: s > 0] + extra) for s in range(seeds) for run in chosen
+    ]
 
 
 def steps(run: Run) -> Iterator[tuple[str, Config]]:
@@ -90,15 +96,22 @@ def _of(record: Record, config: Config) -> bool:
 
 def places(workdir: Path) -> list[str]:
     """Flags that say where things lie."""
-    given = [f"--{name}={FLAGS[name].value}" for name in ("data_dir", "cache_dir") if FLAGS[name].value]
+    given = [
+        f"--{name}={FLAGS[name].value}" for name in ("data_dir", "cache_dir") if FLAGS[name].value
+    ]
     return [*given, f"--workdir={workdir}", "--record", f"--results_dir={FLAGS.results_dir}"]
 
 
 def perform(command: str, workdir: Path, end: float) -> int:
-    """Run a command until it ends or `end` (of time.monotonic) comes; its exit status, or that of SIGTERM."""
+    """Run a command until it ends or `end` (of time.monotonic) comes; its exit status, or that of
+    SIGTERM.
+    """
     words = [sys.executable, "-m", *shlex.split(command), *places(workdir)]
     workdir.parent.mkdir(parents=True, exist_ok=True)
-    with Path(f"{workdir}.log").open("ab") as log, subprocess.Popen(words, stdout=log, stderr=log) as process:
+    with (
+        Path(f"{workdir}.log").open("ab") as log,
+        subprocess.Popen(words, stdout=log, stderr=log) as process,
+    ):
         try:
             return process.wait(max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -121,9 +134,12 @@ def end_process(process: subprocess.Popen) -> None:
 
 def main() -> None:
     """Go through the queue."""
-    root, runs = Path(FLAGS.results_dir), Path(FLAGS.runs_dir)
+    root = Path(FLAGS.results_dir)
+    runs = Path(FLAGS.runs_dir)
     end = time.monotonic() + seconds(FLAGS.budget)
-    queue = wanted(read_queue(Path(FLAGS.queue)), FLAGS.table, set(FLAGS.methods), FLAGS.seeds, FLAGS.more)
+    queue = wanted(
+        read_queue(Path(FLAGS.queue)), FLAGS.table, set(FLAGS.methods), FLAGS.seeds, FLAGS.more
+    )
     if not FLAGS.list:
         check_writable(root)
     elif not root.is_dir():
@@ -143,7 +159,8 @@ def main() -> None:
             status = perform(command, workdir, end)
             said = {0: "done", 143: "stopped by the budget, to be gone on with"}
             print(
-                f"{run.name}, {command.split()[0]}: {said.get(status, f'failed, see {workdir}.log')} "
+                f"{run.name}, {command.split()[0]}: "
+                f"{said.get(status, f'failed, see {workdir}.log')} "
                 f"({time.monotonic() - begin:.0f} s)",
                 flush=True,
             )
@@ -160,7 +177,9 @@ if __name__ == "__main__":
     flags.DEFINE_list("methods", [], "only these methods [all]")
     flags.DEFINE_integer("seeds", 1, "trainings of each run", lower_bound=1, upper_bound=MOST_SEEDS)
     flags.DEFINE_string("budget", "1h", "time to spend: 90s, 10m, 2h")
-    flags.DEFINE_string("more", "", "more flags for every training, as one word: '--steps=100 --precision=tf32'")
+    flags.DEFINE_string(
+        "more", "", "more flags for every training, as one word: '--steps=100 --precision=tf32'"
+    )
     flags.DEFINE_boolean("list", False, "only say what is there and what is missing")
     flags.DEFINE_string("data_dir", None, "as in the experiments")
     flags.DEFINE_string("cache_dir", None, "as in the experiments")

@@ -1,8 +1,8 @@
 """Make RESULTS.md from the records in results/ and the published numbers in results/published.csv.
 
-`python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--noplots]`. The measured rows go to
-`<results_dir>/table.csv` and, as LaTeX, `<results_dir>/table.tex` too (or to --csv and --latex), and the plots to
-`<results_dir>/plots`.
+`python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--noplots]`. The measured
+rows go to `<results_dir>/table.csv` and, as LaTeX, `<results_dir>/table.tex` too (or to --csv and
+--latex), and the plots to `<results_dir>/plots`.
 """
 
 from pathlib import Path
@@ -39,8 +39,12 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("results_dir", "results", "folder of the records and of published.csv")
     flags.DEFINE_string("out", "RESULTS.md", "the tables, in Markdown")
-    flags.DEFINE_string("findings", "docs/findings.md", "what was found, if <results_dir> has a findings.md")
+    flags.DEFINE_string(
+        "findings", "docs/findings.md", "what was found, if <results_dir> has a findings.md"
+    )
     flags.DEFINE_string("csv", None, "file for the measured rows as CSV [<results_dir>/table.csv]")
-    flags.DEFINE_string("latex", None, "file for them as LaTeX tables (booktabs) [<results_dir>/table.tex]")
+    flags.DEFINE_string(
+        "latex", None, "file for them as LaTeX tables (booktabs) [<results_dir>/table.tex]"
+    )
     flags.DEFINE_boolean("plots", True, "draw the plots too")
     start(main)

@@ -10,7 +10,8 @@ class UserError(Exception):
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived; everything is saved. Programs exit with 128 plus the signal's number.
+    """SIGINT or SIGTERM arrived; everything is saved. Programs exit with 128 plus the signal's
+    number.
 
     Like KeyboardInterrupt no Exception: whoever mends what went wrong lets it pass.
     """

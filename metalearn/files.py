@@ -17,7 +17,9 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may write the same file now
+        part = path.with_name(
+            f"{path.name}.{os.getpid()}.part"
+        )  # another process may write the same file now
         try:
             with part.open("wb") as file:
                 write(file)
@@ -37,16 +39,21 @@ def write_text(path: Path, text: str) -> None:
     try:
         encoded = text.encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"{path} would hold what is no text ({error.reason}): look for it in the records") from error
+        raise UserError(
+            f"{path} would hold what is no text ({error.reason}): look for it in the records"
+        ) from error
     write_whole(path, lambda file: file.write(encoded))
 
 
 def _no_room(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write {path}: {error.strerror or error}; make room or choose another folder")
+    return UserError(
+        f"cannot write {path}: {error.strerror or error}; make room or choose another folder"
+    )
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and see that a file can be written there, one of its own: others may check it just now.
+    """Make the folder and see that a file can be written there, one of its own: others may check it
+    just now.
 
     Raises:
       UserError: it cannot.

@@ -1,8 +1,9 @@
 """Several processes as one run: how they meet, who writes, what all agree on.
 
-Every process runs the same program on its own devices. What is computed on the mesh is computed by all together; what
-the host decides (a signal, the time to save, the length of a chunk) they agree on, or they would wait for each other
-for ever. Files are written by the first alone, in a folder that all of them see.
+Every process runs the same program on its own devices. What is computed on the mesh is computed by
+all together; what the host decides (a signal, the time to save, the length of a chunk) they agree
+on, or they would wait for each other for ever. Files are written by the first alone, in a folder
+that all of them see.
 """
 
 from collections.abc import Callable
@@ -25,15 +26,17 @@ def join(coordinator: str | None, processes: int | None, process_id: int | None)
     """Meet the other processes, before JAX touches a device.
 
     Args:
-      coordinator: `address:port` of the first process, reachable from all; None asks the cluster (TPU pods, SLURM, Open
-        MPI, Kubernetes), and so for the others.
+      coordinator: `address:port` of the first process, reachable from all; None asks the cluster
+        (TPU pods, SLURM, Open MPI, Kubernetes), and so for the others.
       processes: how many there are.
       process_id: which this is, from 0.
 
     Raises:
       UserError: they do not meet, or there is no cluster to ask.
     """
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM, which is agreed on here
+    jax.config.update(
+        "jax_enable_preemption_service", False
+    )  # it would take SIGTERM, which is agreed on here
     try:
         jax.distributed.initialize(
             coordinator,
@@ -45,7 +48,8 @@ def join(coordinator: str | None, processes: int | None, process_id: int | None)
     except (ValueError, RuntimeError) as error:
         why = str(error).splitlines()[0]
         raise UserError(
-            f"--distributed: the processes do not meet ({why}): give --coordinator=ADDRESS:PORT of the first, "
+            f"--distributed: the processes do not meet ({why}): give --coordinator=ADDRESS:PORT of "
+            "the first, "
             "--num_processes and --process_id (0, 1, ...), or start them by a cluster's launcher"
         ) from error
 
@@ -56,7 +60,9 @@ def first() -> bool:
 
 
 def max_over_processes(*values: float) -> tuple[float, ...]:
-    """The largest of what the processes say, for each of the values; what it is given where it is alone."""
+    """The largest of what the processes say, for each of the values; what it is given where it is
+    alone.
+    """
     return tuple(_everyones(np.array(values, np.float64)).max(0).tolist())
 
 

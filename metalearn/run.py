@@ -1,4 +1,6 @@
-"""One run from configuration to records: train, or resume, or find it done; test; draw; write down."""
+"""One run from configuration to records: train, or resume, or find it done; test; draw; write
+down.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -59,7 +61,9 @@ from metalearn.training.metric_log import peak_memory_until, seconds_until
 from metalearn.training.state import Run
 from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
 
-BEFORE = 1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
+BEFORE = (
+    1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
+)
 
 
 class Exam(NamedTuple):
@@ -97,7 +101,8 @@ def check_settings(config: Config) -> None:
 
 
 def check_together(runs: Sequence[Run]) -> None:
-    """Find what keeps runs that differ in their seeds alone from being trained together, as `check_settings` does.
+    """Find what keeps runs that differ in their seeds alone from being trained together, as
+    `check_settings` does.
 
     Raises:
       UserError: the seed decides their classes too, or the last one's is too large.
@@ -105,7 +110,10 @@ def check_together(runs: Sequence[Run]) -> None:
     runs[-1].config.check()
     if len({split(run.config) for run in runs}) > 1:
         name = runs[0].config.dataset
-        raise UserError(f"--seeds={len(runs)}: --seed splits the classes of {name} too: train one seed after the other")
+        raise UserError(
+            f"--seeds={len(runs)}: --seed splits the classes of {name} too: train one seed after "
+            "the other"
+        )
 
 
 def tested_norms(config: Config, method: Method) -> tuple[str, ...]:
@@ -120,22 +128,27 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[Record]]:
       For each run a record for every normalisation tested, also in `<workdir>/result-*.json`.
 
     Raises:
-      UserError: as `fit`, or the settings do not fit the dataset, or several are to train on a streamed one.
+      UserError: as `fit`, or the settings do not fit the dataset, or several are to train on a
+        streamed one.
       Interrupted: as `fit`.
     """
     runs = [with_earlier(run) for run in runs]
-    config, alone = runs[0].config, len(runs) == 1
+    config = runs[0].config
+    alone = len(runs) == 1
     method = prepare(config, lab, len(runs))
     check_test(config, lab, "valid")
     training_sampler(config, lab, method.supervised)
     if lab.streamed and not alone:
         raise UserError(
-            f"--seeds={len(runs)}: {config.dataset} is streamed from the host: train one seed after the other"
+            f"--seeds={len(runs)}: {config.dataset} is streamed from the host: train one seed "
+            "after the other"
         )
     records = []
     with ExitStack() as stack:
         for run in runs:
-            saved = Saved(run.config, command, lineage_of(run.config), lab.dataset.digest, lab.dataset.decoder)
+            saved = Saved(
+                run.config, command, lineage_of(run.config), lab.dataset.digest, lab.dataset.decoder
+            )
             by_first(partial(open_workdir, run.workdir, saved))
             by_first(partial(stack.enter_context, sole(run.workdir)))
         try:
@@ -156,23 +169,28 @@ def with_earlier(run: Run) -> Run:
     Raises:
       UserError: such a folder holds no run.
     """
-    folders = {role: Path(getattr(run.config, role)) for role in STAGES if getattr(run.config, role)}
+    folders = {
+        role: Path(getattr(run.config, role)) for role in STAGES if getattr(run.config, role)
+    }
     earlier = {role: Run(read_workdir(folder).config, folder) for role, folder in folders.items()}
     return run._replace(earlier=earlier)
 
 
 def _draw_curve(config: Config, workdir: Path) -> None:
-    metrics, curve = workdir / "metrics.jsonl", workdir / "curve.png"
+    metrics = workdir / "metrics.jsonl"
+    curve = workdir / "curve.png"
     if metrics.exists() and (not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime):
         with told_if_not_drawn(curve):
             draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
 
 
 def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[Record]:
-    """Test the best checkpoint of a finished run again, with other test settings or by another method of its kind.
+    """Test the best checkpoint of a finished run again, with other test settings or by another
+    method of its kind.
 
     Raises:
-      UserError: the run is not finished or cannot be read, or the settings do not fit it or the dataset.
+      UserError: the run is not finished or cannot be read, or the settings do not fit it or the
+        dataset.
     """
     trained = read_workdir(workdir)
     check_images(workdir, lab.dataset.digest, lab.dataset.decoder)
@@ -185,29 +203,42 @@ def re_examine(config: Config, lab: Lab, workdir: Path, command: str) -> list[Re
 
 
 def _trained_alike(trained: Config, config: Config, method: Method, lab: Lab) -> Method:
-    """The method of the run; raise `UserError` unless what it trains is what the config's method trains."""
-    own, x = prepare(trained, lab), np.zeros((1, *lab.dataset.train.images.shape[1:]), np.float32)
+    """The method of the run; raise `UserError` unless what it trains is what the config's method
+    trains.
+    """
+    own = prepare(trained, lab)
+    x = np.zeros((1, *lab.dataset.train.images.shape[1:]), np.float32)
     shapes = [jax.eval_shape(m.train.init, random_key(0), x) for m in (own, method)]
     if shapes[0] != shapes[1]:
-        raise UserError(f"--method={config.method} is trained otherwise than {trained.method}: train it by itself")
+        raise UserError(
+            f"--method={config.method} is trained otherwise than {trained.method}: train it by "
+            "itself"
+        )
     return own
 
 
 def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:
-    """The method for this dataset and so many seeds; what does not fit is found here, before hours of training."""
+    """The method for this dataset and so many seeds; what does not fit is found here, before hours
+    of training.
+    """
     check_settings(config)
     check_test(config, lab, "test")
     return make_trained(config, lab, seeds)
 
 
-def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, command: str) -> list[Record]:
+def examine(
+    run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, command: str
+) -> list[Record]:
     """A record for each of the norms.
 
-    A test already made, and written down in the run's folder, is not made again; one that was stopped goes on.
+    A test already made, and written down in the run's folder, is not made again; one that was
+    stopped goes on.
     """
     config, workdir, _ = run
     source = split_source(lab, "test")
-    episodes = draw_episodes(source, config.episodes, config.ways, config.shots, config.queries, config.eval_seed)
+    episodes = draw_episodes(
+        source, config.episodes, config.ways, config.shots, config.queries, config.eval_seed
+    )
     metrics = workdir / "metrics.jsonl"
     seconds = seconds_until(metrics, config.steps)
     exam = Exam(source, episodes, meta, best, seconds, peak_memory_until(metrics, config.steps))
@@ -223,7 +254,9 @@ def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, comman
             partial_result = partial_path(workdir, saved.config.method, planned)
             unfinished = PartialResult(partial_result, planned.identity)
             record, result = _examine(planned, method, lab, exam, command, unfinished)
-            path = result_path(workdir, saved.config.method, planned)  # another test may have ended meanwhile
+            path = result_path(
+                workdir, saved.config.method, planned
+            )  # another test may have ended meanwhile
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
             by_first(partial(write_record, path, record))
             by_first(partial(unfinished.path.unlink, missing_ok=True))
@@ -231,7 +264,14 @@ def examine(run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, comman
         picture = picture_path(path)
         if not broadcast_from_first(picture.exists())[0]:
             ready = with_running_statistics(config, method, lab, method.test(norm))(exam.meta)
-            draw_first(config, method.test(norm), lab, exam._replace(meta=ready), picture, f"{config.method}, {norm}")
+            draw_first(
+                config,
+                method.test(norm),
+                lab,
+                exam._replace(meta=ready),
+                picture,
+                f"{config.method}, {norm}",
+            )
         if record is not None:  # on a host without the first one's disk there may be none
             records.append(dataclasses.replace(record, path=path))
     return records
@@ -243,14 +283,19 @@ def _examine(
     config, norm = planned.config, planned.test.norm
     learner = method.test(norm)
     ready = with_running_statistics(config, method, lab, learner)(exam.meta)
-    copies, block = support_copies(config), lab.at_once or None
-    test = evaluator(learner, exam.source, exam.episodes, lab.prepare, lab.mesh, block=block, copies=copies)
+    copies = support_copies(config)
+    block = lab.at_once or None
+    test = evaluator(
+        learner, exam.source, exam.episodes, lab.prepare, lab.mesh, block=block, copies=copies
+    )
     result = test(ready, unfinished)
     before = None
     if method.before is not None:
         some = exam.episodes._replace(indices=exam.episodes.indices[:BEFORE])
         unadapted = method.before(norm)
-        before = evaluator(unadapted, exam.source, some, lab.prepare, lab.mesh, block=block, copies=copies)(ready)
+        before = evaluator(
+            unadapted, exam.source, some, lab.prepare, lab.mesh, block=block, copies=copies
+        )(ready)
     transductive = is_transductive(learner, on_this(ready), first_task(config, lab, exam)[1])
     measured = measurements(exam, result, before, transductive)
     provenance = Provenance(command, commit(), device_name(), planned.images, lab.dataset.decoder)
@@ -274,15 +319,21 @@ def measurements(exam: Exam, result: Result, before: Result | None, transductive
 
 
 def first_task(config: Config, lab: Lab, exam: Exam) -> tuple[Task, Task]:
-    """The first test episode as it is in the archive, and as it is tested: with support copies, prepared."""
-    images, indices, shots = exam.source.images, exam.episodes.indices[0], exam.episodes.shots
+    """The first test episode as it is in the archive, and as it is tested: with support copies,
+    prepared.
+    """
+    images = exam.source.images
+    indices = exam.episodes.indices[0]
+    shots = exam.episodes.shots
     x = on_this(images[indices])
     task = task_of(x, indices, shots, len(images), support_copies(config))
     ready = task._replace(support_x=lab.prepare(task.support_x), query_x=lab.prepare(task.query_x))
     return as_task(x, shots), ready
 
 
-def draw_first(config: Config, learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str) -> None:
+def draw_first(
+    config: Config, learner: Learner, lab: Lab, exam: Exam, picture: Path, title: str
+) -> None:
     """Draw the first test episode; the exam's parameters are ready for the learner."""
     raw, task = first_task(config, lab, exam)
     meta = on_this(exam.meta)
@@ -312,7 +363,11 @@ def summary(records: list[Record], workdir: Path) -> str:
     config = records[0].config
     shots = 1 if config.shots == 5 else 5
     other = f"experiments.evaluate --workdir={workdir} --shots={shots}, another test of it"
-    real = "; experiments.protonet --dataset=omniglot, real images" if config.dataset == "glyphs" else ""
+    real = (
+        "; experiments.protonet --dataset=omniglot, real images"
+        if config.dataset == "glyphs"
+        else ""
+    )
     following = f"next (./run.sh or python -m): {other}{real}"
     return "\n".join([*map(_said, records), f"files: {workdir}/ ({files})", following])
 
@@ -322,9 +377,12 @@ def _said(record: Record) -> str:
     kind = "transductive" if measured.transductive else "inductive"
     before = ""
     if measured.accuracy_before is not None:
-        before = f"before adaptation {_percent(measured.accuracy_before, measured.ci95_before)}, after "
+        before = (
+            f"before adaptation {_percent(measured.accuracy_before, measured.ci95_before)}, after "
+        )
     return (
-        f"{config.dataset} {config.ways}-way {config.shots}-shot, {method_of(config)} {config.backbone}, {kind} "
+        f"{config.dataset} {config.ways}-way {config.shots}-shot, {method_of(config)} "
+        f"{config.backbone}, {kind} "
         f"({record.test.norm}): {before}{_percent(measured.accuracy, measured.ci95)} "
         f"(95 % CI, {config.episodes} test episodes {record.test.episode_hash})"
     )

@@ -23,8 +23,9 @@ T = TypeVar("T")
 def configure(meta_batch: int, precision: str) -> None:
     """Set up JAX before it touches a device.
 
-    On a CPU, one single-threaded device per core that the meta-batch divides into is faster than one device with
-    many threads; elsewhere XLA_FLAGS of the host platform mean nothing. What the user set in XLA_FLAGS stays.
+    On a CPU, one single-threaded device per core that the meta-batch divides into is faster than
+    one device with many threads; elsewhere XLA_FLAGS of the host platform mean nothing. What the
+    user set in XLA_FLAGS stays.
 
     Raises:
       UserError: unknown precision.
@@ -34,14 +35,21 @@ def configure(meta_batch: int, precision: str) -> None:
     commit()  # now: the code that runs is what was read at the start
     flag = "--xla_force_host_platform_device_count"
     if flag not in os.environ.get("XLA_FLAGS", ""):
-        cores = math.gcd(meta_batch, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 1
+        cores = (
+            math.gcd(meta_batch, len(os.sched_getaffinity(0)))
+            if hasattr(os, "sched_getaffinity")
+            else 1
+        )
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}={cores}".strip()
     if not jax.config.values["jax_compilation_cache_dir"]:
         with suppress(RuntimeError):  # no home folder: compiled anew each time
             cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
             jax.config.update("jax_compilation_cache_dir", str(cache / "metalearn" / "xla"))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_default_matmul_precision", {"float32": "float32", "tf32": "tensorfloat32"}.get(precision))
+    jax.config.update(
+        "jax_default_matmul_precision",
+        {"float32": "float32", "tf32": "tensorfloat32"}.get(precision),
+    )
 
 
 def device_name() -> str:
@@ -53,7 +61,9 @@ def device_name() -> str:
     model = "CPU"
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), model)
+        model = next(
+            (x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), model
+        )
     return f"{cores}x {model}"
 
 
@@ -66,7 +76,9 @@ def device_memory() -> int:
 
 
 def peak_memory_mb() -> float:
-    """Most memory used so far, MiB: the device's where it counts, else this process's resident set."""
+    """Most memory used so far, MiB: the device's where it counts, else this process's resident
+    set.
+    """
     stats = jax.local_devices()[0].memory_stats() or {}
     if jax.local_devices()[0].platform != "cpu" and "peak_bytes_in_use" in stats:
         return round(stats["peak_bytes_in_use"] / 2**20, 1)
@@ -75,9 +87,11 @@ def peak_memory_mb() -> float:
 
 
 def compiled(program: Callable[..., tuple[T, Any]], *arguments: Any) -> T:
-    """The first of what the program returns, here for arguments that leave it nothing to do but to be compiled.
+    """The first of what the program returns, here for arguments that leave it nothing to do but to
+    be compiled.
 
-    What compiling took and freed is given back, where the C library can do that: work need not hold it beside its own.
+    What compiling took and freed is given back, where the C library can do that: work need not hold
+    it beside its own.
     """
     state, _ = program(*arguments)
     jax.block_until_ready(state)
@@ -96,19 +110,31 @@ def commit() -> str:
     told = os.environ.get("METALEARN_COMMIT") or "unknown"
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
             return told  # a repository that the copy only lies in
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "metalearn", "experiments", "benchmarks")
+        changed = git(
+            "status",
+            "--porcelain",
+            "--untracked-files=no",
+            "--",
+            "metalearn",
+            "experiments",
+            "benchmarks",
+        )
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return told
 
 
 def overlook_closed_loops() -> None:
-    """Keep quiet about TensorStore's threads that, after a failed read, report to a loop that orbax has closed."""
+    """Keep quiet about TensorStore's threads that, after a failed read, report to a loop that orbax
+    has closed.
+    """
     shown = sys.unraisablehook
 
     def show(happened: "sys.UnraisableHookArgs") -> None:
@@ -119,7 +145,9 @@ def overlook_closed_loops() -> None:
 
 
 class Interrupt:
-    """Turns the first SIGINT or SIGTERM into `.signal`, asked for between chunks; a second one ends at once."""
+    """Turns the first SIGINT or SIGTERM into `.signal`, asked for between chunks; a second one ends
+    at once.
+    """
 
     def __init__(self) -> None:
         self.signal = 0

@@ -6,8 +6,9 @@ Dimension letters, used in every docstring and shape comment of the package:
     D features J inner steps    M images of a split    C classes of a split
     B images of a batch    H, W, Ch height, width, channels
 
-Everything below is written for *one* task. `vmap` over tasks, sharding and `jit` are applied once, at the edge
-(`metalearn.training.step`, `metalearn.evaluation.episodes`). Random keys come first in every signature.
+Everything below is written for *one* task. `vmap` over tasks, sharding and `jit` are applied once,
+at the edge (`metalearn.training.step`, `metalearn.evaluation.episodes`). Random keys come first in
+every signature.
 """
 
 from collections.abc import Callable
@@ -44,7 +45,9 @@ class Task(NamedTuple):
     support_y: Array  # [S] int32 in [0, N)
     query_x: Array  # [Q, H, W, Ch] float32
     query_y: Array  # [Q] int32 in [0, N)
-    shots: Array | None = None  # int32, support images a class to train with, instead of K; of training episodes
+    shots: Array | None = (
+        None  # int32, support images a class to train with, instead of K; of training episodes
+    )
 
 
 class Batch(NamedTuple):
@@ -52,12 +55,18 @@ class Batch(NamedTuple):
 
     x: Array  # [B, H, W, Ch] float32
     y: Array  # [B] int32 in [0, C)
-    teacher: Array | None = None  # [B, C] float32, logits of a trained classifier to learn from as well
-    turns: Array | None = None  # [B] int32 in [0, 4), quarter turns that were made to x, to be told as well
+    teacher: Array | None = (
+        None  # [B, C] float32, logits of a trained classifier to learn from as well
+    )
+    turns: Array | None = (
+        None  # [B] int32 in [0, 4), quarter turns that were made to x, to be told as well
+    )
 
 
 class ClassSource(NamedTuple):
-    """A whole split on the device: images (or features of images) sorted by class, classes of any size."""
+    """A whole split on the device: images (or features of images) sorted by class, classes of any
+    size.
+    """
 
     images: Array  # uint8 [M, H, W, Ch], or float32 [M, D] once embedded
     starts: Array  # int32 [C], position of each class's first image
@@ -65,7 +74,9 @@ class ClassSource(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """The images of the tasks of some steps, gathered by the host from a split that is too large for the device."""
+    """The images of the tasks of some steps, gathered by the host from a split that is too large
+    for the device.
+    """
 
     first: Array  # int32, the step of images[0]
     images: Array  # uint8 [steps, T, R, H, W, Ch], the R images of each task
@@ -84,17 +95,19 @@ class Feed(NamedTuple):
 class Network(NamedTuple):
     """A body as pure functions; the only thing that knows Flax.
 
-    Where a normalisation layer takes its moments from is the caller's choice, not the layer's: `apply` normalises by
-    the moments of the very images it is given, unless it is handed `moments` collected from others.
+    Where a normalisation layer takes its moments from is the caller's choice, not the layer's:
+    `apply` normalises by the moments of the very images it is given, unless it is handed `moments`
+    collected from others.
 
     Attributes:
-      init: `(key, x [B,H,W,Ch]) -> params`, a dict. The entry of a normalisation layer is {scale [F], shift [F]}: so
-        methods that treat these layers apart know them.
-      apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`, or maps [B,H,W,F]. A key turns dropout on.
-      moments: `(params, x [B,H,W,Ch]) -> moments`, each layer's moments on x; an empty tree where the normalisation
-        keeps none (group, layer, none).
-      prepare: `(x [B,H,W,Ch]) -> prepared`, what no weight changes of the work on images that are seen more than once;
-        `apply` takes it in place of x, with the same result.
+      init: `(key, x [B,H,W,Ch]) -> params`, a dict. The entry of a normalisation layer is {scale
+        [F], shift [F]}: so methods that treat these layers apart know them.
+      apply: `(params, x [B,H,W,Ch], moments=None, key=None) -> z [B,D]`, or maps [B,H,W,F]. A key
+        turns dropout on.
+      moments: `(params, x [B,H,W,Ch]) -> moments`, each layer's moments on x; an empty tree where
+        the normalisation keeps none (group, layer, none).
+      prepare: `(x [B,H,W,Ch]) -> prepared`, what no weight changes of the work on images that are
+        seen more than once; `apply` takes it in place of x, with the same result.
     """
 
     init: Callable[..., PyTree]
@@ -107,8 +120,10 @@ class Head(NamedTuple):
     """A classifier fitted to the features of one task's support set.
 
     Attributes:
-      fit: `(key, z [S,D], y [S], ways) -> fitted`. Features need not be vectors: maps [S,H,W,F] are features too.
-      predict: `(fitted, z [Q,D]) -> logits [Q,N]`; transductive if a query's logits depend on the other queries.
+      fit: `(key, z [S,D], y [S], ways) -> fitted`. Features need not be vectors: maps [S,H,W,F] are
+        features too.
+      predict: `(fitted, z [Q,D]) -> logits [Q,N]`; transductive if a query's logits depend on the
+        other queries.
     """
 
     fit: Callable[..., PyTree]
@@ -132,17 +147,21 @@ class Learner(NamedTuple):
 
     Attributes:
       init: `(key, x [1,H,W,Ch]) -> meta`, everything that the outer optimiser trains.
-      adapt: `(key, meta, support_x, support_y) -> adapted`: fast weights, prototypes, a fitted head.
+      adapt: `(key, meta, support_x, support_y) -> adapted`: fast weights, prototypes, a fitted
+        head.
       predict: `(meta, adapted, query_x) -> logits [Q,N]`.
-      loss: `(key, meta, batch, step=0) -> (scalar, info)`, on a `Task`, or on a `Batch` for supervised pre-training;
-        step is the number of outer updates made, for losses that change while they are trained.
-      embed: `(meta, x [B,H,W,Ch]) -> z [B,D]` for methods whose features of an image depend on that image alone, so
-        that a split is embedded once and every episode is a look-up; None for all others.
+      loss: `(key, meta, batch, step=0) -> (scalar, info)`, on a `Task`, or on a `Batch` for
+        supervised pre-training; step is the number of outer updates made, for losses that change
+        while they are trained.
+      embed: `(meta, x [B,H,W,Ch]) -> z [B,D]` for methods whose features of an image depend on that
+        image alone, so that a split is embedded once and every episode is a look-up; None for all
+        others.
       head: `meta -> Head`, what such a method fits to the looked-up features; None for all others.
-      moments: `(meta, x [B,H,W,Ch]) -> moments` where normalisation at test uses population moments of the training
-        split, which are measured with it and stored in `meta['moments']` before adapting; None for all others.
-      classify: `(meta, x [B,H,W,Ch]) -> logits [B,C]` of all base classes, for methods pre-trained on them; None for
-        all others.
+      moments: `(meta, x [B,H,W,Ch]) -> moments` where normalisation at test uses population moments
+        of the training split, which are measured with it and stored in `meta['moments']` before
+        adapting; None for all others.
+      classify: `(meta, x [B,H,W,Ch]) -> logits [B,C]` of all base classes, for methods pre-trained
+        on them; None for all others.
     """
 
     init: Callable[..., PyTree]

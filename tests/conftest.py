@@ -1,4 +1,6 @@
-"""Two simulated CPU devices, quick compilation and its cache, and the folder of real data, for every test."""
+"""Two simulated CPU devices, quick compilation and its cache, and the folder of real data, for
+every test.
+"""
 
 import gc
 import os
@@ -11,12 +13,16 @@ import pytest
 def _configure_jax() -> None:
     """Sets what JAX reads when it is first imported; what the caller has set stays."""
     flags = os.environ.get("XLA_FLAGS", "").split()
-    # Tiny programs run once: most of their time is compilation. It optimises little here, and emits fused operations
-    # the older way, which takes half the time; but that multiplies and adds in one step here and not there, and two
-    # programs that compute the same would no longer agree to the bit: it does so nowhere with the instructions of AVX.
+    # Tiny programs run once: most of their time is compilation. It optimises little here, and emits
+    # fused operations the older way, which takes half the time; but that multiplies and adds in one
+    # step here and not there, and two programs that compute the same would no longer agree to the
+    # bit: it does so nowhere with the instructions of AVX.
     hasty = ["--xla_backend_optimization_level=0"]
     if platform.machine() in ("x86_64", "AMD64"):
-        hasty += ["--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters", "--xla_cpu_max_isa=AVX"]
+        hasty += [
+            "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+            "--xla_cpu_max_isa=AVX",
+        ]
     for flag in ("--xla_force_host_platform_device_count=2", *hasty):
         if not any(given.startswith(flag.partition("=")[0]) for given in flags):
             flags.append(flag)
@@ -28,13 +34,17 @@ def _configure_jax() -> None:
 
 
 _configure_jax()
-gc.set_threshold(200_000, 50, 100)  # tracing makes many small objects: a tenth of the time went into looking at them
+gc.set_threshold(
+    200_000, 50, 100
+)  # tracing makes many small objects: a tenth of the time went into looking at them
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds --data_dir; write it with `=`, or pytest takes the folder for one of tests."""
     default = os.environ.get("METALEARN_DATA_DIR")
-    parser.addoption("--data_dir", default=default, help="folder of real data; default: METALEARN_DATA_DIR")
+    parser.addoption(
+        "--data_dir", default=default, help="folder of real data; default: METALEARN_DATA_DIR"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +52,9 @@ def data_dir(request: pytest.FixtureRequest) -> Path:
     """The folder of real datasets; a test that asks for it is skipped where there is none."""
     folder = request.config.getoption("--data_dir")
     if not folder:
-        pytest.skip("real data: pass --data_dir=FOLDER or METALEARN_DATA_DIR, a folder with the official files")
+        pytest.skip(
+            "real data: pass --data_dir=FOLDER or METALEARN_DATA_DIR, a folder with the official files"
+        )
     if not Path(folder).is_dir():
         pytest.fail(f"--data_dir {folder}: no such folder")
     return Path(folder).resolve()

@@ -31,7 +31,8 @@ def made(config: Config, norm: str) -> Record:
 
 
 def write(root: Path, name: str = "", *, lineage: tuple[Stage, ...] = (), **changes: Any) -> Path:
-    """Write a record with some settings, measurements, parts of its test or provenance changed; its path.
+    """Write a record with some settings, measurements, parts of its test or provenance changed; its
+    path.
 
     norm is that of the test, train_norm that of the training.
     """
@@ -39,7 +40,11 @@ def write(root: Path, name: str = "", *, lineage: tuple[Stage, ...] = (), **chan
     kinds = {"test": Evaluation, "measured": Measured, "provenance": Provenance, "config": Config}
     for key, value in changes.items():
         key_there = "norm" if key == "train_norm" else key
-        part = "config" if key == "train_norm" else next(p for p, k in kinds.items() if key in _names(k))
+        part = (
+            "config"
+            if key == "train_norm"
+            else next(p for p, k in kinds.items() if key in _names(k))
+        )
         parts[part][key_there] = value
     base = made(CONFIG, "batch")
     changed = {part: dataclasses.replace(getattr(base, part), **new) for part, new in parts.items()}

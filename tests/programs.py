@@ -38,7 +38,13 @@ TINY = {
     "meta_batch": 2,
     "batch_size": 8,
 }
-TIMES = {"seconds", "tasks_per_s", "images_per_s", "peak_memory_mb", "train_wall_s"}  # the only things that may differ
+TIMES = {
+    "seconds",
+    "tasks_per_s",
+    "images_per_s",
+    "peak_memory_mb",
+    "train_wall_s",
+}  # the only things that may differ
 
 
 def make_images(folder: Path, classes: int = 12, images: int = 8, size: int = 8) -> Path:
@@ -56,7 +62,11 @@ def make_images(folder: Path, classes: int = 12, images: int = 8, size: int = 8)
 def words(images: Path, **settings: object) -> list[str]:
     """The flags of a tiny run on these images, some set otherwise, or left out by None."""
     places = {"data_dir": images, "cache_dir": images.parent / "cache"}
-    return [f"--{name}={value}" for name, value in (TINY | places | settings).items() if value is not None]
+    return [
+        f"--{name}={value}"
+        for name, value in (TINY | places | settings).items()
+        if value is not None
+    ]
 
 
 class Said(NamedTuple):
@@ -71,17 +81,29 @@ class Said(NamedTuple):
         """The one line of an error; notes on the images may stand before it."""
         lines = self.err.replace("\r", "\n").splitlines()
         shown = [line for line in lines if not line.startswith("note: ")]
-        lines = [line for line in shown if line.strip() and not re.search(r"\d+%\|.*\| \d+/\d+ \[", line)]  # no bars
+        lines = [
+            line for line in shown if line.strip() and not re.search(r"\d+%\|.*\| \d+/\d+ \[", line)
+        ]  # no bars
         assert self.code == 2 and len(lines) == 1 and lines[0].startswith("error: "), self
         return lines[0].removeprefix("error: ")
 
 
 def fitting(name: str, arguments: Sequence[str]) -> list[str]:
-    """The arguments without those of `TINY` that the method to be trained would refuse; all, of other programs."""
-    usual = {"maml": "maml", "protonet": "protonet", "embedding": "protonet", "finetune": "baseline"}
+    """The arguments without those of `TINY` that the method to be trained would refuse; all, of
+    other programs.
+    """
+    usual = {
+        "maml": "maml",
+        "protonet": "protonet",
+        "embedding": "protonet",
+        "finetune": "baseline",
+    }
     if name not in usual:
         return list(arguments)
-    method = next((word.removeprefix("--method=") for word in arguments if word.startswith("--method=")), usual[name])
+    method = next(
+        (word.removeprefix("--method=") for word in arguments if word.startswith("--method=")),
+        usual[name],
+    )
     refused = {f"--{name}={value}" for name, value in TINY.items() if method not in readers(name)}
     return [word for word in arguments if word not in refused]
 
@@ -92,7 +114,9 @@ def program(name: str, *arguments: str) -> Said:
     out, err = io.StringIO(), io.StringIO()
     jax.config.update("jax_disable_most_optimizations", True)
     try:
-        ours = mock.patch.multiple(sys, argv=[name, *fitting(name, arguments)], unraisablehook=sys.unraisablehook)
+        ours = mock.patch.multiple(
+            sys, argv=[name, *fitting(name, arguments)], unraisablehook=sys.unraisablehook
+        )
         with ours, redirect_stdout(out), redirect_stderr(err):
             runpy.run_module(f"experiments.{name}", run_name="__main__")
         code = 0
@@ -120,7 +144,9 @@ def on_devices(count: int) -> str:
 def process(name: str, *arguments: str, cwd: Path, **more: str) -> Said:
     """`python -m experiments.<name> <arguments>` as a process of its own."""
     command = [sys.executable, "-m", f"experiments.{name}", *fitting(name, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300
+    )
     return Said(done.returncode, done.stdout, done.stderr)
 
 
@@ -132,7 +158,10 @@ def weights(workdir: Path, kind: str) -> dict[str, np.ndarray]:
         saved = reader.metadata(folder / str(step) / "default").item_metadata.tree
         like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), saved)  # wherever it was saved
         tree = reader.restore(folder / str(step) / "default", like)
-    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
+    return {
+        jax.tree_util.keystr(path): np.asarray(x)
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def told(path: Path) -> dict:
@@ -149,7 +178,9 @@ def lasting(record: dict) -> dict:
 
 def rows(workdir: Path) -> list[dict]:
     """The rows of a run's diary, without times."""
-    return [lasting(json.loads(line)) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [
+        lasting(json.loads(line)) for line in (workdir / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 def results(workdir: Path) -> dict[str, dict]:
@@ -160,4 +191,7 @@ def results(workdir: Path) -> dict[str, dict]:
 def contents(workdir: Path) -> dict[str, tuple[int, bytes]]:
     """Every file of a run with its time and bytes: what must not change where nothing is done."""
     files = sorted(path for path in workdir.rglob("*") if path.is_file())
-    return {str(path.relative_to(workdir)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+    return {
+        str(path.relative_to(workdir)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in files
+    }

@@ -13,7 +13,9 @@ from metalearn.models.conv4 import Conv4
 from metalearn.types import Array, ClassSource, Key, Learner, Network, PyTree, Task
 
 SIDE = 8
-quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # compiles in half the time
+quick_jit = partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)  # compiles in half the time
 
 
 def tiny_network(norm: str = "batch", **kw: object) -> Network:
@@ -26,17 +28,24 @@ def prepare(x: Array) -> Array:
     return x.astype(jnp.float32) / 128 - 1
 
 
-def easy_task(key: Key, ways: int, shots: int, queries: int, noise: float = 0.3, side: int = SIDE) -> Task:
+def easy_task(
+    key: Key, ways: int, shots: int, queries: int, noise: float = 0.3, side: int = SIDE
+) -> Task:
     """Images of each class are one random pattern of its own, plus noise."""
     pattern_key, noise_key = jax.random.split(key)
     patterns = jax.random.normal(pattern_key, (ways, 1, side, side, 1))
     x = patterns + noise * jax.random.normal(noise_key, (ways, shots + queries, side, side, 1))
     y = jnp.broadcast_to(jnp.arange(ways)[:, None], x.shape[:2])
-    flat = lambda a: a.reshape(-1, *a.shape[2:])  # noqa: E731
+
+    def flat(a):
+        return a.reshape(-1, *a.shape[2:])
+
     return Task(flat(x[:, :shots]), flat(y[:, :shots]), flat(x[:, shots:]), flat(y[:, shots:]))
 
 
-def noise_source(counts: tuple[int, ...], side: int = SIDE, channels: int = 1, seed: int = 0) -> ClassSource:
+def noise_source(
+    counts: tuple[int, ...], side: int = SIDE, channels: int = 1, seed: int = 0
+) -> ClassSource:
     """Random pixels: nothing tells the classes apart."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (sum(counts), side, side, channels), np.uint8)
@@ -48,7 +57,9 @@ def smooth_network() -> Network:
     """One layer of tanh, infinitely differentiable; images [B,2,2,1] -> features [B,3]."""
     return Network(
         init=lambda key, x: {"w": jax.random.normal(key, (4, 3))},
-        apply=lambda params, x, moments=None, key=None: jnp.tanh(x.reshape(len(x), -1) @ params["w"]),
+        apply=lambda params, x, moments=None, key=None: jnp.tanh(
+            x.reshape(len(x), -1) @ params["w"]
+        ),
         moments=lambda params, x: {},
     )
 

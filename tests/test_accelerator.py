@@ -1,4 +1,6 @@
-"""The script for machines with an accelerator, here cut to a few steps: what it leaves, and a second call."""
+"""The script for machines with an accelerator, here cut to a few steps: what it leaves, and a
+second call.
+"""
 
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from metalearn.records.report import read_records
 from tests.programs import ROOT, environment, make_images
 
 SCRIPT = ROOT / "benchmarks" / "accelerator.sh"
-NAMES = [line.split(" | ")[0] for line in SCRIPT.read_text().splitlines() if " | benchmarks." in line]
+NAMES = [
+    line.split(" | ")[0] for line in SCRIPT.read_text().splitlines() if " | benchmarks." in line
+]
 TINY = "--dataset=folder --image_size=8 --backbone=conv2-8 --ways=2 --queries=3"
 QUEUE = f"""
 experiments.protonet {TINY} --train_ways=2
@@ -26,16 +30,26 @@ class Left:
     def __init__(self, root: Path) -> None:
         self.out = root / "out"
         (root / "queue.txt").write_text(QUEUE)
-        places = {"METALEARN_DATA_DIR": make_images(root / "images", images=20), "METALEARN_PEERS": root / "none"}
+        places = {
+            "METALEARN_DATA_DIR": make_images(root / "images", images=20),
+            "METALEARN_PEERS": root / "none",
+        }
         places |= {"QUEUE": root / "queue.txt", "PYTHON": sys.executable}
         cache = environment()["JAX_COMPILATION_CACHE_DIR"]
-        self.env = environment(**{name: str(path) for name, path in places.items()}, JAX_COMPILATION_CACHE_DIR=cache)
+        self.env = environment(
+            **{name: str(path) for name, path in places.items()}, JAX_COMPILATION_CACHE_DIR=cache
+        )
         self.said = self.call()
 
     def call(self, **more: str) -> str:
         command = ["bash", str(SCRIPT), "2000", str(self.out)]
-        done = subprocess.run(command, env=self.env | more, capture_output=True, text=True, timeout=1000)
-        logs = "".join(f"{log.name}: {log.read_text()[-500:]}" for log in sorted((self.out / "logs").glob("*.log")))
+        done = subprocess.run(
+            command, env=self.env | more, capture_output=True, text=True, timeout=1000
+        )
+        logs = "".join(
+            f"{log.name}: {log.read_text()[-500:]}"
+            for log in sorted((self.out / "logs").glob("*.log"))
+        )
         assert done.returncode == 0, done.stdout + done.stderr + logs
         return done.stdout
 
@@ -56,7 +70,9 @@ def test_everything_runs(left: Left) -> None:
         rows = left.rows(benchmark)
         assert rows and all(row["case"].endswith("tiny") for row in rows)
         assert all(row["ours_mib" if benchmark == "memory" else "ours_ms"] > 0 for row in rows)
-    assert sorted((r.config.method, r.config.steps) for r in read_records(left.out / "results")) == [
+    assert sorted(
+        (r.config.method, r.config.steps) for r in read_records(left.out / "results")
+    ) == [
         ("nearest_neighbour", 2),
         ("protonet", 2),
         ("simpleshot", 2),
@@ -82,4 +98,8 @@ def test_a_second_call_passes_over_what_is_done(left: Left) -> None:
     log = left.out / "logs" / "meta_step-4.log"
     assert "passed over" not in log.read_text()
     said = left.call(BENCHMARKS=str(few))
-    assert "meta_step-4: done (" in said and "experiments." not in said and "passed over" in log.read_text()
+    assert (
+        "meta_step-4: done (" in said
+        and "experiments." not in said
+        and "passed over" in log.read_text()
+    )

@@ -1,4 +1,6 @@
-"""Benchmarks: what is counted, who is timed, that all compute the same, records and the page made of them."""
+"""Benchmarks: what is counted, who is timed, that all compute the same, records and the page made
+of them.
+"""
 
 import importlib.util
 import json
@@ -53,7 +55,8 @@ ROW = {
 
 
 def test_arithmetic_of_the_usual_meta_steps() -> None:
-    # Multiply-adds of the four layers by hand: 27, 288, 288, 288 a filter and place, 32 filters, 32^2 ... 4^2 places.
+    # Multiply-adds of the four layers by hand: 27, 288, 288, 288 a filter and place, 32 filters,
+    # 32^2 ... 4^2 places.
     layers = [32 * 27 * 32**2, 32 * 288 * 16**2, 32 * 288 * 8**2, 32 * 288 * 4**2]
     inner, outer = 2 * (9 * sum(layers) - 5 * layers[0]), 2 * (3 * sum(layers) - layers[0])
     heads = 2 * 128 * 5
@@ -64,7 +67,9 @@ def test_arithmetic_of_the_usual_meta_steps() -> None:
 
 def test_arithmetic_is_what_xla_counts() -> None:
     work = Work(method="protonet", width=64, tasks=1, shots=5)
-    body = make_network("conv4-64", "none")  # with moments, the first layer makes more products than it needs
+    body = make_network(
+        "conv4-64", "none"
+    )  # with moments, the first layer makes more products than it needs
     params = jax.eval_shape(body.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     x = jax.ShapeDtypeStruct((100, 32, 32, 3), jnp.float32)
     passes = {1: body.apply, 3: jax.grad(lambda p, x: jnp.square(body.apply(p, x)).sum())}
@@ -99,7 +104,11 @@ def test_our_meta_gradient_is_the_slope_of_our_loss() -> None:
         way = {name: rng.normal(size=v.shape) for name, v in given.items() if "/" in name}
 
         def loss(step: float) -> float:
-            return float(ours.gradient(work, given | {k: given[k] + step * v for k, v in way.items()})["loss"])
+            return float(
+                ours.gradient(work, given | {k: given[k] + step * v for k, v in way.items()})[
+                    "loss"
+                ]
+            )
 
         slope = sum((np.asarray(found[name]) * v).sum() for name, v in way.items())
         assert slope == pytest.approx((loss(1e-6) - loss(-1e-6)) / 2e-6, rel=1e-5)
@@ -109,16 +118,29 @@ def test_our_meta_gradient_is_the_slope_of_our_loss() -> None:
 def torch_python() -> str:
     """An interpreter with PyTorch: the peers', else this one."""
     for python in (peers_python(), sys.executable):
-        if Path(python).exists() and not subprocess.run([python, "-c", "import torch"], capture_output=True).returncode:
+        if (
+            Path(python).exists()
+            and not subprocess.run([python, "-c", "import torch"], capture_output=True).returncode
+        ):
             return python
     pytest.skip("no PyTorch to compare with: benchmarks/peers/setup.sh installs it")
 
 
 @pytest.mark.parametrize(
-    ("method", "peer"), [("maml", "torch-loop"), ("maml", "torch-func"), ("protonet", "torch"), ("evaluation", "torch")]
+    ("method", "peer"),
+    [
+        ("maml", "torch-loop"),
+        ("maml", "torch-func"),
+        ("protonet", "torch"),
+        ("evaluation", "torch"),
+    ],
 )
-def test_ours_agrees_with_an_independent_implementation(torch_python: str, method: str, peer: str) -> None:
-    work = SMALL._replace(method=method, shots=2, tasks=1 if method == "evaluation" else 2, episodes=3)
+def test_ours_agrees_with_an_independent_implementation(
+    torch_python: str, method: str, peer: str
+) -> None:
+    work = SMALL._replace(
+        method=method, shots=2, tasks=1 if method == "evaluation" else 2, episodes=3
+    )
     found = agreement(Team(method, torch_python, [peer]), work)
     assert set(found) == {peer} and found[peer] < 1e-9
 
@@ -145,7 +167,12 @@ serve(make)
 
 
 def fake(broken: bool = False, dying: bool = False) -> list[str]:
-    return [sys.executable, "-c", FAKE.format(broken=broken, dying=dying), json.dumps(SMALL._asdict())]
+    return [
+        sys.executable,
+        "-c",
+        FAKE.format(broken=broken, dying=dying),
+        json.dumps(SMALL._asdict()),
+    ]
 
 
 def test_a_contender_answers_whatever_its_libraries_print(tmp_path: Path) -> None:
@@ -156,11 +183,15 @@ def test_a_contender_answers_whatever_its_libraries_print(tmp_path: Path) -> Non
         assert process.ask("peaks", size=1) == {"flops": 1e9, "bytes": 2e9}
         assert process.ask("memory")["mib"] > 5
         np.savez(tmp_path / "given.npz", x=np.ones(2))
-        process.ask("gradient", given=str(tmp_path / "given.npz"), found=str(tmp_path / "found.npz"))
+        process.ask(
+            "gradient", given=str(tmp_path / "given.npz"), found=str(tmp_path / "found.npz")
+        )
         assert np.load(tmp_path / "found.npz")["loss"].tolist() == [2, 2]
         with pytest.raises(Failed, match="KeyError: 'x'"):
             np.savez(tmp_path / "given.npz", y=np.ones(2))
-            process.ask("gradient", given=str(tmp_path / "given.npz"), found=str(tmp_path / "found.npz"))
+            process.ask(
+                "gradient", given=str(tmp_path / "given.npz"), found=str(tmp_path / "found.npz")
+            )
         assert process.ask("steps", count=1)["loss"] == 1.0  # and goes on
 
 
@@ -179,7 +210,11 @@ def test_one_that_does_not_start_says_why(command: list[str], why: str) -> None:
 
 def test_turns_and_those_who_miss_theirs(tmp_path: Path) -> None:
     team = Team("maml", str(tmp_path / "bin" / "python"), [])
-    team.commands = {OURS: fake()[:3], "dies": fake(dying=True)[:3], "absent": [str(tmp_path / "python")]}
+    team.commands = {
+        OURS: fake()[:3],
+        "dies": fake(dying=True)[:3],
+        "absent": [str(tmp_path / "python")],
+    }
     team.arguments = dict.fromkeys(team.commands, ())
     team.notes = {"absent": "no network"}
     found = compare(team, SMALL, Turns(rounds=3, steps=4))
@@ -200,12 +235,25 @@ def test_medians_and_the_ratio_to_the_best_peer() -> None:
 
 
 def test_a_program_records_and_passes_over_what_is_recorded(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.meta_step", "--tiny", "--rounds=1", "--steps=1", "--shots=1"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.meta_step",
+        "--tiny",
+        "--rounds=1",
+        "--steps=1",
+        "--shots=1",
+    ]
     command += ["--tasks=2", "--peers=higher", f"--results_dir={tmp_path}"]
     env = environment(METALEARN_PEERS=str(tmp_path / "nowhere"))
-    said = [subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300) for _ in range(2)]
+    said = [
+        subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+        for _ in range(2)
+    ]
     assert [s.returncode for s in said] == [0, 0], said
-    assert "higher: not measured: cannot start" in said[0].stdout and "passed over" in said[1].stdout
+    assert (
+        "higher: not measured: cannot start" in said[0].stdout and "passed over" in said[1].stdout
+    )
     (row,) = read_rows(next(tmp_path.glob("meta_step-*.json")))
     assert row["ours_ms"] > 0 and row["peers"] == {} and row["case"] == "tiny" and row["tasks"] == 2
     assert row["roofline"]["gflop"] > 0 and row["about"][OURS]["device"] == row["device"]
@@ -215,7 +263,9 @@ def test_a_program_records_and_passes_over_what_is_recorded(tmp_path: Path) -> N
 def said_by(*arguments: str) -> str:
     """What a program prints."""
     command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -224,20 +274,31 @@ def test_streaming_ends_where_the_device_ends(tmp_path: Path) -> None:
     arguments = ("--tiny", "--rounds=1", "--steps=2", "--tasks=2", f"--results_dir={tmp_path}")
     assert said_by("benchmarks.streaming", *arguments).count("from the host") == 2
     rows = read_rows(next(tmp_path.glob("streaming-*.json")))
-    assert [row["method"] for row in rows] == ["protonet", "maml"] and all(row["ours_ms"] > 0 for row in rows)
+    assert [row["method"] for row in rows] == ["protonet", "maml"] and all(
+        row["ours_ms"] > 0 for row in rows
+    )
 
 
 def test_a_plan_is_compiled() -> None:
     shape = ("--backbone=conv4-8", "--side=16", "--ways=2", "--meta_batch=4", "--devices=2")
     found = json.loads(said_by("benchmarks.plan", "--method=protonet", *shape))
-    assert found["memory_bytes_a_task"] > found["images_a_task"] * 16 * 16 * 3 and found["tasks_at_once"] == 2
+    assert (
+        found["memory_bytes_a_task"] > found["images_a_task"] * 16 * 16 * 3
+        and found["tasks_at_once"] == 2
+    )
 
 
 def test_a_plan_adds_up() -> None:
-    step = Compiled(TrainState(np.int32(0), {"w": np.zeros(10, np.float32)}, {}), one=100, three=180)
+    step = Compiled(
+        TrainState(np.int32(0), {"w": np.zeros(10, np.float32)}, {}), one=100, three=180
+    )
     config = Config(train_ways=2, train_shots=1, train_queries=3, meta_batch=8)
     found = plan(config, Source(3, 5, 4), step, hosts=2, devices=4, at_once=2)
-    assert (found["memory_bytes_besides"], found["memory_bytes_a_task"], found["state_bytes"]) == (60, 40, 44)
+    assert (found["memory_bytes_besides"], found["memory_bytes_a_task"], found["state_bytes"]) == (
+        60,
+        40,
+        44,
+    )
     assert found["device_bytes"] == 60 + 2 * 40 + 44 + 3 * 5 * 48
     assert found["host_bytes_a_step_streamed"] == 4 * 8 * 48  # half of the tasks
     assert found["all_reduce_bytes_a_step"] == 60  # three quarters of the gradient, twice
@@ -261,7 +322,10 @@ def test_a_row_replaces_the_one_of_its_setting(tmp_path: Path) -> None:
     later = ROW | {"commit": "ba9876543210"}
     assert recorded(path, ROW) and not recorded(path, later)
     add_row(path, later)
-    assert [(r["shots"], r["commit"]) for r in read_rows(path)] == [(5, ROW["commit"]), (1, later["commit"])]
+    assert [(r["shots"], r["commit"]) for r in read_rows(path)] == [
+        (5, ROW["commit"]),
+        (1, later["commit"]),
+    ]
     path.write_text('{"rows": [{}]}')
     with pytest.raises(UserError, match="no record of a benchmark"):
         read_rows(path)
@@ -274,25 +338,42 @@ def test_rows_of_benchmarks_are_no_results(tmp_path: Path) -> None:
 
 def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     add_row(tmp_path / "a.json", ROW)
-    lost = {"ours_ms": None, "ratio_to_fastest_peer": None, "tasks": 512, "missing": {OURS: "RESOURCE_EXHAUSTED"}}
+    lost = {
+        "ours_ms": None,
+        "ratio_to_fastest_peer": None,
+        "tasks": 512,
+        "missing": {OURS: "RESOURCE_EXHAUSTED"},
+    }
     add_row(tmp_path / "a.json", {k: v for k, v in (ROW | lost).items() if k != "roofline"})
     memory = {k: v for k, v in ROW.items() if k not in ("ours_ms", "roofline", "differences")}
     for steps, mib in ((1, 900.0), (20, 950.0)):
-        add_row(tmp_path / "b.json", memory | {"benchmark": "memory", "inner_steps": steps, "ours_mib": mib})
+        add_row(
+            tmp_path / "b.json",
+            memory | {"benchmark": "memory", "inner_steps": steps, "ours_mib": mib},
+        )
     text, plots = pages(tmp_path, "performance")
     lines = text.splitlines()
-    assert any(x.startswith("| 5-way 1-shot, 4 tasks, float32 | 200 | 340 | 360 | 1.7 | 64.5 | 15% |") for x in lines)
-    assert any(x.startswith("| 5-way 1-shot, 512 tasks, float32 | – | 340 | 360 | – |") for x in lines)
+    assert any(
+        x.startswith("| 5-way 1-shot, 4 tasks, float32 | 200 | 340 | 360 | 1.7 | 64.5 | 15% |")
+        for x in lines
+    )
+    assert any(
+        x.startswith("| 5-way 1-shot, 512 tasks, float32 | – | 340 | 360 | – |") for x in lines
+    )
     assert "- metalearn (5-way 1-shot, 512 tasks, float32): RESOURCE_EXHAUSTED" in lines
     assert "- jax-meta (5-way 1-shot, 4 tasks, float32): No module named 'haiku'" in lines
     assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 7
-    assert set(plots) == {"meta_step-0.svg", "memory-0.svg"} and all(b"<svg" in p for p in plots.values())
+    assert set(plots) == {"meta_step-0.svg", "memory-0.svg"} and all(
+        b"<svg" in p for p in plots.values()
+    )
     assert pages(tmp_path, "performance") == (text, plots)
 
 
 def test_the_page_is_up_to_date() -> None:
     text, plots = pages(ROOT / "results" / "benchmarks", "performance")
-    assert (ROOT / "docs" / "performance.md").read_text() == text, "run: python -m benchmarks.report"
+    assert (ROOT / "docs" / "performance.md").read_text() == text, (
+        "run: python -m benchmarks.report"
+    )
     assert {path.name for path in (ROOT / "docs" / "performance").glob("*.svg")} == set(plots)
 
 
@@ -302,7 +383,10 @@ def test_formulations_of_a_convolution_agree(order: str) -> None:
         x = jax.random.normal(jax.random.key(0), (2, 6, 4, 3), jnp.float64)
         w = jax.random.normal(jax.random.key(1), (3, 3, 3, 5), jnp.float64)
         forms = convolution.formulations(0)
-        found = {name: float(quick_jit(convolution.passes(form, order))(x, w)) for name, form in forms.items()}
+        found = {
+            name: float(quick_jit(convolution.passes(form, order))(x, w))
+            for name, form in forms.items()
+        }
     assert found[OURS] > 0 and list(found.values()) == pytest.approx([found[OURS]] * 5, rel=1e-12)
 
 
@@ -310,16 +394,35 @@ def test_formulations_of_a_convolution_agree(order: str) -> None:
 @pytest.mark.parametrize("form", [convolution.native, convolution.one, convolution.windows])
 def test_a_scan_adds_up_its_turns(form: Callable, looped: bool) -> None:
     x, w = jax.random.normal(jax.random.key(0), (3, 2, 1, 4, 4, 3)), jnp.ones((2, 3, 3, 3, 2))
-    each = [[float(convolution.passes(form, "forward")(x[i, t], w[t])) for t in range(2)] for i in range(3)]
+    each = [
+        [float(convolution.passes(form, "forward")(x[i, t], w[t])) for t in range(2)]
+        for i in range(3)
+    ]
     expected = np.sum(each, 0) if looped else each[0]
-    np.testing.assert_allclose(convolution.program(form, "forward", looped)(x, w), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        convolution.program(form, "forward", looped)(x, w), expected, rtol=1e-5
+    )
 
 
 def test_shapes_of_what_all_are_given() -> None:
     given = example(SMALL)
-    assert given["support_x"].shape == (2, 5, 16, 16, 3) and given["query_x"].shape == (2, 15, 16, 16, 3)
-    assert given["head/w"].shape == (features(SMALL), 5) and images(SMALL).shape == (24, 8, 16, 16, 3)
-    assert all(0 < (given[f"body/norm{i}/scale"] < 0).mean() < 0.5 for i in range(4))  # pooling minds the sign
+    assert given["support_x"].shape == (2, 5, 16, 16, 3) and given["query_x"].shape == (
+        2,
+        15,
+        16,
+        16,
+        3,
+    )
+    assert given["head/w"].shape == (features(SMALL), 5) and images(SMALL).shape == (
+        24,
+        8,
+        16,
+        16,
+        3,
+    )
+    assert all(
+        0 < (given[f"body/norm{i}/scale"] < 0).mean() < 0.5 for i in range(4)
+    )  # pooling minds the sign
     assert given["query_y"][0].tolist() == sorted(list(range(5)) * 3)
     indices = example(SMALL._replace(method="evaluation", episodes=4))["indices"]
     assert indices.shape == (4, 5, 4) and all(len(set(e.ravel())) == 20 for e in indices)

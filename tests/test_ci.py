@@ -1,4 +1,6 @@
-"""The smoke run of continuous integration, with stand-ins for Python: which it takes, what it starts."""
+"""The smoke run of continuous integration, with stand-ins for Python: which it takes, what it
+starts.
+"""
 
 import shutil
 import subprocess
@@ -42,7 +44,9 @@ class Clone:
         """What the smoke run prints, and what it says."""
         places = {"PATH": str(self.bin), "HOME": str(self.home), "LOG": str(self.log)}
         command = [str(self.bin / "bash"), str(self.root / ".ci" / "smoke")]
-        done = subprocess.run(command, env=places | more, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            command, env=places | more, capture_output=True, text=True, timeout=30
+        )
         assert done.returncode == status, done.stderr
         return done.stdout, done.stderr
 

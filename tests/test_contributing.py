@@ -10,7 +10,9 @@ import pytest
 
 from tests.programs import ROOT, make_images, words
 
-FILE, IMPORT, LINE = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+FILE, IMPORT, LINE = re.findall(
+    r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S
+)
 
 
 @pytest.fixture
@@ -30,16 +32,23 @@ def copy(tmp_path: Path) -> Path:
 
 
 def python(copy: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, *arguments], cwd=copy, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=copy, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def test_it_keeps_the_contract_and_runs(copy: Path) -> None:
-    """The tests that take every method there is take it too, and no other test of the registry minds it."""
+    """The tests that take every method there is take it too, and no other test of the registry
+    minds it.
+    """
     tests = ("tests/learners/test_contract.py", "tests/learners/test_presets.py")
     said = python(copy, "-m", "pytest", "-vv", *tests, "-k", "cityblock or default")
-    assert len(re.findall(r"test_contract.*cityblock.* PASSED", said)) >= 10 and "has_a_default PASSED" in said
+    assert (
+        len(re.findall(r"test_contract.*cityblock.* PASSED", said)) >= 10
+        and "has_a_default PASSED" in said
+    )
     images = make_images(copy / "images")
     settings = words(images, method="cityblock", norm="running", workdir=copy / "run")
     said = python(copy, "-m", "experiments.embedding", *settings)

@@ -1,4 +1,6 @@
-"""Programs as a user starts them: every method on a folder of images, and what is said when something is wrong."""
+"""Programs as a user starts them: every method on a folder of images, and what is said when
+something is wrong.
+"""
 
 import json
 import os
@@ -43,7 +45,9 @@ def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("method", WHOLE_ROAD)
-def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, tmp_path: Path) -> None:
+def test_every_kind_of_method_runs_and_is_found_done(
+    method: str, images: Path, tmp_path: Path
+) -> None:
     workdir, norms = tmp_path / "run", NORMS.get(method, ("batch", "support"))
     chosen, backbone = CHOSEN.get(method, {}), CHOSEN.get(method, {}).get("backbone", "conv2-8")
     places = {"workdir": workdir, "results_dir": tmp_path / "results"}
@@ -51,14 +55,23 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
     said = program(PROGRAM.get(method, "maml"), *command)
     assert said.code == 0, said
     first, *_, files, last = said.out.splitlines()
-    assert first.startswith(f"{method} on folder, {backbone} (") and "2-way 1-shot: training to step 4;" in first
-    assert str(workdir) in first and files.startswith(f"files: {workdir}") and last.startswith("next ")
-    assert said.out.count("recorded: ") == len(norms) == said.out.count("(95 % CI, 6 test episodes ")
+    assert (
+        first.startswith(f"{method} on folder, {backbone} (")
+        and "2-way 1-shot: training to step 4;" in first
+    )
+    assert (
+        str(workdir) in first and files.startswith(f"files: {workdir}") and last.startswith("next ")
+    )
+    assert (
+        said.out.count("recorded: ") == len(norms) == said.out.count("(95 % CI, 6 test episodes ")
+    )
 
     kinds = (("episode", "png"), ("result", "json"), ("result", "npy"))
     named = [f"{kind}-2w1s3q-{norm}.{end}" for norm in norms for kind, end in kinds]
     folders = ["checkpoints", *(["tensorboard"] if find_spec("tensorboardX") else [])]
-    assert sorted(os.listdir(workdir)) == sorted([*named, *folders, "config.json", "curve.png", "metrics.jsonl"])
+    assert sorted(os.listdir(workdir)) == sorted(
+        [*named, *folders, "config.json", "curve.png", "metrics.jsonl"]
+    )
     for norm in norms:
         record = told(workdir / f"result-2w1s3q-{norm}.json")
         folder = f"folder-{record['images'][:8]}"
@@ -68,8 +81,13 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
     rate = "images_per_s" if PROGRAM.get(method) == "finetune" else "tasks_per_s"
     raw = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in raw] == [2, 2, 4, 4]
-    assert all({"loss", "accuracy", rate, "seconds", "peak_memory_mb"} == row.keys() - {"step"} for row in raw[::2])
-    assert sum(row.get("seconds", 0) for row in raw) == pytest.approx(record["train_wall_s"], abs=0.06)
+    assert all(
+        {"loss", "accuracy", rate, "seconds", "peak_memory_mb"} == row.keys() - {"step"}
+        for row in raw[::2]
+    )
+    assert sum(row.get("seconds", 0) for row in raw) == pytest.approx(
+        record["train_wall_s"], abs=0.06
+    )
 
     before = contents(tmp_path)
     again = program(PROGRAM.get(method, "maml"), *command)
@@ -79,10 +97,14 @@ def test_every_kind_of_method_runs_and_is_found_done(method: str, images: Path, 
     assert again.out.splitlines()[1:] == rest
     after = contents(tmp_path)
     assert {k: v[1] for k, v in after.items()} == {k: v[1] for k, v in before.items()}
-    assert {k for k in before if before[k] != after[k]} <= {k for k in before if k.startswith("results/")}
+    assert {k for k in before if before[k] != after[k]} <= {
+        k for k in before if k.startswith("results/")
+    }
 
 
-def test_the_flag_of_a_record_is_what_the_probe_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_flag_of_a_record_is_what_the_probe_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Against what the method and its normalisation would say."""
     monkeypatch.setattr("metalearn.run.is_transductive", lambda learner, meta, task: True)
     images = make_images(tmp_path / "images")
@@ -92,13 +114,33 @@ def test_the_flag_of_a_record_is_what_the_probe_found(tmp_path: Path, monkeypatc
 
 
 def check_record(record: dict, method: str, norm: str, backbone: str) -> None:
-    wanted = {"method": method, "dataset": "folder", "norm": norm, "ways": 2, "shots": 1, "queries": 3, "seed": 0}
-    wanted |= {"episodes": 6, "eval_seed": 0, "steps": 4, "backbone": backbone, "precision": "float32"}
+    wanted = {
+        "method": method,
+        "dataset": "folder",
+        "norm": norm,
+        "ways": 2,
+        "shots": 1,
+        "queries": 3,
+        "seed": 0,
+    }
+    wanted |= {
+        "episodes": 6,
+        "eval_seed": 0,
+        "steps": 4,
+        "backbone": backbone,
+        "precision": "float32",
+    }
     assert wanted.items() <= record.items()
-    assert record["transductive"] == (norm == "batch" or method in TRANSDUCTIVE) and record["best_step"] in (2, 4)
+    assert record["transductive"] == (norm == "batch" or method in TRANSDUCTIVE) and record[
+        "best_step"
+    ] in (2, 4)
     assert 0 <= record["accuracy"] <= 1 and record["ci95"] >= 0 and 0 <= record["ece"] <= 1
     assert (record["accuracy_before"] is None) == (method in PROGRAM or method == "proto_maml")
-    assert len(record["episode_hash"]) == 16 and record["peak_memory_mb"] > 1 and record["tasks_per_s"] > 0
+    assert (
+        len(record["episode_hash"]) == 16
+        and record["peak_memory_mb"] > 1
+        and record["tasks_per_s"] > 0
+    )
     assert record["train_wall_s"] > 0 and record["device"] and record["commit"]
     assert "data_dir" not in record["command"] and "--record" not in record["command"]
 
@@ -121,22 +163,50 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"first_order": True}, "--method=fomaml"),
     ("protonet", {"distance": "manhattan"}, "manhattan"),
     ("maml", {"distance": "cosine"}, "--distance is of protonet, not of maml; leave it out"),
-    ("embedding", {"method": "r2d2", "contextual": True}, "--contextual is of matchingnet, not of r2d2"),
+    (
+        "embedding",
+        {"method": "r2d2", "contextual": True},
+        "--contextual is of matchingnet, not of r2d2",
+    ),
     ("protonet", {"inner_lr": 0.1}, "--inner_lr is of maml, fomaml, "),
     ("maml", {"batch_size": 7}, "--batch_size is of baseline, "),
-    ("finetune", {"method": "rfs", "train_ways": 3}, "matchingnet, relationnet, r2d2, metaoptnet, not of rfs; leave"),
-    ("finetune", {"method": "simpleshot", "transform": "l3"}, "simpleshot's transform must be one of none, l2, cl2n"),
-    ("finetune", {"method": "finetune", "norm": "support"}, "fine-tuning of all weights normalises by running, batch"),
+    (
+        "finetune",
+        {"method": "rfs", "train_ways": 3},
+        "matchingnet, relationnet, r2d2, metaoptnet, not of rfs; leave",
+    ),
+    (
+        "finetune",
+        {"method": "simpleshot", "transform": "l3"},
+        "simpleshot's transform must be one of none, l2, cl2n",
+    ),
+    (
+        "finetune",
+        {"method": "finetune", "norm": "support"},
+        "fine-tuning of all weights normalises by running, batch",
+    ),
     ("embedding", {"method": "relationnet"}, "--backbone=conv2-8 has none, conv4-64-map does"),
-    ("embedding", {"method": "metaoptnet", "head": "tree"}, "head must be svm or ridge, not 'tree'"),
+    (
+        "embedding",
+        {"method": "metaoptnet", "head": "tree"},
+        "head must be svm or ridge, not 'tree'",
+    ),
     ("maml", {"ways": 1}, "--ways must be at least 2, not 1"),
     ("maml", {"shots": 0}, "--shots must be at least 1, not 0"),
     ("maml", {"queries": 0}, "--queries must be at least 1, not 0"),
     ("maml", {"train_queries": 0}, "--train_queries must be at least 1, not 0"),
     ("maml", {"ways": 3}, "3-way episodes need 3 classes, but folder's test split has 2"),
     ("maml", {"queries": 8}, "has 8 images, fewer than 1 shots + 8 queries"),
-    ("maml", {"train_queries": 8}, "folder's training split has 8 images, fewer than 1 shots + 8 queries"),
-    ("protonet", {"train_ways": 9}, "9-way episodes need 9 classes, but folder's training split has 8"),
+    (
+        "maml",
+        {"train_queries": 8},
+        "folder's training split has 8 images, fewer than 1 shots + 8 queries",
+    ),
+    (
+        "protonet",
+        {"train_ways": 9},
+        "9-way episodes need 9 classes, but folder's training split has 8",
+    ),
     ("maml", {"train_ways": 3}, "--ways=2 must equal the --train_ways=3 of its training"),
     ("maml", {"meta_batch": 0}, "--meta_batch must be at least 1, not 0"),
     ("maml", {"meta_batch": 3, "devices": 2}, "--meta_batch=3 cannot be shared out to 2 devices"),
@@ -157,19 +227,31 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"schedule": "halve:²"}, "unknown schedule 'halve:²'"),
     ("maml", {"seeds": 10**6}, "flag --seeds=1000000"),
     ("maml", {"image_size": 10**6}, "--image_size=1000000 is too large: at most 4096"),
-    ("maml", {"dataset": "glyphs"}, "--image_size: the images of glyphs have the size that is published"),
+    (
+        "maml",
+        {"dataset": "glyphs"},
+        "--image_size: the images of glyphs have the size that is published",
+    ),
     ("maml", {"sters": 3}, "Unknown command line flag 'sters'"),
     ("maml", {"data_dir": "/nowhere/at/all"}, "/nowhere/at/all is no folder"),
-    ("maml", {"workdir": "/proc/run"}, "cannot write /proc/run/config.json: No such file or directory"),
+    (
+        "maml",
+        {"workdir": "/proc/run"},
+        "cannot write /proc/run/config.json: No such file or directory",
+    ),
     ("maml", {"record": "true", "results_dir": "/proc/results"}, "cannot write /proc/results:"),
 ]
 
 
 @pytest.mark.parametrize(("name", "settings", "line"), WRONG, ids=[f"{n}-{s}" for n, s, _ in WRONG])
-def test_a_wrong_setting_costs_one_line(name: str, settings: dict, line: str, images: Path, tmp_path: Path) -> None:
+def test_a_wrong_setting_costs_one_line(
+    name: str, settings: dict, line: str, images: Path, tmp_path: Path
+) -> None:
     said = program(name, *words(images, **({"workdir": tmp_path / "run"} | settings)))
     assert line in said.complaint and "Traceback" not in said.err + said.out
-    assert said.out == "" and list(tmp_path.iterdir()) == []  # mended, the same command may run here
+    assert (
+        said.out == "" and list(tmp_path.iterdir()) == []
+    )  # mended, the same command may run here
 
 
 @pytest.mark.parametrize(
@@ -182,7 +264,9 @@ def test_a_wrong_setting_costs_one_line(name: str, settings: dict, line: str, im
         ),
     ],
 )
-def test_too_little_memory_is_one_line(error: Exception, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_little_memory_is_one_line(
+    error: Exception, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run() -> None:
         raise error
 
@@ -192,7 +276,10 @@ def test_too_little_memory_is_one_line(error: Exception, line: str, capsys: pyte
 
 
 def test_a_value_where_none_belongs_is_refused(images: Path) -> None:
-    assert "--nostream=1 does not take an argument" in program("maml", *words(images), "--nostream=1").complaint
+    assert (
+        "--nostream=1 does not take an argument"
+        in program("maml", *words(images), "--nostream=1").complaint
+    )
 
 
 def test_a_stray_word_is_refused(images: Path) -> None:
@@ -202,12 +289,19 @@ def test_a_stray_word_is_refused(images: Path) -> None:
 def test_a_folder_of_another_run_is_left_alone(trained: Path, images: Path) -> None:
     before = contents(trained)
     said = program("protonet", *words(images, workdir=trained, lr=0.5, seed=1))
-    assert "holds another run (lr is 0.001 there, 0.5 here; seed is 0 there, 1 here)" in said.complaint
-    assert "(method is protonet there, maml here" in program("maml", *words(images, workdir=trained)).complaint
+    assert (
+        "holds another run (lr is 0.001 there, 0.5 here; seed is 0 there, 1 here)" in said.complaint
+    )
+    assert (
+        "(method is protonet there, maml here"
+        in program("maml", *words(images, workdir=trained)).complaint
+    )
     assert contents(trained) == before
 
 
-def test_the_first_word_of_a_second_test_is_about_the_run(images: Path, trained: Path, tmp_path: Path) -> None:
+def test_the_first_word_of_a_second_test_is_about_the_run(
+    images: Path, trained: Path, tmp_path: Path
+) -> None:
     workdir = tmp_path / "run"
     shutil.copytree(trained, workdir)
     said = program("evaluate", *places(images), f"--workdir={workdir}", "--shots=2", "--episodes=8")
@@ -221,18 +315,26 @@ def test_the_first_word_of_a_second_test_is_about_the_run(images: Path, trained:
     assert (workdir / "config.json").read_bytes() == (trained / "config.json").read_bytes()
 
 
-def test_a_test_on_other_episodes_leaves_the_first(images: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_test_on_other_episodes_leaves_the_first(
+    images: Path, trained: Path, tmp_path: Path
+) -> None:
     workdir = tmp_path / "run"
     shutil.copytree(trained, workdir)
     before = contents(workdir)
-    said = [program("evaluate", *places(images), f"--workdir={workdir}", "--episodes=8") for _ in range(2)]
+    said = [
+        program("evaluate", *places(images), f"--workdir={workdir}", "--episodes=8")
+        for _ in range(2)
+    ]
     assert all(s.code == 0 and "95 % CI, 8 test episodes" in s.out for s in said)
     after = contents(workdir)
     assert before.items() <= after.items()
     hashed = told(workdir / "result-2w1s3q-running.json")["episode_hash"]
     (other,) = (p for p in workdir.glob("result-*.json") if hashed not in p.read_text())
     record = told(other)
-    assert re.fullmatch("result-2w1s3q-running-[0-9a-f]{16}.json", other.name) and record["episodes"] == 8
+    assert (
+        re.fullmatch("result-2w1s3q-running-[0-9a-f]{16}.json", other.name)
+        and record["episodes"] == 8
+    )
     assert after.keys() - before.keys() == {
         other.name,
         other.with_suffix(".npy").name,
@@ -245,14 +347,22 @@ def test_a_test_with_other_inner_steps_leaves_the_first(images: Path, tmp_path: 
     assert program("maml", *words(images, workdir=workdir, test_norms="batch")).code == 0
     before = contents(workdir)
     for steps in (1, 2):
-        said = program("evaluate", *places(images), f"--workdir={workdir}", f"--test_inner_steps={steps}")
+        said = program(
+            "evaluate", *places(images), f"--workdir={workdir}", f"--test_inner_steps={steps}"
+        )
         assert said.code == 0
         assert before.items() <= contents(workdir).items()
-    found = [record["test_inner_steps"] for record in results(workdir).values() if record["norm"] == "batch"]
+    found = [
+        record["test_inner_steps"]
+        for record in results(workdir).values()
+        if record["norm"] == "batch"
+    ]
     assert sorted(found) == [1, 2]
 
 
-def test_a_run_trained_longer_has_its_result_where_the_shorter_had(images: Path, tmp_path: Path) -> None:
+def test_a_run_trained_longer_has_its_result_where_the_shorter_had(
+    images: Path, tmp_path: Path
+) -> None:
     of = partial(words, images, workdir=tmp_path / "run", schedule="constant")
     assert program("protonet", *of()).code == 0
     assert program("protonet", *of(steps=6, episodes=8)).code == 0
@@ -264,7 +374,10 @@ def test_of_two_tests_at_once_none_is_lost(images: Path, trained: Path, tmp_path
     """The second ends while the first is under way: both have found the same name to be free."""
     workdir = tmp_path / "run"
     shutil.copytree(trained, workdir)
-    examine, commands = a_run._examine, [[f"--workdir={workdir}", "--shots=2", f"--episodes={n}"] for n in (7, 8)]
+    examine, commands = (
+        a_run._examine,
+        [[f"--workdir={workdir}", "--shots=2", f"--episodes={n}"] for n in (7, 8)],
+    )
 
     def meanwhile(*args: Any) -> Any:
         found = examine(*args)
@@ -281,7 +394,9 @@ def places(images: Path) -> list[str]:
     return [word for word in words(images) if word.startswith(("--data_dir", "--cache_dir"))]
 
 
-def test_the_command_in_a_record_makes_it_again(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_in_a_record_makes_it_again(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert program("protonet", *words(images, workdir="elsewhere/run")).code == 0
     assert program("evaluate", *places(images), "--workdir", "elsewhere/run", "--shots=2").code == 0
@@ -308,31 +423,54 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
     workdir = tmp_path / "run"
     assert program("finetune", *words(images, method="baseline", workdir=workdir)).code == 0
     before = contents(workdir)
-    for method, copies, transform in (("rfs", 5, None), ("simpleshot", 1, "cl2n"), ("laplacianshot", 1, None)):
+    for method, copies, transform in (
+        ("rfs", 5, None),
+        ("simpleshot", 1, "cl2n"),
+        ("laplacianshot", 1, None),
+    ):
         said = program("evaluate", *places(images), f"--workdir={workdir}", f"--method={method}")
         assert said.code == 0 and f"2-way 1-shot, {method} conv2-8, " in said.out
         record = told(workdir / f"result-{method}-2w1s3q-running.json")
-        assert (record["method"], record["support_copies"], record.get("transform")) == (method, copies, transform)
+        assert (record["method"], record["support_copies"], record.get("transform")) == (
+            method,
+            copies,
+            transform,
+        )
         assert record["transductive"] == (method == "laplacianshot")
-    other = program("evaluate", *places(images), f"--workdir={workdir}", "--method=simpleshot", "--transform=l2")
-    assert "simpleshot (l2) conv2-8, " in other.out and (workdir / "result-simpleshot-2w1s3q-l2-running.json").exists()
+    other = program(
+        "evaluate", *places(images), f"--workdir={workdir}", "--method=simpleshot", "--transform=l2"
+    )
+    assert (
+        "simpleshot (l2) conv2-8, " in other.out
+        and (workdir / "result-simpleshot-2w1s3q-l2-running.json").exists()
+    )
     after = contents(workdir)
     assert {k: after[k] for k in before} == before
     refused = program("evaluate", *places(images), f"--workdir={workdir}", "--method=baseline++")
     assert "--method=baseline++ is trained otherwise than baseline" in refused.complaint
-    refused = program("evaluate", *places(images), f"--workdir={workdir}", "--method=rfs", "--transform=none")
+    refused = program(
+        "evaluate", *places(images), f"--workdir={workdir}", "--method=rfs", "--transform=none"
+    )
     assert "--transform is of simpleshot, not of rfs" in refused.complaint
 
 
-def test_training_begins_from_another_runs_body(images: Path, trained: Path, tmp_path: Path) -> None:
+def test_training_begins_from_another_runs_body(
+    images: Path, trained: Path, tmp_path: Path
+) -> None:
     of = partial(words, images, steps=1, valid_every=1, lr=0, method=None, init_from=trained)
     assert program("protonet", *of(workdir=tmp_path / "run")).code == 0
-    old, new = weights(trained, "best"), weights(tmp_path / "run", "best")  # a rate of 0: as it began
+    old, new = (
+        weights(trained, "best"),
+        weights(tmp_path / "run", "best"),
+    )  # a rate of 0: as it began
     bodies = [{path: x for path, x in tree.items() if "body" in path} for tree in (old, new)]
     assert bodies[0] and bodies[0].keys() == bodies[1].keys()
     assert all((x == bodies[1][path]).all() for path, x in bodies[0].items())
     command = results(tmp_path / "run")["result-2w1s3q-running.json"]["command"]
-    assert command.startswith("python -m experiments.") and " && python -m experiments.protonet " in command
+    assert (
+        command.startswith("python -m experiments.")
+        and " && python -m experiments.protonet " in command
+    )
     assert " --init_from=runs/folder-" in command and str(tmp_path) not in command
     other = program("protonet", *of(workdir=tmp_path / "other", backbone="conv4-32"))
     assert "conv2-8" in other.complaint and "another body" in other.complaint
@@ -340,8 +478,12 @@ def test_training_begins_from_another_runs_body(images: Path, trained: Path, tmp
     assert "holds no run" in nowhere.complaint
 
 
-def test_a_run_learns_from_anothers_predictions(images: Path, trained: Path, tmp_path: Path) -> None:
-    """And keeps nothing of its teacher but what it has learned: its parameters are as many as without."""
+def test_a_run_learns_from_anothers_predictions(
+    images: Path, trained: Path, tmp_path: Path
+) -> None:
+    """And keeps nothing of its teacher but what it has learned: its parameters are as many as
+    without.
+    """
     of = partial(words, images, method="rfs", support_copies=1)
     first, second = tmp_path / "first", tmp_path / "second"
     assert program("finetune", *of(workdir=first)).code == 0
@@ -359,16 +501,26 @@ def test_a_run_learns_from_anothers_predictions(images: Path, trained: Path, tmp
             ({"teacher": trained}, "protonet does not classify the base classes"),
             ({"teacher": tmp_path / "none"}, "holds no run"),
             ({"teacher": second}, "is trained to step 2 of 4: finish it first"),
-            ({"teacher": first, "seed": 1}, "folder at 8 pixels, split by seed 0, not those of folder at 8 pixels, sp"),
+            (
+                {"teacher": first, "seed": 1},
+                "folder at 8 pixels, split by seed 0, not those of folder at 8 pixels, sp",
+            ),
         ]
     ):
-        assert why in program("finetune", *of(workdir=tmp_path / f"wrong{number}", **wrong)).complaint
+        assert (
+            why in program("finetune", *of(workdir=tmp_path / f"wrong{number}", **wrong)).complaint
+        )
 
 
-def test_what_cannot_be_tested_again_is_refused(images: Path, trained: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_tested_again_is_refused(
+    images: Path, trained: Path, tmp_path: Path
+) -> None:
     run = [*places(images), f"--workdir={trained}"]
     assert "--lr belongs to training" in program("evaluate", *run, "--lr=0.1").complaint
-    assert "--method=rfs is trained otherwise than protonet" in program("evaluate", *run, "--method=rfs").complaint
+    assert (
+        "--method=rfs is trained otherwise than protonet"
+        in program("evaluate", *run, "--method=rfs").complaint
+    )
     assert "flag --method=mamba" in program("evaluate", *run, "--method=mamba").complaint
     assert "which run? give its folder with --workdir" in program("evaluate").complaint
     assert "holds no run" in program("evaluate", *places(images), f"--workdir={tmp_path}").complaint
@@ -377,7 +529,11 @@ def test_what_cannot_be_tested_again_is_refused(images: Path, trained: Path, tmp
 
 def test_help_names_the_program_and_every_setting(tmp_path: Path) -> None:
     said = process("maml", "--help", cwd=tmp_path)
-    assert said.code == 0 and said.out.startswith("MAML and the other methods with an inner loop") and not said.err
+    assert (
+        said.code == 0
+        and said.out.startswith("MAML and the other methods with an inner loop")
+        and not said.err
+    )
     assert all(f"--{f.name}" in said.out or f"--[no]{f.name}" in said.out for f in fields(Config))
 
 
@@ -388,14 +544,20 @@ def test_programs_start_over_once_with_huge_pages(tmp_path: Path) -> None:
     path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).resolve().parent.parent}"}
     said = process("maml", "--steps=no", cwd=tmp_path, **path)
     (pid, first), (same, second), *_ = (line.split(maxsplit=1) for line in said.err.splitlines())
-    assert said.code == 2 and pid == same and (first, second) == ("unset", "glibc.malloc.hugetlb=1"), said
-    kept = process("maml", "--steps=no", cwd=tmp_path, GLIBC_TUNABLES="glibc.malloc.check=0", **path)
+    assert (
+        said.code == 2 and pid == same and (first, second) == ("unset", "glibc.malloc.hugetlb=1")
+    ), said
+    kept = process(
+        "maml", "--steps=no", cwd=tmp_path, GLIBC_TUNABLES="glibc.malloc.check=0", **path
+    )
     assert kept.err.count("glibc.malloc.check=0") == 1 and "hugetlb" not in kept.err
     once = process("maml", "--steps=no", cwd=tmp_path, METALEARN_STARTED="yes", **path)
     assert once.err.count("unset") == 1 and "hugetlb" not in once.err
 
 
-def test_two_runs_are_compared_episode_by_episode(images: Path, trained: Path, tmp_path: Path) -> None:
+def test_two_runs_are_compared_episode_by_episode(
+    images: Path, trained: Path, tmp_path: Path
+) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     shutil.copytree(trained, a)
     assert program("maml", *words(images, workdir=b)).code == 0
@@ -427,10 +589,20 @@ def scores(workdir: Path, norm: str) -> np.ndarray:
 
 def test_what_cannot_be_compared_is_told(images: Path, trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    assert program("protonet", *words(images, workdir=other, seed=2)).code == 0  # the folder is split by the seed
-    assert "tested on different images" in program("compare", str(trained), str(other), *places(images)).complaint
-    assert program("compare", str(trained), *places(images)).complaint.startswith("RUN_B is missing")
+    assert (
+        program("protonet", *words(images, workdir=other, seed=2)).code == 0
+    )  # the folder is split by the seed
+    assert (
+        "tested on different images"
+        in program("compare", str(trained), str(other), *places(images)).complaint
+    )
+    assert program("compare", str(trained), *places(images)).complaint.startswith(
+        "RUN_B is missing"
+    )
     assert "unexpected argument 'c'" in program("compare", "a", "b", "c", *places(images)).complaint
-    assert "--lr belongs to training" in program("compare", str(trained), str(other), "--lr=1").complaint
+    assert (
+        "--lr belongs to training"
+        in program("compare", str(trained), str(other), "--lr=1").complaint
+    )
     refused = program("compare", str(trained), str(other), "--transform=l2", *places(images))
     assert "--transform is of simpleshot, not of protonet; leave it out" in refused.complaint

@@ -18,7 +18,9 @@ def test_many_check_a_folder_at_once(tmp_path: Path) -> None:
 
 def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
     (tmp_path / "results").touch()
-    with pytest.raises(UserError, match="cannot write .*results: .*; make room or choose another folder"):
+    with pytest.raises(
+        UserError, match="cannot write .*results: .*; make room or choose another folder"
+    ):
         check_writable(tmp_path / "results")
 
 

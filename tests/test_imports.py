@@ -10,15 +10,29 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "metalearn").rglob("*.py"))
-MODULES = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in FILES]
-HEAVY = ("tensorflow_datasets", "tensorflow", "tensorboardX", "matplotlib")  # imported inside functions only
-LAZY = ("metalearn.data.glyphs", "metalearn.data.tfds_builders")  # themselves imported only when asked for
-PEERS = sorted((ROOT / "benchmarks" / "peers").glob("*.py"))  # run in an environment that holds nothing of ours,
-PEERS += [ROOT / "benchmarks" / name for name in ("__init__.py", "work.py", "worker.py", "first_step.py")]  # with these
-LONGEST = 60  # lines of a function, its docstring not counted
+MODULES = [
+    ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in FILES
+]
+HEAVY = (
+    "tensorflow_datasets",
+    "tensorflow",
+    "tensorboardX",
+    "matplotlib",
+)  # imported inside functions only
+LAZY = (
+    "metalearn.data.glyphs",
+    "metalearn.data.tfds_builders",
+)  # themselves imported only when asked for
+PEERS = sorted(
+    (ROOT / "benchmarks" / "peers").glob("*.py")
+)  # run in an environment that holds nothing of ours,
+PEERS += [
+    ROOT / "benchmarks" / name for name in ("__init__.py", "work.py", "worker.py", "first_step.py")
+]  # with these
+MOST_STATEMENTS = 35  # of a function, those of functions inside it too
 
-# Every module belongs to a part: a folder of the package, or a file at its top. A part may import itself and the parts
-# in the lines below its own.
+# Every module belongs to a part: a folder of the package, or a file at its top. A part may import
+# itself and the parts in the lines below its own.
 LAYERS = (
     ("run",),
     ("records",),
@@ -30,12 +44,21 @@ LAYERS = (
 )
 # What a module may not import although it lies below.
 CLOSED = {
-    "metalearn.learners": ("models", "data", "config", "files", "parallel", "runtime"),  # a learner gets a `Network`
+    "metalearn.learners": (
+        "models",
+        "data",
+        "config",
+        "files",
+        "parallel",
+        "runtime",
+    ),  # a learner gets a `Network`
     "metalearn.models": ("config", "files", "parallel", "runtime"),
     "metalearn.data": ("config", "files", "parallel", "runtime"),
     "metalearn.evaluation": ("config", "models", "runtime"),
 }
-OPEN = ("metalearn.learners.registry",)  # names -> what they build: this one module brings learners and models together
+OPEN = (
+    "metalearn.learners.registry",
+)  # names -> what they build: this one module brings learners and models together
 
 
 def part_of(module: str) -> str:
@@ -92,21 +115,35 @@ def test_module(path: Path, module: str) -> None:
     assert ast.get_docstring(tree), "no docstring"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            lines = node.end_lineno - node.lineno + 1
-            docstring = ast.get_docstring(node, clean=False)
-            lines -= len(docstring.splitlines()) if docstring else 0
-            assert lines <= LONGEST, f"{node.name} has {lines} lines"
+            assert statements(node) <= MOST_STATEMENTS, f"{node.name} is long"
+
+
+def statements(function: ast.FunctionDef) -> int:
+    return sum(isinstance(node, ast.stmt) for node in ast.walk(function)) - 1
+
+
+def test_functions_are_small() -> None:
+    """Nine of ten functions have at most 25 statements, lines in which nothing is packed."""
+    trees = [ast.parse(path.read_text()) for path in FILES]
+    functions = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    sizes = sorted(map(statements, functions))
+    assert sizes[len(sizes) * 9 // 10] <= 25
 
 
 @pytest.mark.parametrize("path", PEERS, ids=[path.stem for path in PEERS])
 def test_what_peers_run_imports_nothing_of_ours(path: Path) -> None:
-    ours = ["metalearn", *(f"benchmarks.{p.stem}" for p in (ROOT / "benchmarks").glob("*.py") if p not in PEERS)]
+    ours = [
+        "metalearn",
+        *(f"benchmarks.{p.stem}" for p in (ROOT / "benchmarks").glob("*.py") if p not in PEERS),
+    ]
     found = [name for name, _ in imports(ast.parse(path.read_text()))]
     assert [name for name in found if any(within(name, part) for part in ours)] == []
 
 
 def test_importing_programs_does_nothing() -> None:
-    """Neither starts the process over nor changes what signals do; a program's first import is what does."""
+    """Neither starts the process over nor changes what signals do; a program's first import is what
+    does.
+    """
     code = "import signal; old = signal.getsignal(2); import experiments, experiments._cli.begin as begin; "
     code += "print(signal.getsignal(2) is old, begin.is_program())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -55,7 +55,9 @@ ENTRY %main (arg: (s32[], f32[4])) -> (s32[], f32[4]) {
 }
 """
 
-TURNS = 'condition=%inner_condition, body=%inner_body, backend_config={"known_trip_count":{"n":"5"}}'
+TURNS = (
+    'condition=%inner_condition, body=%inner_body, backend_config={"known_trip_count":{"n":"5"}}'
+)
 HLO = HLO.replace("TURNS", TURNS)
 
 

@@ -25,16 +25,27 @@ def test_it_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (checkout / name).symlink_to(ROOT / name)
     notebook = nbformat.read(ROOT / "notebooks" / "colab.ipynb", as_version=4)
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
-    assert all(f"{name} = " in cell.source for name in ("REPOSITORY", "DATASET", "DATA", "MAML", "PROTONET"))
+    assert all(
+        f"{name} = " in cell.source
+        for name in ("REPOSITORY", "DATASET", "DATA", "MAML", "PROTONET")
+    )
     cell.source = parameters(make_images(tmp_path / "images"))
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(checkout)}}).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=300, resources={"metadata": {"path": str(checkout)}}
+    ).execute()
 
     outputs = [output for c in notebook.cells if c.cell_type == "code" for output in c.outputs]
     text = "".join(output.get("text", "") for output in outputs)
     assert f"checkout: {checkout}" in text and "(95 % CI, 6 test episodes " in text
     shown = [kind for output in outputs for kind in output.get("data", {})]
-    assert shown.count("image/png") == 4 and shown.count("text/markdown") == 1  # curve, three episodes; the table
-    table = next(output["data"]["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {}))
+    assert (
+        shown.count("image/png") == 4 and shown.count("text/markdown") == 1
+    )  # curve, three episodes; the table
+    table = next(
+        output["data"]["text/markdown"]
+        for output in outputs
+        if "text/markdown" in output.get("data", {})
+    )
     assert "| maml | conv2-8 |" in table and "| protonet | conv2-8 |" in table

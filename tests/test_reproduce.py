@@ -20,20 +20,36 @@ from metalearn.learners.registry import METHODS
 from tests.made_up import made
 from tests.programs import TINY, fitting, make_images, process, told
 
-MORE = " ".join(fitting("protonet", [f"--{name}={value}" for name, value in TINY.items() if name != "dataset"]))
+MORE = " ".join(
+    fitting("protonet", [f"--{name}={value}" for name, value in TINY.items() if name != "dataset"])
+)
 
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Path:
     path = tmp_path / "queue.txt"
-    lines = ["# two runs", "experiments.protonet --dataset=folder | --shots=2", "experiments.maml --dataset=folder", ""]
+    lines = [
+        "# two runs",
+        "experiments.protonet --dataset=folder | --shots=2",
+        "experiments.maml --dataset=folder",
+        "",
+    ]
     path.write_text("\n".join(lines))
     return path
 
 
 def flags(tmp_path: Path, queue: Path) -> list[str]:
-    places = {"results_dir": "results", "runs_dir": "runs", "data_dir": "images", "cache_dir": "cache"}
-    return [f"--queue={queue}", f"--more={MORE}", *(f"--{k}={tmp_path / v}" for k, v in places.items())]
+    places = {
+        "results_dir": "results",
+        "runs_dir": "runs",
+        "data_dir": "images",
+        "cache_dir": "cache",
+    }
+    return [
+        f"--queue={queue}",
+        f"--more={MORE}",
+        *(f"--{k}={tmp_path / v}" for k, v in places.items()),
+    ]
 
 
 def test_what_is_missing_is_run_once(tmp_path: Path, queue: Path) -> None:
@@ -56,10 +72,15 @@ def test_nothing_is_begun_without_time(tmp_path: Path, queue: Path) -> None:
     assert said.code == 0 and said.out == "the budget of 9s is spent; the same command goes on\n"
 
 
-def test_a_command_is_stopped_when_the_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_is_stopped_when_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reproduce, "places", lambda workdir: [])
     begin = time.monotonic()
-    assert reproduce.perform("http.server --bind=127.0.0.1 0", tmp_path / "run", begin + 2) == 128 + signal.SIGTERM
+    assert (
+        reproduce.perform("http.server --bind=127.0.0.1 0", tmp_path / "run", begin + 2)
+        == 128 + signal.SIGTERM
+    )
     assert 2 <= time.monotonic() - begin < 30
 
 
@@ -71,11 +92,18 @@ def test_the_queue_begins_with_what_is_worth_most() -> None:
     methods = [run.flags.get("method", run.module) for run in bodies]
     assert methods == ["protonet", "metaoptnet", "rfs", "rfs"] and all(run.tests for run in bodies)
     datasets = [run.flags["dataset"] for run in queue]
-    assert [name for name, _ in itertools.groupby(datasets)] == ["cifar_fs", "omniglot", "fc100", "cifar_fs"]
+    assert [name for name, _ in itertools.groupby(datasets)] == [
+        "cifar_fs",
+        "omniglot",
+        "fc100",
+        "cifar_fs",
+    ]
 
 
 def test_a_run_that_fails_is_told_and_the_next_one_tried(tmp_path: Path, queue: Path) -> None:
-    said = process("reproduce", *flags(tmp_path, queue), "--table=folder", "--budget=5m", cwd=tmp_path)  # no images
+    said = process(
+        "reproduce", *flags(tmp_path, queue), "--table=folder", "--budget=5m", cwd=tmp_path
+    )  # no images
     assert said.complaint.startswith("2 of 2 runs failed; their logs in ")
     logs = sorted((tmp_path / "runs").glob("*.log"))
     assert len(logs) == 2 and all("error: " in path.read_text() for path in logs)
@@ -85,7 +113,10 @@ def test_a_record_with_other_settings_does_not_count() -> None:
     run = Run("experiments.maml --dataset=folder", ("--shots=5 --test_norms=support",))
     trained = trained_config({"dataset": "folder"})
     tested = dataclasses.replace(trained, shots=5)
-    both = ["experiments.maml --dataset=folder", "experiments.evaluate --shots=5 --test_norms=support"]
+    both = [
+        "experiments.maml --dataset=folder",
+        "experiments.evaluate --shots=5 --test_norms=support",
+    ]
     assert missing(run, []) == both
     assert missing(run, [made(dataclasses.replace(trained, steps=2), "batch")]) == both
     assert missing(run, [made(trained, "batch"), made(tested, "batch")]) == both[1:]
@@ -98,7 +129,10 @@ def test_every_run_by_its_first_seed_before_any_by_its_second() -> None:
         Run("experiments.protonet --dataset=a"),
         Run("experiments.x --dataset=b"),
     ]
-    both = Run("experiments.finetune --dataset=a --method=rfs", ("--shots=1", "--method=tim --shots=5", "--method=tim"))
+    both = Run(
+        "experiments.finetune --dataset=a --method=rfs",
+        ("--shots=1", "--method=tim --shots=5", "--method=tim"),
+    )
     assert wanted([both], "a", {"tim"}, 1, "")[0].tests == both.tests[1:]
     assert wanted([both], "a", {"rfs"}, 1, "")[0].tests == both.tests[:1]
     found = wanted(queue, "a", set(), 2, "--steps=3 --augment='flip,crop'")
@@ -137,5 +171,9 @@ def test_every_run_of_the_queue_is_one_that_programs_take() -> None:
     for run in queue:
         assert run.methods <= METHODS.keys() and run.flags["dataset"] in READERS
         for words in (run.train, *run.tests):
-            named = {word.lstrip("-").partition("=")[0] for word in shlex.split(words) if word.startswith("--")}
+            named = {
+                word.lstrip("-").partition("=")[0]
+                for word in shlex.split(words)
+                if word.startswith("--")
+            }
             assert named <= set(Config.__dataclass_fields__), words

@@ -48,7 +48,9 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_a_damaged_last_checkpoint_is_trained_again(run: list[str], workdir: Path, finished: Path) -> None:
+def test_a_damaged_last_checkpoint_is_trained_again(
+    run: list[str], workdir: Path, finished: Path
+) -> None:
     for path in (workdir / "checkpoints" / "latest" / "4").rglob("manifest.ocdbt"):
         path.unlink()
     said = program("protonet", *run)
@@ -58,7 +60,9 @@ def test_a_damaged_last_checkpoint_is_trained_again(run: list[str], workdir: Pat
     assert rows(workdir) == rows(finished) and results(workdir) == results(finished)
 
 
-def test_damaged_checkpoints_are_told_in_one_line(images: Path, workdir: Path, tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_told_in_one_line(
+    images: Path, workdir: Path, tmp_path: Path
+) -> None:
     for path in (workdir / "checkpoints" / "latest").rglob("*"):
         if path.is_file():
             path.write_bytes(b"garbage")
@@ -73,7 +77,9 @@ def test_a_checkpoint_of_another_model_is_refused(images: Path, workdir: Path) -
     assert (workdir / "checkpoints" / "latest" / "4").is_dir()
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"3", b'{"nonsense": 1}', b"\xff\xfe\x00", b'{"ways": "two"}'])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"3", b'{"nonsense": 1}', b"\xff\xfe\x00", b'{"ways": "two"}']
+)
 def test_a_broken_configuration_is_refused(text: bytes, run: list[str], workdir: Path) -> None:
     (workdir / "config.json").write_bytes(text)
     before = contents(workdir)
@@ -93,14 +99,25 @@ def test_a_run_that_has_a_setting_by_its_older_name_is_read(run: list[str], work
 
 def test_checkpoints_without_a_configuration_are_left_alone(run: list[str], workdir: Path) -> None:
     (workdir / "config.json").unlink()
-    assert "holds checkpoints of an unknown run (no config.json)" in program("protonet", *run).complaint
+    assert (
+        "holds checkpoints of an unknown run (no config.json)"
+        in program("protonet", *run).complaint
+    )
 
 
 @pytest.mark.parametrize(
     ("end", "text"),
-    [("json", b""), ("json", b"[]"), ("json", b"\xff\x00"), ("json", b'{"accuracy": 1}'), ("npy", b"junk")],
+    [
+        ("json", b""),
+        ("json", b"[]"),
+        ("json", b"\xff\x00"),
+        ("json", b'{"accuracy": 1}'),
+        ("npy", b"junk"),
+    ],
 )
-def test_a_broken_record_is_made_again(end: str, text: bytes, run: list[str], workdir: Path, finished: Path) -> None:
+def test_a_broken_record_is_made_again(
+    end: str, text: bytes, run: list[str], workdir: Path, finished: Path
+) -> None:
     (workdir / f"result-2w1s3q-running.{end}").write_bytes(text)
     assert program("protonet", *run).code == 0
     assert results(workdir) == results(finished)
@@ -108,19 +125,26 @@ def test_a_broken_record_is_made_again(end: str, text: bytes, run: list[str], wo
     assert next(counts).read_bytes() == next(counts).read_bytes()
 
 
-def test_a_run_on_other_images_is_refused(images: Path, run: list[str], workdir: Path, tmp_path: Path) -> None:
+def test_a_run_on_other_images_is_refused(
+    images: Path, run: list[str], workdir: Path, tmp_path: Path
+) -> None:
     others = Path(shutil.copytree(images, tmp_path / "others"))
     shutil.copy(others / "class00" / "0.png", others / "class00" / "1.png")
     before, here = contents(workdir), [f"--data_dir={others}", f"--cache_dir={tmp_path / 'cache'}"]
     for name, given in (("protonet", run), ("evaluate", [f"--workdir={workdir}"])):
         said = program(name, *given, *here)
-        assert f"{workdir} holds a run on other images: see --data_dir, or" in said.complaint and said.out == ""
+        assert (
+            f"{workdir} holds a run on other images: see --data_dir, or" in said.complaint
+            and said.out == ""
+        )
     assert contents(workdir) == before
 
 
 def test_versions_that_read_other_pixels_are_named(workdir: Path) -> None:
     edit(workdir / "config.json", images="0" * 16, decoder="pillow 11")
-    with pytest.raises(UserError, match="on other images .read by pillow 11, here by pillow 12.: see --data_dir"):
+    with pytest.raises(
+        UserError, match="on other images .read by pillow 11, here by pillow 12.: see --data_dir"
+    ):
         check_images(workdir, "1" * 16, "pillow 12")
 
 
@@ -134,11 +158,16 @@ def test_records_of_other_images_share_no_file_and_seeds_of_the_same_share_a_tab
         assert program("protonet", *words(folder, seed=seed, **places), "--record").code == 0
     tables = sorted(len(list(folder.glob("*.json"))) for folder in results.iterdir())
     assert tables == [1, 2]
-    rows = [make_rows([read_record(path) for path in folder.glob("*.json")]) for folder in results.iterdir()]
+    rows = [
+        make_rows([read_record(path) for path in folder.glob("*.json")])
+        for folder in results.iterdir()
+    ]
     assert [len(found) for found in rows] == [1, 1]
 
 
-def test_a_run_is_gone_on_with_where_the_body_that_it_began_from_was_moved(images: Path, tmp_path: Path) -> None:
+def test_a_run_is_gone_on_with_where_the_body_that_it_began_from_was_moved(
+    images: Path, tmp_path: Path
+) -> None:
     body = tmp_path / "body"
     assert program("protonet", *words(images, workdir=body)).code == 0
     run = partial(words, images, workdir=tmp_path / "run")
@@ -164,11 +193,17 @@ def test_a_signal_while_a_checkpoint_is_read_harms_none(
     assert contents(workdir) == before
 
 
-def test_a_command_that_was_refused_leaves_its_folder_to_others(images: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_command_that_was_refused_leaves_its_folder_to_others(
+    images: Path, finished: Path, tmp_path: Path
+) -> None:
     workdir = tmp_path / "run"
-    wrong = program("protonet", *words(images, workdir=workdir, init_from=finished, backbone="conv4-8"))
+    wrong = program(
+        "protonet", *words(images, workdir=workdir, init_from=finished, backbone="conv4-8")
+    )
     assert wrong.code == 2 and not (workdir / "config.json").exists()
-    assert program("protonet", *words(images, workdir=workdir, init_from=finished, steps=2)).code == 0
+    assert (
+        program("protonet", *words(images, workdir=workdir, init_from=finished, steps=2)).code == 0
+    )
 
 
 def test_a_run_that_saved_anything_is_not_forgotten(workdir: Path) -> None:
@@ -183,7 +218,9 @@ def test_a_record_stays_beside_that_of_another_command(run: list[str], tmp_path:
     for more in ([], ["--episodes=5"], ["--episodes=4"], ["--episodes=5"]):
         assert program("protonet", *recorded, *more).code == 0
     found = sorted((tmp_path / "results").glob("folder-*/*.json"))
-    assert [path.name for path in found] == [f"protonet-conv2-8-2w1s3q-running-seed0{n}.json" for n in ("-2", "-3", "")]
+    assert [path.name for path in found] == [
+        f"protonet-conv2-8-2w1s3q-running-seed0{n}.json" for n in ("-2", "-3", "")
+    ]
     assert [told(path)["episodes"] for path in found] == [5, 4, 6]
     assert all(path.with_suffix(".npy").exists() for path in found)
 
@@ -198,7 +235,10 @@ def test_a_folder_that_cannot_be_written(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", refuse)
         said = program("protonet", *words(images, workdir=tmp_path / "run"))
-    assert f"cannot write {tmp_path / 'run' / 'config.json'}: {os.strerror(number)}; make room or" in said.complaint
+    assert (
+        f"cannot write {tmp_path / 'run' / 'config.json'}: {os.strerror(number)}; make room or"
+        in said.complaint
+    )
 
 
 def test_a_disk_that_fills_up_in_training(images: Path, finished: Path, tmp_path: Path) -> None:
@@ -214,13 +254,20 @@ def test_a_disk_that_fills_up_in_training(images: Path, finished: Path, tmp_path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metrics.MetricLog, "_append", refuse)
         said = program("protonet", *run)
-    assert "metrics.jsonl: No space left on device; checkpoints are kept: make room and run" in said.complaint
+    assert (
+        "metrics.jsonl: No space left on device; checkpoints are kept: make room and run"
+        in said.complaint
+    )
     again = program("protonet", *run)
     assert again.code == 0 and "resumed from step 2;" in again.out
-    assert rows(tmp_path / "run") == rows(finished) and results(tmp_path / "run") == results(finished)
+    assert rows(tmp_path / "run") == rows(finished) and results(tmp_path / "run") == results(
+        finished
+    )
 
 
-def test_no_result_is_lost_for_want_of_a_picture(images: Path, tmp_path: Path, finished: Path) -> None:
+def test_no_result_is_lost_for_want_of_a_picture(
+    images: Path, tmp_path: Path, finished: Path
+) -> None:
     def fail(*_: object) -> None:
         raise ImportError("No module named 'matplotlib'")
 
@@ -230,17 +277,25 @@ def test_no_result_is_lost_for_want_of_a_picture(images: Path, tmp_path: Path, f
         said = program("protonet", *run)
     assert said.code == 0 and "(95 % CI, 6 test episodes " in said.out
     assert said.err.count("could not be drawn (No module named 'matplotlib')") == 2
-    assert results(tmp_path / "run") == results(finished) and not list((tmp_path / "run").glob("*.png"))
+    assert results(tmp_path / "run") == results(finished) and not list(
+        (tmp_path / "run").glob("*.png")
+    )
     assert program("protonet", *run).code == 0  # draws what is missing, tests nothing
-    assert sorted(p.name for p in (tmp_path / "run").glob("*.png")) == ["curve.png", "episode-2w1s3q-running.png"]
+    assert sorted(p.name for p in (tmp_path / "run").glob("*.png")) == [
+        "curve.png",
+        "episode-2w1s3q-running.png",
+    ]
 
 
 def test_a_run_that_is_not_finished_is_not_tested(run: list[str], workdir: Path) -> None:
     shutil.rmtree(workdir / "checkpoints" / "latest" / "4")
     said = program(
-        "evaluate", *[word for word in run if word.split("=")[0] in ("--data_dir", "--cache_dir", "--workdir")]
+        "evaluate",
+        *[word for word in run if word.split("=")[0] in ("--data_dir", "--cache_dir", "--workdir")],
     )
-    assert "is trained to step 2 of 4: run its training command again to finish it" in said.complaint
+    assert (
+        "is trained to step 2 of 4: run its training command again to finish it" in said.complaint
+    )
 
 
 def test_seconds_and_memory_of_training_add_up(tmp_path: Path) -> None:
@@ -263,7 +318,13 @@ def test_seconds_and_memory_of_training_add_up(tmp_path: Path) -> None:
 
 def test_damaged_lines_of_a_diary_cost_no_others(tmp_path: Path) -> None:
     path, whole = tmp_path / "metrics.jsonl", {"step": 2, "loss": 1.0}
-    damaged = ["\0\0", '{"step": "x"}', '{"step": 1, "seconds": null}', '{"step": 2, "sums": 5}', "[]"]
+    damaged = [
+        "\0\0",
+        '{"step": "x"}',
+        '{"step": 1, "seconds": null}',
+        '{"step": 2, "sums": 5}',
+        "[]",
+    ]
     path.write_text("".join(f"{line}\n" for line in (*damaged, json.dumps(whole))))
     assert metrics.read_rows(path) == [whole] and metrics.seconds_until(path, 2) == 0
     metrics.MetricLog(tmp_path, 2).close()

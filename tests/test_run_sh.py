@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ("bash", "dirname", "sed", "rm", "mv", "mkdir", "cp", "flock")
 
-# Stands in for Python: makes environments that hold itself, notes what pip is asked for, prints other commands.
+# Stands in for Python: makes environments that hold itself, notes what pip is asked for, prints
+# other commands.
 FAKE = """#!{bash}
 case "$1 $2" in
 "-m venv") mkdir -p "${{!#}}/bin" && cp "$0" "${{!#}}/bin/python" && echo "venv $0" >>"$LOG" ;;
@@ -26,7 +27,9 @@ BROKEN = "#!{bash}\necho 'pyenv: command not found' >&2; exit 127\n"
 
 
 class Checkout:
-    """A copy of run.sh in a folder of its own, and a PATH with nothing on it but the tools that it uses."""
+    """A copy of run.sh in a folder of its own, and a PATH with nothing on it but the tools that it
+    uses.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "with space"
@@ -166,19 +169,26 @@ def test_jax_for_an_accelerator_is_installed_and_remembered(checkout: Checkout) 
     assert checkout.done() == []
 
 
-def test_programs_get_their_arguments_and_keep_the_folder_and_the_process(checkout: Checkout) -> None:
+def test_programs_get_their_arguments_and_keep_the_folder_and_the_process(
+    checkout: Checkout,
+) -> None:
     checkout.python("python3")
     checkout.run("setup")
     process = checkout.start("experiments.protonet", "--workdir=a b", "")
     out, _ = process.communicate(timeout=30)
     assert out.endswith("<-P><-m><experiments.protonet><--workdir=a b><>")
-    assert f"pid={process.pid} cwd={checkout.bin} path={checkout.root} " in out  # the process itself: signals reach it
+    assert (
+        f"pid={process.pid} cwd={checkout.bin} path={checkout.root} " in out
+    )  # the process itself: signals reach it
     assert "cache=/home/user/.cache/metalearn/xla" in out
 
 
 def test_the_cache_folder_that_is_set_stays(checkout: Checkout) -> None:
     checkout.python("python3")
-    assert "cache=/elsewhere\n" in checkout.run("experiments.maml", JAX_COMPILATION_CACHE_DIR="/elsewhere")[0]
+    assert (
+        "cache=/elsewhere\n"
+        in checkout.run("experiments.maml", JAX_COMPILATION_CACHE_DIR="/elsewhere")[0]
+    )
 
 
 def test_without_a_program_it_runs_the_main_job(checkout: Checkout) -> None:
@@ -191,11 +201,19 @@ def test_without_a_program_it_runs_the_main_job(checkout: Checkout) -> None:
 def test_the_tests_run_in_the_checkout(checkout: Checkout) -> None:
     checkout.python("python3")
     out, _ = checkout.run("test", "-k", "a b")
-    assert "<-m><pytest><--numprocesses=auto>" in out and out.endswith("<-k><a b>") and f"cwd={checkout.root} " in out
+    assert (
+        "<-m><pytest><--numprocesses=auto>" in out
+        and out.endswith("<-k><a b>")
+        and f"cwd={checkout.root} " in out
+    )
 
 
-@pytest.mark.parametrize(("name", "told"), [("experiments.nope", "experiments/nope.py"), ("maml", "experiments.maml")])
-def test_a_program_that_is_not_there_is_one_line_and_status_2(checkout: Checkout, name: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("experiments.nope", "experiments/nope.py"), ("maml", "experiments.maml")]
+)
+def test_a_program_that_is_not_there_is_one_line_and_status_2(
+    checkout: Checkout, name: str, told: str
+) -> None:
     _, lines = checkout.run(name, status=2)
     assert len(lines) == 1 and f"no program {name}" in lines[0] and told in lines[0]
 

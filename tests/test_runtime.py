@@ -30,7 +30,9 @@ def test_a_device_per_core_that_the_tasks_share_out_to() -> None:
     cores = len(os.sched_getaffinity(0))
     assert in_a_process(COUNT.format(1)) == "1"
     assert in_a_process(COUNT.format(4 * cores)) == str(cores)
-    assert in_a_process(COUNT.format(2), XLA_FLAGS="--xla_force_host_platform_device_count=3") == "3"
+    assert (
+        in_a_process(COUNT.format(2), XLA_FLAGS="--xla_force_host_platform_device_count=3") == "3"
+    )
 
 
 def test_what_was_asked_for_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +42,9 @@ def test_what_was_asked_for_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
         assert jax.config.jax_default_matmul_precision == "tensorfloat32"
         runtime.configure(1, "float32")
         assert jax.config.jax_default_matmul_precision == "float32"
-        with pytest.raises(UserError, match="unknown precision 'half': choose float32, tf32 or bfloat16"):
+        with pytest.raises(
+            UserError, match="unknown precision 'half': choose float32, tf32 or bfloat16"
+        ):
             runtime.configure(1, "half")
     finally:
         jax.config.update("jax_default_matmul_precision", before)
@@ -90,7 +94,9 @@ def test_a_first_signal_is_kept_and_handlers_come_back() -> None:
 
 def test_only_closed_loops_are_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda happened: shown.append(str(happened.exc_value)))
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda happened: shown.append(str(happened.exc_value))
+    )
     runtime.overlook_closed_loops()
     for message in ("Event loop is closed", "something else"):
         sys.unraisablehook(type("Args", (), {"exc_value": RuntimeError(message)})())

@@ -64,7 +64,9 @@ def lab_of(dataset: Dataset, mesh: Mesh) -> Lab:
 
 
 def traced(config: Config, lab: Lab, seeds: int) -> tuple[Callable, tuple[PyTree, ...]]:
-    """The chunk that `metalearn.training.loop` compiles, and the shapes of what it is called with."""
+    """The chunk that `metalearn.training.loop` compiles, and the shapes of what it is called
+    with.
+    """
     shared = seeds == 1 and config.method not in GRADIENT
     method = make_method(config, len(lab.dataset.train.counts), shared)
     optimizer = make_optimizer(config)

@@ -1,1 +1,3 @@
-"""The same work by others: one file per library, each a process that `benchmarks.contenders` starts and times."""
+"""The same work by others: one file per library, each a process that `benchmarks.contenders` starts
+and times.
+"""

@@ -1,8 +1,8 @@
 """MAML by learn2learn (Arnold et al. 2020): `MAML(model).clone().adapt(loss)`.
 
-Its last release, 0.2.0, is source alone, and importing the package needs compiled data sets, gym and torchvision.
-None of that is timed: `setup.sh` unpacks the source, and the file of its MAML is imported here without the package's
-`__init__`. The code that runs is the release's own.
+Its last release, 0.2.0, is source alone, and importing the package needs compiled data sets, gym
+and torchvision. None of that is timed: `setup.sh` unpacks the source, and the file of its MAML is
+imported here without the package's `__init__`. The code that runs is the release's own.
 """
 
 import sys

@@ -1,6 +1,8 @@
-"""What the peers in PyTorch share: the network, fresh episodes on the device, parameters under our names.
+"""What the peers in PyTorch share: the network, fresh episodes on the device, parameters under our
+names.
 
-Tuned as its users would: the split lies on the device, no step waits for the host, cuDNN picks its algorithms.
+Tuned as its users would: the split lies on the device, no step waits for the host, cuDNN picks its
+algorithms.
 """
 
 import os
@@ -13,7 +15,9 @@ from torch import Tensor, nn
 from benchmarks.work import BLOCKS, CHANNELS, Arrays, Work, features, images, scaled
 from benchmarks.worker import Contender, best_seconds
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # support_x [T,S,Ch,H,W], support_y [T,S], query_x, query_y
+Batch = tuple[
+    Tensor, Tensor, Tensor, Tensor
+]  # support_x [T,S,Ch,H,W], support_y [T,S], query_x, query_y
 Backward = Callable[[Batch], Tensor]  # mean loss of a batch; leaves its gradient in the parameters
 
 
@@ -26,7 +30,9 @@ def set_up(work: Work) -> str:
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64 if work.precision == "float64" else torch.float32)
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = work.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = (
+        work.precision == "tf32"
+    )
     if work.platform == "cpu":
         return "cpu"
     if not torch.cuda.is_available():
@@ -35,12 +41,19 @@ def set_up(work: Work) -> str:
 
 
 def conv4(work: Work, running: bool = False) -> nn.Sequential:
-    """Conv4 with max-pooling; a linear head for MAML. `running` keeps population moments for the test."""
+    """Conv4 with max-pooling; a linear head for MAML. `running` keeps population moments for the
+    test.
+    """
     layers: list[nn.Module] = []
     channels = CHANNELS
     for _ in range(BLOCKS):
         norm = nn.BatchNorm2d(work.width, track_running_stats=running)
-        layers += [nn.Conv2d(channels, work.width, 3, padding=1, bias=False), norm, nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [
+            nn.Conv2d(channels, work.width, 3, padding=1, bias=False),
+            norm,
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
         channels = work.width
     layers.append(nn.Flatten())
     if work.method == "maml":
@@ -60,7 +73,9 @@ def parameters(model: nn.Sequential) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def to_theirs(name: str, ours: np.ndarray, work: Work) -> np.ndarray:
-    """A kernel [3,3,Ch,F] as [F,Ch,3,3]; the head's [D,N], features by place and channel, by channel and place."""
+    """A kernel [3,3,Ch,F] as [F,Ch,3,3]; the head's [D,N], features by place and channel, by
+    channel and place.
+    """
     if "conv" in name:
         return ours.transpose(3, 2, 0, 1)
     if name == "head/w":
@@ -94,8 +109,12 @@ def sampler(work: Work, device: str) -> Callable[[], Batch]:
         classes = torch.rand(work.tasks, work.classes, device=device).topk(work.ways).indices
         ranks = torch.rand(work.tasks, work.ways, work.per_class, device=device)
         x = split[classes[:, :, None], ranks.topk(work.shots + work.queries).indices]
-        support, query = scaled(x[:, :, : work.shots]), scaled(x[:, :, work.shots :])
-        ys = (labels.repeat_interleave(count).repeat(work.tasks, 1) for count in (work.shots, work.queries))
+        support = scaled(x[:, :, : work.shots])
+        query = scaled(x[:, :, work.shots :])
+        ys = (
+            labels.repeat_interleave(count).repeat(work.tasks, 1)
+            for count in (work.shots, work.queries)
+        )
         support_y, query_y = ys
         return support.reshape(shape), support_y, query.reshape(shape), query_y
 
@@ -104,13 +123,20 @@ def sampler(work: Work, device: str) -> Callable[[], Batch]:
 
 def given_batch(given: Arrays, device: str) -> Batch:
     """The tasks of an example."""
-    x, y = (lambda a: torch.from_numpy(a.transpose(0, 1, 4, 2, 3).copy()).to(device)), torch.from_numpy
-    support_y, query_y = y(given["support_y"]).to(device), y(given["query_y"]).to(device)
+
+    def x(a: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(a.transpose(0, 1, 4, 2, 3).copy()).to(device)
+
+    y = torch.from_numpy
+    support_y = y(given["support_y"]).to(device)
+    query_y = y(given["query_y"]).to(device)
     return x(given["support_x"]), support_y, x(given["query_x"]), query_y
 
 
 def one_by_one(task_loss: Callable[..., Tensor]) -> Backward:
-    """Mean loss of a batch from that of one task: task after task, so that memory holds one graph."""
+    """Mean loss of a batch from that of one task: task after task, so that memory holds one
+    graph.
+    """
 
     def backward(batch: Batch) -> Tensor:
         total = torch.zeros((), device=batch[0].device)
@@ -123,7 +149,9 @@ def one_by_one(task_loss: Callable[..., Tensor]) -> Backward:
     return backward
 
 
-def contender(work: Work, device: str, model: nn.Sequential, backward: Backward, **about: object) -> Contender:
+def contender(
+    work: Work, device: str, model: nn.Sequential, backward: Backward, **about: object
+) -> Contender:
     """Training with Adam on what `backward` leaves in the model's parameters."""
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     draw = sampler(work, device)
@@ -147,9 +175,14 @@ def contender(work: Work, device: str, model: nn.Sequential, backward: Backward,
 
 
 def of_torch(
-    device: str, steps: Callable[[int], float], gradient: Callable[[Arrays], Arrays], **about: object
+    device: str,
+    steps: Callable[[int], float],
+    gradient: Callable[[Arrays], Arrays],
+    **about: object,
 ) -> Contender:
-    """A contender with PyTorch's version, peaks and memory; it gives unused memory back after every turn."""
+    """A contender with PyTorch's version, peaks and memory; it gives unused memory back after every
+    turn.
+    """
 
     def turn(count: int) -> float:
         loss = steps(count)
@@ -160,12 +193,19 @@ def of_torch(
         return torch.cuda.max_memory_allocated() / 2**20
 
     versions = {"torch": torch.__version__} | about
-    return Contender(versions, turn, gradient, lambda size: peaks(size, device), None if device == "cpu" else memory)
+    return Contender(
+        versions,
+        turn,
+        gradient,
+        lambda size: peaks(size, device),
+        None if device == "cpu" else memory,
+    )
 
 
 def peaks(size: int, device: str) -> tuple[float, float]:
     """FLOP/s of a square matrix product, bytes/s (read and written) of a copy."""
-    a, out = torch.ones(size, size, device=device), torch.empty(size, size, device=device)
+    a = torch.ones(size, size, device=device)
+    out = torch.empty(size, size, device=device)
 
     def wait(run: Callable[[], object]) -> float:
         return best_seconds(lambda: (run(), device == "cpu" or torch.cuda.synchronize()))

@@ -1,7 +1,7 @@
 """Testing a prototypical network in PyTorch: `WORK [once|each]`.
 
-`once` embeds the split once and looks features up, a hundred episodes at a time, as ours does; `each` passes every
-episode's images through the network, as published code does.
+`once` embeds the split once and looks features up, a hundred episodes at a time, as ours does;
+`each` passes every episode's images through the network, as published code does.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,17 @@ BATCH, BLOCK = 512, 100  # images embedded, episodes classified at once
 
 def losses(z: Tensor, work: Work) -> Tensor:
     """Mean loss [E] of episodes from their features [E,N,K+Q,D]."""
-    prototypes, query = z[:, :, : work.shots].mean(2), z[:, :, work.shots :].flatten(1, 2)
+    prototypes = z[:, :, : work.shots].mean(2)
+    query = z[:, :, work.shots :].flatten(1, 2)
     logits = 2 * query @ prototypes.mT - prototypes.square().sum(2)[:, None]
-    labels = torch.arange(work.ways, device=z.device).repeat_interleave(work.queries).expand(len(z), -1)
-    return cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(len(z), -1).mean(1)
+    labels = (
+        torch.arange(work.ways, device=z.device).repeat_interleave(work.queries).expand(len(z), -1)
+    )
+    return (
+        cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        .view(len(z), -1)
+        .mean(1)
+    )
 
 
 def whole_split(model: nn.Module, split: Tensor, indices: Tensor, work: Work) -> float:
@@ -34,7 +41,10 @@ def whole_split(model: nn.Module, split: Tensor, indices: Tensor, work: Work) ->
 
 def episode_by_episode(model: nn.Module, split: Tensor, indices: Tensor, work: Work) -> float:
     """The same, every image embedded whenever it is met."""
-    found = [losses(model(scaled(split[rows.flatten()])).view(1, *rows.shape, -1), work) for rows in indices]
+    found = [
+        losses(model(scaled(split[rows.flatten()])).view(1, *rows.shape, -1), work)
+        for rows in indices
+    ]
     return float(torch.cat(found).mean())
 
 
@@ -60,9 +70,14 @@ def make(work: Work, variant: str) -> Contender:
     test: Callable[..., float] = {"once": whole_split, "each": episode_by_episode}[variant]
 
     def on_device(split: np.ndarray) -> Tensor:
-        return torch.from_numpy(split.reshape(-1, work.side, work.side, CHANNELS)).permute(0, 3, 1, 2).to(device)
+        return (
+            torch.from_numpy(split.reshape(-1, work.side, work.side, CHANNELS))
+            .permute(0, 3, 1, 2)
+            .to(device)
+        )
 
-    split, indices = on_device(images(work)).contiguous(), torch.from_numpy(draw(work)).to(device)
+    split = on_device(images(work)).contiguous()
+    indices = torch.from_numpy(draw(work)).to(device)
 
     @torch.inference_mode()
     def steps(count: int) -> float:
@@ -72,7 +87,9 @@ def make(work: Work, variant: str) -> Contender:
     def compare(given: Arrays) -> Arrays:
         load(model, given, work)
         set_moments(model, given)
-        found = test(model, on_device(given["images"]), torch.from_numpy(given["indices"]).to(device), work)
+        found = test(
+            model, on_device(given["images"]), torch.from_numpy(given["indices"]).to(device), work
+        )
         return {"loss": np.asarray(found)}
 
     return of_torch(device, steps, compare, variant=variant)

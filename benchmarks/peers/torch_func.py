@@ -1,7 +1,8 @@
 """MAML with `torch.func`: gradients of functions, `vmap` over tasks.
 
-Batch normalisation is written out: with `nn.BatchNorm2d`, PyTorch 2.13's `grad` of a `grad` gives second derivatives
-that are wrong by up to a part in a hundred, where its plain autograd gives the right ones.
+Batch normalisation is written out: with `nn.BatchNorm2d`, PyTorch 2.13's `grad` of a `grad` gives
+second derivatives that are wrong by up to a part in a hundred, where its plain autograd gives the
+right ones.
 """
 
 import torch
@@ -19,7 +20,8 @@ class BatchNorm(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B,F,H,W]."""
@@ -39,7 +41,9 @@ def make(work: Work) -> Contender:
     def loss(params: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         return cross_entropy(functional_call(model, params, x), y)
 
-    def task_loss(fast: dict[str, Tensor], sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
+    def task_loss(
+        fast: dict[str, Tensor], sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor
+    ) -> Tensor:
         for _ in range(work.inner_steps):
             grads = grad(loss)(fast, sx, sy)
             fast = {k: fast[k] - work.inner_lr * grads[k] for k in fast}

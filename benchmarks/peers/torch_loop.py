@@ -1,4 +1,6 @@
-"""MAML in plain PyTorch: a loop over tasks, `autograd.grad(..., create_graph=True)` in each inner step."""
+"""MAML in plain PyTorch: a loop over tasks, `autograd.grad(..., create_graph=True)` in each inner
+step.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,5 @@
-"""Prototypical networks in PyTorch: `WORK [nchw|channels_last|compile]`, layouts of memory, or `torch.compile`.
+"""Prototypical networks in PyTorch: `WORK [nchw|channels_last|compile]`, layouts of memory, or
+`torch.compile`.
 
 A task's support and queries pass through the network together, as ours do.
 """

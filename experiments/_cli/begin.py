@@ -1,10 +1,12 @@
-"""What has to happen before a program imports anything else. Each program imports this module first.
+"""What has to happen before a program imports anything else. Each program imports this module
+first.
 
-Started as `python -m experiments.NAME` on Linux, a program first starts itself over with huge pages for malloc, unless
-GLIBC_TUNABLES is set: training on a CPU is slower without. The C library reads that variable when a process begins,
-and only then; the process keeps its number. With --distributed the program then goes on in a child, see
-`experiments._cli.watch`. Ctrl-C ends it without a word while it imports what it needs, which takes seconds; after that
-see `experiments._cli.program.guarded`. Imported by anything but a program, this module does nothing.
+Started as `python -m experiments.NAME` on Linux, a program first starts itself over with huge pages
+for malloc, unless GLIBC_TUNABLES is set: training on a CPU is slower without. The C library reads
+that variable when a process begins, and only then; the process keeps its number. With --distributed
+the program then goes on in a child, see `experiments._cli.watch`. Ctrl-C ends it without a word
+while it imports what it needs, which takes seconds; after that see
+`experiments._cli.program.guarded`. Imported by anything but a program, this module does nothing.
 """
 
 import os
@@ -23,7 +25,9 @@ def is_program() -> bool:
 
 
 def start_over() -> None:
-    """Start the program once more, with huge pages; it does not come back, unless that is not to be had."""
+    """Start the program once more, with huge pages; it does not come back, unless that is not to be
+    had.
+    """
     if sys.platform != "linux":
         return
     if "GLIBC_TUNABLES" in os.environ or "METALEARN_STARTED" in os.environ:
@@ -31,7 +35,9 @@ def start_over() -> None:
     tuned = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
     once = {"METALEARN_STARTED": "once, whatever becomes of the other"}
     try:
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **tuned, **once})
+        os.execve(
+            sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **tuned, **once}
+        )
     except OSError:
         pass  # slower, then
 
@@ -43,7 +49,9 @@ def begin() -> None:
         from experiments._cli.watch import watch_over
 
         watch_over()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job in the background ignores it
+    if (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):  # a job in the background ignores it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -31,33 +31,48 @@ TEST_SETTINGS = (
     "eval_seed",
     "episodes",
 )
-HEAD_SETTINGS = ("support_copies", "transform", "inner_lr", "test_inner_steps")  # what a method brings to a test
+HEAD_SETTINGS = (
+    "support_copies",
+    "transform",
+    "inner_lr",
+    "test_inner_steps",
+)  # what a method brings to a test
 
 
 def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
-    """Define every setting as a flag without a value (the recipe has one until the user gives another), and places.
+    """Define every setting as a flag without a value (the recipe has one until the user gives
+    another), and places.
 
-    default_method is None for programs that read method and dataset from a run's folder; methods are then those that
-    may be asked for instead.
+    default_method is None for programs that read method and dataset from a run's folder; methods
+    are then those that may be asked for instead.
     """
     for f in fields(Config):
         text = f"{f.metadata['help']} [{f.default}, unless the recipe says otherwise]"
         if f.name not in ("method", "dataset"):
             DEFINE[type(f.default)](f.name, None, text)
     if methods:
-        flags.DEFINE_enum("method", default_method, list(methods), "method [of evaluate: the run's own]")
+        flags.DEFINE_enum(
+            "method", default_method, list(methods), "method [of evaluate: the run's own]"
+        )
     if default_method is not None:
         flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
         flags.DEFINE_integer(
             "seeds",
             1,
-            "runs to train at once, with --seed and the seeds after it; a --workdir X is then X-seed<k> for each",
+            "runs to train at once, with --seed and the seeds after it; a --workdir X is then "
+            "X-seed<k> for each",
             lower_bound=1,
             upper_bound=MOST_SEEDS,
         )
-    flags.DEFINE_string("data_dir", None, "folder with the dataset's files (or to download them to)")
+    flags.DEFINE_string(
+        "data_dir", None, "folder with the dataset's files (or to download them to)"
+    )
     flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
-    flags.DEFINE_string("workdir", None, "folder of the run: checkpoints, metrics, pictures [runs/<name of the run>]")
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "folder of the run: checkpoints, metrics, pictures [runs/<name of the run>]",
+    )
     flags.DEFINE_boolean("record", False, "write the result into results/ too")
     flags.DEFINE_string("results_dir", "results", "folder of the records")
     flags.DEFINE_integer("devices", None, "local devices to use [all]")
@@ -68,9 +83,14 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
         lower_bound=0,
     )
     flags.DEFINE_boolean(
-        "stream", None, "keep images on the host and send those of coming steps [if a split is too large for a device]"
+        "stream",
+        None,
+        "keep images on the host and send those of coming steps [if a split is too large for a "
+        "device]",
     )
-    flags.DEFINE_boolean("distributed", False, "this is one process of several, each with its own devices")
+    flags.DEFINE_boolean(
+        "distributed", False, "this is one process of several, each with its own devices"
+    )
     flags.DEFINE_string("coordinator", None, "ADDRESS:PORT of the first process [the cluster says]")
     flags.DEFINE_integer("num_processes", None, "how many processes there are [the cluster says]")
     flags.DEFINE_integer("process_id", None, "which of them this is, from 0 [the cluster says]")
@@ -83,9 +103,13 @@ def settings_given() -> dict[str, Any]:
 
 
 def check_of(given: Iterable[str], method: str) -> None:
-    """Raise `UserError` if one of these settings is of other methods, so that this one would never look at it."""
+    """Raise `UserError` if one of these settings is of other methods, so that this one would never
+    look at it.
+    """
     for name in given:
-        if method not in (of := readers(name)) and method in DEFAULTS:  # one that is new may read any
+        if (
+            method not in (of := readers(name)) and method in DEFAULTS
+        ):  # one that is new may read any
             raise UserError(f"--{name} is of {', '.join(of)}, not of {method}; leave it out")
 
 
@@ -98,7 +122,9 @@ def test_settings_given() -> dict[str, Any]:
     given = settings_given()
     fixed = [name for name in given if name not in (*TEST_SETTINGS, "method")]
     if fixed:
-        raise UserError(f"--{fixed[0]} belongs to training and cannot change in a test; leave it out")
+        raise UserError(
+            f"--{fixed[0]} belongs to training and cannot change in a test; leave it out"
+        )
     return given
 
 
@@ -115,12 +141,16 @@ def config_from_flags() -> Config:
 
 def trained_config(given: dict[str, Any]) -> Config:
     """The settings of a training that was given these: defaults, the recipe, then those given."""
-    method, dataset, shots = (given.get(k, getattr(Config, k)) for k in ("method", "dataset", "shots"))
+    method, dataset, shots = (
+        given.get(k, getattr(Config, k)) for k in ("method", "dataset", "shots")
+    )
     return dataclasses.replace(Config(), **(preset(method, dataset, shots) | given)).with_defaults()
 
 
 def tested_config(trained: Config, given: dict[str, Any]) -> Config:
-    """The settings of a later test of a run that was given these; another method brings its recipe's head."""
+    """The settings of a later test of a run that was given these; another method brings its
+    recipe's head.
+    """
     method = given.get("method", trained.method)
     recipe = preset(method, trained.dataset, given.get("shots", trained.shots))
     head = {name: recipe.get(name, getattr(Config, name)) for name in HEAD_SETTINGS}
@@ -151,11 +181,16 @@ def runs_from_flags() -> list[Run]:
     Raises:
       UserError: --seeds beside a flag that it does not go with.
     """
-    config, folder = config_from_flags(), Path(FLAGS.workdir) if FLAGS.workdir else None
+    config = config_from_flags()
+    folder = Path(FLAGS.workdir) if FLAGS.workdir else None
     if FLAGS.seeds == 1:
         return [Run(config, folder or default_workdir(config))]
     for name in ("distributed", "stream"):
         if FLAGS[name].value:
-            raise UserError(f"--seeds={FLAGS.seeds} does not go with --{name}: train one seed after the other")
+            raise UserError(
+                f"--seeds={FLAGS.seeds} does not go with --{name}: train one seed after the other"
+            )
     configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(FLAGS.seeds)]
-    return [Run(c, Path(f"{folder}-seed{c.seed}") if folder else default_workdir(c)) for c in configs]
+    return [
+        Run(c, Path(f"{folder}-seed{c.seed}") if folder else default_workdir(c)) for c in configs
+    ]

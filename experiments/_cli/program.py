@@ -1,4 +1,6 @@
-"""What every experiment does around its run: flags, one-line errors, exit codes, the closing summary."""
+"""What every experiment does around its run: flags, one-line errors, exit codes, the closing
+summary.
+"""
 
 import io
 import os
@@ -22,7 +24,13 @@ from metalearn.errors import Interrupted, UserError
 from metalearn.files import check_writable
 from metalearn.parallel import by_first, first, join
 from metalearn.records.record import STAGES, Record
-from metalearn.records.store import default_workdir, read_counts, record_path, write_counts, write_record
+from metalearn.records.store import (
+    default_workdir,
+    read_counts,
+    record_path,
+    write_counts,
+    write_record,
+)
 from metalearn.records.workdir import read_workdir
 from metalearn.run import check_settings, check_together, execute, summary
 from metalearn.runtime import configure, overlook_closed_loops
@@ -31,7 +39,9 @@ from metalearn.training.assemble import Lab, even_devices, make_lab
 HOSTS = ("coordinator", "num_processes", "process_id")
 PLACES = (*FOLDERS, *HOSTS)
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
-LOSSES = re.compile("gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE)  # words of errors of lost processes
+LOSSES = re.compile(
+    "gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE
+)  # words of errors of lost processes
 SWITCHES = ("record", "norecord", "distributed", "nodistributed")
 
 
@@ -42,14 +52,18 @@ def program(module: str, default_method: str, methods: tuple[str, ...]) -> None:
 
 
 def start(main: Callable[..., None], words: tuple[str, ...] = ()) -> None:
-    """Parse the flags and run main: exit 0 when done, 2 with one line on a user's error, 128 + n on signal n.
+    """Parse the flags and run main: exit 0 when done, 2 with one line on a user's error, 128 + n on
+    signal n.
 
     words are the names of what the command line has beside flags; main gets them in this order.
     """
     overlook_closed_loops()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every encoding has the ± of an accuracy
-    app.run(lambda argv: sys.exit(guarded(lambda: main(*argv[1:]))), flags_parser=lambda argv: _parse(argv, words))
+    app.run(
+        lambda argv: sys.exit(guarded(lambda: main(*argv[1:]))),
+        flags_parser=lambda argv: _parse(argv, words),
+    )
 
 
 def shown() -> str:
@@ -70,9 +84,16 @@ def _parse(argv: list[str], words: tuple[str, ...]) -> list[str]:
     except (flags.Error, ValueError) as error:  # the latter: --nostream=1
         sys.exit(_fail(str(error).splitlines()[0]))
     if len(rest) <= len(words):
-        sys.exit(_fail(f"{words[len(rest) - 1]} is missing: give {' and '.join(words)}; see --help"))
+        sys.exit(
+            _fail(f"{words[len(rest) - 1]} is missing: give {' and '.join(words)}; see --help")
+        )
     if len(rest) > len(words) + 1:
-        sys.exit(_fail(f"unexpected argument '{rest[len(words) + 1]}': flags look like --name=value; see --help"))
+        sys.exit(
+            _fail(
+                f"unexpected argument '{rest[len(words) + 1]}': flags look like --name=value; see "
+                "--help"
+            )
+        )
     return rest
 
 
@@ -126,10 +147,12 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def open_lab(config: Config) -> Lab:
-    """The machine set up for the config, and its dataset on the devices: as many as share out the tasks evenly.
+    """The machine set up for the config, and its dataset on the devices: as many as share out the
+    tasks evenly.
 
     Raises:
-      UserError: a setting that cannot be right, as far as can be told without the dataset; or no such dataset.
+      UserError: a setting that cannot be right, as far as can be told without the dataset; or no
+        such dataset.
     """
     config.check()
     meet()
@@ -138,7 +161,9 @@ def open_lab(config: Config) -> Lab:
     check_settings(config)
     if FLAGS.record:
         by_first(lambda: check_writable(Path(FLAGS.results_dir)))
-    dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, config.image_size or None)
+    dataset = load(
+        config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, config.image_size or None
+    )
     devices = even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
     return make_lab(dataset, devices, FLAGS.tasks_per_device, FLAGS.stream)
 
@@ -168,7 +193,11 @@ def meet() -> None:
     Raises:
       UserError: they do not meet, or flags of distributed runs without --distributed.
     """
-    alone = [name for name in ("coordinator", "num_processes", "process_id") if FLAGS[name].value is not None]
+    alone = [
+        name
+        for name in ("coordinator", "num_processes", "process_id")
+        if FLAGS[name].value is not None
+    ]
     if FLAGS.distributed:
         join(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     elif alone:
@@ -177,7 +206,8 @@ def meet() -> None:
 
 def train_and_test(module: str) -> None:
     """Load, run, record, say."""
-    runs, command = runs_from_flags(), command_line(module)
+    runs = runs_from_flags()
+    command = command_line(module)
     check_together(runs)
     for run in runs:
         check_run_folder(run.workdir)
@@ -205,7 +235,8 @@ def finish(workdir: Path, records: list[Record]) -> None:
 
 def command_line(module: str) -> str:
     """The command as typed, without the places of this machine."""
-    words, given = [], iter(sys.argv[1:])
+    words = []
+    given = iter(sys.argv[1:])
     for word in given:
         name, equals, _ = word.lstrip("-").partition("=")
         if name in PLACES:

@@ -10,7 +10,9 @@ QUEUE = Path(__file__).parent.parent / "queue.txt"
 
 
 class Run(NamedTuple):
-    """A training, `<module> <flags>`, and flags of `experiments.evaluate` for each further test of what it trained."""
+    """A training, `<module> <flags>`, and flags of `experiments.evaluate` for each further test of
+    what it trained.
+    """
 
     train: str
     tests: tuple[str, ...] = ()
@@ -34,14 +36,19 @@ class Run(NamedTuple):
     def methods(self) -> set[str]:
         """Methods that it gives a row to."""
         tested = (_flag(word) for test in self.tests for word in shlex.split(test))
-        return {self.flags.get("method", self.module), *(value for name, _, value in tested if name == "method")}
+        return {
+            self.flags.get("method", self.module),
+            *(value for name, _, value in tested if name == "method"),
+        }
 
     def about(self, methods: set[str]) -> "Run":
         """The same training with those of its tests that are of these methods."""
         own = self.flags.get("method", self.module)
 
         def method(test: str) -> str:
-            return {name: value for name, _, value in map(_flag, shlex.split(test))}.get("method", own)
+            return {name: value for name, _, value in map(_flag, shlex.split(test))}.get(
+                "method", own
+            )
 
         return self._replace(tests=tuple(test for test in self.tests if method(test) in methods))
 
@@ -55,7 +62,8 @@ def _flag(word: str) -> tuple[str, str, str]:
 
 
 def read_queue(path: Path) -> list[Run]:
-    """The runs in a file, one a line: `<module> <flags> | <flags of a test> | …`; # begins a comment.
+    """The runs in a file, one a line: `<module> <flags> | <flags of a test> | …`; # begins a
+    comment.
 
     Raises:
       UserError: the file cannot be read, or a line is no run.
@@ -76,6 +84,8 @@ def read_queue(path: Path) -> list[Run]:
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from error
         if not train.startswith("experiments.") or "dataset" not in run.flags:
-            raise UserError(f"{path}, line {number}: not of the form experiments.NAME --dataset=… [| FLAGS]")
+            raise UserError(
+                f"{path}, line {number}: not of the form experiments.NAME --dataset=… [| FLAGS]"
+            )
         runs.append(run)
     return runs

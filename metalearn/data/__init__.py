@@ -12,7 +12,8 @@ from metalearn.data.download import check_digests, fetch
 from metalearn.data.source import Dataset, Reader, Split
 from metalearn.errors import UserError
 
-# Where each dataset's `Reader` is, or a function of load's options that makes one. Imported when asked for.
+# Where each dataset's `Reader` is, or a function of load's options that makes one. Imported when
+# asked for.
 READERS = {
     "cifar_fs": "metalearn.data.cifar:cifar_fs",
     "fc100": "metalearn.data.cifar:fc100",
@@ -32,17 +33,19 @@ def load(
     seed: int = 0,
     image_size: int | None = None,
 ) -> Dataset:
-    """Opens a dataset, prepared and memory-mapped; the first call prepares it and downloads what is missing.
+    """Opens a dataset, prepared and memory-mapped; the first call prepares it and downloads what is
+    missing.
 
     Args:
       name: one of `READERS`, or 'tfds:NAME'.
-      data_dir: where the official files are, or are downloaded to; for `folder` and `mini_imagenet` the user's images.
-        By default `downloads` in the cache folder.
-      cache_dir: where prepared datasets are kept; by default $METALEARN_CACHE, $XDG_CACHE_HOME/metalearn or
-        ~/.cache/metalearn.
-      seed: of the class split of a `folder` without `train` and `test` subfolders, and of 'tfds:NAME'.
-      image_size: height and width to resize to, in pixels, for `folder`, `mini_imagenet` (84 by default) and
+      data_dir: where the official files are, or are downloaded to; for `folder` and `mini_imagenet`
+        the user's images. By default `downloads` in the cache folder.
+      cache_dir: where prepared datasets are kept; by default $METALEARN_CACHE,
+        $XDG_CACHE_HOME/metalearn or ~/.cache/metalearn.
+      seed: of the class split of a `folder` without `train` and `test` subfolders, and of
         'tfds:NAME'.
+      image_size: height and width to resize to, in pixels, for `folder`, `mini_imagenet` (84 by
+        default) and 'tfds:NAME'.
 
     Raises:
       UserError: unknown name, missing or damaged files, a cache that cannot be written.
@@ -104,12 +107,16 @@ def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Read
     if name not in READERS:
         close = difflib.get_close_matches(name, READERS, 1)
         hint = f" Did you mean {close[0]}?" if close else ""
-        raise UserError(f"unknown dataset {name!r}.{hint} Known: {', '.join(sorted(READERS))}, tfds:NAME.")
+        raise UserError(
+            f"unknown dataset {name!r}.{hint} Known: {', '.join(sorted(READERS))}, tfds:NAME."
+        )
     found = _import(READERS[name])
     if not isinstance(found, Reader):
         return found(seed=seed, image_size=image_size)
     if image_size:
-        raise UserError(f"--image_size: the images of {name} have the size that is published; leave it out")
+        raise UserError(
+            f"--image_size: the images of {name} have the size that is published; leave it out"
+        )
     return found
 
 

@@ -11,14 +11,23 @@ from typing import IO
 from metalearn.errors import UserError
 
 _LARGEST = 2**30  # bytes; no member of a known archive comes near it
-_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    zlib.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
 
 
 def damaged(path: Path, why: object) -> UserError:
     """The one line shown for a file whose contents are wrong: which file, why, what to do."""
     reason = " ".join(str(why).split()) or type(why).__name__
     return UserError(
-        f"{path} is damaged or not the official file ({reason}): delete it and start again to download it, or copy it "
+        f"{path} is damaged or not the official file ({reason}): delete it and start again to "
+        "download it, or copy it "
         "there again."
     )
 
@@ -29,14 +38,17 @@ def read_tar_gz(path: Path, wanted: set[str]) -> dict[str, bytes]:
     The archive is read to its last byte, so that its checksum is verified.
 
     Raises:
-      UserError: truncated or corrupt archive, a missing member, a member that points outside the archive.
+      UserError: truncated or corrupt archive, a missing member, a member that points outside the
+        archive.
     """
     found: dict[str, bytes] = {}
     try:
         with gzip.open(path) as raw, tarfile.open(fileobj=raw, mode="r:") as tar:
             for member in tar:
                 _check_member(path, member.name, member.size)
-                stream = tar.extractfile(member) if member.isreg() and member.name in wanted else None
+                stream = (
+                    tar.extractfile(member) if member.isreg() and member.name in wanted else None
+                )
                 if stream is not None:
                     found[member.name] = _read_exactly(stream, member.size)
             while raw.read(2**20):
@@ -49,7 +61,8 @@ def read_tar_gz(path: Path, wanted: set[str]) -> dict[str, bytes]:
 
 
 def read_zip(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
-    """Name and contents of every member whose name ends in `suffix`, sorted by name; checksums are verified.
+    """Name and contents of every member whose name ends in `suffix`, sorted by name; checksums are
+    verified.
 
     Raises:
       UserError: truncated or corrupt archive, a member that points outside the archive.

@@ -17,9 +17,12 @@ def flip(key: Key, x: Array) -> Array:
 
 
 def crop(key: Key, x: Array) -> Array:
-    """Shift each image of x uint8 [B,H,W,Ch] by up to an eighth of its size either way, black where it moved from."""
+    """Shift each image of x uint8 [B,H,W,Ch] by up to an eighth of its size either way, black where
+    it moved from.
+    """
     _, height, width, _ = x.shape
-    tall, wide = height // 8, width // 8
+    tall = height // 8
+    wide = width // 8
     padded = jnp.pad(x, ((0, 0), (tall, tall), (wide, wide), (0, 0)))
     most = jnp.array([2 * tall + 1, 2 * wide + 1], jnp.int32)
     corner = jax.random.randint(key, (len(x), 2), 0, most, jnp.int32)
@@ -31,7 +34,8 @@ def crop(key: Key, x: Array) -> Array:
 
 
 def jitter(key: Key, x: Array) -> Array:
-    """Brightness, contrast and saturation of each image of x uint8 [B,H,W,Ch], each by a factor in [0.6, 1.4].
+    """Brightness, contrast and saturation of each image of x uint8 [B,H,W,Ch], each by a factor in
+    [0.6, 1.4].
 
     The three factors of the few-shot literature (Chen et al. 2019), applied in that order.
     """
@@ -62,7 +66,9 @@ def augmentation(names: str) -> Callable[[Key, Array], Array] | None:
     chosen = []
     for name in names.split(","):
         if name not in TRANSFORMS:
-            raise UserError(f"unknown augmentation '{name}': choose from {', '.join(TRANSFORMS)}, or none")
+            raise UserError(
+                f"unknown augmentation '{name}': choose from {', '.join(TRANSFORMS)}, or none"
+            )
         chosen.append(TRANSFORMS[name])
 
     def augment(key: Key, x: Array) -> Array:
@@ -76,8 +82,9 @@ def augmentation(names: str) -> Callable[[Key, Array], Array] | None:
 class Copies(NamedTuple):
     """Augmented copies of the support images at test, to which a head is fitted in their stead.
 
-    A split of M images is read as (number + 1) * M: row v * M + i is version v of image i, and version 0 is the image
-    itself. A version depends on v and i alone, so it is the same in every episode and for every method.
+    A split of M images is read as (number + 1) * M: row v * M + i is version v of image i, and
+    version 0 is the image itself. A version depends on v and i alone, so it is the same in every
+    episode and for every method.
 
     Attributes:
       number: versions of each support image; 1 is the image itself.
@@ -93,7 +100,9 @@ class Copies(NamedTuple):
         return 1 if self.transform is None else self.number + 1
 
     def rows(self, indices: Array, shots: int, size: int) -> tuple[Array, int]:
-        """An episode's positions [N, K+Q] in a split of `size` images with rows of copies [N, K'+Q], and K'."""
+        """An episode's positions [N, K+Q] in a split of `size` images with rows of copies [N,
+        K'+Q], and K'.
+        """
         if self.transform is None:
             return indices, shots
         support, query = indices[:, :shots], indices[:, shots:]
@@ -101,7 +110,9 @@ class Copies(NamedTuple):
         return jnp.concatenate([*copies, query], 1), shots * self.number
 
     def altered(self, x: Array, rows: Array, size: int) -> Array:
-        """The versions at rows [B], of a split of `size` images, of the uint8 images x [B,H,W,Ch] that they are of."""
+        """The versions at rows [B], of a split of `size` images, of the uint8 images x [B,H,W,Ch]
+        that they are of.
+        """
         if self.transform is None:
             return x
         transform = self.transform

@@ -1,7 +1,9 @@
-"""Prepared data sets on disk: per split one .npy file that is memory-mapped, and one small JSON file.
+"""Prepared data sets on disk: per split one .npy file that is memory-mapped, and one small JSON
+file.
 
-A cache is a folder, `NAME-vVERSION-FINGERPRINT`. It is written under another name, flushed to disk and renamed, all
-under a lock that dies with its process, so that under its own name it is whole or absent whenever a run is killed.
+A cache is a folder, `NAME-vVERSION-FINGERPRINT`. It is written under another name, flushed to disk
+and renamed, all under a lock that dies with its process, so that under its own name it is whole or
+absent whenever a run is killed.
 """
 
 import fcntl
@@ -52,8 +54,8 @@ def expanded(path: str | Path) -> Path:
 def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dataset:
     """The data set cached as `root/key`, prepared first if there is none or if it is not whole.
 
-    Of processes that start at once, one prepares and the others wait for it. The data set's `name` and `rotations`
-    are left for the caller to fill in.
+    Of processes that start at once, one prepares and the others wait for it. The data set's `name`
+    and `rotations` are left for the caller to fill in.
 
     Raises:
       UserError: the cache cannot be written (disk full, read-only, no permission).
@@ -70,16 +72,21 @@ def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dat
                 _write(root, key, made)
             dataset = open_cache(root / key)
     if dataset is None:
-        raise UserError(f"{root / key} was written but cannot be read back: check the disk, or {_ELSEWHERE}.")
+        raise UserError(
+            f"{root / key} was written but cannot be read back: check the disk, or {_ELSEWHERE}."
+        )
     return dataset
 
 
 def open_cache(folder: Path) -> Dataset | None:
-    """The cache in `folder`, images memory-mapped; None where it is absent, truncated or unreadable."""
+    """The cache in `folder`, images memory-mapped; None where it is absent, truncated or
+    unreadable.
+    """
     try:
         info = json.loads((folder / INFO).read_text("utf-8"))
         splits = {split: _open_split(folder, split, info) for split in SPLITS}
-        mean, std = np.array(info["mean"], np.float32), np.array(info["std"], np.float32)
+        mean = np.array(info["mean"], np.float32)
+        std = np.array(info["std"], np.float32)
         digest = str(info["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -99,12 +106,19 @@ def open_cache(folder: Path) -> Dataset | None:
 
 
 def _open_split(folder: Path, split: str, info: dict[str, Any]) -> Split:
-    part, path = info[split], folder / f"{split}.npy"
-    counts, names = np.array(part["counts"], np.int32), tuple(part["names"])
+    part = info[split]
+    path = folder / f"{split}.npy"
+    counts = np.array(part["counts"], np.int32)
+    names = tuple(part["names"])
     if path.stat().st_size != part["bytes"]:
         raise ValueError(f"{path} has the wrong size")
     images = np.load(path, mmap_mode="r", allow_pickle=False)
-    if images.dtype != np.uint8 or images.ndim != 4 or len(images) != counts.sum() or len(names) != len(counts):
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or len(images) != counts.sum()
+        or len(names) != len(counts)
+    ):
         raise ValueError(f"{path} does not agree with {INFO}")
     return Split(images, counts, names)
 
@@ -152,7 +166,8 @@ def pixel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for start in range(0, len(images), 1024):
         flat = images[start : start + 1024].reshape(-1, channels)
         histogram += [np.bincount(flat[:, channel], minlength=256) for channel in range(channels)]
-    share, values = histogram / histogram.sum(axis=1, keepdims=True), np.arange(256) / 255
+    share = histogram / histogram.sum(axis=1, keepdims=True)
+    values = np.arange(256) / 255
     mean = share @ values
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
     return mean.astype(np.float32), std.astype(np.float32)
@@ -195,7 +210,9 @@ def _writing(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"cannot write the cache {root} ({reason}): free some space, or {_ELSEWHERE}.") from error
+        raise UserError(
+            f"cannot write the cache {root} ({reason}): free some space, or {_ELSEWHERE}."
+        ) from error
 
 
 @contextmanager
@@ -212,7 +229,9 @@ def _lock(root: Path, key: str) -> Iterator[None]:
 
 
 def _remove_stale(root: Path) -> None:
-    """Removes what killed processes left half-written: temporary folders whose lock nobody holds."""
+    """Removes what killed processes left half-written: temporary folders whose lock nobody
+    holds.
+    """
     for folder in root.glob("*" + TEMPORARY):
         lock = root / f".{folder.name.removesuffix(TEMPORARY)}.lock"
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)

@@ -1,9 +1,11 @@
-"""CIFAR-FS and FC100: the 100 classes of CIFAR-100, 600 images of 32x32 RGB each, split for few-shot learning.
+"""CIFAR-FS and FC100: the 100 classes of CIFAR-100, 600 images of 32x32 RGB each, split for
+few-shot learning.
 
-CIFAR-FS (Bertinetto et al., 2019, https://arxiv.org/abs/1805.08136) splits the classes 64/16/20 at random; FC100
-(Oreshkin et al., 2018, https://arxiv.org/abs/1805.10123) splits by superclass, 12/4/4 = 60/20/20 classes, which makes
-the test classes less like the training classes. Images: Krizhevsky (2009), Learning multiple layers of features from
-tiny images. Training and test images of CIFAR-100 are taken together.
+CIFAR-FS (Bertinetto et al., 2019, https://arxiv.org/abs/1805.08136) splits the classes 64/16/20 at
+random; FC100 (Oreshkin et al., 2018, https://arxiv.org/abs/1805.10123) splits by superclass, 12/4/4
+= 60/20/20 classes, which makes the test classes less like the training classes. Images: Krizhevsky
+(2009), Learning multiple layers of features from tiny images. Training and test images of CIFAR-100
+are taken together.
 """
 
 from functools import partial
@@ -30,7 +32,9 @@ TOLERANCE = 1e-4
 
 
 class Facts(NamedTuple):
-    """What must hold of the archive: images per class, and moments of the training pixels / 255 (None: any)."""
+    """What must hold of the archive: images per class, and moments of the training pixels / 255
+    (None: any).
+    """
 
     train: int = 500
     test: int = 100
@@ -44,8 +48,8 @@ class Cifar100(NamedTuple):
     """CIFAR-100 in memory.
 
     Attributes:
-      images: uint8 [100, P, 32, 32, 3], P images per class ordered by their bytes, so that the order of an archive's
-        records does not matter.
+      images: uint8 [100, P, 32, 32, 3], P images per class ordered by their bytes, so that the
+        order of an archive's records does not matter.
       fine: 100 class names.
       coarse: the superclass name of each class.
     """
@@ -64,8 +68,12 @@ def read_cifar100(path: Path, facts: Facts = FACTS) -> Cifar100:
     wanted = ("train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt")
     members = read_tar_gz(path, {f"{FOLDER}/{name}" for name in wanted})
     train, test, fine_text, coarse_text = (members[f"{FOLDER}/{name}"] for name in wanted)
-    fine, coarse = _names(path, fine_text, 100), _names(path, coarse_text, 20)
-    parts = _records(path, "train.bin", train, facts.train), _records(path, "test.bin", test, facts.test)
+    fine = _names(path, fine_text, 100)
+    coarse = _names(path, coarse_text, 20)
+    parts = (
+        _records(path, "train.bin", train, facts.train),
+        _records(path, "test.bin", test, facts.test),
+    )
     records = np.concatenate(parts)
     _check_moments(path, records[: 100 * facts.train, 2:], facts)
     parents = _parents(path, records)
@@ -119,27 +127,40 @@ def _check_moments(path: Path, pixels: np.ndarray, facts: Facts) -> None:
         std = np.sqrt(values**2 @ share - mean**2)
         expected = facts.moments[0][channel], facts.moments[1][channel]
         if max(abs(mean - expected[0]), abs(std - expected[1])) > TOLERANCE:
-            raise damaged(path, f"channel {channel} has mean {mean:.4f}, std {std:.4f}, not {expected}")
+            raise damaged(
+                path, f"channel {channel} has mean {mean:.4f}, std {std:.4f}, not {expected}"
+            )
 
 
 def read(folder: Path, split: str, facts: Facts = FACTS) -> dict[str, Split]:
-    """`Reader.read` of the class list `split`, of fine classes (`cifar_fs`) or of superclasses (`fc100`)."""
+    """`Reader.read` of the class list `split`, of fine classes (`cifar_fs`) or of superclasses
+    (`fc100`).
+    """
     data = read_cifar100(folder / ARCHIVE.name, facts)
-    return {part: _select(folder / ARCHIVE.name, data, names) for part, names in load_split(split).items()}
+    return {
+        part: _select(folder / ARCHIVE.name, data, names)
+        for part, names in load_split(split).items()
+    }
 
 
 def _select(path: Path, data: Cifar100, names: list[str]) -> Split:
     """The classes that are called by one of `names`, or whose superclass is, sorted by name."""
     if missing := sorted(set(names) - set(data.fine) - set(data.coarse)):
         raise damaged(path, f"no class called {missing[0]}")
-    chosen = sorted((fine, label) for label, fine in enumerate(data.fine) if {fine, data.coarse[label]} & set(names))
+    chosen = sorted(
+        (fine, label)
+        for label, fine in enumerate(data.fine)
+        if {fine, data.coarse[label]} & set(names)
+    )
     images = data.images[[label for _, label in chosen]]
     counts = np.full(len(chosen), images.shape[1], np.int32)
     return Split(images.reshape(-1, 32, 32, 3), counts, tuple(fine for fine, _ in chosen))
 
 
 def _reader(split: str) -> Reader:
-    return Reader(partial(read, split=split), (ARCHIVE,), 1, 1, partial(fingerprint, files=(ARCHIVE,)))
+    return Reader(
+        partial(read, split=split), (ARCHIVE,), 1, 1, partial(fingerprint, files=(ARCHIVE,))
+    )
 
 
 cifar_fs = _reader("cifar_fs")

@@ -13,7 +13,8 @@ from metalearn.errors import UserError
 def fetch(files: tuple[RemoteFile, ...], folder: Path) -> None:
     """Downloads those of `files` that are not below `folder`.
 
-    A download is checked against the official digest and appears under its name only when it is whole.
+    A download is checked against the official digest and appears under its name only when it is
+    whole.
 
     Raises:
       UserError: no network, wrong contents, or a folder that cannot be written.
@@ -33,7 +34,9 @@ def _download(file: RemoteFile, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         pooch.get_logger().setLevel("WARNING")  # the progress bar says it all
         progress = pooch.HTTPDownloader(progressbar=True, timeout=60)
-        pooch.retrieve(file.url, file.digest, fname=target.name, path=target.parent, downloader=progress)
+        pooch.retrieve(
+            file.url, file.digest, fname=target.name, path=target.parent, downloader=progress
+        )
     except OSError as error:  # requests' exceptions are OSErrors too, with an essay for a message
         raise UserError(_by_hand(file, folder, error.strerror or type(error).__name__)) from error
     except ValueError as error:
@@ -41,11 +44,16 @@ def _download(file: RemoteFile, folder: Path) -> None:
 
 
 def _by_hand(file: RemoteFile, folder: Path, why: str) -> str:
-    return f"{file.name} is not in {folder} and could not be downloaded ({why}): get {file.url} and put it there."
+    return (
+        f"{file.name} is not in {folder} and could not be downloaded ({why}): get {file.url} "
+        "and put it there."
+    )
 
 
 def check_digests(files: tuple[RemoteFile, ...], folder: Path) -> None:
-    """Warns of each file that is not byte for byte the official one; its contents were verified by the reader."""
+    """Warns of each file that is not byte for byte the official one; its contents were verified by
+    the reader.
+    """
     for file in files:
         kind, _, official = file.digest.partition(":")
         with open(folder / file.name, "rb") as stream:
@@ -63,7 +71,8 @@ def fingerprint(folder: Path, files: tuple[RemoteFile, ...]) -> str:
 
 
 def identities(folder: Path, paths: Sequence[Path]) -> list[tuple[str, int, int]]:
-    """Name relative to `folder`, size in bytes and modification time in nanoseconds of each of `paths`.
+    """Name relative to `folder`, size in bytes and modification time in nanoseconds of each of
+    `paths`.
 
     Raises:
       UserError: a file that cannot be looked at, such as a broken link, or one that has no contents
@@ -74,7 +83,9 @@ def identities(folder: Path, paths: Sequence[Path]) -> list[tuple[str, int, int]
         try:
             status = path.stat()
         except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}): mend it or take it out.") from error
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}): mend it or take it out."
+            ) from error
         if not stat.S_ISREG(status.st_mode):
             raise UserError(f"{path} is no file but a pipe, a socket or a device: take it out.")
         found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))

@@ -40,7 +40,9 @@ NAMES = {
 
 
 def reader(seed: int = 0, image_size: int | None = None) -> Reader:
-    """The reader of a folder of class folders; `seed` and `image_size` as in `metalearn.data.load`."""
+    """The reader of a folder of class folders; `seed` and `image_size` as in
+    `metalearn.data.load`.
+    """
     size = image_size or SIZE
     identity = partial(fingerprint, options=(seed, size))
     return Reader(partial(read, seed=seed, size=size), (), 2, 1, identity)
@@ -69,12 +71,16 @@ def find_splits(folder: Path, seed: int) -> dict[str, ClassFiles]:
         return _split_by_seed(folder, find_classes(folder), seed)
     if missing := [split for split in SPLITS if split not in found]:
         raise UserError(
-            f"{folder} has {', '.join(found)} but no {missing[0]} with class folders: add it, or put all class folders "
+            f"{folder} has {', '.join(found)} but no {missing[0]} with class folders: add it, or "
+            "put all class folders "
             f"into {folder} itself to have them split."
         )
     for one, other in combinations(SPLITS, 2):
         if shared := sorted(found[one].keys() & found[other].keys()):
-            raise UserError(f"{folder}: class {shared[0]!r} is in {one} and in {other}; keep it in one of them only.")
+            raise UserError(
+                f"{folder}: class {shared[0]!r} is in {one} and in {other}; keep it in one of them "
+                "only."
+            )
     return {split: found[split] for split in SPLITS}
 
 
@@ -99,7 +105,9 @@ def _split_by_seed(folder: Path, classes: ClassFiles, seed: int) -> dict[str, Cl
 
 
 def find_classes(folder: Path) -> ClassFiles:
-    """The visible folders in `folder` with at least one image, sorted by name; {} where there is no such folder."""
+    """The visible folders in `folder` with at least one image, sorted by name; {} where there is no
+    such folder.
+    """
     found = {path.name: find_images(path) for path in _folders(folder)}
     return {name: images for name, images in found.items() if images}
 

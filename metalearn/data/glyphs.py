@@ -1,9 +1,11 @@
-"""`glyphs`: characters of many scripts, drawn from the fonts that come with matplotlib. Nothing is downloaded.
+"""`glyphs`: characters of many scripts, drawn from the fonts that come with matplotlib. Nothing is
+downloaded.
 
-A class is a character, its drawings are the faces that have it under random affine maps and stroke widths. Splits hold
-whole scripts, so test scripts are unseen in training, as in Omniglot's alphabets (Lake et al. 2015,
-https://doi.org/10.1126/science.aab3050). The fonts are DejaVu (https://dejavu-fonts.github.io) and STIX
-(https://www.stixfonts.org). The same matplotlib, Pillow and FreeType give the same bytes.
+A class is a character, its drawings are the faces that have it under random affine maps and stroke
+widths. Splits hold whole scripts, so test scripts are unseen in training, as in Omniglot's
+alphabets (Lake et al. 2015, https://doi.org/10.1126/science.aab3050). The fonts are DejaVu
+(https://dejavu-fonts.github.io) and STIX (https://www.stixfonts.org). The same matplotlib, Pillow
+and FreeType give the same bytes.
 """
 
 import functools
@@ -25,22 +27,31 @@ FINE = 4  # pixels are drawn this many times finer, then averaged
 CANVAS = SIDE * FINE
 INK = 18 * FINE  # the longer side of a character, before jitter
 EM = 96  # font size that characters are rendered at
-SMALLEST = EM // 4  # characters with a shorter longer side (dots, primes) are left out: size is not kept
+SMALLEST = (
+    EM // 4
+)  # characters with a shorter longer side (dots, primes) are left out: size is not kept
 DRAWINGS = 20  # of each class
 FEW = 4  # characters in no more faces than this are jittered more
 SEED = 20
 
-# Upright DejaVu Sans has every character used, so any two can be compared. The serif italics are left out: in them some
-# letters take the shape of others (Cyrillic te is an m).
+# Upright DejaVu Sans has every character used, so any two can be compared. The serif italics are
+# left out: in them some letters take the shape of others (Cyrillic te is an m).
 UPRIGHT = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral")
 FACES = (
     *UPRIGHT,
-    *("DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique", "DejaVuSerif-Bold", "STIXGeneralBol"),
+    *(
+        "DejaVuSans-Bold",
+        "DejaVuSans-Oblique",
+        "DejaVuSans-BoldOblique",
+        "DejaVuSerif-Bold",
+        "STIXGeneralBol",
+    ),
     *("DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
 )
 
-# Scripts by the first word of a character's Unicode name. CANADIAN is the Aboriginal syllabics; SYMBOL is every
-# symbol (arrows, operators, currencies, dingbats) but those told apart by position alone (Braille, box drawing).
+# Scripts by the first word of a character's Unicode name. CANADIAN is the Aboriginal syllabics;
+# SYMBOL is every symbol (arrows, operators, currencies, dingbats) but those told apart by position
+# alone (Braille, box drawing).
 SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "train": ("LATIN", "DIGIT", "GREEK", "COPTIC", "CYRILLIC", "CANADIAN", "SYMBOL"),
     "valid": ("ARMENIAN", "HEBREW", "LAO", "OGHAM"),
@@ -48,11 +59,13 @@ SCRIPTS: Mapping[str, tuple[str, ...]] = {
 }
 SYMBOLS = ((0x0020, 0x00FF), (0x20A0, 0x20CF), (0x2100, 0x24FF), (0x25A0, 0x27FF), (0x2900, 0x2BFF))
 
-# Pairs of faces that lookalikes are searched in; the last finds those that differ in stroke width only.
+# Pairs of faces that lookalikes are searched in; the last finds those that differ in stroke width
+# only.
 COMPARED = (*((name, name) for name in UPRIGHT), (UPRIGHT[0], "DejaVuSans-Bold"))
 
-# Squared distance of two renderings over the sum of their squared norms: 0 the same, 1 no ink in common. Chosen
-# by looking at pairs: below the first, two characters of a split are alike; across splits the second is stricter.
+# Squared distance of two renderings over the sum of their squared norms: 0 the same, 1 no ink in
+# common. Chosen by looking at pairs: below the first, two characters of a split are alike; across
+# splits the second is stricter.
 ALIKE, ALIKE_ACROSS = 0.07, 0.15
 
 
@@ -65,21 +78,29 @@ class Face(NamedTuple):
 
 @functools.cache
 def load_face(name: str) -> Face:
-    """The face of a font file that matplotlib ships, without layout rules: one code point, one glyph."""
+    """The face of a font file that matplotlib ships, without layout rules: one code point, one
+    glyph.
+    """
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
     with TTFont(path, lazy=True) as font:
-        points = frozenset(point for point, glyph in font.getBestCmap().items() if glyph != ".notdef")
+        points = frozenset(
+            point for point, glyph in font.getBestCmap().items() if glyph != ".notdef"
+        )
     return Face(ImageFont.truetype(str(path), EM, layout_engine=ImageFont.Layout.BASIC), points)
 
 
 def script_of(char: str) -> str | None:
     """The script a character is filed under; None for those never drawn.
 
-    Marks, spaces, controls and private use have other categories than letters, digits and symbols. Characters that
-    decompose (accented, circled, superscript, presentation forms) are variants of others.
+    Marks, spaces, controls and private use have other categories than letters, digits and symbols.
+    Characters that decompose (accented, circled, superscript, presentation forms) are variants of
+    others.
     """
     category = unicodedata.category(char)
-    if category not in {"Lu", "Ll", "Lo", "Nd", "Sm", "Sc", "So"} or unicodedata.normalize("NFKD", char) != char:
+    if (
+        category not in {"Lu", "Ll", "Lo", "Nd", "Sm", "Sc", "So"}
+        or unicodedata.normalize("NFKD", char) != char
+    ):
         return None
     if category.startswith("S"):
         return "SYMBOL" if any(first <= ord(char) <= last for first, last in SYMBOLS) else None
@@ -87,7 +108,8 @@ def script_of(char: str) -> str | None:
 
 
 def render(name: str, char: str) -> Image.Image | None:
-    """A character in a face, white on black, centred, its longer side INK: an 'L' image of CANVAS x CANVAS.
+    """A character in a face, white on black, centred, its longer side INK: an 'L' image of CANVAS x
+    CANVAS.
 
     None where the face lacks the character or draws nothing of any size.
     """
@@ -103,19 +125,26 @@ def render(name: str, char: str) -> Image.Image | None:
     zoom = INK / max(ink.size)
     width, height = (max(1, round(side * zoom)) for side in ink.size)
     canvas = Image.new("L", (CANVAS, CANVAS))
-    canvas.paste(ink.resize((width, height), Image.Resampling.BICUBIC), ((CANVAS - width) // 2, (CANVAS - height) // 2))
+    canvas.paste(
+        ink.resize((width, height), Image.Resampling.BICUBIC),
+        ((CANVAS - width) // 2, (CANVAS - height) // 2),
+    )
     return canvas
 
 
 def pixels(name: str, chars: Sequence[str]) -> np.ndarray:
-    """Renderings of characters in one face: float32 [C, SIDE * SIDE] in [0, 1], 0 where it has none."""
+    """Renderings of characters in one face: float32 [C, SIDE * SIDE] in [0, 1], 0 where it has
+    none.
+    """
     empty = Image.new("L", (CANVAS, CANVAS))
     images = (render(name, char) or empty for char in chars)
     return np.stack([np.asarray(image.reduce(FINE), np.float32).ravel() for image in images]) / 255
 
 
 def distances(chars: Sequence[str]) -> np.ndarray:
-    """How unlike characters are in the two faces in which they are most alike: float32 [C, C] in [0, 1]."""
+    """How unlike characters are in the two faces in which they are most alike: float32 [C, C] in
+    [0, 1].
+    """
     nearest = np.ones((len(chars), len(chars)), np.float32)
     for one, other in COMPARED:
         a = pixels(one, chars)
@@ -133,7 +162,9 @@ def characters(scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> dict[str, list
     """
     split_of = {script: split for split, names in scripts.items() for script in names}
     filed = [(script_of(char), char) for char in map(chr, sorted(load_face(UPRIGHT[0]).points))]
-    found = [(s, char) for s, char in filed if s in split_of and render(UPRIGHT[0], char) is not None]
+    found = [
+        (s, char) for s, char in filed if s in split_of and render(UPRIGHT[0], char) is not None
+    ]
     chars = [char for _, char in found]
     splits = np.array([split_of[str(script)] for script, _ in found])
     limit = np.where(splits[:, None] == splits[None, :], ALIKE, ALIKE_ACROSS)
@@ -142,11 +173,15 @@ def characters(scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> dict[str, list
     for i in range(len(chars)):
         if not alike[i, kept].any():
             kept.append(i)
-    return {split: [(str(found[i][0]), chars[i]) for i in kept if splits[i] == split] for split in scripts}
+    return {
+        split: [(str(found[i][0]), chars[i]) for i in kept if splits[i] == split]
+        for split in scripts
+    }
 
 
 def jitter(rng: np.random.Generator, image: Image.Image, strength: float) -> np.ndarray:
-    """A random drawing of a rendering: turned, scaled, sheared, moved, its strokes thinned or thickened.
+    """A random drawing of a rendering: turned, scaled, sheared, moved, its strokes thinned or
+    thickened.
 
     Args:
       rng: where the seven random numbers come from.
@@ -164,17 +199,24 @@ def jitter(rng: np.random.Generator, image: Image.Image, strength: float) -> np.
     centre = np.full(2, CANVAS / 2)
     offset = centre - matrix @ (centre + 2 * FINE * np.array([right, down]))
     affine = (*matrix[0], offset[0], *matrix[1], offset[1])
-    moved = image.transform((CANVAS, CANVAS), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
-    sharp, soft = np.asarray(moved), np.asarray(moved.filter(ImageFilter.BoxBlur(2)))
+    moved = image.transform(
+        (CANVAS, CANVAS), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
+    )
+    sharp = np.asarray(moved)
+    soft = np.asarray(moved.filter(ImageFilter.BoxBlur(2)))
     ink = soft[sharp >= sharp.max() / 2]
-    thin = np.partition(ink, ink.size // 5)[ink.size // 5]  # how bright the thinnest strokes are once blurred
+    thin = np.partition(ink, ink.size // 5)[
+        ink.size // 5
+    ]  # how bright the thinnest strokes are once blurred
     level = thin * (0.45 + 0.25 * weight)  # ink is what is brighter than this: a low level thickens
     ramp = np.clip((np.arange(256) - level) * max(4, 128 / level) + 128, 0, 255)  # 0 stays 0
     return ramp.astype(np.uint8)[soft].reshape(SIDE, FINE, SIDE, FINE).mean((1, 3)).astype(np.uint8)
 
 
 def draw(char: str) -> np.ndarray:
-    """The drawings of a class, which depend on nothing but the character: uint8 [DRAWINGS, SIDE, SIDE, 1]."""
+    """The drawings of a class, which depend on nothing but the character: uint8 [DRAWINGS, SIDE,
+    SIDE, 1].
+    """
     rng = np.random.default_rng([SEED, ord(char)])
     faces = [image for name in FACES if (image := render(name, char)) is not None]
     order = rng.permutation(len(faces))
@@ -191,7 +233,8 @@ def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> Prepar
       scripts: the scripts of each split; fewer make a smaller dataset.
 
     Returns:
-      Splits of uint8 [M, 28, 28, 1], ink high, 20 drawings a class; classes are named as in 'greek/U+03B1'.
+      Splits of uint8 [M, 28, 28, 1], ink high, 20 drawings a class; classes are named as in
+      'greek/U+03B1'.
     """
     splits = {}
     for split, classes in characters(scripts).items():
@@ -204,7 +247,9 @@ def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> Prepar
 def fingerprint(folder: Path) -> str:
     """Versions of what the drawings depend on; the folder is not looked at."""
     drawn_by = f"matplotlib {matplotlib.__version__} pillow {PIL.__version__}"
-    return f"{drawn_by} freetype {features.version('freetype2')} unicode {unicodedata.unidata_version}"
+    return (
+        f"{drawn_by} freetype {features.version('freetype2')} unicode {unicodedata.unidata_version}"
+    )
 
 
 READER = Reader(read=read, files=(), version=1, rotations=1, fingerprint=fingerprint, lasting=True)

@@ -1,4 +1,6 @@
-"""Splits too large for a device: they stay in the host's memory map, and images are fetched by position."""
+"""Splits too large for a device: they stay in the host's memory map, and images are fetched by
+position.
+"""
 
 from typing import Any
 
@@ -11,13 +13,16 @@ from metalearn.types import Array, ClassSource
 
 
 class HostImages:
-    """The images of a split, uint8 [M,H,W,Ch], read from the disk or its cache when asked for by arrays of positions.
+    """The images of a split, uint8 [M,H,W,Ch], read from the disk or its cache when asked for by
+    arrays of positions.
 
-    With rotations=4 each class also stands turned by 90, 180, 270 degrees, in the order of `episodes.to_device`.
+    With rotations=4 each class also stands turned by 90, 180, 270 degrees, in the order of
+    `episodes.to_device`.
     """
 
     def __init__(self, images: np.ndarray, rotations: int = 1):
-        self._images, self._rotations = images, rotations
+        self._images = images
+        self._rotations = rotations
         self.shape = (len(images) * rotations, *images.shape[1:])
 
     def __len__(self) -> int:
@@ -35,13 +40,18 @@ class HostImages:
 
 
 def to_host(split: Split, rotations: int = 1) -> ClassSource:
-    """The split as `to_device` has it, but with `HostImages`: not for use inside a jitted function."""
+    """The split as `to_device` has it, but with `HostImages`: not for use inside a jitted
+    function.
+    """
     starts, counts = class_places(split, rotations)
-    return ClassSource(HostImages(split.images, rotations), jnp.asarray(starts), jnp.asarray(counts))  # type: ignore[arg-type]
+    images: Any = HostImages(split.images, rotations)
+    return ClassSource(images, jnp.asarray(starts), jnp.asarray(counts))
 
 
 def fetched(images: Array | HostImages, rows: np.ndarray) -> tuple[np.ndarray, Array | None]:
-    """What a jitted function makes images of by `taken`: rows and the images on the device, or from the host theirs."""
+    """What a jitted function makes images of by `taken`: rows and the images on the device, or from
+    the host theirs.
+    """
     return (images[rows], None) if isinstance(images, HostImages) else (rows, images)
 
 

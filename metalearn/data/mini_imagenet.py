@@ -2,10 +2,11 @@
 https://arxiv.org/abs/1606.04080) in the 64/16/20 split of Ravi & Larochelle (2017,
 https://openreview.net/forum?id=rJY0-Kcll).
 
-ImageNet's terms forbid passing its images on, so you bring the folder: all images in it or in its `images/`, named
-`n0153282900000005.jpg`, or class folders `n01532829/*.JPEG`, at any depth. Where `train.csv`, `val.csv` and `test.csv`
-(columns `filename,label`) lie in the folder they choose the images; without them, all images of the 100 classes are
-taken. What is an image, and how it is decoded, is as in `metalearn.data.folder`.
+ImageNet's terms forbid passing its images on, so you bring the folder: all images in it or in its
+`images/`, named `n0153282900000005.jpg`, or class folders `n01532829/*.JPEG`, at any depth. Where
+`train.csv`, `val.csv` and `test.csv` (columns `filename,label`) lie in the folder they choose the
+images; without them, all images of the 100 classes are taken. What is an image, and how it is
+decoded, is as in `metalearn.data.folder`.
 """
 
 import csv
@@ -34,7 +35,8 @@ def read(folder: Path, size: int) -> Prepared:
     """`Reader.read`: classes sorted by WordNet identifier.
 
     Raises:
-      UserError: a class or a listed image is missing, a list is malformed, an image does not decode.
+      UserError: a class or a listed image is missing, a list is malformed, an image does not
+        decode.
     """
     splits = find_splits(folder)
     found = read_splits(folder, splits, size)
@@ -65,13 +67,16 @@ def find_splits(folder: Path) -> dict[str, ClassFiles]:
     images = find_images(folder)
     if not images:
         raise UserError(
-            f"{folder} has no images: miniImageNet cannot be downloaded for you (ImageNet's terms), put its images "
+            f"{folder} has no images: miniImageNet cannot be downloaded for you (ImageNet's "
+            "terms), put its images "
             "there, as images/n0153282900000005.jpg or n01532829/*.JPEG."
         )
     present = [name for name in CSV.values() if (folder / name).is_file()]
     if present and len(present) < len(CSV):
         absent = next(name for name in CSV.values() if name not in present)
-        raise UserError(f"{folder} has {present[0]} but no {absent}: add it, or take all lists out.")
+        raise UserError(
+            f"{folder} has {present[0]} but no {absent}: add it, or take all lists out."
+        )
     found = {}
     for split, names in load_split("mini_imagenet").items():
         classes = _listed(folder, CSV[split], images) if present else _by_class(images)
@@ -83,9 +88,15 @@ def _choose(folder: Path, classes: ClassFiles, names: list[str], listed: str | N
     """The classes of one split, sorted; a list, where there is one, holds no others."""
     where = folder / listed if listed else folder
     if missing := sorted(set(names) - classes.keys()):
-        raise UserError(f"{where} has no image of class {missing[0]} ({len(missing)} of {len(names)} classes missing).")
+        raise UserError(
+            f"{where} has no image of class {missing[0]} ({len(missing)} of {len(names)} classes "
+            "missing)."
+        )
     if listed and (foreign := sorted(classes.keys() - set(names))):
-        raise UserError(f"{where} lists class {foreign[0]}, which is not of this split of Ravi & Larochelle (2017).")
+        raise UserError(
+            f"{where} lists class {foreign[0]}, which is not of this split of Ravi & Larochelle "
+            "(2017)."
+        )
     return {name: sorted(classes[name]) for name in sorted(names)}
 
 
@@ -109,19 +120,26 @@ def _by_class(images: list[Path]) -> ClassFiles:
 
 
 def _listed(folder: Path, name: str, images: list[Path]) -> ClassFiles:
-    """The images that the list `folder/name` names, by label; a listed file may lie in any of the known layouts."""
+    """The images that the list `folder/name` names, by label; a listed file may lie in any of the
+    known layouts.
+    """
     known = set(images)
     classes: ClassFiles = {}
     try:
         with open(folder / name, newline="", encoding="utf-8") as stream:
             rows = [(row["filename"] or "", row["label"] or "") for row in csv.DictReader(stream)]
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{folder / name} is not a list with the columns filename,label: {error!r}.") from error
+        raise UserError(
+            f"{folder / name} is not a list with the columns filename,label: {error!r}."
+        ) from error
     for filename, label in rows:
         places = (folder, folder / "images", folder / label, folder / "images" / label)
         path = next((place / filename for place in places if place / filename in known), None)
         if path is None:
-            raise UserError(f"{folder / name} lists {filename!r}, which is not there: add it or correct the list.")
+            raise UserError(
+                f"{folder / name} lists {filename!r}, which is not there: add it or correct the "
+                "list."
+            )
         if path in (members := classes.setdefault(label, [])):
             raise UserError(f"{folder / name} lists {filename!r} twice: correct the list.")
         members.append(path)

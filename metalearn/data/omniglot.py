@@ -1,12 +1,13 @@
 """Omniglot: 1,623 handwritten characters of 50 alphabets, drawn once by each of 20 people.
 
-Lake, Salakhutdinov & Tenenbaum (2015), Human-level concept learning through probabilistic program induction, Science
-350. Split of Vinyals et al. (2016, https://arxiv.org/abs/1606.04080): 1028/172/423 characters, times four rotations
-(made by whoever puts the split on a device; `Reader.rotations` says that they belong to the data set).
+Lake, Salakhutdinov & Tenenbaum (2015), Human-level concept learning through probabilistic program
+induction, Science 350. Split of Vinyals et al. (2016, https://arxiv.org/abs/1606.04080):
+1028/172/423 characters, times four rotations (made by whoever puts the split on a device;
+`Reader.rotations` says that they belong to the data set).
 
-Images are uint8 28x28x1, ink high on black. The 105x105 drawings are black and white, so they are turned to grey
-before Pillow's Lanczos filter shrinks them (on a bilevel image Pillow would silently fall back to nearest neighbour and
-break thin strokes).
+Images are uint8 28x28x1, ink high on black. The 105x105 drawings are black and white, so they are
+turned to grey before Pillow's Lanczos filter shrinks them (on a bilevel image Pillow would silently
+fall back to nearest neighbour and break thin strokes).
 """
 
 import io
@@ -34,7 +35,9 @@ FILES = tuple(
 
 
 class Facts(NamedTuple):
-    """What must hold of one archive; `ink` is the mean share of black pixels of its 105x105 drawings (None: any)."""
+    """What must hold of one archive; `ink` is the mean share of black pixels of its 105x105
+    drawings (None: any).
+    """
 
     characters: int
     ink: float | None
@@ -59,7 +62,9 @@ def read_characters(path: Path, facts: Facts) -> Characters:
         image, share = _shrink(path, name, data)
         drawings.setdefault(_character(path, name), []).append(image)
         ink.append(share)
-    if len(drawings) != facts.characters or {len(images) for images in drawings.values()} != {facts.drawers}:
+    if len(drawings) != facts.characters or {len(images) for images in drawings.values()} != {
+        facts.drawers
+    }:
         expected = f"{facts.characters} characters drawn {facts.drawers} times each"
         raise damaged(path, f"{len(ink)} drawings of {len(drawings)} characters, not {expected}")
     if facts.ink is not None and abs(np.mean(ink) - facts.ink) > TOLERANCE:
@@ -93,16 +98,22 @@ def read(folder: Path, facts: tuple[Facts, ...] = FACTS) -> dict[str, Split]:
     characters: Characters = {}
     for file, fact in zip(FILES, facts, strict=True):
         characters |= read_characters(folder / file.name, fact)
-    return {split: _select(folder, characters, lists) for split, lists in load_split("omniglot").items()}
+    return {
+        split: _select(folder, characters, lists) for split, lists in load_split("omniglot").items()
+    }
 
 
 def _select(folder: Path, characters: Characters, lists: dict[str, list[int]]) -> Split:
     chosen = sorted((alphabet, number) for alphabet, numbers in lists.items() for number in numbers)
     if missing := [character for character in chosen if character not in characters]:
-        raise damaged(folder / FILES[0].name, "neither archive holds {}/character{:02d}".format(*missing[0]))
+        raise damaged(
+            folder / FILES[0].name, "neither archive holds {}/character{:02d}".format(*missing[0])
+        )
     images = np.concatenate([characters[character] for character in chosen])
     counts = np.array([len(characters[character]) for character in chosen], np.int32)
-    return Split(images, counts, tuple(f"{alphabet}/character{number:02d}" for alphabet, number in chosen))
+    return Split(
+        images, counts, tuple(f"{alphabet}/character{number:02d}" for alphabet, number in chosen)
+    )
 
 
 omniglot = Reader(read, FILES, 1, 4, partial(fingerprint, files=FILES))

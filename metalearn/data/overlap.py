@@ -1,4 +1,6 @@
-"""Images that stand in two splits of a dataset: a test image that was trained on tells nothing about new classes."""
+"""Images that stand in two splits of a dataset: a test image that was trained on tells nothing
+about new classes.
+"""
 
 from collections import defaultdict
 from itertools import combinations
@@ -21,7 +23,9 @@ class Shared(NamedTuple):
 
 
 def overlap(dataset: Dataset) -> dict[tuple[str, str], list[Shared]]:
-    """For each pair of splits, the images of the second that stand in the first too, by position."""
+    """For each pair of splits, the images of the second that stand in the first too, by
+    position.
+    """
     splits = {name: getattr(dataset, name) for name in SPLITS}
     rows = {name: _positions(split) for name, split in splits.items()}
     return {(a, b): _shared(splits[a], rows[a], splits[b]) for a, b in combinations(SPLITS, 2)}

@@ -51,7 +51,8 @@ class Dataset(NamedTuple):
       name: as the user gave it.
       train, valid, test: the splits.
       mean, std: float32 [Ch], statistics of the training split's pixels scaled to [0, 1].
-      rotations: 4 where each class also stands rotated by 90, 180 and 270 degrees as a class of its own, else 1.
+      rotations: 4 where each class also stands rotated by 90, 180 and 270 degrees as a class of its
+        own, else 1.
       digest: of all images, their classes and the splits, as they are prepared.
       contents: of all images and their classes, whatever split they are in; '' in an old cache.
       notes, decoder, by_seed: see `Prepared`; of a cache from before these were kept, none.
@@ -72,12 +73,16 @@ class Dataset(NamedTuple):
 
     @property
     def images(self) -> str:
-        """The digest that records hold: where a seed shares out the classes, the same for every seed."""
+        """The digest that records hold: where a seed shares out the classes, the same for every
+        seed.
+        """
         return self.contents if self.by_seed and self.contents else self.digest
 
 
 class RemoteFile(NamedTuple):
-    """A file a dataset is read from: `name` below the data folder, its official address, its official digest."""
+    """A file a dataset is read from: `name` below the data folder, its official address, its
+    official digest.
+    """
 
     name: str
     url: str
@@ -93,7 +98,8 @@ class Reader(NamedTuple):
       files: what `read` needs below the folder; empty where the user's own folder is read.
       version: raised whenever `read` would give other arrays than before; part of the cache's name.
       rotations: see `Dataset`.
-      fingerprint: `(folder) -> str` of the inputs' identity (names, sizes, times); part of the cache's name.
+      fingerprint: `(folder) -> str` of the inputs' identity (names, sizes, times); part of the
+        cache's name.
       lasting: whether a cache with another fingerprint serves as well: what was drawn by another
         version of a library. Runs on it go on.
     """

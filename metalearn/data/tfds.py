@@ -1,11 +1,14 @@
-"""`tfds:NAME`: any image classification dataset of TensorFlow Datasets, such as `tfds:eurosat` or `tfds:NAME/CONFIG`.
+"""`tfds:NAME`: any image classification dataset of TensorFlow Datasets, such as `tfds:eurosat` or
+`tfds:NAME/CONFIG`.
 
-All its splits are pooled, an image that stands in several of them counting once, and the classes are split by a seed,
-64 % for training, 16 % for validation and 20 % for test. Where its splits are `train`, `validation` (or `valid`) and
-`test` and share no class, it is a few-shot dataset already and they stay as they are.
+All its splits are pooled, an image that stands in several of them counting once, and the classes
+are split by a seed, 64 % for training, 16 % for validation and 20 % for test. Where its splits are
+`train`, `validation` (or `valid`) and `test` and share no class, it is a few-shot dataset already
+and they stay as they are.
 
-A dataset that is prepared in array_record, parquet or tfrecord format is read without TensorFlow. One that is not is
-downloaded and prepared first, in array_record format; most datasets' own code needs TensorFlow for that, once.
+A dataset that is prepared in array_record, parquet or tfrecord format is read without TensorFlow.
+One that is not is downloaded and prepared first, in array_record format; most datasets' own code
+needs TensorFlow for that, once.
 """
 
 import difflib
@@ -48,9 +51,9 @@ def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
     Args:
       name: as TFDS knows it, with a configuration or version if wanted: 'NAME/CONFIG:1.0.0'.
       seed: of the class split.
-      image_size: height and width to resize to; by default images keep their size if it is one for all of them, and
-        are made `metalearn.data.folder.SIZE` pixels high and wide otherwise. What is transparent is
-        laid on white.
+      image_size: height and width to resize to; by default images keep their size if it is one for
+        all of them, and are made `metalearn.data.folder.SIZE` pixels high and wide otherwise. What
+        is transparent is laid on white.
     """
     read_it = partial(read, name=name, seed=seed, image_size=image_size)
     identity = partial(fingerprint, name=name, seed=seed, image_size=image_size)
@@ -61,7 +64,8 @@ def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) 
     """`Reader.read`: classes in the order of their labels.
 
     Raises:
-      UserError: unknown, not prepared and not to be prepared, without images and labels, fewer than three classes.
+      UserError: unknown, not prepared and not to be prepared, without images and labels, fewer than
+        three classes.
     """
     builder = prepared(name, folder)
     image_key, label_key = _keys(builder, name)
@@ -104,14 +108,20 @@ def prepared(name: str, folder: Path) -> Any:
 
         from metalearn.data import tfds_builders  # noqa: F401, registers ours
     except ImportError as error:
-        raise UserError(f"tfds:{name} needs tensorflow-datasets ({error}): pip install tensorflow-datasets") from error
+        raise UserError(
+            f"tfds:{name} needs tensorflow-datasets ({error}): pip install tensorflow-datasets"
+        ) from error
     try:
         builder = tfds.builder(name, data_dir=folder)
     except tfds.core.DatasetNotFoundError as error:
-        close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False), 1)
+        close = difflib.get_close_matches(
+            name, tfds.list_builders(with_community_datasets=False), 1
+        )
         hint = f"did you mean tfds:{close[0]}?" if close else f"nor is it prepared in {folder}."
         raise UserError(f"TensorFlow Datasets has no dataset {name!r}; {hint}") from error
-    except Exception as error:  # a wrong configuration or version, in as many ways as there are datasets
+    except (
+        Exception
+    ) as error:  # a wrong configuration or version, in as many ways as there are datasets
         raise UserError(f"tfds:{name} cannot be opened: {_line(error)}") from error
     if not builder.is_prepared():
         _prepare(builder, name, folder)
@@ -129,7 +139,8 @@ def _prepare(builder: Any, name: str, folder: Path) -> None:
     except Exception as error:  # whatever the dataset's own code raises
         needs = "pip install tensorflow" if "tensorflow" in _line(error) else "mend that"
         raise UserError(
-            f"tfds:{name} is not in {folder} and could not be prepared ({_line(error)}): {needs}, or put it there as "
+            f"tfds:{name} is not in {folder} and could not be prepared ({_line(error)}): {needs}, "
+            "or put it there as "
             "download_and_prepare(file_format='array_record') writes it on another machine."
         ) from error
 
@@ -154,7 +165,10 @@ def _keys(builder: Any, name: str) -> tuple[str, str]:
     if all(isinstance(features.get(key), kind) for key, kind in kinds.items()):
         if features[image].np_dtype == np.uint8 and features[image].shape[-1] in MODES:
             return image, label
-    raise UserError(f"tfds:{name} has no 8-bit images with one class label each, but {', '.join(sorted(features))}.")
+    raise UserError(
+        f"tfds:{name} has no 8-bit images with one class label each, but "
+        f"{', '.join(sorted(features))}."
+    )
 
 
 def _collect(builder: Any, name: str, split: str) -> Classes:
@@ -169,7 +183,9 @@ def _collect(builder: Any, name: str, split: str) -> Classes:
     return classes
 
 
-def _examples(builder: Any, name: str, split: str, decoders: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _examples(
+    builder: Any, name: str, split: str, decoders: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """The examples of one split, read without TensorFlow."""
     import tensorflow_datasets as tfds
 
@@ -182,19 +198,24 @@ def _examples(builder: Any, name: str, split: str, decoders: dict[str, Any]) -> 
                 yield builder.info.features.deserialize_example_np(record, decoders=decoders)
     else:
         raise UserError(
-            f"{builder.data_dir} is in a format that is not read here: prepare tfds:{name} again, with "
+            f"{builder.data_dir} is in a format that is not read here: prepare tfds:{name} again, "
+            "with "
             "download_and_prepare(file_format='array_record')."
         )
 
 
 def _tfrecords(path: Path) -> Iterator[bytes]:
-    """The records of a TFRecord file: 8 bytes of length, 4 of checksum, the record, 4 of checksum."""
+    """The records of a TFRecord file: 8 bytes of length, 4 of checksum, the record, 4 of
+    checksum.
+    """
     with open(path, "rb") as stream:
         while header := stream.read(12):
             length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else 0
             record = stream.read(length + 4)
             if len(header) < 12 or len(record) < length + 4:
-                raise UserError(f"{path} is cut short: delete its folder and prepare the dataset again.")
+                raise UserError(
+                    f"{path} is cut short: delete its folder and prepare the dataset again."
+                )
             yield record[:-4]
 
 
@@ -229,7 +250,9 @@ def _decode(
     mode: str,
     name: str,
 ) -> tuple[np.ndarray, list[Seen]]:
-    """uint8 [M, H, W, Ch]; images of another size are resized, not cropped, with Pillow's Lanczos filter."""
+    """uint8 [M, H, W, Ch]; images of another size are resized, not cropped, with Pillow's Lanczos
+    filter.
+    """
     images = np.empty((len(encoded), *size, len(mode)), np.uint8)
 
     def fill(index: int) -> Seen:
@@ -247,4 +270,6 @@ def _decode(
     except MemoryError:
         raise
     except Exception as error:  # decoders raise what their formats can get wrong
-        raise UserError(f"tfds:{name}: an image does not decode ({_line(error)}): prepare it again.") from error
+        raise UserError(
+            f"tfds:{name}: an image does not decode ({_line(error)}): prepare it again."
+        ) from error

@@ -13,7 +13,9 @@ from metalearn.types import Array, ClassSource, Task, random_key
 
 
 class Episodes(NamedTuple):
-    """A list of test episodes as positions in a split, int32 [E, N, K+Q], and how many of K+Q are support."""
+    """A list of test episodes as positions in a split, int32 [E, N, K+Q], and how many of K+Q are
+    support.
+    """
 
     indices: np.ndarray
     shots: int
@@ -23,8 +25,12 @@ class Episodes(NamedTuple):
         return episode_hash(self.indices)
 
 
-def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, queries: int, seed: int) -> Episodes:
-    """Episode i is drawn from `fold_in(key(seed), i)`: a longer list begins with the shorter one."""
+def draw_episodes(
+    source: ClassSource, count: int, ways: int, shots: int, queries: int, seed: int
+) -> Episodes:
+    """Episode i is drawn from `fold_in(key(seed), i)`: a longer list begins with the shorter
+    one.
+    """
     largest = int(source.counts.max())
 
     @jax.jit
@@ -33,14 +39,17 @@ def draw_episodes(source: ClassSource, count: int, ways: int, shots: int, querie
         pick = partial(episode_indices, largest=largest, ways=ways, per_class=shots + queries)
         return jax.vmap(lambda k: pick(k, starts, counts))(keys)
 
-    starts, counts = jnp.asarray(np.asarray(source.starts)), jnp.asarray(np.asarray(source.counts))
+    starts = jnp.asarray(np.asarray(source.starts))
+    counts = jnp.asarray(np.asarray(source.counts))
     with jax.threefry_partitionable(True):  # whatever was set since: lists are compared over years
         blocks = [np.asarray(draw(start)) for start in range(0, count, 100)]
     return Episodes(np.concatenate(blocks)[:count], shots)
 
 
 def task_of(x: Array, indices: Array, shots: int, size: int, copies: Copies = THEMSELVES) -> Task:
-    """The unprepared task of images [N, K+Q, ...] at indices [N, K+Q] of a split; copies replace its support."""
+    """The unprepared task of images [N, K+Q, ...] at indices [N, K+Q] of a split; copies replace
+    its support.
+    """
     rows = as_task(*copies.rows(indices, shots, size))
     task = as_task(*copies.rows(x, shots, 0))  # each support image as often as it is copied
     return task._replace(support_x=copies.altered(task.support_x, rows.support_x, size))

@@ -26,9 +26,13 @@ AHEAD = 4  # blocks that may be under way
 def embedder(
     learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh, copies: Copies
 ) -> Callable[..., ClassSource]:
-    """`meta -> ` the split as features float32 [M,D], each image embedded once, and so each of its copies."""
+    """`meta -> ` the split as features float32 [M,D], each image embedded once, and so each of its
+    copies.
+    """
     assert learner.embed is not None
-    embed, size, block = learner.embed, len(source.images) * copies.versions, 128 * mesh.size
+    embed = learner.embed
+    size = len(source.images) * copies.versions
+    block = 128 * mesh.size
     mapped = jax.shard_map(
         lambda meta, x: gather_rows(embed(meta, prepare(x))),
         mesh=mesh,
@@ -42,15 +46,22 @@ def embedder(
         return mapped(meta, copies.altered(taken(found, images), rows, len(source.images)))
 
     def features(meta: PyTree) -> ClassSource:
-        blocks = [np.minimum(np.arange(start, start + block), size - 1) for start in range(0, size, block)]
-        parts = [np.asarray(run(meta, rows, *fetched(source.images, rows % len(source.images)))) for rows in blocks]
+        blocks = [
+            np.minimum(np.arange(start, start + block), size - 1) for start in range(0, size, block)
+        ]
+        parts = [
+            np.asarray(run(meta, rows, *fetched(source.images, rows % len(source.images))))
+            for rows in blocks
+        ]
         return source._replace(images=jnp.asarray(np.concatenate(parts)[:size]))
 
     return features
 
 
 def gather_rows(tree: PyTree) -> PyTree:
-    """Inside a mapping over the mesh: the rows of every device's arrays, in order, on all of them."""
+    """Inside a mapping over the mesh: the rows of every device's arrays, in order, on all of
+    them.
+    """
     return jax.lax.all_gather(tree, "tasks", tiled=True)
 
 
@@ -64,11 +75,12 @@ def evaluator(
     block: int | None = None,
     copies: Copies = THEMSELVES,
 ) -> Callable[..., Result]:
-    """`(meta, unfinished=None) -> Result`: adapts to every episode's support set, predicts its queries; compiled once.
+    """`(meta, unfinished=None) -> Result`: adapts to every episode's support set, predicts its
+    queries; compiled once.
 
-    Learners that embed images one by one embed the split once and look features up. With a `PartialResult`, a long
-    test keeps what it has done every half minute, and goes on from what an earlier call kept.
-    It raises `UserError` where logits are not finite.
+    Learners that embed images one by one embed the split once and look features up. With a
+    `PartialResult`, a long test keeps what it has done every half minute, and goes on from what an
+    earlier call kept. It raises `UserError` where logits are not finite.
 
     Args:
       learner: built for the episodes' N.
@@ -77,8 +89,8 @@ def evaluator(
       prepare: uint8 images to float32.
       mesh: its axis `tasks` shares out the episodes.
       seed: of the keys that `adapt` gets (heads with a random start).
-      block: episodes a device works on at once (default: 32, but 2 on a CPU where each one adapts a network, which
-        keeps them in its caches).
+      block: episodes a device works on at once (default: 32, but 2 on a CPU where each one adapts a
+        network, which keeps them in its caches).
       copies: of support images, which the learner adapts to.
     """
     size = len(source.images)
@@ -87,7 +99,9 @@ def evaluator(
     at_once = mesh.size * min(block, -(-len(episodes.indices) // mesh.size))
     features = None if learner.embed is None else embedder(learner, source, prepare, mesh, copies)
 
-    def one(key: Key, indices: Array, found: Array, meta: PyTree, images: Array | None) -> dict[str, Array]:
+    def one(
+        key: Key, indices: Array, found: Array, meta: PyTree, images: Array | None
+    ) -> dict[str, Array]:
         if learner.head is not None:
             assert images is not None  # features lie on the device
             task = make_task(images, *copies.rows(indices, episodes.shots, size))
@@ -98,7 +112,8 @@ def evaluator(
         adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
         return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
 
-    tasks, everywhere = P("tasks"), P()
+    tasks = P("tasks")
+    everywhere = P()
     mapped = jax.vmap(one, (0, 0, 0, None, None))
     run = jax.jit(
         jax.shard_map(
@@ -113,7 +128,9 @@ def evaluator(
     def evaluate(meta: PyTree, unfinished: PartialResult | None = None) -> Result:
         begin = time.perf_counter()
         looked_up = source if features is None else features(meta)
-        found, earlier = _in_blocks(run, episodes.indices, at_once, seed, meta, looked_up, unfinished)
+        found, earlier = _in_blocks(
+            run, episodes.indices, at_once, seed, meta, looked_up, unfinished
+        )
         check_finite(found["finite"])
         return Result(
             found["accuracy"],
@@ -143,7 +160,9 @@ def _in_blocks(
     done, earlier = ({}, 0.0) if unfinished is None else unfinished.read()
     known = len(done.get("accuracy", ()))
     if max_over_processes(known, -known) != (known, -known):  # not all processes see the same file
-        done, known, earlier = {}, 0, 0.0
+        done = {}
+        known = 0
+        earlier = 0.0
     parts: list[dict] = [done] if done else []
     begin = saved = time.perf_counter()
     for start in range(known, count, size):

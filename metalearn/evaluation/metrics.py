@@ -19,7 +19,8 @@ class Result(NamedTuple):
     Attributes:
       accuracies: float32 [E], fraction of right queries of each episode.
       loss: mean cross-entropy of the queries, nats.
-      ece: expected calibration error over all queries (Guo et al. 2017, equation 3, 15 bins), in [0, 1].
+      ece: expected calibration error over all queries (Guo et al. 2017, equation 3, 15 bins), in
+        [0, 1].
       seconds: wall clock, compilation included.
     """
 
@@ -34,7 +35,9 @@ class Result(NamedTuple):
 
     @property
     def ci95(self) -> float:
-        """Half width of the 95 % confidence interval of the mean over episodes, 1.96 sd / sqrt(E)."""
+        """Half width of the 95 % confidence interval of the mean over episodes, 1.96 sd /
+        sqrt(E).
+        """
         return float(1.96 * self.accuracies.std(ddof=1) / len(self.accuracies) ** 0.5)
 
 

@@ -21,7 +21,9 @@ class PartialResult(NamedTuple):
     test: str
 
     def read(self) -> tuple[dict[str, np.ndarray], float]:
-        """Results of the first episodes, none if there is no such file, and the seconds that they took."""
+        """Results of the first episodes, none if there is no such file, and the seconds that they
+        took.
+        """
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}

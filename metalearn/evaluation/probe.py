@@ -7,7 +7,9 @@ from metalearn.types import Learner, PyTree, Task, random_key
 
 
 def is_transductive(learner: Learner, meta: PyTree, task: Task) -> bool:
-    """Whether queries' predictions depend on the other queries: the first five are predicted with all and alone."""
+    """Whether queries' predictions depend on the other queries: the first five are predicted with
+    all and alone.
+    """
     predict = jax.jit(learner.predict)
     adapted = jax.jit(learner.adapt)(random_key(0), meta, task.support_x, task.support_y)
     together = predict(meta, adapted, task.query_x)[:5]

@@ -17,12 +17,14 @@ LEAST_IMAGES = 4096  # and images of all of them
 def running_statistics(
     learner: Learner, source: ClassSource, sampler: Sampler, seed: int = 0
 ) -> Callable[[PyTree], PyTree]:
-    """`meta -> meta` with the running statistics of training, where the learner normalises by them; else as it is.
+    """`meta -> meta` with the running statistics of training, where the learner normalises by them;
+    else as it is.
 
-    They are measured on batches drawn exactly as in training, augmented and turned: a network whose statistics are of
-    clean images is not the one that was trained. Each batch is normalised by its own moments in the layers before, as
-    in training, and at least 4,096 images are seen; the variance adds that between the batches to that within (Wu &
-    Johnson 2021, "Rethinking Batch in BatchNorm"). Deviation: dropout is off, as at test.
+    They are measured on batches drawn exactly as in training, augmented and turned: a network whose
+    statistics are of clean images is not the one that was trained. Each batch is normalised by its
+    own moments in the layers before, as in training, and at least 4,096 images are seen; the
+    variance adds that between the batches to that within (Wu & Johnson 2021, "Rethinking Batch in
+    BatchNorm"). Deviation: dropout is off, as at test.
 
     Args:
       learner: to be tested.
@@ -33,7 +35,8 @@ def running_statistics(
     measure = learner.moments
     if measure is None:
         return lambda meta: meta
-    starts, counts = jnp.asarray(source.starts), jnp.asarray(source.counts)
+    starts = jnp.asarray(source.starts)
+    counts = jnp.asarray(source.counts)
 
     def rows_of(key: Key) -> Array:
         return sampler.rows(key, starts, counts).reshape(-1)
@@ -59,11 +62,15 @@ def running_statistics(
 
 def images_of(batch: Task | Batch) -> Array:
     """The images of a batch that are normalised together in training: all of them."""
-    return batch.x if isinstance(batch, Batch) else jnp.concatenate([batch.support_x, batch.query_x])
+    return (
+        batch.x if isinstance(batch, Batch) else jnp.concatenate([batch.support_x, batch.query_x])
+    )
 
 
 def pool_moments(stacked: PyTree) -> PyTree:
-    """Moments {mean, var} over all of several equal batches, from theirs stacked along the leading axis."""
+    """Moments {mean, var} over all of several equal batches, from theirs stacked along the leading
+    axis.
+    """
     if "mean" not in stacked:
         return {k: pool_moments(v) for k, v in stacked.items()}
     mean = stacked["mean"].mean(0)

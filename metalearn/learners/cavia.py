@@ -1,14 +1,16 @@
 """CAVIA: only a few context parameters adapt.
 
-Zintgraf, Shiarlis, Kurin, Hofmann, Whiteson. Fast Context Adaptation via Meta-Learning. ICML 2019. In a
-convolutional network the context, zero before each task, scales and shifts the channels of one layer (FiLM, Perez et
-al. 2018), by a learned linear map. In a network of four blocks that is the third.
+Zintgraf, Shiarlis, Kurin, Hofmann, Whiteson. Fast Context Adaptation via Meta-Learning. ICML 2019.
+In a convolutional network the context, zero before each task, scales and shifts the channels of one
+layer (FiLM, Perez et al. 2018), by a learned linear map. In a network of four blocks that is the
+third.
 
-What follows a normalisation layer's own scale and shift is a scale and shift again, so the context is written into
-these. As in the released code the map's output is the scale, and its biases begin as PyTorch's do: without a context
-the channels are small, which the next normalisation undoes, and so a context tells much from the start. Deviations: so
-modulated, the channels are pooled afterwards, not before; there entries of the meta-gradient are clipped to 10, and
-kernels begin as He et al. 2015 have them.
+What follows a normalisation layer's own scale and shift is a scale and shift again, so the context
+is written into these. As in the released code the map's output is the scale, and its biases begin
+as PyTorch's do: without a context the channels are small, which the next normalisation undoes, and
+so a context tells much from the start. Deviations: so modulated, the channels are pooled
+afterwards, not before; there entries of the meta-gradient are clipped to 10, and kernels begin as
+He et al. 2015 have them.
 """
 
 import jax
@@ -26,22 +28,30 @@ from metalearn.types import Array, Key, Learner, Network, PyTree
 
 
 def modulated_layer(body: PyTree) -> str:
-    """The last normalisation layer but one, in the order of names; the only one of a network that has one.
+    """The last normalisation layer but one, in the order of names; the only one of a network that
+    has one.
 
     Raises:
       UserError: the network has none.
     """
     names = sorted(norm_layers(body))
     if not names:
-        raise UserError("CAVIA modulates a normalisation layer, and this backbone has none: choose another --backbone")
+        raise UserError(
+            "CAVIA modulates a normalisation layer, and this backbone has none: choose another "
+            "--backbone"
+        )
     return names[-2:][0]
 
 
 def modulate(body: PyTree, film: PyTree, context: Array) -> PyTree:
-    """The body with the chosen layer's F channels scaled and shifted by the 2F outputs of film for context [P]."""
+    """The body with the chosen layer's F channels scaled and shifted by the 2F outputs of film for
+    context [P].
+    """
     name = modulated_layer(body)
     gain, offset = jnp.split(classify("linear", film, context), 2)
-    return body | {name: {"scale": gain * body[name]["scale"], "shift": gain * body[name]["shift"] + offset}}
+    return body | {
+        name: {"scale": gain * body[name]["scale"], "shift": gain * body[name]["shift"] + offset}
+    }
 
 
 def cavia(
@@ -74,7 +84,9 @@ def cavia(
         channels = len(meta["body"][modulated_layer(meta["body"])]["scale"])
         film = init_classifier(key, "linear", context, 2 * channels)
         bound = context**-0.5
-        film["b"] = jax.random.uniform(jax.random.fold_in(key, 1), film["b"].shape, minval=-bound, maxval=bound)
+        film["b"] = jax.random.uniform(
+            jax.random.fold_in(key, 1), film["b"].shape, minval=-bound, maxval=bound
+        )
         return meta | {"film": film}
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:

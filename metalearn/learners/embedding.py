@@ -1,4 +1,6 @@
-"""The embedding family: a body turns images into features, a head is fitted to the support features of each task."""
+"""The embedding family: a body turns images into features, a head is fitted to the support features
+of each task.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,11 +30,13 @@ def embedding(
       network: the body.
       head: fitted to support features; differentiable where it is trained through.
       ways: N.
-      norm: where batch moments come from. `running`: in training from support and queries together, at test from the
-        training split, measured once (inductive); `batch`: from the images of each call (transductive); `support`:
-        from the support set (inductive). `group`, `layer`, `none`: the network keeps no batch moments.
+      norm: where batch moments come from. `running`: in training from support and queries together,
+        at test from the training split, measured once (inductive); `batch`: from the images of each
+        call (transductive); `support`: from the support set (inductive). `group`, `layer`, `none`:
+        the network keeps no batch moments.
       loss_of: `(logits [Q,N], labels [Q]) -> scalar`, what is trained.
-      centre: subtract the mean feature, of the same images as the moments; of the training split where there are none.
+      centre: subtract the mean feature, of the same images as the moments; of the training split
+        where there are none.
 
     Raises:
       UserError: unknown norm.
@@ -58,7 +62,11 @@ def embedding(
 
     def predict(meta: PyTree, adapted: PyTree, query_x: Array) -> Array:
         fitted, moments = adapted
-        z = embed(meta, query_x) if moments is None else network.apply(meta["body"], query_x, moments)
+        z = (
+            embed(meta, query_x)
+            if moments is None
+            else network.apply(meta["body"], query_x, moments)
+        )
         return head_of(meta).predict(fitted, z)
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
@@ -66,7 +74,9 @@ def embedding(
         if not per_image:
             logits = predict(meta, adapt(key, meta, task.support_x, task.support_y), task.query_x)
             return measured_loss(loss_of, logits, task.query_y)
-        z = network.apply(meta["body"], jnp.concatenate([task.support_x, task.query_x]), key=drop_key)
+        z = network.apply(
+            meta["body"], jnp.concatenate([task.support_x, task.query_x]), key=drop_key
+        )
         return features_loss(key, head_of(meta), z, task, ways, loss_of)
 
     def moments(meta: PyTree, x: Array) -> PyTree:
@@ -89,7 +99,9 @@ def measured_loss(loss_of: LossOf, logits: Array, labels: Array) -> tuple[Array,
     return value, {"loss": value, "accuracy": accuracy(logits, labels)}
 
 
-def features_loss(key: Key, head: Head, z: Array, task: Task, ways: int, loss_of: LossOf) -> tuple[Array, Info]:
+def features_loss(
+    key: Key, head: Head, z: Array, task: Task, ways: int, loss_of: LossOf
+) -> tuple[Array, Info]:
     """The loss of a head fitted to the support part of the features z [S+Q,D] of a task."""
     support, query = jnp.split(z, [len(task.support_x)])
     if task.shots is not None:
@@ -107,10 +119,12 @@ def drawn_shots_loss(
     ways: int,
     loss_of: LossOf,
 ) -> tuple[Array, Info]:
-    """The loss of an episode that is cut anew: the first `shots` images of each class are support, the rest queries.
+    """The loss of an episode that is cut anew: the first `shots` images of each class are support,
+    the rest queries.
 
-    Bertinetto et al. 2019's released code draws shots for every training episode. Each number of shots has shapes of
-    its own, so each is a branch; only the head is in it, the body embeds all images before.
+    Bertinetto et al. 2019's released code draws shots for every training episode. Each number of
+    shots has shapes of its own, so each is a branch; only the head is in it, the body embeds all
+    images before.
 
     Args:
       key: of the head.
@@ -142,16 +156,23 @@ def _init(network: Network, head: Head | TrainedHead, key: Key, x: Array) -> PyT
         return {"body": network.init(key, x)}
     body_key, head_key = jax.random.split(key)
     body = network.init(body_key, x)
-    return {"body": body, "head": head.init(head_key, jax.eval_shape(network.apply, body, x).shape[1:])}
+    return {
+        "body": body,
+        "head": head.init(head_key, jax.eval_shape(network.apply, body, x).shape[1:]),
+    }
 
 
 def centred(network: Network) -> Network:
-    """The network with its mean feature subtracted: like a last normalisation layer that does not scale.
+    """The network with its mean feature subtracted: like a last normalisation layer that does not
+    scale.
 
-    Without moments the mean is that of the very images; the moments hold those of the network under `body`.
+    Without moments the mean is that of the very images; the moments hold those of the network under
+    `body`.
     """
 
-    def apply(params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None) -> Array:
+    def apply(
+        params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None
+    ) -> Array:
         if moments is None:
             z = network.apply(params, x, None, key)
             return z - z.mean(0)
@@ -159,6 +180,9 @@ def centred(network: Network) -> Network:
 
     def moments(params: PyTree, x: Array) -> PyTree:
         z = network.apply(params, x)
-        return {"body": network.moments(params, x), "features": {"mean": z.mean(0), "var": z.var(0)}}
+        return {
+            "body": network.moments(params, x),
+            "features": {"mean": z.mean(0), "var": z.var(0)},
+        }
 
     return Network(network.init, apply, moments)

@@ -1,8 +1,10 @@
 """Adapt every weight of a pre-trained network to each task.
 
 Dhillon, Chaudhari, Ravichandran, Soatto. A Baseline for Few-Shot Image Classification. ICLR 2020.
-    finetune               section 3.1: a new layer on the logits of the pre-trained classifier, all weights fine-tuned
-    transductive_finetune  section 3.2, equation 8: the entropy of the queries' predictions is minimised as well
+    finetune               section 3.1: a new layer on the logits of the pre-trained classifier, all
+                           weights fine-tuned
+    transductive_finetune  section 3.2, equation 8: the entropy of the queries' predictions is
+                           minimised as well
 """
 
 from collections.abc import Callable
@@ -32,11 +34,12 @@ def finetuned(
 ) -> Learner:
     """A pre-trained learner with a linear classifier whose test fine-tunes all weights by Adam.
 
-    The new layer classifies the rectified logits of the pre-trained classifier, scaled to length one; its weights begin
-    as the class means of the support set's rectified logits, scaled to length one too (section 3.1, equations 6 and 7).
-    Deviations: the released code augments the support set (and the queries) anew in every epoch, and normalises while
-    it tunes by the moments of the images at hand, whose running averages it tests with; here images are as they are
-    and moments as `norm` says.
+    The new layer classifies the rectified logits of the pre-trained classifier, scaled to length
+    one; its weights begin as the class means of the support set's rectified logits, scaled to
+    length one too (section 3.1, equations 6 and 7).
+    Deviations: the released code augments the support set (and the queries) anew in every epoch,
+    and normalises while it tunes by the moments of the images at hand, whose running averages it
+    tests with; here images are as they are and moments as `norm` says.
 
     Args:
       base: made by `pretrained`, of this network and norm.
@@ -44,15 +47,18 @@ def finetuned(
       ways: N at test.
       lr: of Adam, per task.
       steps: epochs, an update each, or two if transductive.
-      transductive: after each update on the support set make one on the mean entropy of the queries' predictions.
-        Adaptation then waits for the queries: it is `predict` that makes it.
-      norm: `running` keeps the moments of the training split; `batch` takes those of each call (transductive).
+      transductive: after each update on the support set make one on the mean entropy of the
+        queries' predictions. Adaptation then waits for the queries: it is `predict` that makes it.
+      norm: `running` keeps the moments of the training split; `batch` takes those of each call
+        (transductive).
 
     Raises:
       UserError: a norm that does not fit.
     """
     if norm not in NORMS:
-        raise UserError(f"fine-tuning of all weights normalises by {', '.join(NORMS)}, not '{norm}'")
+        raise UserError(
+            f"fine-tuning of all weights normalises by {', '.join(NORMS)}, not '{norm}'"
+        )
     optimizer = optax.adam(lr)
 
     def rectified(meta: PyTree, weights: PyTree, x: Array) -> Array:
@@ -62,7 +68,9 @@ def finetuned(
     def logits(meta: PyTree, weights: PyTree, x: Array) -> Array:
         return classify("linear", weights["head"], unit(rectified(meta, weights, x)))
 
-    def tune(meta: PyTree, support_x: Array, support_y: Array, query_x: Array | None = None) -> PyTree:
+    def tune(
+        meta: PyTree, support_x: Array, support_y: Array, query_x: Array | None = None
+    ) -> PyTree:
         means = class_means(rectified(meta, meta, support_x), support_y, ways)
         weights = {"body": meta["body"], "classifier": meta["classifier"]}
         weights["head"] = {"w": unit(means).T, "b": jnp.zeros(ways)}

@@ -1,7 +1,8 @@
 """Heads: classifiers fitted to the features of one task's support set.
 
 Each is a pair of pure functions (`metalearn.types.Head`): `fit(key, z [S,D], y [S], ways)` and
-`predict(fitted, z [Q,D]) -> logits [Q,N]`. A body may be trained through one, or be given one after pre-training.
+`predict(fitted, z [Q,D]) -> logits [Q,N]`. A body may be trained through one, or be given one after
+pre-training.
 """
 
 import jax
@@ -20,11 +21,14 @@ def class_means(z: Array, y: Array, ways: int) -> Array:
     return members.T @ z / members.sum(0)[:, None]
 
 
-def nearest_centroid(distance: str = "euclidean", scale: float = 1.0, normalise: bool = False) -> Head:
+def nearest_centroid(
+    distance: str = "euclidean", scale: float = 1.0, normalise: bool = False
+) -> Head:
     """Softmax over negative distances to class means (Snell et al. 2017, equations 1 and 2).
 
-    distance is `euclidean` (squared) or `cosine` (scale times the cosine similarity, as in Chen et al. 2020);
-    normalise scales features to length one first (SimpleShot, Wang et al. 2019, section 3).
+    distance is `euclidean` (squared) or `cosine` (scale times the cosine similarity, as in Chen et
+    al. 2020); normalise scales features to length one first (SimpleShot, Wang et al. 2019, section
+    3).
     """
     if distance not in ("euclidean", "cosine"):
         raise UserError(f"distance must be euclidean or cosine, not '{distance}'")
@@ -42,7 +46,8 @@ def nearest_centroid(distance: str = "euclidean", scale: float = 1.0, normalise:
 
 
 def nearest_neighbour() -> Head:
-    """Softmax over negative squared distances to each class's nearest support feature, all of length one.
+    """Softmax over negative squared distances to each class's nearest support feature, all of
+    length one.
 
     With one image a class it is the nearest centroid (Wang et al. 2019, section 3).
     """
@@ -58,12 +63,16 @@ def nearest_neighbour() -> Head:
     return Head(fit, predict)
 
 
-def sgd_classifier(kind: str = "linear", epochs: int = 100, batch: int = 4, scale: float = 2.0) -> Head:
-    """The new classifier of Baseline (`linear`) and Baseline++ (`cosine`), Chen et al. 2019, section 3.2.
+def sgd_classifier(
+    kind: str = "linear", epochs: int = 100, batch: int = 4, scale: float = 2.0
+) -> Head:
+    """The new classifier of Baseline (`linear`) and Baseline++ (`cosine`), Chen et al. 2019,
+    section 3.2.
 
-    Trained as their released code does: weights from U(-1/sqrt(D), 1/sqrt(D)) (PyTorch's, the biases' too; the cosine
-    classifier's lengths begin as those of its weights), SGD at 0.01, momentum 0.9, dampening 0.9 (not of the first
-    step), weight decay 1e-3 of all parameters, 100 epochs of shuffled batches of 4, the last as small as it is.
+    Trained as their released code does: weights from U(-1/sqrt(D), 1/sqrt(D)) (PyTorch's, the
+    biases' too; the cosine classifier's lengths begin as those of its weights), SGD at 0.01,
+    momentum 0.9, dampening 0.9 (not of the first step), weight decay 1e-3 of all parameters, 100
+    epochs of shuffled batches of 4, the last as small as it is.
     """
     if kind not in KINDS:
         raise UserError(f"classifier must be {' or '.join(KINDS)}, not '{kind}'")
@@ -82,24 +91,32 @@ def sgd_classifier(kind: str = "linear", epochs: int = 100, batch: int = 4, scal
     def fit(key: Key, z: Array, y: Array, ways: int) -> PyTree:
         init_key, key = jax.random.split(key)
         params = init(init_key, z.shape[-1], ways)
-        orders = jax.vmap(lambda k: jax.random.permutation(k, len(z)))(jax.random.split(key, epochs))
+        orders = jax.vmap(lambda k: jax.random.permutation(k, len(z)))(
+            jax.random.split(key, epochs)
+        )
         missing = -len(z) % batch
         batches = jnp.pad(orders, ((0, 0), (0, missing))).reshape(-1, batch)
         there = jnp.tile(jnp.pad(jnp.ones(len(z)), (0, missing)).reshape(-1, batch), (epochs, 1))
 
         def gradient(params: PyTree, rows: Array, there: Array) -> PyTree:
             def loss(params: PyTree) -> Array:
-                losses = optax.softmax_cross_entropy_with_integer_labels(predict(params, z[rows]), y[rows])
+                losses = optax.softmax_cross_entropy_with_integer_labels(
+                    predict(params, z[rows]), y[rows]
+                )
                 return (there * losses).sum() / there.sum()
 
             return jax.tree.map(lambda g, p: g + 1e-3 * p, jax.grad(loss)(params), params)
 
-        def step(carry: tuple[PyTree, PyTree], rows: tuple[Array, Array]) -> tuple[tuple[PyTree, PyTree], None]:
+        def step(
+            carry: tuple[PyTree, PyTree], rows: tuple[Array, Array]
+        ) -> tuple[tuple[PyTree, PyTree], None]:
             params, speed = carry
             speed = jax.tree.map(lambda v, g: 0.9 * v + 0.1 * g, speed, gradient(params, *rows))
             return (jax.tree.map(lambda p, v: p - 0.01 * v, params, speed), speed), None
 
-        (params, _), _ = jax.lax.scan(step, (params, gradient(params, batches[0], there[0])), (batches, there))
+        (params, _), _ = jax.lax.scan(
+            step, (params, gradient(params, batches[0], there[0])), (batches, there)
+        )
         return params
 
     return Head(fit, predict)

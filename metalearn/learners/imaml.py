@@ -1,17 +1,20 @@
 """Implicit MAML.
 
-Rajeswaran, Finn, Kakade, Levine. Meta-Learning with Implicit Gradients. NeurIPS 2019. The adapted weights minimise
-the support loss plus strength/2 |weights - meta|^2; what the query loss tells about them is turned into
-the gradient in meta by the implicit function theorem (lemma 1) and conjugate gradients (algorithm 2), so that neither
-the number of inner steps nor the optimiser matters to it, and nothing of the inner loop is kept in memory.
+Rajeswaran, Finn, Kakade, Levine. Meta-Learning with Implicit Gradients. NeurIPS 2019. The adapted
+weights minimise the support loss plus strength/2 |weights - meta|^2; what the query loss tells
+about them is turned into the gradient in meta by the implicit function theorem (lemma 1) and
+conjugate gradients (algorithm 2), so that neither the number of inner steps nor the optimiser
+matters to it, and nothing of the inner loop is kept in memory.
 
-The support loss curves downwards in some directions, and more so than the pull holds against it: the system is then
-indefinite and conjugate gradients break down. So it is damped. The released code solves (2 + H / (strength + 10)) v =
-g; up to a factor 2, which Adam all but takes out, that is a damping of strength + 20.
+The support loss curves downwards in some directions, and more so than the pull holds against it:
+the system is then indefinite and conjugate gradients break down. So it is damped. The released code
+solves (2 + H / (strength + 10)) v = g; up to a factor 2, which Adam all but takes out, that is a
+damping of strength + 20.
 
-Nor does it descend that objective: its inner steps descend the support loss, one more pulls back (by a fifth of the
-way), and nothing pulls at test. That is what happens here unless `proximal_every_step`, with which 16 steps of 0.1
-along a constant gradient, under a pull of 2, end 0.4 times as far away.
+Nor does it descend that objective: its inner steps descend the support loss, one more pulls back
+(by a fifth of the way), and nothing pulls at test. That is what happens here unless
+`proximal_every_step`, with which 16 steps of 0.1 along a constant gradient, under a pull of 2, end
+0.4 times as far away.
 
 Deviation: Adam's epsilon is optax's, there 1e-3.
 """
@@ -39,12 +42,14 @@ def proximal(
     damping: float = 0.0,
     proximal_every_step: bool = True,
 ) -> PyTree:
-    """params near start that minimise loss(params) + strength/2 |params - start|^2, differentiable in start.
+    """params near start that minimise loss(params) + strength/2 |params - start|^2, differentiable
+    in start.
 
-    The value is that after `steps` of the optimizer from start; unless proximal_every_step these descend the loss
-    alone, and one more descends the rest. The derivative is (1 + H / (strength + damping))^-1 with H the Hessian of
-    the loss at the value, as far as cg_steps of conjugate gradients reach: undamped that of the exact minimiser; the
-    more it is damped, the nearer the identity, that of first-order MAML.
+    The value is that after `steps` of the optimizer from start; unless proximal_every_step these
+    descend the loss alone, and one more descends the rest. The derivative is (1 + H / (strength +
+    damping))^-1 with H the Hessian of the loss at the value, as far as cg_steps of conjugate
+    gradients reach: undamped that of the exact minimiser; the more it is damped, the nearer the
+    identity, that of first-order MAML.
     """
     fixed = jax.tree.map(jax.lax.stop_gradient, start)
 
@@ -76,7 +81,8 @@ def imaml(
     norm: str = "batch",
     proximal_every_step: bool = False,
 ) -> Learner:
-    """A learner whose adapted weights are kept near the initial ones, and differentiated without the way there.
+    """A learner whose adapted weights are kept near the initial ones, and differentiated without
+    the way there.
 
     Args:
       network: the body.
@@ -87,7 +93,8 @@ def imaml(
       cg_steps: of conjugate gradients, in the backward pass.
       damping: see `proximal`.
       norm: see `maml`.
-      proximal_every_step: at every inner step and at test, else after the last inner step of training alone.
+      proximal_every_step: at every inner step and at test, else after the last inner step of
+        training alone.
 
     Raises:
       UserError: unknown `norm`.
@@ -101,4 +108,6 @@ def imaml(
         solve = strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping, proximal_every_step
         return settle(network, norm, proximal(support_loss, meta, *solve), support_x)
 
-    return free._replace(adapt=near if proximal_every_step else free.adapt, loss=episode_loss(near, free.predict))
+    return free._replace(
+        adapt=near if proximal_every_step else free.adapt, loss=episode_loss(near, free.predict)
+    )

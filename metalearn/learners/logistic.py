@@ -9,19 +9,23 @@ from metalearn.types import Array, Head, Key, PyTree
 
 
 def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int = 15) -> Head:
-    """Multinomial logistic regression with an L2 penalty, minimised to convergence by Newton's method.
+    """Multinomial logistic regression with an L2 penalty, minimised to convergence by Newton's
+    method.
 
-    The head of RFS (Tian et al. 2020, section 3.1): features scaled to length one, then scikit-learn's objective
-    |w|^2 / 2 + c * sum of cross-entropies, biases not penalised. Features are centred meanwhile, which changes nothing
-    but the biases and parts them from the weights. Newton's system is solved by conjugate gradients, products with
-    the features alone; each step is the largest of a few fractions of Newton's that does not raise the objective.
-    More iterations are needed only where c times the squared length of the features is beyond a thousand or so.
+    The head of RFS (Tian et al. 2020, section 3.1): features scaled to length one, then
+    scikit-learn's objective |w|^2 / 2 + c * sum of cross-entropies, biases not penalised. Features
+    are centred meanwhile, which changes nothing but the biases and parts them from the weights.
+    Newton's system is solved by conjugate gradients, products with the features alone; each step is
+    the largest of a few fractions of Newton's that does not raise the objective. More iterations
+    are needed only where c times the squared length of the features is beyond a thousand or so.
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> PyTree:
         z = unit(z) if normalise else z
         middle = z.mean(0)
-        x = jnp.pad(z - middle, ((0, 0), (0, 1)), constant_values=1.0)  # [S,D+1], the last column for the biases
+        x = jnp.pad(
+            z - middle, ((0, 0), (0, 1)), constant_values=1.0
+        )  # [S,D+1], the last column for the biases
         penalty = jnp.ones((x.shape[-1], 1), z.dtype).at[-1].set(0)
         target = jax.nn.one_hot(y, ways, dtype=z.dtype)
         fractions = jnp.array([1, 0.5, 0.25, 0.125, 0.03, 0], z.dtype)
@@ -51,10 +55,12 @@ def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int 
 
 
 def _newton(x: Array, p: Array, target: Array, penalty: Array, theta: Array, c: float) -> Array:
-    """Hessian of the penalised cross-entropy at probabilities p [S,N], inverted on its gradient [D+1,N].
+    """Hessian of the penalised cross-entropy at probabilities p [S,N], inverted on its gradient
+    [D+1,N].
 
-    Solved until the residual is a thousandth of the gradient, or no more than the rounding in it; preconditioned by
-    the diagonal. Beyond rounding conjugate gradients wander and break down: no step is made then.
+    Solved until the residual is a thousandth of the gradient, or no more than the rounding in it;
+    preconditioned by the diagonal. Beyond rounding conjugate gradients wander and break down: no
+    step is made then.
     """
     gradient = penalty * theta + c * x.T @ (p - target)
     diagonal = penalty + c * (x * x).T @ (p * (1 - p)) + jnp.finfo(x.dtype).eps
@@ -64,5 +70,7 @@ def _newton(x: Array, p: Array, target: Array, penalty: Array, theta: Array, c: 
         return penalty * v + c * x.T @ (u - p * u.sum(-1, keepdims=True))
 
     rounding = jnp.finfo(x.dtype).eps * c * (len(x) * theta.size) ** 0.5
-    direction, _ = cg(hessian, gradient, tol=1e-3, atol=rounding, maxiter=200, M=lambda v: v / diagonal)
+    direction, _ = cg(
+        hessian, gradient, tol=1e-3, atol=rounding, maxiter=200, M=lambda v: v / diagonal
+    )
     return jnp.where(jnp.isfinite(direction).all(), direction, 0)

@@ -7,22 +7,28 @@ Raghu, Raghu, Bengio, Vinyals. Rapid Learning or Feature Reuse? ICLR 2020.
     anil          only the head adapts, adapts="head"
 Oh, Yoo, Kim, Yun. BOIL: Towards Representation Change for Few-shot Learning. ICLR 2021.
     boil          only the body adapts, adapts="body"
-Li, Zhou, Chen, Li. Meta-SGD: Learning to Learn Quickly for Few-Shot Learning. 2017, arXiv:1707.09835.
-    meta_sgd      algorithm 1: every weight has a learned step size, learned_rates=True; these begin equal, not random
-Triantafillou et al. Meta-Dataset: A Dataset of Datasets for Learning to Learn from Few Examples. ICLR 2020.
-    proto_maml    Proto-MAML: the head begins as the prototypes' linear classifier, head="prototypes"
+Li, Zhou, Chen, Li. Meta-SGD: Learning to Learn Quickly for Few-Shot Learning. 2017,
+arXiv:1707.09835.
+    meta_sgd      algorithm 1: every weight has a learned step size, learned_rates=True; these begin
+                  equal, not random
+Triantafillou et al. Meta-Dataset: A Dataset of Datasets for Learning to Learn from Few Examples.
+ICLR 2020.
+    proto_maml    Proto-MAML: the head begins as the prototypes' linear classifier,
+                  head="prototypes"
 Ye, Chao. How to Train Your MAML to Excel in Few-Shot Classification. ICLR 2022.
     unicorn_maml  all classes begin with one learned vector, head="shared"; no temperature
 
-Deviations: kernels carry no bias (batch moments would cancel it); batch normalisation has a scale, which adapts as its
-shift does (the released code has no scale, and its shift does not adapt); the inner loss is a mean (there a sum over
-classes of the mean over their images: N times as long a step by the same rate), and so is the outer one (there the same
-sum, whose gradient is clipped to 10 on miniImageNet; here nothing is clipped); the head begins with weights of variance
-1/D (there, on Omniglot, of 1). A body's dropout and DropBlock are off in training too, as in all gradient methods here;
-UNICORN-MAML is released with both on, with a plain ReLU at the end of each block, and tested with queries normalised by
-running averages, which is neither of `batch` and `support`. Proto-MAML is released with queries normalised by the
-moments of the support set in training too: that is `--norm=support`. BOIL's released code forgets Adam's moments every
-100 updates, and tests the last weights.
+Deviations: kernels carry no bias (batch moments would cancel it); batch normalisation has a scale,
+which adapts as its shift does (the released code has no scale, and its shift does not adapt); the
+inner loss is a mean (there a sum over classes of the mean over their images: N times as long a step
+by the same rate), and so is the outer one (there the same sum, whose gradient is clipped to 10 on
+miniImageNet; here nothing is clipped); the head begins with weights of variance 1/D (there, on
+Omniglot, of 1). A body's dropout and DropBlock are off in training too, as in all gradient methods
+here; UNICORN-MAML is released with both on, with a plain ReLU at the end of each block, and tested
+with queries normalised by running averages, which is neither of `batch` and `support`. Proto-MAML
+is released with queries normalised by the moments of the support set in training too: that is
+`--norm=support`. BOIL's released code forgets Adam's moments every 100 updates, and tests the last
+weights.
 """
 
 import jax
@@ -51,51 +57,79 @@ def maml(
     head: str = "own",
     learned_rates: bool = False,
 ) -> Learner:
-    """A learner whose initial weights are trained so that a few gradient steps on the support set do well.
+    """A learner whose initial weights are trained so that a few gradient steps on the support set
+    do well.
 
     Args:
       network: the body.
       ways: N, outputs of the head; the same in training and at test.
       inner_lr: step size of plain gradient descent on the mean cross-entropy of the support set.
-      inner_steps: J. More may be taken at test than in training; 0 predicts from the initial weights.
+      inner_steps: J. More may be taken at test than in training; 0 predicts from the initial
+        weights.
       first_order: drop second derivatives.
       adapts: `all`, `head` (ANIL) or `body` (BOIL).
-      norm: `batch` normalises the queries by their own moments (transductive, as MAML is published); `support` by those
-        of the support set under the adapted weights (inductive); `group`, `layer`, `none` as in the network.
-      head: what the head begins as: `own`, trained weights of each output; `shared`, one trained vector for all;
-        `prototypes`, the class means of the support set's features, with the gradient through them.
+      norm: `batch` normalises the queries by their own moments (transductive, as MAML is
+        published); `support` by those of the support set under the adapted weights (inductive);
+        `group`, `layer`, `none` as in the network.
+      head: what the head begins as: `own`, trained weights of each output; `shared`, one trained
+        vector for all; `prototypes`, the class means of the support set's features, with the
+        gradient through them.
       learned_rates: inner_lr is only where trained step sizes, one of each weight, begin.
 
     Raises:
-      UserError: unknown `adapts`, `norm` or `head`; learned rates at first order, which gives them no gradient.
+      UserError: unknown `adapts`, `norm` or `head`; learned rates at first order, which gives them
+        no gradient.
     """
     if adapts not in ADAPTS or head not in HEADS:
-        raise UserError(f"no method adapts '{adapts}' from a head '{head}': choose of {ADAPTS} and {HEADS}")
+        raise UserError(
+            f"no method adapts '{adapts}' from a head '{head}': choose of {ADAPTS} and {HEADS}"
+        )
     if norm not in NORMS:
         raise UserError(f"gradient methods normalise by {', '.join(NORMS)}, not '{norm}'")
     if learned_rates and first_order:
-        raise UserError("step sizes are learned through second derivatives: leave --first_order out")
+        raise UserError(
+            "step sizes are learned through second derivatives: leave --first_order out"
+        )
 
     def init(key: Key, x: Array) -> PyTree:
         body_key, head_key = jax.random.split(key)
         body = network.init(body_key, x)
         features = jax.eval_shape(network.apply, body, x).shape[-1]
         weights = {"body": body, "head": init_classifier(head_key, "linear", features, ways)}
-        rates = {"rates": jax.tree.map(lambda p: jnp.full(p.shape, inner_lr), weights)} if learned_rates else {}
-        own = {"own": {"head": weights["head"]}, "shared": {"vector": weights["head"]["w"][:, 0]}, "prototypes": {}}
+        rates = (
+            {"rates": jax.tree.map(lambda p: jnp.full(p.shape, inner_lr), weights)}
+            if learned_rates
+            else {}
+        )
+        own = {
+            "own": {"head": weights["head"]},
+            "shared": {"vector": weights["head"]["w"][:, 0]},
+            "prototypes": {},
+        }
         return {"body": body} | own[head] | rates
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
-        start = {"body": meta["body"], "head": first_head(head, network, meta, support_x, support_y, ways)}
+        start = {
+            "body": meta["body"],
+            "head": first_head(head, network, meta, support_x, support_y, ways),
+        }
         fast = {k: v for k, v in start.items() if adapts in ("all", k)}
-        z = network.apply(start["body"], support_x) if adapts == "head" else None  # once: no step changes it
+        z = (
+            network.apply(start["body"], support_x) if adapts == "head" else None
+        )  # once: no step changes it
         prepared = network.prepare(support_x)
 
         def support_loss(fast: PyTree) -> Array:
             features = network.apply(fast["body"], prepared) if z is None else z
-            return cross_entropy(classify("linear", fast.get("head", start["head"]), features), support_y)
+            return cross_entropy(
+                classify("linear", fast.get("head", start["head"]), features), support_y
+            )
 
-        optimizer = learned_sgd({k: meta["rates"][k] for k in fast}) if learned_rates else optax.sgd(inner_lr)
+        optimizer = (
+            learned_sgd({k: meta["rates"][k] for k in fast})
+            if learned_rates
+            else optax.sgd(inner_lr)
+        )
         weights = start | descend(support_loss, fast, optimizer, inner_steps, first_order)
         return settle(network, norm, weights, support_x)
 

@@ -1,19 +1,21 @@
 """MAML++.
 
-Antoniou, Edwards, Storkey. How to train your MAML. ICLR 2019, section 4. To MAML it adds
-    step sizes learned for every inner step and every tensor of weights (LSLR)
-    scales and shifts of the normalisation layers learned for every inner step, which do not adapt (BNWB); moments are
+Antoniou, Edwards, Storkey. How to train your MAML. ICLR 2019, section 4. To MAML it adds step sizes
+    learned for every inner step and every tensor of weights (LSLR) scales and shifts of the
+    normalisation layers learned for every inner step, which do not adapt (BNWB); moments are
       those of each call, so statistics too are of the step (BNRS)
     the query loss after every inner step, its weight shifted to the last while training (MSL)
     first-order derivatives at the beginning of training (DA)
 and, in the outer loop, a cosine rate (CA: `--schedule=cosine`).
 
-As in the released code, queries after inner step j are predicted under scales and shifts j. Deviations: weights of the
-earlier losses fall to zero linearly, without a floor of 0.03 / J; meta-gradients are not clipped; the one checkpoint
-that validation picks is tested, not an ensemble of its best five.
+As in the released code, queries after inner step j are predicted under scales and shifts j.
+Deviations: weights of the earlier losses fall to zero linearly, without a floor of 0.03 / J;
+meta-gradients are not clipped; the one checkpoint that validation picks is tested, not an ensemble
+of its best five.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +42,10 @@ def mamlpp(
       network: the body.
       ways: N, outputs of the head.
       inner_lr: what all step sizes begin as.
-      inner_steps: J. More than were trained repeat the last one's step sizes, scales and shifts; 0 predicts from the
-        initial weights.
-      multi_step: outer updates until the last step's loss alone counts; 0 if it does from the start.
+      inner_steps: J. More than were trained repeat the last one's step sizes, scales and shifts; 0
+        predicts from the initial weights.
+      multi_step: outer updates until the last step's loss alone counts; 0 if it does from the
+        start.
       first_order_steps: outer updates before second derivatives are taken.
       norm: see `maml`.
 
@@ -52,11 +55,18 @@ def mamlpp(
     base = maml(network, ways, norm=norm)
 
     def init(key: Key, x: Array) -> PyTree:
-        meta, rows = base.init(key, x), max(inner_steps, 1)
+        meta = base.init(key, x)
+        rows = max(inner_steps, 1)
         norms = norm_layers(meta["body"])
-        weights = {"body": {k: v for k, v in meta["body"].items() if k not in norms}, "head": meta["head"]}
+        weights = {
+            "body": {k: v for k, v in meta["body"].items() if k not in norms},
+            "head": meta["head"],
+        }
         rates = jax.tree.map(lambda p: jnp.full(rows, inner_lr), weights)
-        return weights | {"norms": jax.tree.map(lambda p: jnp.tile(p, (rows, 1)), norms), "rates": rates}
+        return weights | {
+            "norms": jax.tree.map(lambda p: jnp.tile(p, (rows, 1)), norms),
+            "rates": rates,
+        }
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
         if inner_steps == 0:
@@ -67,27 +77,43 @@ def mamlpp(
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         def query_loss(weights: PyTree) -> tuple[Array, Info]:
-            adapted = lambda *_: settle(network, norm, weights, task.support_x)  # noqa: E731
+            def adapted(*_: Any) -> PyTree:
+                return settle(network, norm, weights, task.support_x)
+
             return episode_loss(adapted, base.predict)(key, meta, task)
 
         def earlier(weighted: tuple[PyTree, Array]) -> Array:
             weights, share = weighted
-            return share * jax.lax.cond(share > 0, lambda w: query_loss(w)[0], lambda w: jnp.zeros(()), weights)
+            return share * jax.lax.cond(
+                share > 0, lambda w: query_loss(w)[0], lambda w: jnp.zeros(()), weights
+            )
 
         first_order = step < first_order_steps if first_order_steps else False
-        weights = trajectory(network, meta, task.support_x, task.support_y, inner_steps, first_order)
+        weights = trajectory(
+            network, meta, task.support_x, task.support_y, inner_steps, first_order
+        )
         value, info = query_loss(_at(weights, -1))
         if multi_step:
             shares = loss_weights(inner_steps, multi_step, step)
             before = jax.tree.map(lambda p: p[:-1], weights)
-            value = shares[-1] * value + jax.lax.map(jax.checkpoint(earlier), (before, shares[:-1])).sum()
+            value = (
+                shares[-1] * value
+                + jax.lax.map(jax.checkpoint(earlier), (before, shares[:-1])).sum()
+            )
         return value, info
 
-    return base._replace(init=init, adapt=adapt, loss=loss if inner_steps else episode_loss(adapt, base.predict))
+    return base._replace(
+        init=init, adapt=adapt, loss=loss if inner_steps else episode_loss(adapt, base.predict)
+    )
 
 
 def trajectory(
-    network: Network, meta: PyTree, x: Array, y: Array, inner_steps: int, first_order: Array | bool = False
+    network: Network,
+    meta: PyTree,
+    x: Array,
+    y: Array,
+    inner_steps: int,
+    first_order: Array | bool = False,
 ) -> PyTree:
     """Weights {body, head} after each inner step on the support set x, y; leaves [J, ...]."""
 
@@ -115,7 +141,9 @@ def trajectory(
 
 
 def loss_weights(inner_steps: int, multi_step: int, step: Array | int) -> Array:
-    """Weights [J] of the losses after each inner step: equal at outer update 0, the last alone from multi_step on."""
+    """Weights [J] of the losses after each inner step: equal at outer update 0, the last alone from
+    multi_step on.
+    """
     left = jnp.maximum(1 - step / multi_step, 0) / inner_steps
     return jnp.full(inner_steps, left).at[-1].set(1 - (inner_steps - 1) * left)
 

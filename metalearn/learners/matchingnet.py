@@ -1,6 +1,7 @@
 """Matching networks.
 
-Vinyals, Blundell, Lillicrap, Kavukcuoglu, Wierstra. Matching Networks for One Shot Learning. NeurIPS 2016.
+Vinyals, Blundell, Lillicrap, Kavukcuoglu, Wierstra. Matching Networks for One Shot Learning.
+NeurIPS 2016.
 """
 
 import jax
@@ -12,10 +13,11 @@ from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedH
 
 
 def attention(scale: float = 1.0) -> Head:
-    """A query's class by the support labels, weighted by a softmax over cosine similarities (section 2.1.1).
+    """A query's class by the support labels, weighted by a softmax over cosine similarities
+    (section 2.1.1).
 
-    Logits are the logarithms of the classes' summed weights, up to a constant. scale multiplies the similarities: 1
-    in the paper, 100 in Chen et al. 2019.
+    Logits are the logarithms of the classes' summed weights, up to a constant. scale multiplies the
+    similarities: 1 in the paper, 100 in Chen et al. 2019.
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> tuple[Array, Array]:
@@ -32,10 +34,11 @@ def attention(scale: float = 1.0) -> Head:
 def full_context(scale: float = 1.0, steps: int = 5) -> TrainedHead:
     """Attention on embeddings that see the whole support set (section 2.1.2 and appendix A).
 
-    Support features are read in random order by an LSTM in either direction, whose outputs are added to them. A query
-    feature is refined by an LSTM that reads the support features by attention, `steps` times, from an output of 0
-    (Chen et al. 2019's released code: from the feature itself, as often as there are support images). As there, the
-    prediction depends on the order of the support set; here that is the head's own draw.
+    Support features are read in random order by an LSTM in either direction, whose outputs are
+    added to them. A query feature is refined by an LSTM that reads the support features by
+    attention, `steps` times, from an output of 0 (Chen et al. 2019's released code: from the
+    feature itself, as often as there are support images). As there, the prediction depends on the
+    order of the support set; here that is the head's own draw.
     """
     plain = attention(scale)
 
@@ -54,7 +57,9 @@ def full_context(scale: float = 1.0, steps: int = 5) -> TrainedHead:
             order = jax.random.permutation(key, len(z))
             z, y = z[order], y[order]
             forward = _sequence(params["forward"], z)
-            return plain.fit(key, z + forward + _sequence(params["backward"], z[::-1])[::-1], y, ways)
+            return plain.fit(
+                key, z + forward + _sequence(params["backward"], z[::-1])[::-1], y, ways
+            )
 
         def predict(fitted: tuple[Array, Array], z: Array) -> Array:
             support, _ = fitted
@@ -74,7 +79,9 @@ def full_context(scale: float = 1.0, steps: int = 5) -> TrainedHead:
 
 
 def _lstm(params: PyTree, x: Array, cell: Array) -> tuple[Array, Array]:
-    """Output and cell [..., D] of an LSTM (Hochreiter & Schmidhuber 1997, with forget gates) at joined inputs x."""
+    """Output and cell [..., D] of an LSTM (Hochreiter & Schmidhuber 1997, with forget gates) at
+    joined inputs x.
+    """
     write, keep, new, out = jnp.split(x @ params["w"] + params["b"], 4, -1)
     cell = jax.nn.sigmoid(keep + 1) * cell + jax.nn.sigmoid(write) * jnp.tanh(new)
     return jax.nn.sigmoid(out) * jnp.tanh(cell), cell

@@ -17,16 +17,19 @@ from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedH
 
 
 def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20) -> Array:
-    """Dual variables A [S,N] of the multi-class SVM of Crammer & Singer 2001; its weights are z^T A (equation 9).
+    """Dual variables A [S,N] of the multi-class SVM of Crammer & Singer 2001; its weights are z^T A
+    (equation 9).
 
-    A minimises tr(A^T K A)/2 - <Y,A> with rows that sum to zero and A <= c Y: so B = c Y - A has rows on the simplex
-    of size c. A primal-dual interior-point method with damped steps; Newton's system falls into one S x S system a
-    class, tied together by one for the rows' sums.
+    A minimises tr(A^T K A)/2 - <Y,A> with rows that sum to zero and A <= c Y: so B = c Y - A has
+    rows on the simplex of size c. A primal-dual interior-point method with damped steps; Newton's
+    system falls into one S x S system a class, tied together by one for the rows' sums.
 
-    The derivative is that of the optimality conditions (section 3.3): one more Newton step, from the solution taken
-    as constant, whose right-hand side is the residual as a function of the kernel.
+    The derivative is that of the optimality conditions (section 3.3): one more Newton step, from
+    the solution taken as constant, whose right-hand side is the residual as a function of the
+    kernel.
 
-    To K's diagonal is added what keeps Newton's system solvable, 10 eps tr(K) (the released code: 1).
+    To K's diagonal is added what keeps Newton's system solvable, 10 eps tr(K) (the released code:
+    1).
 
     Args:
       kernel: K [S,S], inner products of the support features.
@@ -37,7 +40,11 @@ def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20)
     eps = jnp.finfo(kernel.dtype).eps
     kernel = kernel + 10 * eps * jnp.trace(kernel) * jnp.eye(len(kernel), dtype=kernel.dtype)
     fixed = jax.lax.stop_gradient(kernel)
-    start = (jnp.full_like(target, c / target.shape[-1]), jnp.ones_like(target), jnp.zeros_like(target[:, 0]))
+    start = (
+        jnp.full_like(target, c / target.shape[-1]),
+        jnp.ones_like(target),
+        jnp.zeros_like(target[:, 0]),
+    )
 
     def step(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
         b, m, nu = state  # on the simplex, its multipliers, and those of the rows' sums
@@ -56,7 +63,9 @@ def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20)
 
 
 def _newton(kernel: Array, weight: Array, right: Array) -> tuple[Array, Array]:
-    """x [S,N], whose rows sum to zero, and t [S] with (K + diag(weight_n)) x_n + t = right_n for every class n."""
+    """x [S,N], whose rows sum to zero, and t [S] with (K + diag(weight_n)) x_n + t = right_n for
+    every class n.
+    """
     inverse = jnp.linalg.inv(kernel + jax.vmap(jnp.diag)(weight.T))  # [N,S,S]
     sums = jnp.linalg.solve(inverse.sum(0), jnp.einsum("nst,tn->s", inverse, right))
     return jnp.einsum("nst,tn->sn", inverse, right - sums[:, None]), sums
@@ -68,7 +77,9 @@ def _largest(x: Array, change: Array) -> Array:
 
 
 def svm_head(c: float = 0.1, iterations: int = 20) -> TrainedHead:
-    """Crammer & Singer's linear SVM without biases; the scale of its logits is learned (section 3.4)."""
+    """Crammer & Singer's linear SVM without biases; the scale of its logits is learned (section
+    3.4).
+    """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
         return z.T @ svm_dual(z @ z.T, jax.nn.one_hot(y, ways, dtype=z.dtype), c, iterations)
@@ -77,7 +88,9 @@ def svm_head(c: float = 0.1, iterations: int = 20) -> TrainedHead:
 
 
 def ridge_head(penalty: float = 50.0) -> TrainedHead:
-    """Ridge regression onto labels 0 and 2 without biases, as released; the scale of its logits is learned."""
+    """Ridge regression onto labels 0 and 2 without biases, as released; the scale of its logits is
+    learned.
+    """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
         return ridge_weights(z, 2 * jax.nn.one_hot(y, ways, dtype=z.dtype), penalty)
@@ -100,8 +113,8 @@ def metaoptnet(
 ) -> Learner:
     """Train the body through a support vector machine or ridge regression.
 
-    Deviation: batches are normalised task by task (the released code: the support images of all tasks of an update
-    together, and their queries).
+    Deviation: batches are normalised task by task (the released code: the support images of all
+    tasks of an update together, and their queries).
 
     Args:
       network: the body.
@@ -115,4 +128,6 @@ def metaoptnet(
     """
     if head not in HEADS:
         raise UserError(f"MetaOptNet's head must be {' or '.join(HEADS)}, not '{head}'")
-    return embedding(network, HEADS[head](), ways, norm, partial(smoothed_cross_entropy, smoothing=smoothing))
+    return embedding(
+        network, HEADS[head](), ways, norm, partial(smoothed_cross_entropy, smoothing=smoothing)
+    )

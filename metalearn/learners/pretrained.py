@@ -1,24 +1,28 @@
-"""Pre-train the body to classify all base classes, then fit a head per task: the fine-tune baselines.
+"""Pre-train the body to classify all base classes, then fit a head per task: the fine-tune
+baselines.
 
 Chen, Liu, Kira, Wang, Huang. A Closer Look at Few-shot Classification. ICLR 2019.
     baseline    linear classifier in pre-training and per task
     baseline++  cosine classifier in both
-Tian, Wang, Krishnan, Tenenbaum, Isola. Rethinking Few-Shot Image Classification: a Good Embedding Is All You Need?
-ECCV 2020.
-    rfs         linear classifier in pre-training, logistic regression on normalised features per task
-    distilled   section 3.3: a second pre-training learns from the logits of the first as well (see `Batch.teacher`),
-                alpha = beta = 1/2 and temperature 4 as in the released code
-Wang, Chao, Weinberger, van der Maaten. SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot Learning.
-2019.
-    simpleshot  linear classifier in pre-training, nearest centroid of features centred by the mean feature of the
-                base classes and normalised; nearest_neighbour is its nearest neighbour on normalised features
-Bendou et al. EASY - Ensemble Augmented-Shot Y-shaped Learning: State-of-the-Art Few-Shot Classification with Simple
-Ingredients. Journal of Imaging, 2022.
-    rotation    (their Y) a second classifier tells by how many quarter turns images were turned, half of the loss as
-                in the released code; there images and features are mixed as well (mixup), here not
+Tian, Wang, Krishnan, Tenenbaum, Isola. Rethinking Few-Shot Image Classification: a Good Embedding
+Is All You Need? ECCV 2020.
+    rfs         linear classifier in pre-training, logistic regression on normalised features per
+                task
+    distilled   section 3.3: a second pre-training learns from the logits of the first as well (see
+                `Batch.teacher`), alpha = beta = 1/2 and temperature 4 as in the released code
+Wang, Chao, Weinberger, van der Maaten. SimpleShot: Revisiting Nearest-Neighbor Classification for
+Few-Shot Learning. 2019.
+    simpleshot  linear classifier in pre-training, nearest centroid of features centred by the mean
+                feature of the base classes and normalised; nearest_neighbour is its nearest
+                neighbour on normalised features
+Bendou et al. EASY - Ensemble Augmented-Shot Y-shaped Learning: State-of-the-Art Few-Shot
+Classification with Simple Ingredients. Journal of Imaging, 2022.
+    rotation    rotation self-supervision (their Y): a second classifier predicts the turn of an
+                image, half of the loss as in the released code; there images and features are mixed
+                as well (mixup), here not
 Rajasegaran et al. Self-supervised Knowledge Distillation for Few-shot Learning. BMVC 2021.
-    rotation    with all four turns of every image and a weight of 2: the first generation (there the rotation loss is
-                a binary cross-entropy of each turn, here a softmax's)
+    rotation    with all four turns of every image and a weight of 2: the first generation (there
+                the rotation loss is a binary cross-entropy of each turn, here a softmax's)
 """
 
 import jax
@@ -42,7 +46,8 @@ def pretrained(
     rotation_weight: float = 0.0,
     initial: str = "default",
 ) -> Learner:
-    """A learner whose loss is base-class classification of a `Batch` and whose test is a head on frozen features.
+    """A learner whose loss is base-class classification of a `Batch` and whose test is a head on
+    frozen features.
 
     Args:
       network: the body.
@@ -52,7 +57,8 @@ def pretrained(
       classifier: of the pre-training: `linear`, or `cosine` (see `metalearn.ops.classifier`).
       scale: of the cosine classifier.
       norm, centre: see `embedding`; centring is for the test alone.
-      rotation: have a linear classifier of quarter turns, for batches that were turned (see `Batch`).
+      rotation: have a linear classifier of quarter turns, for batches that were turned (see
+        `Batch`).
       rotation_weight: of its loss beside that of the classes; 0 for the mean of both.
       initial: weights of the classifiers, see `init_classifier`.
     """
@@ -64,7 +70,9 @@ def pretrained(
         features = jax.eval_shape(network.apply, meta["body"], x).shape[-1]
         meta = meta | {"classifier": init_classifier(key, classifier, features, classes, initial)}
         if rotation:
-            meta["turns"] = init_classifier(jax.random.fold_in(key, 1), "linear", features, 4, initial)
+            meta["turns"] = init_classifier(
+                jax.random.fold_in(key, 1), "linear", features, 4, initial
+            )
         return meta
 
     def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
@@ -80,7 +88,9 @@ def pretrained(
 
     def classified(meta: PyTree, x: Array) -> Array:
         moments = meta.get("moments")
-        z = network.apply(meta["body"], x, moments["body"] if centre and moments is not None else moments)
+        z = network.apply(
+            meta["body"], x, moments["body"] if centre and moments is not None else moments
+        )
         return classify(classifier, meta["classifier"], z, scale)
 
     return base._replace(init=init, loss=loss, classify=classified)

@@ -1,7 +1,8 @@
 """Prototypical networks.
 
-Snell, Swersky, Zemel. Prototypical Networks for Few-shot Learning. NeurIPS 2017, algorithm 1. Training episodes may
-have more ways than test episodes (section 3.2): build one learner for each, they share `meta`.
+Snell, Swersky, Zemel. Prototypical Networks for Few-shot Learning. NeurIPS 2017, algorithm 1.
+Training episodes may have more ways than test episodes (section 3.2): build one learner for each,
+they share `meta`.
 """
 
 import jax.numpy as jnp
@@ -34,7 +35,8 @@ def protonet(
 
 
 def scaled_centroid(distance: str, scale: float) -> TrainedHead:
-    """The nearest centroid with a learned scale; Euclidean distances are divided by the number of features D.
+    """The nearest centroid with a learned scale; Euclidean distances are divided by the number of
+    features D.
 
     As the prototypical networks of Lee et al. 2019's released code, whose scale begins at 1.
     """

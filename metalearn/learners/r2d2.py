@@ -1,6 +1,7 @@
 """R2D2: ridge regression as the head.
 
-Bertinetto, Henriques, Torr, Vedaldi. Meta-learning with Differentiable Closed-form Solvers. ICLR 2019.
+Bertinetto, Henriques, Torr, Vedaldi. Meta-learning with Differentiable Closed-form Solvers. ICLR
+2019.
 """
 
 import jax
@@ -11,21 +12,28 @@ from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedH
 
 
 def ridge_weights(x: Array, target: Array, penalty: Array | float) -> Array:
-    """W [D,N] that minimises |x W - target|^2 + penalty |W|^2; x [S,D], target [S,N] (section 3.2, equations 4 and 6).
+    """W [D,N] that minimises |x W - target|^2 + penalty |W|^2; x [S,D], target [S,N] (section 3.2,
+    equations 4 and 6).
 
-    Solved in min(S,D) unknowns a class: in the dual (Woodbury's identity) where there are fewer images than features.
+    Solved in min(S,D) unknowns a class: in the dual (Woodbury's identity) where there are fewer
+    images than features.
     """
     if len(x) <= x.shape[-1]:
-        return x.T @ jax.scipy.linalg.solve(x @ x.T + penalty * jnp.eye(len(x)), target, assume_a="pos")
-    return jax.scipy.linalg.solve(x.T @ x + penalty * jnp.eye(x.shape[-1]), x.T @ target, assume_a="pos")
+        return x.T @ jax.scipy.linalg.solve(
+            x @ x.T + penalty * jnp.eye(len(x)), target, assume_a="pos"
+        )
+    return jax.scipy.linalg.solve(
+        x.T @ x + penalty * jnp.eye(x.shape[-1]), x.T @ target, assume_a="pos"
+    )
 
 
 def r2d2_head(penalty: float = 50.0, scale: float = 10.0) -> TrainedHead:
     """Ridge regression onto one-hot labels; the logits' scale is learned (section 3.2, equation 7).
 
-    As in the released code and configurations, the error is the mean over the S images (so the penalty counts S
-    times), the penalty is fixed (the paper learns it), and a column of ones, penalised like the others, gives the
-    biases. A learned bias common to all logits is left out: the softmax cancels it.
+    As in the released code and configurations, the error is the mean over the S images (so the
+    penalty counts S times), the penalty is fixed (the paper learns it), and a column of ones,
+    penalised like the others, gives the biases. A learned bias common to all logits is left out:
+    the softmax cancels it.
     """
 
     def init(key: Key, shape: tuple[int, ...]) -> PyTree:

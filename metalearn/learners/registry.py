@@ -47,7 +47,9 @@ class Method(NamedTuple):
 
 
 def _layers(norm: str) -> str:
-    """The kind of `Norm` in the network: batch, running and support differ only in where its moments come from."""
+    """The kind of `Norm` in the network: batch, running and support differ only in where its
+    moments come from.
+    """
     return norm if norm in ("group", "layer", "none") else "batch"
 
 
@@ -56,7 +58,9 @@ def body(config: Config, shared: bool, maps: bool = False) -> Network:
 
     shared: all tasks have the same weights; maps: feature maps stay maps, and are not flattened.
     """
-    network = make_network(config.backbone, _layers(config.norm), _dtype(config), shared, config.initial)
+    network = make_network(
+        config.backbone, _layers(config.norm), _dtype(config), shared, config.initial
+    )
     return network if maps else flattened(network)
 
 
@@ -64,21 +68,29 @@ def _dtype(config: Config) -> jnp.dtype:
     return jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
 
 
-Maker = Callable[[Config, int, bool], Method]  # of base classes, and whether training shares kernels: `make_method`
+Maker = Callable[
+    [Config, int, bool], Method
+]  # of base classes, and whether training shares kernels: `make_method`
 
 
 def _gradient(build: Callable[[Config, Network, str], Learner], before: bool = True) -> Maker:
-    """A method with an inner loop: `build(config, network, norm)` with the inner loop that the config has.
+    """A method with an inner loop: `build(config, network, norm)` with the inner loop that the
+    config has.
 
-    before is False where no step at all is a method of another kind, not a prediction without adapting.
+    before is False where no step at all is a method of another kind, not a prediction without
+    adapting.
     """
 
     def make(config: Config, classes: int, shared: bool) -> Method:
         if config.train_ways != config.ways:
             trained = f"the --train_ways={config.train_ways} of its training"
-            raise UserError(f"{config.method} has one output a class: --ways={config.ways} must equal {trained}")
+            raise UserError(
+                f"{config.method} has one output a class: --ways={config.ways} must equal {trained}"
+            )
         network = body(config, shared=False)
-        tested = dataclasses.replace(config, inner_steps=config.test_inner_steps, inner_batch=config.test_inner_batch)
+        tested = dataclasses.replace(
+            config, inner_steps=config.test_inner_steps, inner_batch=config.test_inner_batch
+        )
         unadapted = dataclasses.replace(tested, inner_steps=0)
         return Method(
             train=build(config, body(config, shared), config.norm),
@@ -97,13 +109,25 @@ def _maml(
 
     def build(config: Config, network: Network, norm: str) -> Learner:
         first = first_order or config.first_order
-        return maml(network, config.ways, config.inner_lr, config.inner_steps, first, adapts, norm, head, learned_rates)
+        return maml(
+            network,
+            config.ways,
+            config.inner_lr,
+            config.inner_steps,
+            first,
+            adapts,
+            norm,
+            head,
+            learned_rates,
+        )
 
     return build
 
 
 def _reptile(config: Config, network: Network, norm: str) -> Learner:
-    return reptile(network, config.ways, config.inner_lr, config.inner_steps, config.inner_batch, norm)
+    return reptile(
+        network, config.ways, config.inner_lr, config.inner_steps, config.inner_batch, norm
+    )
 
 
 def _mamlpp(config: Config, network: Network, norm: str) -> Learner:
@@ -132,7 +156,10 @@ def _episodic(build: Build, maps: bool = False) -> Maker:
 
     def make(config: Config, classes: int, shared: bool) -> Method:
         if config.most_train_shots and (maps or config.norm in ("batch", "support")):
-            raise UserError(f"--norm={config.norm} does not go with shots that are drawn: add --most_train_shots=0")
+            raise UserError(
+                f"--norm={config.norm} does not go with shots that are drawn: add "
+                "--most_train_shots=0"
+            )
         network = body(config, shared, maps)
 
         tested = mirrored(network) if config.mirror else network
@@ -155,9 +182,14 @@ def _matchingnet(config: Config, network: Network, ways: int, norm: str) -> Lear
 
 def _relationnet(config: Config, classes: int, shared: bool) -> Method:
     if not config.backbone.endswith("-map"):
-        raise UserError(f"relationnet compares feature maps: --backbone={config.backbone} has none, conv4-64-map does")
+        raise UserError(
+            f"relationnet compares feature maps: --backbone={config.backbone} has none, "
+            "conv4-64-map does"
+        )
     relation = make_relation(dtype=_dtype(config), shared=shared, initial=config.initial)
-    make = _episodic(lambda config, network, ways, norm: relationnet(network, relation, ways, norm), maps=True)
+    make = _episodic(
+        lambda config, network, ways, norm: relationnet(network, relation, ways, norm), maps=True
+    )
     return make(config, classes, shared)
 
 
@@ -214,7 +246,10 @@ TRANSFORMS = ("none", "l2", "cl2n")
 
 def _simpleshot(config: Config, classes: int, shared: bool) -> Method:
     if config.transform not in TRANSFORMS:
-        raise UserError(f"simpleshot's transform must be one of {', '.join(TRANSFORMS)}, not '{config.transform}'")
+        raise UserError(
+            f"simpleshot's transform must be one of {', '.join(TRANSFORMS)}, not "
+            f"'{config.transform}'"
+        )
     head = partial(nearest_centroid, normalise=config.transform != "none")
     return _supervised("linear", head, centre=config.transform == "cl2n")(config, classes, shared)
 
@@ -247,7 +282,9 @@ GRADIENT: Makers = {  # with an inner loop: experiments.maml
     "maml++": _gradient(_mamlpp),
     "imaml": _gradient(_imaml),
     "cavia": _gradient(_cavia),
-    "proto_maml": _gradient(_maml(head="prototypes"), before=False),  # 0 steps: prototypical networks
+    "proto_maml": _gradient(
+        _maml(head="prototypes"), before=False
+    ),  # 0 steps: prototypical networks
     "unicorn_maml": _gradient(_maml(head="shared")),
 }
 
@@ -259,7 +296,7 @@ EMBEDDING: Makers = {  # the body is trained through a head: experiments.embeddi
     "metaoptnet": _episodic(_metaoptnet),
 }
 
-PRETRAINED: Makers = {  # a head for a body trained to classify the base classes: experiments.finetune
+PRETRAINED: Makers = {  # a head for a body trained on the base classes: experiments.finetune
     "baseline": _supervised("linear", lambda: sgd_classifier("linear")),
     "baseline++": _supervised("cosine", lambda: sgd_classifier("cosine")),
     "rfs": _supervised("linear", logistic_regression),
@@ -281,14 +318,22 @@ def readers(setting: str) -> list[str]:
     return [method for name in of for method in KINDS.get(name, (name,))]
 
 
-FIRST_ORDER = ("fomaml", "anil", "boil", "cavia", "proto_maml", "unicorn_maml")  # that --first_order may be given to
+FIRST_ORDER = (
+    "fomaml",
+    "anil",
+    "boil",
+    "cavia",
+    "proto_maml",
+    "unicorn_maml",
+)  # that --first_order may be given to
 
 
 def make_method(config: Config, classes: int, shared: bool | None = None) -> Method:
     """The method of this name for a training split of `classes` classes.
 
-    shared says whether the compiled training step has every kernel once [unless the method has an inner loop], or one
-    for each of several tasks or seeds at a time. The result is the same, but either is slow where the other holds.
+    shared says whether the compiled training step has every kernel once [unless the method has an
+    inner loop], or one for each of several tasks or seeds at a time. The result is the same, but
+    either is slow where the other holds.
 
     Raises:
       UserError: unknown method, or settings that do not fit it.
@@ -296,20 +341,29 @@ def make_method(config: Config, classes: int, shared: bool | None = None) -> Met
     if config.method not in METHODS:
         raise UserError(f"unknown method '{config.method}': choose one of {', '.join(METHODS)}")
     if config.first_order and config.method not in FIRST_ORDER:
-        raise UserError(f"--first_order is not for {config.method}; first-order MAML is --method=fomaml")
-    make, usual = METHODS[config.method], config.method not in GRADIENT
+        raise UserError(
+            f"--first_order is not for {config.method}; first-order MAML is --method=fomaml"
+        )
+    make = METHODS[config.method]
+    usual = config.method not in GRADIENT
     method = make(config, classes, usual)
     if shared is not None and shared != usual:
         method = method._replace(train=make(config, classes, shared).train)
     for flag in ("teacher", "rotation"):
         if getattr(config, flag) and not method.supervised:
-            raise UserError(f"--{flag} is for methods pre-trained on the base classes: {', '.join(PRETRAINED)}")
+            raise UserError(
+                f"--{flag} is for methods pre-trained on the base classes: {', '.join(PRETRAINED)}"
+            )
     if not config.rotation and (config.all_turns or config.rotation_weight):
-        raise UserError("--all_turns and --rotation_weight are of rotation self-supervision: add --rotation")
+        raise UserError(
+            "--all_turns and --rotation_weight are of rotation self-supervision: add --rotation"
+        )
 
     def test(norm: str) -> Learner:
         if _layers(norm) != _layers(config.norm):
-            raise UserError(f"--test_norms {norm} does not fit a network trained with {config.norm} layers")
+            raise UserError(
+                f"--test_norms {norm} does not fit a network trained with {config.norm} layers"
+            )
         return method.test(norm)
 
     return method._replace(test=test)

@@ -1,6 +1,7 @@
 """Relation networks.
 
-Sung, Yang, Zhang, Xiang, Torr, Hospedales. Learning to Compare: Relation Network for Few-Shot Learning. CVPR 2018.
+Sung, Yang, Zhang, Xiang, Torr, Hospedales. Learning to Compare: Relation Network for Few-Shot
+Learning. CVPR 2018.
 """
 
 import jax
@@ -14,8 +15,8 @@ from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedH
 def relation_head(module: Network) -> TrainedHead:
     """A learned comparison of a query's feature map with every class's (section 3.2, equation 1).
 
-    module takes the classes' maps [N,H,W,F] and the queries' [Q,H,W,F] to scores [Q,N] before the sigmoid. A class's
-    map is the sum of those of its support images (section 3.2, "K-shot").
+    module takes the classes' maps [N,H,W,F] and the queries' [Q,H,W,F] to scores [Q,N] before the
+    sigmoid. A class's map is the sum of those of its support images (section 3.2, "K-shot").
     """
 
     def init(key: Key, shape: tuple[int, ...]) -> PyTree:
@@ -34,8 +35,9 @@ def relation_head(module: Network) -> TrainedHead:
 def relationnet(network: Network, module: Network, ways: int, norm: str = "running") -> Learner:
     """Train the body and the comparison on squared errors of the scores (equation 2).
 
-    Deviation: the module should be one that normalises the pairs of each query among themselves, or a score would
-    depend on other queries, as in the released code, which normalises images by the moments of their call as well.
+    Deviation: the module should be one that normalises the pairs of each query among themselves, or
+    a score would depend on other queries, as in the released code, which normalises images by the
+    moments of their call as well.
 
     Args:
       network: the body; its features are maps [B,H,W,F].

@@ -1,14 +1,16 @@
 """Reptile.
 
-Nichol, Achiam, Schulman. On First-Order Meta-Learning Algorithms. 2018, arXiv:1803.02999, algorithm 2: the initial
-weights move towards those that the inner loop finds, meta += rate * mean(adapted - meta). That is gradient descent at
-this rate on the loss |meta - adapted|^2 / 2 with adapted held fixed; the published rate falls linearly to zero.
+Nichol, Achiam, Schulman. On First-Order Meta-Learning Algorithms. 2018, arXiv:1803.02999, algorithm
+2: the initial weights move towards those that the inner loop finds, meta += rate * mean(adapted -
+meta). That is gradient descent at this rate on the loss |meta - adapted|^2 / 2 with adapted held
+fixed; the published rate falls linearly to zero.
 
-Only support sets are trained on; the queries of a training episode are merely watched. As in the released code, the
-inner Adam's second moments are carried from task to task, into the test too: begun anew, its first steps would be as
-long for every weight, whatever its gradient. Deviations: they are trained as the initial weights are, towards what the
-tasks of an update find on average, where the released code has one task after the other; without transduction, queries
-are normalised by the support set's moments alone, where the released code adds the query itself to the set.
+Only support sets are trained on; the queries of a training episode are merely watched. As in the
+released code, the inner Adam's second moments are carried from task to task, into the test too:
+begun anew, its first steps would be as long for every weight, whatever its gradient. Deviations:
+they are trained as the initial weights are, towards what the tasks of an update find on average,
+where the released code has one task after the other; without transduction, queries are normalised
+by the support set's moments alone, where the released code adds the query itself to the set.
 """
 
 from typing import NamedTuple
@@ -26,8 +28,8 @@ from metalearn.types import Array, Info, Key, Learner, Network, PyTree, Task
 def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
     """Rows [J,B] of a set of this size, B = min(batch, size), for J steps.
 
-    Shuffles of the set follow one another and are cut into batches, which may reach from one into the next. A batch
-    of the whole set is not shuffled; batch 0 means the whole set.
+    Shuffles of the set follow one another and are cut into batches, which may reach from one into
+    the next. A batch of the whole set is not shuffled; batch 0 means the whole set.
     """
     if batch == 0 or batch >= size:
         return jnp.broadcast_to(jnp.arange(size), (steps, size))
@@ -37,14 +39,21 @@ def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
 
 
 class Memory(NamedTuple):
-    """What the inner Adam remembers of earlier tasks: its steps so far, and the second moments of every weight."""
+    """What the inner Adam remembers of earlier tasks: its steps so far, and the second moments of
+    every weight.
+    """
 
     steps: Array
     second: PyTree
 
 
 def reptile(
-    network: Network, ways: int, inner_lr: float = 1e-3, inner_steps: int = 8, batch: int = 10, norm: str = "batch"
+    network: Network,
+    ways: int,
+    inner_lr: float = 1e-3,
+    inner_steps: int = 8,
+    batch: int = 10,
+    norm: str = "batch",
 ) -> Learner:
     """A learner whose initial weights are drawn to the adapted ones.
 
@@ -72,13 +81,17 @@ def reptile(
         def batch_loss(weights: PyTree, rows: Array) -> Array:
             return cross_entropy(logits_of(network, weights, support_x[rows]), support_y[rows])
 
-        def step(carry: tuple[PyTree, optax.ScaleByAdamState], rows: Array) -> tuple[tuple[PyTree, PyTree], None]:
+        def step(
+            carry: tuple[PyTree, optax.ScaleByAdamState], rows: Array
+        ) -> tuple[tuple[PyTree, PyTree], None]:
             weights, state = carry
             updates, state = adam.update(jax.grad(batch_loss)(weights, rows), state)
             return (optax.tree.add_scale(weights, -inner_lr, updates), state), None
 
         weights = {name: meta[name] for name in ("body", "head")}
-        steps, second = jax.tree.map(jax.nn.relu, meta["memory"])  # an outer optimiser may have overshot
+        steps, second = jax.tree.map(
+            jax.nn.relu, meta["memory"]
+        )  # an outer optimiser may have overshot
         state = adam.init(weights)._replace(count=steps.astype(jnp.int32), nu=second)
         rows = minibatches(key, len(support_x), batch, inner_steps)
         (weights, state), _ = jax.lax.scan(step, (weights, state), rows)
@@ -91,7 +104,10 @@ def reptile(
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         learned = learn(key, jax.lax.stop_gradient(meta), task.support_x, task.support_y)
         logits = base.predict(meta, settle(network, norm, learned, task.support_x), task.query_x)
-        info = {"loss": cross_entropy(logits, task.query_y), "accuracy": accuracy(logits, task.query_y)}
+        info = {
+            "loss": cross_entropy(logits, task.query_y),
+            "accuracy": accuracy(logits, task.query_y),
+        }
         return half_squared_distance(meta, learned), info
 
     return base._replace(init=init, adapt=adapt, loss=loss)

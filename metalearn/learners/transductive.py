@@ -1,9 +1,10 @@
-"""Heads that look at all queries together before they classify any: every prediction is transductive.
+"""Heads that look at all queries together before they classify any: every prediction is
+transductive.
 
 Ziko, Dolz, Granger, Ben Ayed. Laplacian Regularized Few-Shot Learning. ICML 2020.
     laplacianshot  neighbouring queries are drawn to the same class
-Boudiaf, Masud, Rony, Dolz, Piantanida, Ben Ayed. Transductive Information Maximization for Few-Shot Learning.
-NeurIPS 2020.
+Boudiaf, Masud, Rony, Dolz, Piantanida, Ben Ayed. Transductive Information Maximization for Few-Shot
+Learning. NeurIPS 2020.
     tim            class weights that make queries certain one by one and balanced as a whole
 """
 
@@ -21,16 +22,19 @@ FEW, MORE = 0.5, 0.3
 def laplacian_shot(
     strength: float | None = None, neighbours: int = 2, iterations: int = 20, rectify: bool = True
 ) -> Head:
-    """Nearest prototypes of unit features, smoothed over each query's nearest queries (algorithm 1, equation 11).
+    """Nearest prototypes of unit features, smoothed over each query's nearest queries (algorithm 1,
+    equation 11).
 
-    Probabilities y_q are proportional to exp(-|z_q - m|^2 + strength * sum of y_p over the `neighbours` queries p
-    nearest to q), repeated from those without the sum. Features are to be centred as in SimpleShot.
+    Probabilities y_q are proportional to exp(-|z_q - m|^2 + strength * sum of y_p over the
+    `neighbours` queries p nearest to q), repeated from those without the sum. Features are to be
+    centred as in SimpleShot.
 
-    As in the last released code, queries are first moved by the difference of the means of support set and queries and
-    the prototypes m rectified: each is the mean of all images nearest to its class's mean, times their softmax over 10
-    cosines to the means. (Where there are none, which stops that code, the mean stays.) strength is by default FEW
-    below 3 shots and MORE from there on: of the 8 values among which that code chooses for each dataset, those that
-    validation chooses on CIFAR-FS, by one body.
+    As in the last released code, queries are first moved by the difference of the means of support
+    set and queries and the prototypes m rectified: each is the mean of all images nearest to its
+    class's mean, times their softmax over 10 cosines to the means. (Where there are none, which
+    stops that code, the mean stays.) strength is by default FEW below 3 shots and MORE from there
+    on: of the 8 values among which that code chooses for each dataset, those that validation
+    chooses on CIFAR-FS, by one body.
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> tuple[Array, Array]:
@@ -56,7 +60,9 @@ def laplacian_shot(
 
 
 def rectified(means: Array, z: Array) -> Array:
-    """Prototypes [N,D] from class means [N,D] and all images z [S+Q,D] of a task, see `laplacian_shot`."""
+    """Prototypes [N,D] from class means [N,D] and all images z [S+Q,D] of a task, see
+    `laplacian_shot`.
+    """
     near = cosine(z, means)
     member = jax.nn.one_hot(near.argmax(-1), len(means), dtype=z.dtype)
     count = member.sum(0)[:, None]
@@ -65,13 +71,19 @@ def rectified(means: Array, z: Array) -> Array:
 
 
 def information_maximization(
-    temperature: float = 15.0, support: float = 0.1, conditional: float = 0.1, lr: float = 1e-4, iterations: int = 1000
+    temperature: float = 15.0,
+    support: float = 0.1,
+    conditional: float = 0.1,
+    lr: float = 1e-4,
+    iterations: int = 1000,
 ) -> Head:
-    """TIM-GD: class weights that maximise the information between queries and their predicted classes (equation 3).
+    """TIM-GD: class weights that maximise the information between queries and their predicted
+    classes (equation 3).
 
-    Logits are -temperature/2 |z - w|^2 of unit features. From class means, Adam minimises support * cross-entropy of
-    the support set - entropy of the queries' mean prediction + conditional * mean entropy of their predictions. The
-    constants are those of the released code and its scripts for TIM-GD.
+    Logits are -temperature/2 |z - w|^2 of unit features. From class means, Adam minimises support *
+    cross-entropy of the support set - entropy of the queries' mean prediction + conditional * mean
+    entropy of their predictions. The constants are those of the released code and its scripts for
+    TIM-GD.
     """
     optimizer = optax.adam(lr)
 
@@ -83,7 +95,11 @@ def information_maximization(
         p = jnp.exp(log_p)
         marginal = p.mean(0)
         entropy = -(marginal * jnp.log(marginal + 1e-12)).sum()
-        return support * cross_entropy(logits(weights, z), y) - entropy - conditional * (p * log_p).sum(-1).mean()
+        return (
+            support * cross_entropy(logits(weights, z), y)
+            - entropy
+            - conditional * (p * log_p).sum(-1).mean()
+        )
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> tuple[Array, Array, Array]:
         return class_means(unit(z), y, ways), unit(z), y
@@ -92,9 +108,13 @@ def information_maximization(
         weights, support_z, y = fitted
         query = unit(z)
 
-        def step(carry: tuple[Array, optax.OptState], _: None) -> tuple[tuple[Array, optax.OptState], None]:
+        def step(
+            carry: tuple[Array, optax.OptState], _: None
+        ) -> tuple[tuple[Array, optax.OptState], None]:
             weights, state = carry
-            updates, state = optimizer.update(jax.grad(objective)(weights, support_z, y, query), state)
+            updates, state = optimizer.update(
+                jax.grad(objective)(weights, support_z, y, query), state
+            )
             return (weights + updates, state), None
 
         (weights, _), _ = jax.lax.scan(step, (weights, optimizer.init(weights)), length=iterations)

@@ -1,13 +1,14 @@
 """Convolution and pooling as plain matrix products and maxima.
 
-`vmap` over tasks gives every task its own kernel. A native convolution then becomes a grouped one, which XLA runs
-slowly, most of all its derivatives; patches times weights becomes a batched matrix product at every order of
-derivative. Pooling by maxima over shifted views has the same virtue against `reduce_window`.
+`vmap` over tasks gives every task its own kernel. A native convolution then becomes a grouped one,
+which XLA runs slowly, most of all its derivatives; patches times weights becomes a batched matrix
+product at every order of derivative. Pooling by maxima over shifted views has the same virtue
+against `reduce_window`.
 
 Where all images share a kernel, XLA's own convolution is faster. An accelerator takes it as it is:
 `vmap` over tasks then makes one convolution of all their images, and another for their gradient in
-the kernel; a derivative written by hand would become a grouped one, with a group for each task. On a
-CPU that gradient is slow, most of all within a loop, and fewer products are faster still
+the kernel; a derivative written by hand would become a grouped one, with a group for each task. On
+a CPU that gradient is slow, most of all within a loop, and fewer products are faster still
 (`metalearn.models.winograd`): derivatives are written by hand there.
 """
 
@@ -22,7 +23,9 @@ from metalearn.types import Array
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after an axis so that the output has ceil(size / stride) places (TensorFlow's 'SAME')."""
+    """Zeros before and after an axis so that the output has ceil(size / stride) places
+    (TensorFlow's 'SAME').
+    """
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -30,19 +33,28 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def patches(x: Array, kernel: int, stride: int = 1) -> Array:
     """Neighbourhoods [B, H', W', kernel*kernel*Ch] of x [B,H,W,Ch], zero-padded at the border."""
     _, height, width, _ = x.shape
-    rows, cols = same_padding(height, kernel, stride), same_padding(width, kernel, stride)
+    rows = same_padding(height, kernel, stride)
+    cols = same_padding(width, kernel, stride)
     x = jnp.pad(x, ((0, 0), rows, cols, (0, 0)))
-    tall, wide = x.shape[1] - kernel + 1, x.shape[2] - kernel + 1
-    views = [x[:, i : i + tall : stride, j : j + wide : stride] for i in range(kernel) for j in range(kernel)]
+    tall = x.shape[1] - kernel + 1
+    wide = x.shape[2] - kernel + 1
+    views = [
+        x[:, i : i + tall : stride, j : j + wide : stride]
+        for i in range(kernel)
+        for j in range(kernel)
+    ]
     return jnp.concatenate(views, -1)
 
 
-def conv(x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, shared: bool = False) -> Array:
-    """Convolution of x [B,H,W,Ch] with w [kernel, kernel, Ch, F], 'SAME' padding; float32 [B, H', W', F].
+def conv(
+    x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, shared: bool = False
+) -> Array:
+    """Convolution of x [B,H,W,Ch] with w [kernel, kernel, Ch, F], 'SAME' padding; float32 [B, H',
+    W', F].
 
     dtype is that of the products' inputs, in derivatives too on an accelerator, which rounds
-    results to it; a CPU keeps the sums, in float32. shared promises speed where no `vmap` gives tasks, or
-    trainings at once, kernels of their own; the result is the same.
+    results to it; a CPU keeps the sums, in float32. shared promises speed where no `vmap` gives
+    tasks, or trainings at once, kernels of their own; the result is the same.
     """
     form = _form(stride, w.shape[0], shared)
     return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
@@ -95,8 +107,9 @@ def _native(x: Array, w: Array, stride: int = 1) -> Array:
 def conv3x3(x: Array, w: Array) -> Array:
     """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1, in the form for a CPU.
 
-    <dy, x * w> is linear in dy, x and w: the gradient in x is a convolution with the kernel turned round, and so are
-    the derivatives of the gradient in w. Two operations are differentiable in reverse mode as often as one likes.
+    <dy, x * w> is linear in dy, x and w: the gradient in x is a convolution with the kernel turned
+    round, and so are the derivatives of the gradient in w. Two operations are differentiable in
+    reverse mode as often as one likes.
     """
     return winograd.conv3x3(x, w) if winograd.pays(x, w.shape[-1]) else _native(x, w)
 
@@ -120,12 +133,14 @@ def _turned(w: Array) -> Array:
 
 
 def _conv3x3_vjp(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
-    (x, w), dy = kept, dy.astype(kept[0].dtype)
+    (x, w) = kept
+    dy = dy.astype(kept[0].dtype)
     return conv3x3(dy, _turned(w)).astype(x.dtype), kernel_gradient(x, dy).astype(w.dtype)
 
 
 def _kernel_gradient_vjp(kept: tuple[Array, Array], dw: Array) -> tuple[Array, Array]:
-    (x, dy), dw = kept, dw.astype(kept[0].dtype)
+    (x, dy) = kept
+    dw = dw.astype(kept[0].dtype)
     return conv3x3(dy, _turned(dw)).astype(x.dtype), conv3x3(x, dw).astype(dy.dtype)
 
 
@@ -134,16 +149,20 @@ kernel_gradient.defvjp(lambda x, dy: (kernel_gradient(x, dy), (x, dy)), _kernel_
 
 
 def max_pool(x: Array, size: int = 2) -> Array:
-    """Maximum over size x size windows of x [B,H,W,F], stride `size`, incomplete windows dropped (as PyTorch).
+    """Maximum over size x size windows of x [B,H,W,F], stride `size`, incomplete windows dropped
+    (as PyTorch).
 
     The gradient goes to the first of equal maxima.
     """
-    rows, cols = x.shape[1] // size * size, x.shape[2] // size * size
+    rows = x.shape[1] // size * size
+    cols = x.shape[2] // size * size
     return largest([x[:, i:rows:size, j:cols:size] for i in range(size) for j in range(size)])
 
 
 def largest(views: Sequence[Array]) -> Array:
-    """Maximum of arrays of one shape, element by element. The gradient goes to the first of equal maxima."""
+    """Maximum of arrays of one shape, element by element. The gradient goes to the first of equal
+    maxima.
+    """
     best = views[0]
     for view in views[1:]:
         best = jnp.where(best >= view, best, view)

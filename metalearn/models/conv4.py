@@ -14,24 +14,26 @@ OWN_KERNELS = nn.initializers.glorot_uniform()
 
 
 class Conv4(nn.Module):
-    """Blocks of 3x3 convolution, normalisation, ReLU and halving; images [B,H,W,Ch] -> features [B,D].
+    """Blocks of 3x3 convolution, normalisation, ReLU and halving; images [B,H,W,Ch] -> features
+    [B,D].
 
-    Vinyals et al. 2016 and Snell et al. 2017: 64 filters, max-pool, flattened. Finn et al. 2017: 32 filters for
-    miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features averaged over places (Nichol et al.
-    2018, released code: flattened). Bertinetto et al. 2019, released code: 96-192-384-512 or 64 filters, leaky ReLU,
-    dropout and the outputs of the last two blocks as features, the last one's maxima, and once more the one before's,
-    over windows that overlap (stride 1). Sung et al. 2018: only the first two blocks halve, and the last one's map is
-    handed over as it is. Tian et al. 2020, released code: the last block does not halve, its map is averaged over
-    places.
+    Vinyals et al. 2016 and Snell et al. 2017: 64 filters, max-pool, flattened. Finn et al. 2017: 32
+    filters for miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features
+    averaged over places (Nichol et al. 2018, released code: flattened). Bertinetto et al. 2019,
+    released code: 96-192-384-512 or 64 filters, leaky ReLU, dropout and the outputs of the last two
+    blocks as features, the last one's maxima, and once more the one before's, over windows that
+    overlap (stride 1). Sung et al. 2018: only the first two blocks halve, and the last one's map is
+    handed over as it is. Tian et al. 2020, released code: the last block does not halve, its map is
+    averaged over places.
 
     Attributes:
       widths: filters of each block.
       downsample: `pool` (2x2 maximum after normalisation) or `stride` (stride-2 convolution).
       halved: the first so many blocks do.
-      readout: `flatten`, `mean` over places, `last two` blocks (2x2 maxima at stride 1, flattened and joined), or
-        `map` [B,H,W,F].
-      norm: kind of `Norm`, whose shift is each channel's bias: kernels have none (`group` and `layer` would not cancel
-        one).
+      readout: `flatten`, `mean` over places, `last two` blocks (2x2 maxima at stride 1, flattened
+        and joined), or `map` [B,H,W,F].
+      norm: kind of `Norm`, whose shift is each channel's bias: kernels have none (`group` and
+        `layer` would not cancel one).
       slope: of the ReLU below zero.
       drop: rate of dropout after each of the last two blocks.
       shared: see `conv`.
@@ -50,13 +52,16 @@ class Conv4(nn.Module):
     kernel_init: nn.initializers.Initializer | None = None
 
     def prepare(self, x: Array) -> Prepared:
-        """Images x [B,H,W,Ch] as `__call__` takes them too: for more than one pass with kernels that change."""
+        """Images x [B,H,W,Ch] as `__call__` takes them too: for more than one pass with kernels
+        that change.
+        """
         return prepare(x, self._stride(0), self.dtype, self._windows(x))
 
     @nn.compact
     def __call__(self, images: Array | Prepared, deterministic: bool = True) -> Array:
         """Features of the images."""
-        x, outputs = images, []
+        x = images
+        outputs = []
         if not isinstance(x, Prepared) and self._windows(x):
             x = self.prepare(x)
         for i, width in enumerate(self.widths):
@@ -69,16 +74,22 @@ class Conv4(nn.Module):
             x = y
         if self.readout in ("map", "mean"):
             return outputs[-1] if self.readout == "map" else outputs[-1].mean((1, 2))
-        kept = [_overlapping(outputs[-2]), outputs[-1]] if self.readout == "last two" else outputs[-1:]
+        kept = (
+            [_overlapping(outputs[-2]), outputs[-1]] if self.readout == "last two" else outputs[-1:]
+        )
         return jnp.concatenate([y.reshape(len(y), -1) for y in kept], -1)
 
     def _block(self, i: int, x: Array | Prepared, width: int) -> Array:
         channels = x.channels if isinstance(x, Prepared) else x.shape[-1]
         w = self.param(f"conv{i}", self.kernel_init or OWN_KERNELS, (3, 3, channels, width))
         if isinstance(x, Prepared):
-            y, moments, pools = x.conv(w), x.moments(w), x.windows or self._pools(i, x.patches)
+            y = x.conv(w)
+            moments = x.moments(w)
+            pools = x.windows or self._pools(i, x.patches)
         else:
-            y, moments, pools = [conv(x, w, self._stride(i), self.dtype, self.shared)], None, self._pools(i, x)
+            y = [conv(x, w, self._stride(i), self.dtype, self.shared)]
+            moments = None
+            pools = self._pools(i, x)
         z = Norm(self.norm, 2 if pools else 1, name=f"norm{i}")(y, moments)
         return nn.leaky_relu(z, self.slope) if self.slope else nn.relu(z)
 
@@ -89,10 +100,14 @@ class Conv4(nn.Module):
         return self.downsample == "pool" and block < self.halved and min(x.shape[1:3]) > 1
 
     def _windows(self, x: Array) -> bool:
-        """Whether windows of images x are pooled, whole ones, in which nothing else need be known of each place."""
+        """Whether windows of images x are pooled, whole ones, in which nothing else need be known
+        of each place.
+        """
         return self.norm == "batch" and self._pools(0, x) and x.shape[1] % 2 == x.shape[2] % 2 == 0
 
 
 def _overlapping(x: Array) -> Array:
-    """Maxima of all 2x2 windows of x [B,H,W,C], at stride 1; of a map too small for one, the map."""
+    """Maxima of all 2x2 windows of x [B,H,W,C], at stride 1; of a map too small for one, the
+    map.
+    """
     return nn.max_pool(x, (2, 2)) if min(x.shape[1:3]) > 1 else x

@@ -1,4 +1,6 @@
-"""Normalisation whose moments come from outside or from the images at hand, never from hidden state."""
+"""Normalisation whose moments come from outside or from the images at hand, never from hidden
+state.
+"""
 
 import flax.linen as nn
 import jax
@@ -13,15 +15,18 @@ KINDS = ("batch", "group", "layer", "none")
 class Norm(nn.Module):
     """Normalise, scale and shift y [B,H,W,F], after an optional max-pool.
 
-    Kinds: `batch` (Ioffe & Szegedy 2015: moments per channel over images and places), `group` (Wu & He 2018: per
-    image and group of channels), `layer` (Ba et al. 2016: per image), `none` (scale and shift alone).
+    Kinds: `batch` (Ioffe & Szegedy 2015: moments per channel over images and places), `group` (Wu &
+    He 2018: per image and group of channels), `layer` (Ba et al. 2016: per image), `none` (scale
+    and shift alone).
 
-    For `batch`, moments are read from the collection `moments` if the caller supplies it, else taken from y itself;
-    they are written there if the caller makes it mutable. There is no running average: population moments are
-    measured exactly when wanted (Wu & Johnson 2021, "precise BatchNorm").
+    For `batch`, moments are read from the collection `moments` if the caller supplies it, else
+    taken from y itself; they are written there if the caller makes it mutable. There is no running
+    average: population moments are measured exactly when wanted (Wu & Johnson 2021, "precise
+    BatchNorm").
 
-    Pooling commutes with an increasing affine map. So the sign of the scale moves into y, the maximum is taken first
-    and the affine map is applied to a quarter of the elements: exactly the usual order's result, for less work.
+    Pooling commutes with an increasing affine map. So the sign of the scale moves into y, the
+    maximum is taken first and the affine map is applied to a quarter of the elements: exactly the
+    usual order's result, for less work.
     """
 
     kind: str = "batch"
@@ -31,9 +36,11 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, y: Array | list[Array], known: tuple[Array, Array] | None = None) -> Array:
-        """Normalise y; known are its mean [F] and variance [F] over images and places where the caller has them.
+        """Normalise y; known are its mean [F] and variance [F] over images and places where the
+        caller has them.
 
-        A list holds each place of the windows to be pooled by itself; its moments must be known, or not be needed.
+        A list holds each place of the windows to be pooled by itself; its moments must be known, or
+        not be needed.
         """
         views = y if isinstance(y, list) else [y]
         features = views[0].shape[-1]
@@ -44,7 +51,8 @@ class Norm(nn.Module):
             sign = jnp.where(scale < 0, -1.0, 1.0)
             views = [view * sign for view in views]
             views = [largest(views) if len(views) > 1 else max_pool(views[0], self.pool)]
-            mean, scale = mean * sign, scale * sign
+            mean = mean * sign
+            scale = scale * sign
         return (views[0] - mean) * (scale * jax.lax.rsqrt(var + self.eps)) + shift
 
     def _moments(self, y: Array, known: tuple[Array, Array] | None) -> tuple[Array, Array]:

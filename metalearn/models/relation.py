@@ -13,14 +13,16 @@ OWN_KERNELS = nn.initializers.glorot_uniform()
 
 
 class Relation(nn.Module):
-    """Scores [Q,N], before the sigmoid, of feature maps of queries [Q,H,W,F] beside those of classes [N,H,W,F].
+    """Scores [Q,N], before the sigmoid, of feature maps of queries [Q,H,W,F] beside those of
+    classes [N,H,W,F].
 
-    Sung et al. 2018, figure 2: both maps joined by channels, two blocks of 3x3 convolution, normalisation, ReLU and 2x2
-    maximum, then layers of `hidden` and 1 units, which begin as in the released code (small weights, biases of 1: all
-    units live). The first convolution of a joined pair is the sum of those of its halves, so it is not done by pairs.
-    A map too small to be halved stays as it is. Deviations: convolutions are padded (there on Omniglot alone, and not
-    the body's first two), and the pairs of each query are normalised among themselves (there: those of all queries, so
-    that a query's scores depend on the others, as its features do on the other images).
+    Sung et al. 2018, figure 2: both maps joined by channels, two blocks of 3x3 convolution,
+    normalisation, ReLU and 2x2 maximum, then layers of `hidden` and 1 units, which begin as in the
+    released code (small weights, biases of 1: all units live). The first convolution of a joined
+    pair is the sum of those of its halves, so it is not done by pairs. A map too small to be halved
+    stays as it is. Deviations: convolutions are padded (there on Omniglot alone, and not the body's
+    first two), and the pairs of each query are normalised among themselves (there: those of all
+    queries, so that a query's scores depend on the others, as its features do on the other images).
     """
 
     width: int = 64
@@ -32,18 +34,24 @@ class Relation(nn.Module):
     @nn.compact
     def __call__(self, maps: tuple[Array, Array], deterministic: bool = True) -> Array:
         classes, queries = maps
-        scores, channels = (len(queries), len(classes)), classes.shape[-1]
+        scores = (len(queries), len(classes))
+        channels = classes.shape[-1]
         w = self._kernel(0, 2 * channels)
-        of_classes, of_queries = self._conv(classes, w[:, :, :channels]), self._conv(queries, w[:, :, channels:])
+        of_classes = self._conv(classes, w[:, :, :channels])
+        of_queries = self._conv(queries, w[:, :, channels:])
         x = self._rest(0, of_queries[:, None] + of_classes[None])
         y = self._conv(x.reshape(-1, *x.shape[2:]), self._kernel(1, self.width))
         x = self._rest(1, y.reshape(*scores, *y.shape[1:]))
-        dense = partial(nn.Dense, kernel_init=nn.initializers.normal(0.01), bias_init=nn.initializers.ones)
+        dense = partial(
+            nn.Dense, kernel_init=nn.initializers.normal(0.01), bias_init=nn.initializers.ones
+        )
         x = nn.relu(dense(self.hidden, name="hidden")(x.reshape(*scores, -1)))
         return dense(1, name="score")(x)[..., 0]
 
     def _kernel(self, block: int, channels: int) -> Array:
-        return self.param(f"conv{block}", self.kernel_init or OWN_KERNELS, (3, 3, channels, self.width))
+        return self.param(
+            f"conv{block}", self.kernel_init or OWN_KERNELS, (3, 3, channels, self.width)
+        )
 
     def _conv(self, x: Array, w: Array) -> Array:
         return conv(x, w, 1, self.dtype, self.shared)

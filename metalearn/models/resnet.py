@@ -16,8 +16,8 @@ OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 class DropBlock(nn.Module):
     """Drop square regions of feature maps (Ghiasi et al. 2018), kept elements rescaled.
 
-    x [B,H,W,F]; each channel of each image drops its own `size` x `size` squares so that about `rate` of the
-    elements fall. With size 1 this is dropout.
+    x [B,H,W,F]; each channel of each image drops its own `size` x `size` squares so that about
+    `rate` of the elements fall. With size 1 this is dropout.
     """
 
     rate: float
@@ -32,7 +32,9 @@ class DropBlock(nn.Module):
         places = (height - size + 1) * (width - size + 1)
         gamma = self.rate / size**2 * height * width / places
         corner = jax.random.bernoulli(
-            self.make_rng("dropout"), gamma, (len(x), height - size + 1, width - size + 1, x.shape[-1])
+            self.make_rng("dropout"),
+            gamma,
+            (len(x), height - size + 1, width - size + 1, x.shape[-1]),
         )
         spread = jnp.pad(corner, ((0, 0), (size - 1, size - 1), (size - 1, size - 1), (0, 0)))
         dropped = jnp.zeros(x.shape, bool)
@@ -44,10 +46,12 @@ class DropBlock(nn.Module):
 
 
 class ResNet12(nn.Module):
-    """Four residual blocks of three 3x3 convolutions, leaky ReLU 0.1, 2x2 max-pool; [B,H,W,Ch] -> [B,D].
+    """Four residual blocks of three 3x3 convolutions, leaky ReLU 0.1, 2x2 max-pool; [B,H,W,Ch] ->
+    [B,D].
 
-    Lee et al. 2019 (MetaOptNet): widths 64-160-320-640, dropout 0.1 in the first two blocks and DropBlock in the last
-    two (5 for 84-pixel images, 2 for 32), features flattened. Tian et al. 2020 (RFS) averages over places instead.
+    Lee et al. 2019 (MetaOptNet): widths 64-160-320-640, dropout 0.1 in the first two blocks and
+    DropBlock in the last two (5 for 84-pixel images, 2 for 32), features flattened. Tian et al.
+    2020 (RFS) averages over places instead.
     Deviation: DropBlock drops at its full rate from the start (there it grows over 40,000 passes).
     """
 
@@ -70,8 +74,14 @@ class ResNet12(nn.Module):
 
     def _block(self, x: Array, width: int, name: str) -> Array:
         def unit(x: Array, kernel: int, part: str) -> Array:
-            w = self.param(f"{name}_{part}", self.kernel_init or OWN_KERNELS, (kernel, kernel, x.shape[-1], width))
-            return Norm(self.norm, name=f"{name}_{part}_norm")(conv(x, w, 1, self.dtype, self.shared))
+            w = self.param(
+                f"{name}_{part}",
+                self.kernel_init or OWN_KERNELS,
+                (kernel, kernel, x.shape[-1], width),
+            )
+            return Norm(self.norm, name=f"{name}_{part}_norm")(
+                conv(x, w, 1, self.dtype, self.shared)
+            )
 
         y = nn.leaky_relu(unit(x, 3, "conv0"), 0.1)
         y = nn.leaky_relu(unit(y, 3, "conv1"), 0.1)

@@ -1,9 +1,11 @@
-"""3x3 convolution by Winograd's minimal filtering, F(2x2, 3x3) and F(4x4, 3x3): 16 products for 36, or 36 for 144.
+"""3x3 convolution by Winograd's minimal filtering, F(2x2, 3x3) and F(4x4, 3x3): 16 products for 36,
+or 36 for 144.
 
-Lavin & Gray 2016, section 4.1: of each tile of m+2 by m+2 places, m apart, y = A' [(G w G') . (B' x B)] A gives m x m
-places. Every place of the tiles is a matrix product of its own over all tiles; tiles take 4 values in memory a pixel
-(m = 2; 2.25 for m = 4), where patches take 9. The result differs from other forms' by float rounding alone: in float32,
-by some 1e-6 of the largest value for m = 2, 1e-5 for m = 4.
+Lavin & Gray 2016, section 4.1: of each tile of m+2 by m+2 places, m apart, y = A' [(G w G') . (B' x
+B)] A gives m x m places. Every place of the tiles is a matrix product of its own over all tiles;
+tiles take 4 values in memory a pixel (m = 2; 2.25 for m = 4), where patches take 9. The result
+differs from other forms' by float rounding alone: in float32, by some 1e-6 of the largest value for
+m = 2, 1e-5 for m = 4.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +18,9 @@ from metalearn.types import Array, largest_divisor
 
 
 class Form(NamedTuple):
-    """The matrices of F(m x m, 3 x 3), as Lavin & Gray give them: A is [m+2, m], B' [m+2, m+2], G [m+2, 3]."""
+    """The matrices of F(m x m, 3 x 3), as Lavin & Gray give them: A is [m+2, m], B' [m+2, m+2], G
+    [m+2, 3].
+    """
 
     A: Sequence[Sequence[int]]
     B: Sequence[Sequence[int]]
@@ -58,11 +62,14 @@ FOUR = Form(
     ),
 )
 
-AT_ONCE = 25 * 16 * 16 * 64  # numbers of x or y that are tiled at a time, to stay in a processor's cache
+AT_ONCE = (
+    25 * 16 * 16 * 64
+)  # numbers of x or y that are tiled at a time, to stay in a processor's cache
 
 
 def pays(x: Array, filters: int) -> bool:
-    """Whether it is worth while for x [B,H,W,Ch]: whole tiles, not few of them, of enough channels, in full precision.
+    """Whether it is worth while for x [B,H,W,Ch]: whole tiles, not few of them, of enough channels,
+    in full precision.
 
     These bounds were measured on a CPU with Conv4 of 32 and of 64 filters.
     """
@@ -74,7 +81,8 @@ def pays(x: Array, filters: int) -> bool:
 def conv3x3(x: Array, w: Array) -> Array:
     """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1, zero-padded; H and W are even.
 
-    By F(2x2, 3x3): with larger tiles, what goes in and out of them takes the time that fewer products save.
+    By F(2x2, 3x3): with larger tiles, what goes in and out of them takes the time that fewer
+    products save.
     """
     g = jnp.asarray(TWO.G, w.dtype)
     u = jnp.einsum("ik,jl,klcf->ijcf", g, g, w)
@@ -85,7 +93,9 @@ def _conv3x3(x: Array, u: Array) -> Array:
     n, height, width, _ = x.shape
     m = [tile @ u[place] for tile, place in zip(_tiles(x, TWO), TWO.places, strict=True)]
     columns = tuple(zip(*TWO.A, strict=True))
-    y = [[_combine(row, column, lambda i, j: m[4 * i + j]) for column in columns] for row in columns]
+    y = [
+        [_combine(row, column, lambda i, j: m[4 * i + j]) for column in columns] for row in columns
+    ]
     shape = (n, height // 2, width // 2, u.shape[-1])
     whole = jnp.stack([jnp.stack([part.reshape(shape) for part in row], 3) for row in y], 2)
     return whole.reshape(n, height, width, -1)
@@ -94,10 +104,13 @@ def _conv3x3(x: Array, u: Array) -> Array:
 def kernel_gradient(x: Array, dy: Array) -> Array:
     """Gradient in w [3,3,Ch,F] of <dy, conv3x3(x, w)> for x [B,H,W,Ch], dy [B,H,W,F].
 
-    By F(4x4, 3x3) where H and W are divisible by 4: these products, of few rows and columns, are the slow ones.
+    By F(4x4, 3x3) where H and W are divisible by 4: these products, of few rows and columns, are
+    the slow ones.
     """
     form = FOUR if x.shape[1] % 4 == x.shape[2] % 4 == 0 else TWO
-    channels, filters, side = x.shape[-1], dy.shape[-1], len(form.A)
+    channels = x.shape[-1]
+    filters = dy.shape[-1]
+    side = len(form.A)
 
     def add(du: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
         return du + _product_gradients(*part, form), None
@@ -112,12 +125,18 @@ def _product_gradients(x: Array, dy: Array, form: Form) -> Array:
     n, height, width, filters = dy.shape
     m = form.step
     split = dy.reshape(n, height // m, m, width // m, m, filters)
-    places = [_combine(form.A[i], form.A[j], lambda a, b: split[:, :, a, :, b]) for i, j in form.places]
-    return jnp.stack([tile.T @ d.reshape(-1, filters) for tile, d in zip(_tiles(x, form), places, strict=True)])
+    places = [
+        _combine(form.A[i], form.A[j], lambda a, b: split[:, :, a, :, b]) for i, j in form.places
+    ]
+    return jnp.stack(
+        [tile.T @ d.reshape(-1, filters) for tile, d in zip(_tiles(x, form), places, strict=True)]
+    )
 
 
 def _parts(x: Array, others: int) -> Array:
-    """Images [B,H,W,Ch] in equal parts [B/n,n,H,W,Ch] that fit a cache; the result has `others` channels."""
+    """Images [B,H,W,Ch] in equal parts [B/n,n,H,W,Ch] that fit a cache; the result has `others`
+    channels.
+    """
     n, height, width, channels = x.shape
     most = max(AT_ONCE // (height * width * max(channels, others)), 1)
     size = largest_divisor(n, most)
@@ -128,7 +147,8 @@ def _tiles(x: Array, form: Form) -> list[Array]:
     """B' x B: [B*H/m*W/m, Ch] at each of the places."""
     n, height, width, channels = x.shape
     m = form.step
-    tall, wide = height // m, width // m
+    tall = height // m
+    wide = width // m
     x = jnp.pad(x, ((0, 0), (1, m - 1), (1, m - 1), (0, 0)))
     split = x.reshape(n, tall + 1, m, wide + 1, m, channels)
 
@@ -140,7 +160,12 @@ def _tiles(x: Array, form: Form) -> list[Array]:
 
 def _combine(rows: Sequence[int], columns: Sequence[int], at: Callable[[int, int], Array]) -> Array:
     """Sum of rows[i] columns[j] at(i, j) over what is not zero."""
-    terms = [_times(r * c, at(i, j)) for i, r in enumerate(rows) for j, c in enumerate(columns) if r and c]
+    terms = [
+        _times(r * c, at(i, j))
+        for i, r in enumerate(rows)
+        for j, c in enumerate(columns)
+        if r and c
+    ]
     return sum(terms[1:], terms[0])
 
 

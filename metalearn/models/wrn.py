@@ -11,10 +11,12 @@ OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class WideResNet(nn.Module):
-    """WRN-d-k of Zagoruyko & Komodakis 2016, section 2: [B,H,W,Ch] -> [B,64k], averaged over places.
+    """WRN-d-k of Zagoruyko & Komodakis 2016, section 2: [B,H,W,Ch] -> [B,64k], averaged over
+    places.
 
-    A convolution of 16 filters, then three groups of (d - 4) / 6 pre-activated blocks of two 3x3 convolutions, with
-    16k, 32k and 64k filters; the second and third group halve. Dhillon et al. 2020 fine-tune WRN-28-10.
+    A convolution of 16 filters, then three groups of (d - 4) / 6 pre-activated blocks of two 3x3
+    convolutions, with 16k, 32k and 64k filters; the second and third group halve. Dhillon et al.
+    2020 fine-tune WRN-28-10.
 
     Attributes:
       depth: d.
@@ -34,14 +36,18 @@ class WideResNet(nn.Module):
         x = self._conv(x, 16, 3, 1, "conv")
         for i, width in enumerate((16, 32, 64)):
             for j in range((self.depth - 4) // 6):
-                x = self._block(x, width * self.widen, 2 if i > 0 and j == 0 else 1, f"group{i}_block{j}")
+                x = self._block(
+                    x, width * self.widen, 2 if i > 0 and j == 0 else 1, f"group{i}_block{j}"
+                )
         return self._activate(x, "norm").mean((1, 2))
 
     def _block(self, x: Array, width: int, stride: int, name: str) -> Array:
         active = self._activate(x, f"{name}_norm0")
         y = self._activate(self._conv(active, width, 3, stride, f"{name}_conv0"), f"{name}_norm1")
         y = self._conv(y, width, 3, 1, f"{name}_conv1")
-        return y + (x if x.shape[-1] == width else self._conv(active, width, 1, stride, f"{name}_shortcut"))
+        return y + (
+            x if x.shape[-1] == width else self._conv(active, width, 1, stride, f"{name}_shortcut")
+        )
 
     def _activate(self, x: Array, name: str) -> Array:
         return nn.relu(Norm(self.norm, name=name)(x))

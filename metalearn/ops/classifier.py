@@ -9,11 +9,14 @@ from metalearn.types import Array, Key, PyTree
 KINDS = ("linear", "cosine")
 
 
-def init_classifier(key: Key, kind: str, features: int, outputs: int, initial: str = "default") -> PyTree:
-    """Parameters of a classifier of z [B,D]: weights w [D,N], and biases b [N] (linear) or lengths g [N] (cosine).
+def init_classifier(
+    key: Key, kind: str, features: int, outputs: int, initial: str = "default"
+) -> PyTree:
+    """Parameters of a classifier of z [B,D]: weights w [D,N], and biases b [N] (linear) or lengths
+    g [N] (cosine).
 
-    initial is `default` (weights of variance 1/D, biases of zero), or anything else for PyTorch's: weights and biases
-    from U(-1/sqrt(D), 1/sqrt(D)).
+    initial is `default` (weights of variance 1/D, biases of zero), or anything else for PyTorch's:
+    weights and biases from U(-1/sqrt(D), 1/sqrt(D)).
     """
     if initial == "default":
         w = jax.nn.initializers.lecun_normal()(key, (features, outputs), jnp.float32)
@@ -29,8 +32,9 @@ def init_classifier(key: Key, kind: str, features: int, outputs: int, initial: s
 def classify(kind: str, params: PyTree, z: Array, scale: float = 1.0) -> Array:
     """Logits [B,N] of z [B,D].
 
-    `linear` is z w + b. `cosine` is scale * g * cos(z, w), the weight-normalised layer of Chen et al. 2019, section
-    3.2, whose released code learns the lengths g and multiplies by 2 (up to 200 classes) or 10.
+    `linear` is z w + b. `cosine` is scale * g * cos(z, w), the weight-normalised layer of Chen et
+    al. 2019, section 3.2, whose released code learns the lengths g and multiplies by 2 (up to 200
+    classes) or 10.
     """
     if kind == "linear":
         return z @ params["w"] + params["b"]

@@ -17,16 +17,19 @@ def descend(
     steps: int,
     first_order: bool = False,
 ) -> PyTree:
-    """params after `steps` updates of the optimizer on loss(params), differentiable in the params it starts from.
+    """params after `steps` updates of the optimizer on loss(params), differentiable in the params
+    it starts from.
 
-    With several losses a step makes an update on each, one after the other, with one state of the optimizer.
+    With several losses a step makes an update on each, one after the other, with one state of the
+    optimizer.
 
     Each step is rematerialised in the backward pass, so that memory does not grow with `steps` by
     more than one copy of the params a step. Not so for a few steps on an accelerator: there the
     number of kernels decides, to which a loop adds, and a second forward pass; and memory is ample.
 
-    First order takes the derivative of the result in params to be the identity (Finn et al. 2017, section 5.2),
-    whatever the optimizer: the value is adapted, the gradient passes straight through.
+    First order takes the derivative of the result in params to be the identity (Finn et al. 2017,
+    section 5.2), whatever the optimizer: the value is adapted, the gradient passes straight
+    through.
     """
     losses = loss if isinstance(loss, tuple) else (loss,)
     start = jax.tree.map(jax.lax.stop_gradient, params) if first_order else params
@@ -50,4 +53,6 @@ def descend(
 
 def learned_sgd(rates: PyTree) -> optax.GradientTransformation:
     """Gradient descent with a step size for every parameter, differentiable in these rates."""
-    return optax.stateless(lambda grads, params: jax.tree.map(lambda rate, g: -rate * g, rates, grads))
+    return optax.stateless(
+        lambda grads, params: jax.tree.map(lambda rate, g: -rate * g, rates, grads)
+    )

@@ -15,15 +15,22 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def smoothed_cross_entropy(logits: Array, labels: Array, smoothing: float) -> Array:
-    """Mean cross-entropy in nats against targets 1 - smoothing, the rest shared by the other classes."""
+    """Mean cross-entropy in nats against targets 1 - smoothing, the rest shared by the other
+    classes.
+    """
     ways = logits.shape[-1]
-    target = jnp.where(jax.nn.one_hot(labels, ways) > 0, 1 - smoothing, smoothing / max(ways - 1, 1))
+    target = jnp.where(
+        jax.nn.one_hot(labels, ways) > 0, 1 - smoothing, smoothing / max(ways - 1, 1)
+    )
     return optax.softmax_cross_entropy(logits, target).mean()
 
 
 def divergence(logits: Array, teacher: Array, temperature: float = 4.0) -> Array:
-    """Mean T^2 KL(softmax(teacher / T) | softmax(logits / T)) in nats; both [B,N] (Hinton et al. 2015, section 2)."""
-    log_p, log_q = jax.nn.log_softmax(teacher / temperature), jax.nn.log_softmax(logits / temperature)
+    """Mean T^2 KL(softmax(teacher / T) | softmax(logits / T)) in nats; both [B,N] (Hinton et al.
+    2015, section 2).
+    """
+    log_p = jax.nn.log_softmax(teacher / temperature)
+    log_q = jax.nn.log_softmax(logits / temperature)
     return temperature**2 * (jnp.exp(log_p) * (log_p - log_q)).sum(-1).mean()
 
 
@@ -37,8 +44,12 @@ def accuracy(logits: Array, labels: Array) -> Array:
     return (logits.argmax(-1) == labels).mean(dtype=jnp.float32)
 
 
-def episode_loss(adapt: Callable[..., PyTree], predict: Callable[..., Array]) -> Callable[..., tuple[Array, Info]]:
-    """The `loss` of a learner that is trained as it is tested: the queries' cross-entropy after adapting."""
+def episode_loss(
+    adapt: Callable[..., PyTree], predict: Callable[..., Array]
+) -> Callable[..., tuple[Array, Info]]:
+    """The `loss` of a learner that is trained as it is tested: the queries' cross-entropy after
+    adapting.
+    """
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         logits = predict(meta, adapt(key, meta, task.support_x, task.support_y), task.query_x)

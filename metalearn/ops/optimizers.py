@@ -47,7 +47,9 @@ def _drops(text: str, argument: str, steps: int) -> dict[int, float]:
         except ValueError:
             fine = False
         if not fine:
-            raise UserError(f"--schedule={text}: '{part}' is no FACTOR@SHARE, as in steps:0.1@0.6,0.1@0.8")
+            raise UserError(
+                f"--schedule={text}: '{part}' is no FACTOR@SHARE, as in steps:0.1@0.6,0.1@0.8"
+            )
         step = round(float(share) * steps)
         drops[step] = drops.get(step, 1.0) * float(factor)
     return drops

@@ -1,1 +1,3 @@
-"""Records: what runs measured, as files that anyone can check, and the tables and plots made from them."""
+"""Records: what runs measured, as files that anyone can check, and the tables and plots made from
+them.
+"""

@@ -88,6 +88,10 @@ def trained_on(r: Record) -> str:
 def beside_cell(p: Published, backbone: str) -> str:
     """`48.70 ± 1.84 (source; its backbone, what it was trained on too, how it was tested)`."""
     rerun = "rerun " if p.kind == "rerun" else ""
-    notes = [p.source, *([p.backbone] if p.backbone != backbone else []), *([p.protocol] if p.apart else [])]
+    notes = [
+        p.source,
+        *([p.backbone] if p.backbone != backbone else []),
+        *([p.protocol] if p.apart else []),
+    ]
     known = {"yes": ["transductive"], "no": ["inductive"]}.get(p.transductive, [])
     return f"{rerun}{p.number} ({'; '.join(notes + known)})"

@@ -17,7 +17,14 @@ SIDES = ("inductive", "transductive")
 def latex(root: Path) -> str:
     """A table (booktabs) for each dataset that has a record."""
     datasets, published = load(root)
-    special: dict[str, str | int | None] = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "±": r"$\pm$", NONE: "--"}
+    special: dict[str, str | int | None] = {
+        "_": r"\_",
+        "%": r"\%",
+        "&": r"\&",
+        "#": r"\#",
+        "±": r"$\pm$",
+        NONE: "--",
+    }
     columns = (
         "method",
         "backbone",
@@ -29,7 +36,9 @@ def latex(root: Path) -> str:
     )
 
     def line(row_cells: Iterable[str]) -> str:
-        return "  " + " & ".join(cell.translate(str.maketrans(special)) for cell in row_cells) + r" \\"
+        return (
+            "  " + " & ".join(cell.translate(str.maketrans(special)) for cell in row_cells) + r" \\"
+        )
 
     parts = []
     for name, rows in datasets.items():
@@ -38,15 +47,25 @@ def latex(root: Path) -> str:
             theirs = beside(row, published)
             shown = cells(row, published) | {"published %": theirs[0].number if theirs else NONE}
             lines.append(line(shown[column] for column in columns))
-        caption = rf"\caption{{{name.translate(str.maketrans(special))}: accuracy $\pm$ 95\,\% CI over episodes}}"
-        table = [r"\begin{table}", r"\centering", caption, r"\begin{tabular}{llllrrrrr}", r"  \toprule", line(columns)]
+        shown_name = name.translate(str.maketrans(special))
+        caption = rf"\caption{{{shown_name}: accuracy $\pm$ 95\,\% CI over episodes}}"
+        table = [
+            r"\begin{table}",
+            r"\centering",
+            caption,
+            r"\begin{tabular}{llllrrrrr}",
+            r"  \toprule",
+            line(columns),
+        ]
         table += [r"  \midrule", *lines, r"  \bottomrule", r"\end{tabular}", r"\end{table}", ""]
         parts += table if rows else []
     return "\n".join(parts)
 
 
 def table_csv(root: Path) -> str:
-    """A line for each row of all tables: ours as fractions, the published number as in its source, in percent."""
+    """A line for each row of all tables: ours as fractions, the published number as in its source,
+    in percent.
+    """
     datasets, published = load(root)
     lines = [_csv_line(row, published) for rows in datasets.values() for row in rows]
     out = io.StringIO()
@@ -72,9 +91,14 @@ def _csv_line(row: Row, published: list[Published]) -> dict[str, Any]:
     line |= _side("inductive", row.inductive) | _side("transductive", row.transductive)
     for name in ("accuracy", "ci95", "transductive", "source"):
         line[f"published_{name}"] = best and getattr(best, name)
-    line |= {"peak_memory_mb": max(r.measured.peak_memory_mb for r in row.records), "device": _of_all(row, "device")}
+    line |= {
+        "peak_memory_mb": max(r.measured.peak_memory_mb for r in row.records),
+        "device": _of_all(row, "device"),
+    }
     points = differences(row, theirs)
-    line |= {f"difference_{side}": round(points[side], 4) if side in points else None for side in SIDES}
+    line |= {
+        f"difference_{side}": round(points[side], 4) if side in points else None for side in SIDES
+    }
     line |= {"best_steps": " ".join(str(r.test.best_step) for r in row.records)}
     return line | {"precision": config.precision, "commit": _of_all(row, "commit")}
 

@@ -11,7 +11,9 @@ from metalearn.records.report import Row
 
 
 def named_records(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[Record]]:
-    """Records by name, `<dataset>/<file's stem>`, and all seeds of a row by their name without the seed."""
+    """Records by name, `<dataset>/<file's stem>`, and all seeds of a row by their name without the
+    seed.
+    """
     named: dict[str, list[Record]] = {}
     for side in (side for rows in datasets.values() for row in rows for side in row if side):
         for r in side:
@@ -25,7 +27,8 @@ def named_records(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[
 
 
 def filled(path: Path, records: dict[str, list[Record]]) -> str:
-    """The text at path, if there is one, with numbers in it: {record} is its accuracy, {record - record} points.
+    """The text at path, if there is one, with numbers in it: {record} is its accuracy, {record -
+    record} points.
 
     A record's name without its seed stands for the mean over seeds, if they stand in one row.
 

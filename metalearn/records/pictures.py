@@ -1,4 +1,6 @@
-"""Pictures of a run: its learning curve, and one test episode. matplotlib is imported only here, when drawing."""
+"""Pictures of a run: its learning curve, and one test episode. matplotlib is imported only here,
+when drawing.
+"""
 
 import os
 import sys
@@ -43,11 +45,21 @@ def told_if_not_drawn(path: Path) -> Iterator[None]:
 
 
 def draw_curve(metrics: Path, path: Path, title: str) -> None:
-    """Training and validation accuracy (%) against outer updates, from the rows of `metrics.jsonl`."""
+    """Training and validation accuracy (%) against outer updates, from the rows of
+    `metrics.jsonl`.
+    """
     rows = read_rows(metrics)
     trained = [(r["step"], 100 * r["accuracy"]) for r in rows if "accuracy" in r]
-    valid = [(r["step"], 100 * r["valid_accuracy"], 100 * r["valid_ci95"]) for r in rows if "valid_accuracy" in r]
-    what = "training images, all classes" if any("images_per_s" in r for r in rows) else "training tasks"
+    valid = [
+        (r["step"], 100 * r["valid_accuracy"], 100 * r["valid_ci95"])
+        for r in rows
+        if "valid_accuracy" in r
+    ]
+    what = (
+        "training images, all classes"
+        if any("images_per_s" in r for r in rows)
+        else "training tasks"
+    )
     figure = _figure(7, 4)
     axes = figure.subplots()
     if trained:
@@ -55,9 +67,19 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
     if valid:
         steps, accuracy, ci = zip(*valid, strict=True)
         label = "validation tasks, 95 % CI"
-        axes.errorbar(steps, accuracy, ci, color="#b2452c", marker="o", markersize=3, capsize=2, label=label)
+        axes.errorbar(
+            steps, accuracy, ci, color="#b2452c", marker="o", markersize=3, capsize=2, label=label
+        )
         best = accuracy.index(max(accuracy))
-        axes.plot(steps[best], accuracy[best], "o", markersize=10, fillstyle="none", color="#333333", label="tested")
+        axes.plot(
+            steps[best],
+            accuracy[best],
+            "o",
+            markersize=10,
+            fillstyle="none",
+            color="#333333",
+            label="tested",
+        )
     axes.set(xlabel="outer updates", ylabel="accuracy (%)", title=title)
     axes.grid(alpha=0.3)
     if axes.has_data():
@@ -66,9 +88,15 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
 
 
 def draw_episode(
-    task: Task, predicted: np.ndarray, path: Path, title: str, names: Sequence[str] = (), most: int = 10
+    task: Task,
+    predicted: np.ndarray,
+    path: Path,
+    title: str,
+    names: Sequence[str] = (),
+    most: int = 10,
 ) -> None:
-    """One episode: a row per class, its support images left, then queries framed green (right) or red (wrong).
+    """One episode: a row per class, its support images left, then queries framed green (right) or
+    red (wrong).
 
     Args:
       task: uint8 images, as in the archive.
@@ -79,11 +107,14 @@ def draw_episode(
       most: images shown of either kind per class.
     """
     ways = int(task.support_y.max()) + 1
-    named = [shorten(name, LONGEST_NAME) for name in names] or [f"class {label}" for label in range(ways)]
+    named = [shorten(name, LONGEST_NAME) for name in names] or [
+        f"class {label}" for label in range(ways)
+    ]
     margin = 0.4 + LETTER * max(map(len, named))
     shots = min(most, int((task.support_y == 0).sum()))
     queries = min(most, int((task.query_y == 0).sum()))
-    first, right = shots * PITCH + 0.4, 100 * float((predicted == task.query_y).mean())
+    first = shots * PITCH + 0.4
+    right = 100 * float((predicted == task.query_y).mean())
     figure = _figure(0.8 * (margin + first + queries * PITCH), 0.8 * (ways * ROW + 0.9))
     axes = figure.subplots()
     for label in range(ways):
@@ -96,7 +127,9 @@ def draw_episode(
             _show(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
             if wrong:
                 at = first + i * PITCH + 0.5
-                taken = named[predicted[q]] if predicted[q] < len(named) else f"class {predicted[q]}"
+                taken = (
+                    named[predicted[q]] if predicted[q] < len(named) else f"class {predicted[q]}"
+                )
                 said = f"as {shorten(taken, SHORT_NAME)}"
                 axes.text(at, top + 1.05, said, color=RED, ha="center", va="top", fontsize=7)
     axes.text(0, -0.15, "support", fontsize=9)
@@ -109,7 +142,9 @@ def draw_episode(
 
 
 def shorten(name: str, most: int) -> str:
-    """The name, or an ellipsis between its first and last letters, where names of siblings differ."""
+    """The name, or an ellipsis between its first and last letters, where names of siblings
+    differ.
+    """
     if len(name) <= most:
         return name
     last = most // 2
@@ -121,6 +156,8 @@ def _show(axes: Any, image: Any, left: float, top: float, frame: str) -> None:
     pixels = np.asarray(image)
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.shape[-1] == 1 else {}
     square = (left, left + 1, top + 1, top)
-    axes.imshow(pixels.squeeze(-1) if grey else pixels, extent=square, interpolation="nearest", **grey)
+    axes.imshow(
+        pixels.squeeze(-1) if grey else pixels, extent=square, interpolation="nearest", **grey
+    )
     corners = ([left, left + 1, left + 1, left, left], [top, top, top + 1, top + 1, top])
     axes.plot(*corners, color=frame, linewidth=1 if frame == GREY else 2.5)

@@ -1,7 +1,8 @@
-"""Plots of the tables: accuracy against shots and against training time, and paired differences between methods.
+"""Plots of the tables: accuracy against shots and against training time, and paired differences
+between methods.
 
-matplotlib is imported only here, when drawing. The same records give the same bytes (for one version of matplotlib);
-each file carries a digest of what it shows, by which a stale one is found.
+matplotlib is imported only here, when drawing. The same records give the same bytes (for one
+version of matplotlib); each file carries a digest of what it shows, by which a stale one is found.
 """
 
 import hashlib
@@ -27,12 +28,15 @@ SIDES = ("inductive", "transductive")
 HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips
 MARKERS = "osD^vP*X"
 COLOURS = tuple(f"C{i}" for i in range(10)) + (
-    "black", "gold", "navy", "lime", "indigo", "salmon", "teal", "orchid", "sienna", "tan", "slategray", "crimson"
+    "black", "gold", "navy", "lime", "indigo", "salmon",
+    "teal", "orchid", "sienna", "tan", "slategray", "crimson",
 )  # fmt: skip
 
 
 class Point(NamedTuple):
-    """One side of a row: a method as tested, over its seeds; accuracies in percent, seconds of all its training."""
+    """One side of a row: a method as tested, over its seeds; accuracies in percent, seconds of all
+    its training.
+    """
 
     label: str
     ways: int
@@ -73,10 +77,11 @@ def _point(side: str, records: list[Record]) -> Point:
 
 
 def paired(found: list[Point]) -> list[tuple[str, float, float]]:
-    """Each method of one test against the most accurate: label, difference in points and half its 95 % CI.
+    """Each method of one test against the most accurate: label, difference in points and half its
+    95 % CI.
 
-    Over episodes, in each of which a method's accuracy is its mean over seeds. Methods whose episodes were not kept are
-    left out; one alone is compared with nothing.
+    Over episodes, in each of which a method's accuracy is its mean over seeds. Methods whose
+    episodes were not kept are left out; one alone is compared with nothing.
 
     Args:
       found: points of the very same episodes.
@@ -85,13 +90,17 @@ def paired(found: list[Point]) -> list[tuple[str, float, float]]:
     if len(kept) < 2:
         return []
     best = max(kept, key=lambda p: p.accuracy)
-    theirs, out = _episodes(best), []
+    theirs = _episodes(best)
+    out = []
     for p in kept:
         if p is not best:
             difference = 100 * (_episodes(p) - theirs)
             half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
             out.append((p.label, float(difference.mean()), float(half)))
-    return [(f"{best.label} (best, {best.side})", 0.0, 0.0), *sorted(out, key=lambda line: -line[1])]
+    return [
+        (f"{best.label} (best, {best.side})", 0.0, 0.0),
+        *sorted(out, key=lambda line: -line[1]),
+    ]
 
 
 def _episodes(p: Point) -> np.ndarray:
@@ -107,16 +116,22 @@ def _path(record: Record) -> Path:
 def _paired_tests(found: list[Point]) -> list[tuple[str, list[tuple[str, float, float]]]]:
     """For each list of test episodes what it is, and its methods compared; at least two."""
     groups = [list(group) for _, group in groupby(found, _test)]
-    tests = [(f"{_named(group[0])}, {group[0].records[0].config.episodes} episodes", paired(group)) for group in groups]
+    tests = [
+        (f"{_named(group[0])}, {group[0].records[0].config.episodes} episodes", paired(group))
+        for group in groups
+    ]
     return [(said, lines) for said, lines in tests if lines]
 
 
 def _named(p: Point) -> str:
-    return f"{p.ways}-way {p.shots}-shot" + ("" if p.queries == Config.queries else f", {queries_of(p.records[0])}")
+    return f"{p.ways}-way {p.shots}-shot" + (
+        "" if p.queries == Config.queries else f", {queries_of(p.records[0])}"
+    )
 
 
 def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
-    """A look for every method, the same in all panels: a colour of its own, a marker for each body and recipe of it.
+    """A look for every method, the same in all panels: a colour of its own, a marker for each body
+    and recipe of it.
 
     Markers are hollow if transductive.
     """
@@ -130,35 +145,52 @@ def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
         for j, label in enumerate(of_method)
     }
     hollow = {"inductive": "full", "transductive": "none"}
-    return {(p.label, p.side): looks[p.label] | {"fillstyle": hollow[p.side], "capsize": 2} for p in found}
+    return {
+        (p.label, p.side): looks[p.label] | {"fillstyle": hollow[p.side], "capsize": 2}
+        for p in found
+    }
 
 
 def _lines(found: list[Point]) -> dict[int, dict[tuple[str, str], list[Point]]]:
-    """For each number of ways the methods tested with the usual number of queries and with more than one of shots."""
+    """For each number of ways the methods tested with the usual number of queries and with more
+    than one of shots.
+    """
     lines: dict[int, dict[tuple[str, str], list[Point]]] = {}
     for p in found:
         if p.queries == Config.queries:
             lines.setdefault(p.ways, {}).setdefault((p.label, p.side), []).append(p)
-    several = {n: {k: ps for k, ps in of.items() if len({p.shots for p in ps}) > 1} for n, of in lines.items()}
+    several = {
+        n: {k: ps for k, ps in of.items() if len({p.shots for p in ps}) > 1}
+        for n, of in lines.items()
+    }
     return {n: of for n, of in sorted(several.items()) if of}
 
 
 def _shots(figure: Any, found: list[Point]) -> None:
-    """Accuracy against shots: a panel for each number of ways, see `_lines`; each line is named at its end."""
-    looks, panels = _styles(found), _lines(found)
+    """Accuracy against shots: a panel for each number of ways, see `_lines`; each line is named at
+    its end.
+    """
+    looks = _styles(found)
+    panels = _lines(found)
     if not panels:
         figure.text(0.5, 0.5, "no method tested with more than one number of shots", ha="center")
         return
-    for panel, (n, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    for panel, (n, lines) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
         for key, ps in lines.items():
             shots, accuracy, ci95 = zip(*((p.shots, p.accuracy, p.ci95) for p in ps), strict=True)
             panel.errorbar(shots, accuracy, ci95, linewidth=1, **looks[key])
         ticks = sorted({p.shots for ps in lines.values() for p in ps})
-        panel.set(xlabel="labelled images a class", ylabel="accuracy (%)", xscale="log", title=f"{n}-way")
+        panel.set(
+            xlabel="labelled images a class", ylabel="accuracy (%)", xscale="log", title=f"{n}-way"
+        )
         panel.set_xticks(ticks, [str(k) for k in ticks])
         panel.minorticks_off()
         panel.set_xlim(right=ticks[-1] * (ticks[-1] / ticks[0]) ** 1.1)  # room for the names
-        _name_ends(panel, sorted((ps[-1] for ps in lines.values()), key=lambda p: p.accuracy), looks)
+        _name_ends(
+            panel, sorted((ps[-1] for ps in lines.values()), key=lambda p: p.accuracy), looks
+        )
 
 
 def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[str, Any]]) -> None:
@@ -169,12 +201,15 @@ def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[
     for p, height in zip(ends, heights, strict=True):
         color = looks[p.label, p.side]["color"]
         line = {"arrowstyle": "-", "color": color, "linewidth": 0.5, "relpos": (0, 0.5)}
-        said, at = f"{p.label}, {p.side}, {p.accuracy:.1f}", (p.shots * 1.12, height)
+        said = f"{p.label}, {p.side}, {p.accuracy:.1f}"
+        at = (p.shots * 1.12, height)
         panel.annotate(said, (p.shots, p.accuracy), at, va="center", fontsize=7, arrowprops=line)
 
 
 def spread(heights: list[float], least: float) -> list[float]:
-    """The ascending heights moved as little as needed for neighbours to be `least` apart: groups stay centred."""
+    """The ascending heights moved as little as needed for neighbours to be `least` apart: groups
+    stay centred.
+    """
 
     def lowest(group: list[float]) -> float:
         return sum(group) / len(group) - least * (len(group) - 1) / 2
@@ -188,16 +223,26 @@ def spread(heights: list[float], least: float) -> list[float]:
 
 
 def _time(figure: Any, found: list[Point]) -> None:
-    """Accuracy against minutes of training: a panel for each test, with the usual number of queries."""
+    """Accuracy against minutes of training: a panel for each test, with the usual number of
+    queries.
+    """
     usual = [p for p in found if p.queries == Config.queries]
-    looks, tests = _styles(usual), sorted({(p.ways, p.shots) for p in usual})
-    for panel, test in zip(figure.subplots(1, len(tests), squeeze=False)[0] if tests else (), tests, strict=True):
+    looks = _styles(usual)
+    tests = sorted({(p.ways, p.shots) for p in usual})
+    for panel, test in zip(
+        figure.subplots(1, len(tests), squeeze=False)[0] if tests else (), tests, strict=True
+    ):
         for p in usual:
             if (p.ways, p.shots) == test:
-                look = looks[p.label, p.side] | {"linestyle": "none", "label": f"{p.label}, {p.side}"}
+                look = looks[p.label, p.side] | {
+                    "linestyle": "none",
+                    "label": f"{p.label}, {p.side}",
+                }
                 panel.errorbar(p.seconds / 60, p.accuracy, p.ci95, **look)
         said = "training, its body's included (minutes, each on its own device)"
-        panel.set(xlabel=said, ylabel="accuracy (%)", xscale="log", title=f"{test[0]}-way {test[1]}-shot")
+        panel.set(
+            xlabel=said, ylabel="accuracy (%)", xscale="log", title=f"{test[0]}-way {test[1]}-shot"
+        )
         panel.xaxis.set_major_locator(_ticks())
         panel.xaxis.set_major_formatter("{x:g}")
         panel.xaxis.set_minor_formatter("")
@@ -213,7 +258,9 @@ def _paired(figure: Any, found: list[Point]) -> None:
     """Differences on paired episodes: a panel for each list of them, one above the other."""
     tests = _paired_tests(found)
     heights = [len(lines) + 3 for _, lines in tests]
-    panels = figure.subplots(len(tests), 1, squeeze=False, height_ratios=heights)[:, 0] if tests else ()
+    panels = (
+        figure.subplots(len(tests), 1, squeeze=False, height_ratios=heights)[:, 0] if tests else ()
+    )
     for panel, (said, lines) in zip(panels, tests, strict=True):
         labels, differences, halves = zip(*lines, strict=True)
         places = range(len(labels), 0, -1)
@@ -223,7 +270,11 @@ def _paired(figure: Any, found: list[Point]) -> None:
         panel.set(xlabel="accuracy against the best (points, paired 95 % CI)", title=said)
 
 
-DRAW: dict[str, Callable[[Any, list[Point]], None]] = {"shots": _shots, "time": _time, "paired": _paired}
+DRAW: dict[str, Callable[[Any, list[Point]], None]] = {
+    "shots": _shots,
+    "time": _time,
+    "paired": _paired,
+}
 
 
 def digest(found: list[Point]) -> str:
@@ -234,7 +285,8 @@ def digest(found: list[Point]) -> str:
 
 def draw_plots(root: Path) -> list[Path]:
     """Draw the plots of all datasets with records in root to `<root>/plots/`; the files."""
-    folder, paths = root / "plots", []
+    folder = root / "plots"
+    paths = []
     for dataset, rows in load(root)[0].items():
         found = points(rows)
         for kind in PLOTS if found else ():
@@ -244,7 +296,9 @@ def draw_plots(root: Path) -> list[Path]:
     return paths
 
 
-def _draw(path: Path, draw: Callable[[Any, list[Point]], None], found: list[Point], title: str) -> None:
+def _draw(
+    path: Path, draw: Callable[[Any, list[Point]], None], found: list[Point], title: str
+) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -258,7 +312,9 @@ def _draw(path: Path, draw: Callable[[Any, list[Point]], None], found: list[Poin
         for panel in figure.axes:
             entries |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
         if entries:
-            figure.legend(entries.values(), entries, loc="outside lower center", fontsize=7, ncols=2)
+            figure.legend(
+                entries.values(), entries, loc="outside lower center", fontsize=7, ncols=2
+            )
         picture = svg(figure, Description=digest(found))
     write_whole(path, lambda file: file.write(picture))
 
@@ -266,13 +322,17 @@ def _draw(path: Path, draw: Callable[[Any, list[Point]], None], found: list[Poin
 def svg(figure: Any, **metadata: str | None) -> bytes:
     """The figure as SVG, the same bytes for the same numbers on any machine; text stays text.
 
-    There is no date, and what matplotlib names by hashes of coordinates, whose last digits depend on the processor, is
-    named by its order.
+    There is no date, and what matplotlib names by hashes of coordinates, whose last digits depend
+    on the processor, is named by its order.
     """
     import matplotlib as mpl
 
-    drawn, names = io.BytesIO(), dict[str, str]()
+    drawn = io.BytesIO()
+    names = dict[str, str]()
     with mpl.rc_context({"svg.hashsalt": "metalearn", "svg.fonttype": "none"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None, **metadata})
-    by_order = lambda found: names.setdefault(found[0], f"{found[0][0]}{len(names)}")  # noqa: E731
+
+    def by_order(found: re.Match) -> str:
+        return names.setdefault(found[0], f"{found[0][0]}{len(names)}")
+
     return HASHES.sub(by_order, drawn.getvalue().decode()).encode()

@@ -1,8 +1,8 @@
 """A record: what a test measured, and every setting that decided it, as one JSON file.
 
-A record holds its settings itself. Nothing that reads one looks at its command, or at today's recipes: those may
-change, the record does not. The settings are those that its method reads; one that is missing is newer than the
-record, and had the value that is its default today.
+A record holds its settings itself. Nothing that reads one looks at its command, or at today's
+recipes: those may change, the record does not. The settings are those that its method reads; one
+that is missing is newer than the record, and had the value that is its default today.
 """
 
 import dataclasses
@@ -19,7 +19,10 @@ from metalearn.errors import UserError
 from metalearn.learners.registry import readers
 
 FORMAT = 2  # raised when a file of an older format can no longer be read
-STAGES = ("init_from", "teacher")  # settings that name the folder of an earlier run; its record is in the lineage
+STAGES = (
+    "init_from",
+    "teacher",
+)  # settings that name the folder of an earlier run; its record is in the lineage
 ELSEWHERE = (*STAGES, "test_norms")  # what a record tells in its lineage and in its test
 SHARES = ("accuracy", "ci95", "ece", "valid_accuracy")
 TIMES = ("train_wall_s", "tasks_per_s", "peak_memory_mb")
@@ -33,8 +36,8 @@ class Evaluation:
       norm: where normalisation took its moments from.
       episode_hash: of the list of test episodes, see `metalearn.data.episodes.episode_hash`.
       best_step: the update whose checkpoint was tested, picked by validation.
-      statistics: what running statistics were measured on: `training` batches, augmented as in training, or `clean`
-        images, as in the first records; of no meaning where `norm` is another.
+      statistics: what running statistics were measured on: `training` batches, augmented as in
+        training, or `clean` images, as in the first records; of no meaning where `norm` is another.
     """
 
     norm: str
@@ -116,7 +119,8 @@ class Provenance:
 class Planned:
     """What is known of a test before it is made; as in `Record` and `Provenance`.
 
-    Two tests are the same where their `identity` is: settings, test, earlier stages and images agree.
+    Two tests are the same where their `identity` is: settings, test, earlier stages and images
+    agree.
     """
 
     config: Config
@@ -164,7 +168,9 @@ class Record:
 
     @property
     def command_identity(self) -> str:
-        """The identity without the update that validation picked: what the same command gives again."""
+        """The identity without the update that validation picked: what the same command gives
+        again.
+        """
         test = dataclasses.replace(self.test, best_step=0)
         return dataclasses.replace(self.planned, test=test).identity
 
@@ -218,12 +224,15 @@ def from_json(found: Any) -> Record:
     """The record that `to_json` made these dicts of.
 
     Raises:
-      UserError: a part is missing or cannot be right, or the record is of an older version; without the file's name.
+      UserError: a part is missing or cannot be right, or the record is of an older version; without
+        the file's name.
     """
     if not isinstance(found, dict):
         raise UserError("it is no object")
     if "config" not in found and "command" in found:
-        raise UserError(f"it is of an older version, which kept no settings; make it again: {found['command']}")
+        raise UserError(
+            f"it is of an older version, which kept no settings; make it again: {found['command']}"
+        )
     parts = {name: _part(found, name) for name in ("config", "test", "measured", "provenance")}
     return Record(
         config_from_json(parts["config"]),
@@ -235,7 +244,8 @@ def from_json(found: Any) -> Record:
 
 
 def config_from_json(found: Mapping[str, Any]) -> Config:
-    """A config from some of its settings, by today's names or older ones, the others at their defaults.
+    """A config from some of its settings, by today's names or older ones, the others at their
+    defaults.
 
     Raises:
       UserError: a setting that there is not, or a value of another type.

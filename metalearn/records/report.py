@@ -1,4 +1,6 @@
-"""What a table of results is made of: records grouped over seeds, and the published numbers beside them."""
+"""What a table of results is made of: records grouped over seeds, and the published numbers beside
+them.
+"""
 
 import csv
 import io
@@ -11,7 +13,12 @@ from metalearn.errors import UserError
 from metalearn.records.record import Record
 from metalearn.records.store import dataset_of, read_record
 
-DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")  # always shown, in this order; others follow by name
+DATASETS = (
+    "omniglot",
+    "cifar_fs",
+    "fc100",
+    "mini_imagenet",
+)  # always shown, in this order; others follow by name
 
 
 class Published(NamedTuple):
@@ -33,16 +40,22 @@ class Published(NamedTuple):
     @property
     def apart(self) -> bool:
         """Trained on more than the training classes' episodes: not to be measured against."""
-        return any(word in self.protocol for word in ("external data", "pre-trained", "train + validation"))
+        return any(
+            word in self.protocol for word in ("external data", "pre-trained", "train + validation")
+        )
 
     @property
     def number(self) -> str:
         """`48.70 ± 1.84`."""
-        return self.accuracy + (f" ± {self.ci95}" if self.ci95 else f" (± {self.spread})" if self.spread else "")
+        return self.accuracy + (
+            f" ± {self.ci95}" if self.ci95 else f" (± {self.spread})" if self.spread else ""
+        )
 
 
 class Row(NamedTuple):
-    """One line of the table: records that differ in seed, tested inductively and transductively; one may be empty."""
+    """One line of the table: records that differ in seed, tested inductively and transductively;
+    one may be empty.
+    """
 
     inductive: list[Record]
     transductive: list[Record]
@@ -87,7 +100,11 @@ def _wrong_line(line: list[str]) -> str | None:
             return f"{name} '{value}' is no percentage"
     if row.transductive not in ("yes", "no", "unknown") or row.kind not in ("published", "rerun"):
         return "transductive is yes, no or unknown, kind is published or rerun"
-    return None if row.method and row.backbone and row.source else "method, backbone and source must not be empty"
+    return (
+        None
+        if row.method and row.backbone and row.source
+        else "method, backbone and source must not be empty"
+    )
 
 
 def read_records(root: Path) -> list[Record]:
@@ -128,17 +145,38 @@ def _order(record: Record) -> tuple:
     head = config.transform, config.support_copies
     stages = tuple(stage.config.steps for stage in record.stages)
     training = config.train_ways, config.train_shots, config.norm, config.steps
-    test = config.test_inner_steps, config.precision, config.queries, config.episodes, config.eval_seed
-    return config.ways, config.shots, config.method, config.backbone, *training, *test, *head, stages
+    test = (
+        config.test_inner_steps,
+        config.precision,
+        config.queries,
+        config.episodes,
+        config.eval_seed,
+    )
+    return (
+        config.ways,
+        config.shots,
+        config.method,
+        config.backbone,
+        *training,
+        *test,
+        *head,
+        stages,
+    )
 
 
-def _side(norms: dict[tuple[bool, str], dict[int, Record]], transductive: bool) -> list[list[Record]]:
+def _side(
+    norms: dict[tuple[bool, str], dict[int, Record]], transductive: bool
+) -> list[list[Record]]:
     """The records of each normalisation that was transductive, or of each that was not."""
-    return [list(seeds.values()) for (kind, _), seeds in sorted(norms.items()) if kind is transductive]
+    return [
+        list(seeds.values()) for (kind, _), seeds in sorted(norms.items()) if kind is transductive
+    ]
 
 
 def known_as(record: Record) -> str:
-    """The record's method by its name in published.csv, where some variants have one of their own."""
+    """The record's method by its name in published.csv, where some variants have one of their
+    own.
+    """
     method = record.config.method
     if method == "metaoptnet":
         return "metaoptnet-rr" if record.config.head == "ridge" else "metaoptnet-svm"
@@ -150,7 +188,8 @@ def known_as(record: Record) -> str:
 def beside(row: Row, published: list[Published]) -> list[Published]:
     """The published numbers to set a row against, the one to measure by first.
 
-    Ways, shots and method must agree, and the backbone as far as its source names it; where none does, its family.
+    Ways, shots and method must agree, and the backbone as far as its source names it; where none
+    does, its family.
     """
     first = row.records[0]
     ours = first.config
@@ -161,7 +200,13 @@ def beside(row: Row, published: list[Published]) -> list[Published]:
         mine = ours.backbone
         if f"{mine}-".startswith(f"{theirs}-") or f"{theirs}-".startswith(f"{mine}-"):
             return 0
-        return 1 if mine.split("-")[0] == theirs.split("-")[0] else 2 if theirs in ("cnn", "unstated") else 3
+        return (
+            1
+            if mine.split("-")[0] == theirs.split("-")[0]
+            else 2
+            if theirs in ("cnn", "unstated")
+            else 3
+        )
 
     nearest = min((distance(p.backbone) for p in found), default=3)
     near = [p for p in found if distance(p.backbone) == nearest < 3]
@@ -181,9 +226,14 @@ def between_seeds(records: list[Record]) -> float | None:
 
 
 def differences(row: Row, theirs: list[Published]) -> dict[str, float]:
-    """Ours minus theirs, in points, by side: minus the first that was tested as that side, or may have been."""
+    """Ours minus theirs, in points, by side: minus the first that was tested as that side, or may
+    have been.
+    """
     found = {}
-    for side, records, other in (("inductive", row.inductive, "yes"), ("transductive", row.transductive, "no")):
+    for side, records, other in (
+        ("inductive", row.inductive, "yes"),
+        ("transductive", row.transductive, "no"),
+    ):
         value = mean(records, "accuracy")
         fitting = [p for p in theirs if p.transductive != other and not p.apart]
         if value is not None and fitting:
@@ -193,7 +243,10 @@ def differences(row: Row, theirs: list[Published]) -> dict[str, float]:
 
 def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
     """The rows of each dataset, in the order of the tables, and all published numbers."""
-    published, records = read_published(root / "published.csv"), read_records(root)
+    published = read_published(root / "published.csv")
+    records = read_records(root)
     found = {p.dataset for p in published} | {dataset_of(r) for r in records}
     names = [*DATASETS, *sorted(found - {*DATASETS})]
-    return {name: make_rows([r for r in records if dataset_of(r) == name]) for name in names}, published
+    return {
+        name: make_rows([r for r in records if dataset_of(r) == name]) for name in names
+    }, published

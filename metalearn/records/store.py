@@ -14,9 +14,12 @@ from metalearn.files import write_whole
 from metalearn.learners.presets import CHARACTERS
 from metalearn.records.record import Planned, Record, from_json, to_json
 
-# Data sets whose images are published: their name tells which images they are. Of all others the digest does.
+# Data sets whose images are published: their name tells which images they are. Of all others the
+# digest does.
 PUBLISHED_IMAGES = ("omniglot", "cifar_fs", "fc100")
-COPIES = {"rfs": 5}  # support copies that a method's name stands for on photographs; 1 of all others
+COPIES = {
+    "rfs": 5
+}  # support copies that a method's name stands for on photographs; 1 of all others
 
 
 def variants(config: Config) -> list[str]:
@@ -51,14 +54,17 @@ def file_name(dataset: str) -> str:
 
 
 def test_slug(config: Config) -> str:
-    """`<N>w<K>s`, `<Q>q` unless there are the usual 15 queries a class, and the variants: `5w1s1q-l2`."""
+    """`<N>w<K>s`, `<Q>q` unless there are the usual 15 queries a class, and the variants:
+    `5w1s1q-l2`.
+    """
     queries = "" if config.queries == Config.queries else f"{config.queries}q"
     head = [note.replace(" ", "") for note in variants(config)]
     return "-".join([f"{config.ways}w{config.shots}s{queries}", *head])
 
 
 def run_slug(config: Config, norm: str, roles: set[str] | None = None) -> str:
-    """`<method>-[<training>-…]<backbone>-<test_slug>-<norm>-seed<k>`: `protonet-init-conv4-64-5w1s-running-seed0`.
+    """`<method>-[<training>-…]<backbone>-<test_slug>-<norm>-seed<k>`:
+    `protonet-init-conv4-64-5w1s-running-seed0`.
 
     roles are what it took from earlier stages, where the config does not tell any more.
     """
@@ -82,7 +88,9 @@ def default_workdir(config: Config) -> Path:
 
 
 def record_path(root: Path, record: Record) -> Path:
-    """`<root>/<dataset>/<run_slug>.json`; with -2, -3, … at its end where another test has the name."""
+    """`<root>/<dataset>/<run_slug>.json`; with -2, -3, … at its end where another test has the
+    name.
+    """
     name = run_slug(record.config, record.test.norm, record.roles)
     folder = Path(root) / file_name(dataset_of(record))
     for number in count(1):
@@ -101,9 +109,11 @@ def _same(path: Path, record: Record) -> bool:
 
 
 def result_path(workdir: Path, trained: str, planned: Planned) -> Path:
-    """`<workdir>/result-[<method>-]<test_slug>-<norm>.json`, the method where it is not `trained`, that of the run.
+    """`<workdir>/result-[<method>-]<test_slug>-<norm>.json`, the method where it is not `trained`,
+    that of the run.
 
-    The test's identity ends the name where another test of the same checkpoint has the name without.
+    The test's identity ends the name where another test of the same checkpoint has the name
+    without.
     """
     path = _usual_path(workdir, trained, planned)
     there = whole_record(path)
@@ -115,13 +125,17 @@ def result_path(workdir: Path, trained: str, planned: Planned) -> Path:
 
 
 def partial_path(workdir: Path, trained: str, planned: Planned) -> Path:
-    """Where a test under way is kept: `<workdir>/result-…-<identity>.npz`, which no other test has."""
+    """Where a test under way is kept: `<workdir>/result-…-<identity>.npz`, which no other test
+    has.
+    """
     path = _usual_path(workdir, trained, planned)
     return path.with_name(f"{path.stem}-{planned.identity}.npz")
 
 
 def picture_path(path: Path) -> Path:
-    """Where the first episode of the test with its record at path is drawn: `<workdir>/episode-….png`."""
+    """Where the first episode of the test with its record at path is drawn:
+    `<workdir>/episode-….png`.
+    """
     return path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
 
 
@@ -149,11 +163,15 @@ def read_record(path: Path) -> Record:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not JSON ({error}); make the record again or delete it") from error
+        raise UserError(
+            f"{path} is not JSON ({error}); make the record again or delete it"
+        ) from error
     try:
         record = from_json(found)
     except UserError as error:
-        raise UserError(f"{path} is no record: {error}; make the record again or delete it") from error
+        raise UserError(
+            f"{path} is no record: {error}; make the record again or delete it"
+        ) from error
     return dataclasses.replace(record, path=path)
 
 
@@ -162,7 +180,8 @@ def whole_record(path: Path) -> Record | None:
     if not (path.exists() and counts_path(path).exists()):
         return None
     try:
-        record, right = read_record(path), read_counts(path)
+        record = read_record(path)
+        right = read_counts(path)
     except UserError:
         return None
     return record if right.shape == (record.config.episodes,) else None
@@ -188,7 +207,8 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def write_counts(path: Path, right: np.ndarray) -> None:
-    """Write how many queries of each episode [E] were right, beside the record at path; whole or not at all.
+    """Write how many queries of each episode [E] were right, beside the record at path; whole or
+    not at all.
 
     With them two methods can be compared episode by episode.
 
@@ -208,4 +228,6 @@ def read_counts(path: Path) -> np.ndarray:
     try:
         return np.load(counts_path(path), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"cannot read {counts_path(path)}: {error}; make the record again") from error
+        raise UserError(
+            f"cannot read {counts_path(path)}: {error}; make the record again"
+        ) from error

@@ -1,4 +1,6 @@
-"""One table over all data sets: a line a method, its best inductive and transductive accuracy, the published beside."""
+"""One table over all data sets: a line a method, its best inductive and transductive accuracy, the
+published beside.
+"""
 
 from metalearn.records.cells import NONE, measured
 from metalearn.records.record import Record
@@ -12,16 +14,26 @@ WAYS = 5
 def summary(datasets: dict[str, list[Row]], published: list[Published]) -> list[dict[str, str]]:
     """Lines of the table, sorted by method; columns are data sets and shots that have any row.
 
-    Only 5-way tests with 15 queries a class and at least 600 episodes count. A cell is `inductive / transductive`, a
-    dash where there is none, and in brackets the first published number for the same method, ways and shots.
+    Only 5-way tests with 15 queries a class and at least 600 episodes count. A cell is `inductive /
+    transductive`, a dash where there is none, and in brackets the first published number for the
+    same method, ways and shots.
     """
-    columns = [(name, shots) for name in DATASETS for shots in SHOTS if _usual(datasets.get(name, []), shots)]
-    methods = sorted({row.records[0].config.method for name, k in columns for row in _usual(datasets[name], k)})
+    columns = [
+        (name, shots)
+        for name in DATASETS
+        for shots in SHOTS
+        if _usual(datasets.get(name, []), shots)
+    ]
+    methods = sorted(
+        {row.records[0].config.method for name, k in columns for row in _usual(datasets[name], k)}
+    )
     lines = []
     for method in methods:
         line = {"method": method}
         for name, shots in columns:
-            rows = [r for r in _usual(datasets[name], shots) if r.records[0].config.method == method]
+            rows = [
+                r for r in _usual(datasets[name], shots) if r.records[0].config.method == method
+            ]
             line[f"{name}, {shots}-shot"] = _cell(rows, published)
         lines.append(line)
     return lines

@@ -65,9 +65,12 @@ def markdown(root: Path) -> str:
 
 
 def findings(root: Path) -> str:
-    """docs/findings.md: the text `findings.md` in root with its numbers filled in, empty if there is none."""
+    """docs/findings.md: the text `findings.md` in root with its numbers filled in, empty if there
+    is none.
+    """
     text = filled(root / "findings.md", named_records(root, load(root)[0]))
-    said = "Written by `python -m experiments.tables` from `results/findings.md`, whose numbers are those of records."
+    origin = "from `results/findings.md`, whose numbers are those of records"
+    said = f"Written by `python -m experiments.tables` {origin}."
     return f"# Findings\n\n{said}\n\n{text}" if text else ""
 
 
@@ -75,25 +78,41 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
     parts = [f"## {name}\n"]
     if not rows:
         known = sum(p.dataset == name for p in published)
-        return "\n".join([*parts, f"no run recorded yet; `results/published.csv` has {known} published numbers\n"])
+        return "\n".join(
+            [
+                *parts,
+                f"no run recorded yet; `results/published.csv` has {known} published numbers\n",
+            ]
+        )
     lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
     parts += [_table(lines), _episodes(rows), _commands(rows)]
-    parts += [f"![{said}](results/plots/{file_name(name)}-{kind}.svg)\n" for kind, said in PLOTS.items()]
+    parts += [
+        f"![{said}](results/plots/{file_name(name)}-{kind}.svg)\n" for kind, said in PLOTS.items()
+    ]
     shown = {p for row in rows for p in beside(row, published)}
     rest = [p for p in published if p.dataset == name and p not in shown]
     for external in (False, True):
-        listed = [_published_cells(p) for p in rest if p.protocol.startswith("external data") is external]
+        listed = [
+            _published_cells(p) for p in rest if p.protocol.startswith("external data") is external
+        ]
         if listed:
-            what = "with external data, not to be compared" if external else "not beside a measurement above"
+            what = (
+                "with external data, not to be compared"
+                if external
+                else "not beside a measurement above"
+            )
             parts.append(
-                f"<details><summary>Published, {what} ({len(listed)})</summary>\n\n{_table(listed)}\n</details>\n"
+                f"<details><summary>Published, {what} "
+                f"({len(listed)})</summary>\n\n{_table(listed)}\n</details>\n"
             )
     return "\n".join(parts)
 
 
 def _table(lines: list[dict[str, str]]) -> str:
     grid = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in grid)
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in grid
+    )
 
 
 def _published_cells(p: Published) -> dict[str, str]:
@@ -111,7 +130,8 @@ def _published_cells(p: Published) -> dict[str, str]:
 
 def _episodes(rows: list[Row]) -> str:
     lists = {
-        f"{r.config.ways}-way {r.config.shots}-shot, {queries_of(r)}: {r.config.episodes} episodes of seed "
+        f"{r.config.ways}-way {r.config.shots}-shot, {queries_of(r)}: {r.config.episodes} episodes "
+        "of seed "
         f"{r.config.eval_seed}, `{r.test.episode_hash}`": None
         for row in rows
         for r in row.records
@@ -130,5 +150,8 @@ def _commands(rows: list[Row]) -> str:
     for chain, numbers in sorted(made.items()):  # each right below what it goes on from
         of = f"  # {', '.join(map(str, numbers))}" if numbers else ""
         lines.append(f"{'    ' * (len(chain) - 1)}{chain[-1]}{of}\n")
-    said = "Commands, an indented one on what the one above it left, and the lines of the table that they made:"
+    said = (
+        "Commands, an indented one on what the one above it left, and the lines of the table "
+        "that they made:"
+    )
     return f"{said}\n\n```\n{''.join(lines)}```\n"

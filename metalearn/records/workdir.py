@@ -86,7 +86,8 @@ def lineage_of(config: Config) -> tuple[Stage, ...]:
 
 
 def check_images(workdir: Path, images: str, decoder: str = "") -> None:
-    """See that the run there is on the images with this digest; one that does not tell may be on any.
+    """See that the run there is on the images with this digest; one that does not tell may be on
+    any.
 
     Raises:
       UserError: it is on others; decoders are named if they differ.
@@ -96,17 +97,20 @@ def check_images(workdir: Path, images: str, decoder: str = "") -> None:
         return
     versions = f" (read by {there.decoder or 'none'}, here by {decoder or 'none'})"
     why = versions if there.decoder != decoder else ""
-    raise UserError(f"{workdir} holds a run on other images{why}: see --data_dir, or choose another --workdir")
+    raise UserError(
+        f"{workdir} holds a run on other images{why}: see --data_dir, or choose another --workdir"
+    )
 
 
 def open_workdir(workdir: Path, run: Saved) -> None:
     """Make the folder and write the run's configuration there, or see that it is this run's folder.
 
-    A run whose learning rate does not depend on its length may be continued with more `steps`. Earlier stages are
-    compared by what they are, not by where they lie.
+    A run whose learning rate does not depend on its length may be continued with more `steps`.
+    Earlier stages are compared by what they are, not by where they lie.
 
     Raises:
-      UserError: the folder cannot be written, or belongs to a run with other settings, stages or images.
+      UserError: the folder cannot be written, or belongs to a run with other settings, stages or
+        images.
     """
     path = workdir / "config.json"
     if path.exists():
@@ -116,7 +120,10 @@ def open_workdir(workdir: Path, run: Saved) -> None:
         if there == run:
             return
     elif (workdir / "checkpoints").exists():
-        raise UserError(f"{workdir} holds checkpoints of an unknown run (no config.json): choose another --workdir")
+        raise UserError(
+            f"{workdir} holds checkpoints of an unknown run (no config.json): choose another "
+            "--workdir"
+        )
     others = {"command": run.command, "lineage": lineage_to_json(run.lineage)}
     others |= {"images": run.images, "decoder": run.decoder}
     write_json(path, dataclasses.asdict(run.config) | others)
@@ -128,24 +135,35 @@ def _check_same(workdir: Path, there: Saved, here: Saved) -> None:
     lasting = here.config.schedule.partition(":")[0] in BY_LENGTH
     if not lasting and old["steps"] < new["steps"]:
         old["steps"] = new["steps"]
-    other = [f"{k} is {old[k]} there, {v} here" for k, v in new.items() if k not in STAGES and old[k] != v]
+    other = [
+        f"{k} is {old[k]} there, {v} here"
+        for k, v in new.items()
+        if k not in STAGES and old[k] != v
+    ]
     if lineage_to_json(there.lineage, timed=False) != lineage_to_json(here.lineage, timed=False):
         names = [name for name in STAGES if old[name] or new[name]]
-        other += [f"{name} is {old[name] or 'none'} there, {new[name] or 'none'} here" for name in names]
+        other += [
+            f"{name} is {old[name] or 'none'} there, {new[name] or 'none'} here" for name in names
+        ]
     if other:
-        raise UserError(f"{workdir} holds another run ({'; '.join(other[:3])}): choose another --workdir")
+        raise UserError(
+            f"{workdir} holds another run ({'; '.join(other[:3])}): choose another --workdir"
+        )
 
 
 def forget_untrained(workdir: Path) -> None:
     """Leave the folder to any run, if that in it has saved nothing."""
-    if not any(path.is_file() for path in (workdir / "checkpoints").rglob("*")):  # damaged ones are kept too
+    if not any(
+        path.is_file() for path in (workdir / "checkpoints").rglob("*")
+    ):  # damaged ones are kept too
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
         (workdir / "config.json").unlink(missing_ok=True)
 
 
 @contextmanager
 def sole(workdir: Path) -> Iterator[None]:
-    """Hold the folder against a second process that would train in it; the system lets go when this one dies.
+    """Hold the folder against a second process that would train in it; the system lets go when this
+    one dies.
 
     Raises:
       UserError: another process holds it.
@@ -155,7 +173,9 @@ def sole(workdir: Path) -> Iterator[None]:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(folder)
-        raise UserError(f"another process is at work in {workdir}: wait for it, or choose another --workdir") from None
+        raise UserError(
+            f"another process is at work in {workdir}: wait for it, or choose another --workdir"
+        ) from None
     except OSError:  # a file system without locks
         pass
     try:

@@ -38,10 +38,12 @@ STREAM_SHARE = 0.25  # of a device's memory: a larger split is streamed
 
 
 class Lab(NamedTuple):
-    """A dataset on the devices: its training split, how images are prepared, and the mesh over tasks.
+    """A dataset on the devices: its training split, how images are prepared, and the mesh over
+    tasks.
 
-    at_once is how many tasks a device works on at a time (0: all of its share of the meta-batch). Splits stay on the
-    host and are streamed from there if stream is true, or None and they are too large.
+    at_once is how many tasks a device works on at a time (0: all of its share of the meta-batch).
+    Splits stay on the host and are streamed from there if stream is true, or None and they are too
+    large.
     """
 
     dataset: Dataset
@@ -57,17 +59,24 @@ class Lab(NamedTuple):
         return isinstance(self.train.images, HostImages)
 
 
-def make_lab(dataset: Dataset, devices: int | None = None, at_once: int = 0, stream: bool | None = None) -> Lab:
-    """Put the training split on every device, or on the first `devices`, each to work on `at_once` tasks at a time.
+def make_lab(
+    dataset: Dataset, devices: int | None = None, at_once: int = 0, stream: bool | None = None
+) -> Lab:
+    """Put the training split on every device, or on the first `devices`, each to work on `at_once`
+    tasks at a time.
 
-    It stays on the host if stream says so, or where that is None, if it would take more than a quarter of a device's
+    It stays on the host if stream says so, or where that is None, if it would take more than a
+    quarter of a device's
     memory: the rest is for what training works on.
 
     Raises:
       UserError: there are fewer devices.
     """
     if devices is not None and not 1 <= devices <= jax.local_device_count():
-        raise UserError(f"--devices={devices} asks for {devices} devices, but there are {jax.local_device_count()}")
+        raise UserError(
+            f"--devices={devices} asks for {devices} devices, but there are "
+            f"{jax.local_device_count()}"
+        )
     mesh = task_mesh(devices)
     source = place(dataset, "train", mesh, stream)
     return Lab(dataset, source, standardise(dataset), mesh, at_once, stream)
@@ -78,7 +87,11 @@ def place(dataset: Dataset, name: str, mesh: Mesh, stream: bool | None) -> Class
     split = getattr(dataset, name)
     if stream is None:
         stream = split.images.nbytes * dataset.rotations > STREAM_SHARE * device_memory()
-    return to_host(split, dataset.rotations) if stream else replicate(as_source(split, dataset.rotations), mesh)
+    return (
+        to_host(split, dataset.rotations)
+        if stream
+        else replicate(as_source(split, dataset.rotations), mesh)
+    )
 
 
 def even_devices(meta_batch: int) -> int:
@@ -89,7 +102,10 @@ def even_devices(meta_batch: int) -> int:
     """
     processes = jax.process_count()
     if meta_batch % processes:
-        raise UserError(f"--meta_batch={meta_batch} cannot be shared out to {processes} processes: give a multiple")
+        raise UserError(
+            f"--meta_batch={meta_batch} cannot be shared out to {processes} processes: give a "
+            "multiple"
+        )
     return math.gcd(meta_batch // processes, jax.local_device_count())
 
 
@@ -101,7 +117,8 @@ def split_source(lab: Lab, name: str) -> ClassSource:
 
 
 def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
-    """What draws a training batch: episodes of the training classes, or labelled images of all of them.
+    """What draws a training batch: episodes of the training classes, or labelled images of all of
+    them.
 
     Raises:
       UserError: the dataset has too few classes or images, or a batch cannot be shared out.
@@ -114,7 +131,10 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
         )
     if supervised:
         if config.batch_size % config.meta_batch:
-            raise UserError(f"--batch_size={config.batch_size} is no multiple of --meta_batch={config.meta_batch}")
+            raise UserError(
+                f"--batch_size={config.batch_size} is no multiple of "
+                f"--meta_batch={config.meta_batch}"
+            )
         sample = batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
         return turned(sample, lab.dataset, config.all_turns) if config.rotation else sample
     shape = (config.train_ways, config.train_shots, config.train_queries)
@@ -122,7 +142,10 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
     check(lab.dataset.train, where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
     if config.most_train_shots >= config.train_shots + config.train_queries:
         images = f"{config.train_shots} shots + {config.train_queries} queries"
-        raise UserError(f"--most_train_shots={config.most_train_shots} leaves no queries of {images} in training")
+        raise UserError(
+            f"--most_train_shots={config.most_train_shots} leaves no queries of {images} in "
+            "training"
+        )
     largest = int(np.max(lab.dataset.train.counts))
     return task_sampler(largest, *shape, lab.prepare, augment, config.most_train_shots)
 
@@ -135,15 +158,22 @@ def turned(sampler: Sampler, dataset: Dataset, all_turns: bool = False) -> Sampl
     """
     height, width = dataset.train.images.shape[1:3]
     if dataset.rotations > 1:
-        raise UserError(f"--rotation: turned images are classes of their own in {dataset.name}; leave it out")
+        raise UserError(
+            f"--rotation: turned images are classes of their own in {dataset.name}; leave it out"
+        )
     if height != width:
-        raise UserError(f"--rotation turns square images, those of {dataset.name} are {height} x {width}: --image_size")
+        raise UserError(
+            f"--rotation turns square images, those of {dataset.name} are {height} x {width}: "
+            "--image_size"
+        )
     turn_batch = turn_all if all_turns else turn
     return Sampler(sampler.rows, lambda key, source: turn_batch(sampler.make(key, source)))
 
 
 def support_copies(config: Config) -> Copies:
-    """The copies of support images that heads are fitted to at test, augmented as in Tian et al. 2020's last code."""
+    """The copies of support images that heads are fitted to at test, augmented as in Tian et al.
+    2020's last code.
+    """
     if config.support_copies == 1:
         return THEMSELVES
     return Copies(config.support_copies, augmentation("crop,flip"))
@@ -152,8 +182,8 @@ def support_copies(config: Config) -> Copies:
 def tasks_at_once(config: Config, asked: int) -> int:
     """How many tasks a device trains on at a time (0: all of its share).
 
-    As many as asked for, if that is not 0. Else on a CPU one, where tasks adapt the body: kernels of several tasks at
-    once are slower there.
+    As many as asked for, if that is not 0. Else on a CPU one, where tasks adapt the body: kernels
+    of several tasks at once are slower there.
     """
     one = config.method in GRADIENT and jax.local_devices()[0].platform == "cpu"
     return asked or int(one)
@@ -165,14 +195,19 @@ def make_trained(config: Config, lab: Lab, seeds: int = 1) -> Method:
     Raises:
       UserError: as `make_method`.
     """
-    shared = seeds == 1 and (config.method not in GRADIENT or tasks_at_once(config, lab.at_once) == 1)
+    shared = seeds == 1 and (
+        config.method not in GRADIENT or tasks_at_once(config, lab.at_once) == 1
+    )
     return make_method(config, len(lab.dataset.train.counts) * lab.dataset.rotations, shared)
 
 
 def check_test(config: Config, lab: Lab, split: str) -> None:
-    """Raise `UserError` unless the split `valid` or `test` has classes and images for test episodes."""
+    """Raise `UserError` unless the split `valid` or `test` has classes and images for test
+    episodes.
+    """
     name = {"valid": "validation", "test": "test"}[split]
-    where, shape = f"{lab.dataset.name}'s {name} split", (config.ways, config.shots, config.queries)
+    where = f"{lab.dataset.name}'s {name} split"
+    shape = (config.ways, config.shots, config.queries)
     check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
 
 
@@ -189,7 +224,9 @@ def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree]
     return lambda meta: run(with_moments(meta))
 
 
-def with_running_statistics(config: Config, method: Method, lab: Lab, learner: Learner) -> Callable[[PyTree], PyTree]:
+def with_running_statistics(
+    config: Config, method: Method, lab: Lab, learner: Learner
+) -> Callable[[PyTree], PyTree]:
     """`meta -> meta` ready for a test of the learner, see `running_statistics`.
 
     Args:

@@ -18,7 +18,9 @@ from metalearn.types import PyTree
 
 
 class Best(NamedTuple):
-    """Validation accuracy of the best checkpoint so far and its step; (-1, 0) before the first validation."""
+    """Validation accuracy of the best checkpoint so far and its step; (-1, 0) before the first
+    validation.
+    """
 
     accuracy: float = -1.0
     step: int = 0
@@ -29,28 +31,37 @@ class Unreadable(UserError):
 
 
 class Checkpoints:
-    """Two orbax managers below `<workdir>/checkpoints`; a save is whole or absent, whenever the program dies.
+    """Two orbax managers below `<workdir>/checkpoints`; a save is whole or absent, whenever the
+    program dies.
 
-    The last two of either kind stay. `clean` removes what a killed process left half-written: for the one process
-    that writes here.
+    The last two of either kind stay. `clean` removes what a killed process left half-written: for
+    the one process that writes here.
     """
 
     def __init__(self, workdir: Path, clean: bool = False):
         self.root = Path(workdir).absolute() / "checkpoints"
         try:
-            self._latest, self._best = self._manager("latest", clean), self._manager("best", clean)
+            self._latest = self._manager("latest", clean)
+            self._best = self._manager("best", clean)
         except OSError as error:
-            raise UserError(f"cannot write {self.root}: {error.strerror or error}; choose another --workdir") from error
+            raise UserError(
+                f"cannot write {self.root}: {error.strerror or error}; choose another --workdir"
+            ) from error
 
     def _manager(self, name: str, clean: bool) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=clean
         )
-        return ocp.CheckpointManager(self.root / name, options=options, item_handlers=ocp.StandardCheckpointHandler())
+        return ocp.CheckpointManager(
+            self.root / name, options=options, item_handlers=ocp.StandardCheckpointHandler()
+        )
 
     def save(self, state: TrainState, best: Best) -> None:
         """Save the state to resume from, unless it is there."""
-        best_tree = {"accuracy": np.asarray(best.accuracy, np.float64), "step": np.asarray(best.step, np.int64)}
+        best_tree = {
+            "accuracy": np.asarray(best.accuracy, np.float64),
+            "step": np.asarray(best.step, np.int64),
+        }
         _save(self._latest, int(state.step), {"state": state._asdict(), "best": best_tree})
 
     def save_best(self, step: int, meta: PyTree) -> None:
@@ -62,7 +73,8 @@ class Checkpoints:
         return self._latest.latest_step()
 
     def restore(self, like: TrainState) -> tuple[TrainState, Best] | None:
-        """The latest state, or None before the first save; `like` gives structure, shapes and placement.
+        """The latest state, or None before the first save; `like` gives structure, shapes and
+        placement.
 
         A damaged checkpoint is passed over for the one before, moved aside and told of.
 
@@ -80,9 +92,14 @@ class Checkpoints:
                 continue
             for bad, why in damaged:
                 self._set_aside(bad, f"{why}; going on from step {step}")
-            return TrainState(**tree["state"]), Best(float(tree["best"]["accuracy"]), int(tree["best"]["step"]))
+            return TrainState(**tree["state"]), Best(
+                float(tree["best"]["accuracy"]), int(tree["best"]["step"])
+            )
         if damaged:
-            raise UserError(f"{damaged[0][1]}, nor can an older one: to train from the start, delete {self.root}")
+            raise UserError(
+                f"{damaged[0][1]}, nor can an older one: to train from the start, delete "
+                f"{self.root}"
+            )
         return None
 
     def _set_aside(self, step: int, why: str) -> None:
@@ -97,7 +114,9 @@ class Checkpoints:
             aside.parent.mkdir(exist_ok=True)
             os.replace(self._latest.directory / str(step), aside)
         except OSError as error:
-            raise UserError(f"{why}: but it cannot be moved to {aside}: {error.strerror}") from error
+            raise UserError(
+                f"{why}: but it cannot be moved to {aside}: {error.strerror}"
+            ) from error
         print(f"warning: {why}; its files are now in {aside}", file=sys.stderr)
 
     def restore_best(self, like: PyTree, step: int) -> PyTree:
@@ -107,21 +126,27 @@ class Checkpoints:
           UserError: they are not there, not whole, or of another model.
         """
         if step not in self._best.all_steps():
-            raise UserError(f"no checkpoint of step {step} in {self.root / 'best'}: train again in another --workdir")
+            raise UserError(
+                f"no checkpoint of step {step} in {self.root / 'best'}: train again in another "
+                "--workdir"
+            )
         try:
             return self._restore(self._best, step, like)
         except Unreadable as error:
             raise UserError(f"{error}: train again in another --workdir") from error
 
     def read_best(self, steps: int) -> PyTree:
-        """The best meta-parameters of a run of so many steps, whatever its model and devices: nested dicts of arrays.
+        """The best meta-parameters of a run of so many steps, whatever its model and devices:
+        nested dicts of arrays.
 
         Raises:
           UserError: the run is not at its end, or a checkpoint is damaged.
         """
         done = self.latest_step() or 0
         if done < steps:
-            raise UserError(f"{self.root.parent} is trained to step {done} of {steps}: finish it first")
+            raise UserError(
+                f"{self.root.parent} is trained to step {done} of {steps}: finish it first"
+            )
         try:
             best = _read(self._latest, done)["best"]
             return _read(self._best, int(best["step"]))
@@ -134,9 +159,16 @@ class Checkpoints:
         where = manager.directory / str(step)
         try:
             if shapes(manager.item_metadata(step).tree) != shapes(like):
-                raise UserError(f"{where} is a checkpoint of another model or optimiser: choose another --workdir")
+                raise UserError(
+                    f"{where} is a checkpoint of another model or optimiser: choose another "
+                    "--workdir"
+                )
             return manager.restore(step, args=ocp.args.StandardRestore(like))
-        except (UserError, MemoryError, jax.errors.JaxRuntimeError):  # the last: another process is gone
+        except (
+            UserError,
+            MemoryError,
+            jax.errors.JaxRuntimeError,
+        ):  # the last: another process is gone
             raise
         except Exception as error:
             raise Unreadable(f"{where} cannot be read ({_reason(error)})") from error
@@ -147,7 +179,9 @@ class Checkpoints:
 
 
 def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
-    if step in manager.all_steps():  # written before a kill; steps are deterministic, so it is the same
+    if (
+        step in manager.all_steps()
+    ):  # written before a kill; steps are deterministic, so it is the same
         return
     try:
         manager.save(step, args=ocp.args.StandardSave(tree))
@@ -164,7 +198,9 @@ def _read(manager: ocp.CheckpointManager, step: int) -> PyTree:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in some words: TensorStore's errors name the system's by number at their end."""
+    """What went wrong, in some words: TensorStore's errors name the system's by number at their
+    end.
+    """
     if number := re.search(r"os_error_code='(\d+)'", str(error)):
         return os.strerror(int(number[1]))
     return getattr(error, "strerror", None) or shorten(str(error), 80) or type(error).__name__
@@ -173,4 +209,7 @@ def _reason(error: Exception) -> str:
 def shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     """Shape by path of every leaf; containers are told apart by their keys, not by their types."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in leaves
+    }

@@ -1,4 +1,6 @@
-"""Knowledge distillation: a finished run's logits go with the training batches, see `learners.pretrained`."""
+"""Knowledge distillation: a finished run's logits go with the training batches, see
+`learners.pretrained`.
+"""
 
 from contextlib import closing
 
@@ -17,11 +19,12 @@ from metalearn.types import Batch, Key, PyTree
 
 
 def with_teacher(run: Run, lab: Lab, sample: Sample) -> tuple[Sample, PyTree]:
-    """The sampler of batches that hold the logits of the run's teacher, and what it draws them from.
+    """The sampler of batches that hold the logits of the run's teacher, and what it draws them
+    from.
 
-    That is the training split together with the teacher's parameters: arguments of the compiled step, neither
-    trained nor saved. Like any tested network, the teacher normalises as its run does at test, by the running
-    statistics of its own training.
+    That is the training split together with the teacher's parameters: arguments of the compiled
+    step, neither trained nor saved. Like any tested network, the teacher normalises as its run does
+    at test, by the running statistics of its own training.
 
     Raises:
       UserError: the split is streamed, or the teacher is not finished, or knows other classes.
@@ -31,12 +34,16 @@ def with_teacher(run: Run, lab: Lab, sample: Sample) -> tuple[Sample, PyTree]:
     trained, workdir, _ = run.earlier["teacher"]
     classes = split(run.config)
     if split(trained) != classes:
-        raise UserError(f"--teacher={workdir} knows the classes of {split(trained)}, not those of {classes}")
+        raise UserError(
+            f"--teacher={workdir} knows the classes of {split(trained)}, not those of {classes}"
+        )
     method = make_method(trained, len(lab.train.counts))
     learner = method.train
     classify = learner.classify
     if classify is None:
-        raise UserError(f"--teacher={workdir}: {trained.method} does not classify the base classes, rfs does")
+        raise UserError(
+            f"--teacher={workdir}: {trained.method} does not classify the base classes, rfs does"
+        )
     with closing(Checkpoints(workdir)) as checkpoints:
         best = checkpoints.read_best(trained.steps)
     ready = with_running_statistics(trained, method, lab, learner)
@@ -53,5 +60,9 @@ def with_teacher(run: Run, lab: Lab, sample: Sample) -> tuple[Sample, PyTree]:
 def split(config: Config) -> str:
     """What decides a run's classes and the size of their images, in words."""
     size = f" at {config.image_size} pixels" if config.image_size else ""
-    drawn = f", split by seed {config.seed}" if config.dataset == "folder" or config.dataset.startswith("tfds:") else ""
+    drawn = (
+        f", split by seed {config.seed}"
+        if config.dataset == "folder" or config.dataset.startswith("tfds:")
+        else ""
+    )
     return f"{config.dataset}{size}{drawn}"

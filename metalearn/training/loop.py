@@ -63,8 +63,8 @@ class Member:
 def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[tuple[PyTree, Best]]:
     """Train each run to `config.steps`, from the latest checkpoint in its folder if there is one.
 
-    The runs differ in their seeds alone, and those at the same step are trained as one program; one that is behind
-    another is first brought up to its step.
+    The runs differ in their seeds alone, and those at the same step are trained as one program; one
+    that is behind another is first brought up to its step.
 
     Returns:
       For each run the meta-parameters that did best on validation, and how well and at which step.
@@ -77,13 +77,19 @@ def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[tuple[PyTree, Bes
     with ExitStack() as files:
         members = [open_member(run, method, lab, optimizer, files) for run in runs]
         like = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), members[0].state.meta
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+            members[0].state.meta,
         )
-        for here, there in pairwise(sorted({member.step for member in members} | {runs[0].config.steps})):
+        for here, there in pairwise(
+            sorted({member.step for member in members} | {runs[0].config.steps})
+        ):
             behind = [member for member in members if member.step <= here]
             with closing(Trainer(behind, method, lab, optimizer)) as trainer:
                 trainer.run(there)
-        return [(member.checkpoints.restore_best(like, member.best.step), member.best) for member in members]
+        return [
+            (member.checkpoints.restore_best(like, member.best.step), member.best)
+            for member in members
+        ]
 
 
 def open_member(
@@ -108,7 +114,8 @@ def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:
     else:
         doing = f"training to step {config.steps}" + (f", resumed from step {step}" if step else "")
     return (
-        f"{config.method} on {config.dataset}, {config.backbone} ({config.norm}), {config.ways}-way "
+        f"{config.method} on {config.dataset}, {config.backbone} ({config.norm}), "
+        f"{config.ways}-way "
         f"{config.shots}-shot: {doing}; {device_name()}, {lab.mesh.size} used; {workdir}"
     )
 
@@ -125,7 +132,8 @@ def restore(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[Py
         step = 0 if found is None else int(found[0].step)
         if found is None or step < config.steps:
             raise UserError(
-                f"{workdir} is trained to step {step} of {config.steps}: run its training command again to finish it"
+                f"{workdir} is trained to step {step} of {config.steps}: run its training command "
+                "again to finish it"
             )
         return checkpoints.restore_best(fresh.meta, found[1].step), found[1]
 
@@ -139,7 +147,9 @@ class Interval(NamedTuple):
 
 
 class Agreed(NamedTuple):
-    """A signal to any of the processes (0: none), whether it is time to save, seconds of the slowest one's chunk."""
+    """A signal to any of the processes (0: none), whether it is time to save, seconds of the
+    slowest one's chunk.
+    """
 
     signal: int
     save_due: bool
@@ -149,8 +159,16 @@ class Agreed(NamedTuple):
 class Trainer:
     """The host's side of the outer loop, for members that are at the same step."""
 
-    def __init__(self, members: Sequence[Member], method: Method, lab: Lab, optimizer: optax.GradientTransformation):
-        self.members, self.config, self.lab = members, members[0].run.config, lab
+    def __init__(
+        self,
+        members: Sequence[Member],
+        method: Method,
+        lab: Lab,
+        optimizer: optax.GradientTransformation,
+    ):
+        self.members = members
+        self.config = members[0].run.config
+        self.lab = lab
         config = self.config
         self.loss = method.train.loss
         keys = [random_key(member.run.config.seed + 1) for member in members]
@@ -164,10 +182,18 @@ class Trainer:
             self.stream = Stream(sampler, lab.train, self.key, config.meta_batch, lab.mesh)
         if "teacher" in members[0].run.earlier:
             self.sample, self.split = with_teacher(members[0].run, lab, sampler)
-        shape = (optimizer, config.meta_batch, lab.mesh, tasks_at_once(config, lab.at_once), lab.streamed)
+        shape = (
+            optimizer,
+            config.meta_batch,
+            lab.mesh,
+            tasks_at_once(config, lab.at_once),
+            lab.streamed,
+        )
         self.chunk = make_chunk(self.loss, self.sample, *shape)
         self.validate = make_validate(config, method, lab)
-        self.unit, self.batch = ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
+        self.unit, self.batch = (
+            ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
+        )
         self.rows: list[Interval] = []
         self.rate = 0.0  # steps a second, 0 until measured
         self.saved = time.monotonic()
@@ -185,32 +211,44 @@ class Trainer:
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     self._validate(state, bar)
-                stopped, save_due, _ = self._agree(interrupt)  # once: what comes after the save waits for the next
+                stopped, save_due, _ = self._agree(
+                    interrupt
+                )  # once: what comes after the save waits for the next
                 if due or stopped or save_due or step == until:
                     self._save(state)
                 if step == config.steps:
                     stopped = self._agree(interrupt).signal
                 if stopped:
-                    raise Interrupted(stopped, f"stopped and saved at step {step} of {config.steps}")
+                    raise Interrupted(
+                        stopped, f"stopped and saved at step {step} of {config.steps}"
+                    )
 
     def _begin(self, member: Member) -> Interval:
         """The row that the member was left at, or a new one."""
         key = random_key(0)
-        names = sorted(no_sums(self.loss, self.sample, member.state.meta, key, self._source(member.step)))
+        names = sorted(
+            no_sums(self.loss, self.sample, member.state.meta, key, self._source(member.step))
+        )
         part = member.diary.part
         if part is not None and not part["sums"].keys() >= set(names):
             part = None  # another program's
         left = part["sums"] if part is not None else dict.fromkeys(names, 0.0)
         begun, seconds = (part["first"], part["seconds"]) if part is not None else (0, 0.0)
-        known, begun, seconds, *sums = broadcast_from_first(part is not None, begun, seconds, *(left[k] for k in names))
+        known, begun, seconds, *sums = broadcast_from_first(
+            part is not None, begun, seconds, *(left[k] for k in names)
+        )
         if not known:
             return Interval(member.step, dict.fromkeys(names, np.float32(0)))
         return Interval(int(begun), dict(zip(names, map(np.float32, sums), strict=True)), seconds)
 
     def _train(self, state: TrainState, until: int, interrupt: Interrupt, bar: tqdm) -> TrainState:
-        """Train to the end of the row, or until a signal or the time to save, in chunks short enough to notice."""
+        """Train to the end of the row, or until a signal or the time to save, in chunks short
+        enough to notice.
+        """
         step = int(state.step)
-        goal = min((step // LOG_EVERY + 1) * LOG_EVERY, self.config.steps, self._next_validation(step))
+        goal = min(
+            (step // LOG_EVERY + 1) * LOG_EVERY, self.config.steps, self._next_validation(step)
+        )
         while True:
             stop = min(goal, until, step + max(1, int(self.rate * CHUNK_SECONDS)))
             if self.stream is not None:
@@ -218,12 +256,17 @@ class Trainer:
             begin = time.perf_counter()
             sums = stacked([row.sums for row in self.rows])
             if not self.rate:
-                state = compiled(self.chunk, state, self.key, self._source(step), jnp.int32(step), sums)
+                state = compiled(
+                    self.chunk, state, self.key, self._source(step), jnp.int32(step), sums
+                )
             state, progress = self.chunk(state, self.key, self._source(step), jnp.int32(stop), sums)
             progress = jax.device_get(progress)
             seconds = time.perf_counter() - begin
             found = unstacked(progress.sums, len(self.rows))
-            self.rows = [Interval(r.first, s, r.seconds + seconds) for r, s in zip(self.rows, found, strict=True)]
+            self.rows = [
+                Interval(r.first, s, r.seconds + seconds)
+                for r, s in zip(self.rows, found, strict=True)
+            ]
             self._stop_if_bad(state, progress)
             heard = self._agree(interrupt, seconds)
             self.rate = (stop - step) / heard.seconds
@@ -243,9 +286,16 @@ class Trainer:
             made = step - row.first
             means = {k: float(v) / made for k, v in row.sums.items()}
             rate = made * self.batch / row.seconds
-            times = {f"{self.unit}_per_s": rate, "seconds": row.seconds, "peak_memory_mb": peak_memory_mb()}
+            times = {
+                f"{self.unit}_per_s": rate,
+                "seconds": row.seconds,
+                "peak_memory_mb": peak_memory_mb(),
+            }
             member.diary.write(step, **means, **times)
-        bar.set_postfix({k: f"{v:.3f}" for k, v in means.items()} | {f"{self.unit}/s": f"{rate:.1f}"}, refresh=False)
+        bar.set_postfix(
+            {k: f"{v:.3f}" for k, v in means.items()} | {f"{self.unit}/s": f"{rate:.1f}"},
+            refresh=False,
+        )
         self.rows = [Interval(step, dict.fromkeys(row.sums, np.float32(0))) for row in self.rows]
 
     def close(self) -> None:
@@ -269,7 +319,8 @@ class Trainer:
     def _save(self, state: TrainState) -> None:
         for member, its in self._each(state):
             member.checkpoints.save(its, member.best)
-            member.state, member.diary.saved = its, int(its.step)
+            member.state = its
+            member.diary.saved = int(its.step)
         self.saved = time.monotonic()
 
     def _each(self, state: TrainState) -> Iterator[tuple[Member, TrainState]]:
@@ -287,7 +338,11 @@ class Trainer:
                 member.diary.saved = int(its.step)
         checkpoints = self.members[int(np.argmax(bad >= 0))].checkpoints
         good = checkpoints.latest_step()
-        kept = "no checkpoint was saved yet" if good is None else f"the last good checkpoint is of step {good}"
+        kept = (
+            "no checkpoint was saved yet"
+            if good is None
+            else f"the last good checkpoint is of step {good}"
+        )
         raise UserError(
             f"the loss or its gradient is not finite at step {bad.max()}; {kept} "
             f"({checkpoints.root}): try a smaller --lr or --inner_lr in a new --workdir"
@@ -295,8 +350,11 @@ class Trainer:
 
     def _validate(self, state: TrainState, bar: tqdm) -> None:
         for member, its in self._each(state):
-            step, result = int(its.step), self.validate(its.meta)
-            member.diary.write(step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss)
+            step = int(its.step)
+            result = self.validate(its.meta)
+            member.diary.write(
+                step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss
+            )
             if first():
                 whose = f", seed {member.run.config.seed}" if len(self.members) > 1 else ""
                 found = f"{100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %"
@@ -308,13 +366,22 @@ class Trainer:
 
 def write_part(member: Member, step: int, row: Interval) -> None:
     """Leave in the member's diary what is known of its row."""
-    member.diary.write_part(step, row.first, {k: float(v) for k, v in row.sums.items()}, row.seconds)
+    member.diary.write_part(
+        step, row.first, {k: float(v) for k, v in row.sums.items()}, row.seconds
+    )
 
 
 def progress_bar(steps: int, step: int) -> tqdm:
-    """A bar with the time left; in a log file, where every state of it stays, a state every half minute."""
+    """A bar with the time left; in a log file, where every state of it stays, a state every half
+    minute.
+    """
     quiet = sys.stderr is None or not first()
     seconds = 1 if not quiet and sys.stderr.isatty() else 30
     return tqdm(
-        total=steps, initial=step, unit="step", mininterval=seconds, maxinterval=max(10, seconds), disable=quiet
+        total=steps,
+        initial=step,
+        unit="step",
+        mininterval=seconds,
+        maxinterval=max(10, seconds),
+        disable=quiet,
     )

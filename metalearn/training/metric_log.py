@@ -10,18 +10,22 @@ from metalearn.errors import UserError
 
 
 class MetricLog:
-    """Appends rows {step, ...} to `<workdir>/metrics.jsonl` and to event files under `<workdir>/tensorboard`.
+    """Appends rows {step, ...} to `<workdir>/metrics.jsonl` and to event files under
+    `<workdir>/tensorboard`.
 
-    A checkpoint between two rows leaves a part {step, first, sums, seconds}: sums over the steps after `first`, from
-    which a resumed run completes the row. The next row replaces it.
+    A checkpoint between two rows leaves a part {step, first, sums, seconds}: sums over the steps
+    after `first`, from which a resumed run completes the row. The next row replaces it.
 
     Attributes:
-      part: what was left of a row in the middle of its steps, by an earlier process or here, or None.
-      saved: the step of the last checkpoint: a part of this step is kept, for a process that begins from there.
+      part: what was left of a row in the middle of its steps, by an earlier process or here, or
+        None.
+      saved: the step of the last checkpoint: a part of this step is kept, for a process that begins
+        from there.
     """
 
     def __init__(self, workdir: Path, step: int):
-        """Open the diary; rows beyond `step`, written after the last checkpoint, are dropped: their steps come again.
+        """Open the diary; rows beyond `step`, written after the last checkpoint, are dropped: their
+        steps come again.
 
         Raises:
           UserError: it cannot be written.
@@ -89,11 +93,16 @@ class NoMetricLog:
 
 def _refused(path: Path, error: OSError) -> UserError:
     why = error.strerror or error
-    return UserError(f"cannot write {path}: {why}; checkpoints are kept: make room and run the same command again")
+    return UserError(
+        f"cannot write {path}: {why}; checkpoints are kept: make room and run the same command "
+        "again"
+    )
 
 
 def open_events(folder: Path, step: int) -> Any:
-    """A writer of TensorBoard's event files, None without tensorboardX; events beyond `step` are declared void."""
+    """A writer of TensorBoard's event files, None without tensorboardX; events beyond `step` are
+    declared void.
+    """
     try:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -116,7 +125,9 @@ def _write_events(events: Any, step: int, values: dict[str, float]) -> None:
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
 
-    summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+    summary = Summary(
+        value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+    )
     try:
         events.write_event(Event(wall_time=time.time(), step=step, summary=summary))
         events.flush()
@@ -132,7 +143,9 @@ def is_part(row: dict) -> bool:
 def without_old_parts(rows: list[dict], saved: int = -1) -> list[dict]:
     """The rows, without parts that later rows replace, but for a part of the step `saved`."""
     last = len(rows) - 1
-    return [row for i, row in enumerate(rows) if not is_part(row) or i == last or row["step"] == saved]
+    return [
+        row for i, row in enumerate(rows) if not is_part(row) or i == last or row["step"] == saved
+    ]
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -152,12 +165,16 @@ def _read(path: Path) -> list[dict]:
 
 
 def _is_row(found: Any) -> bool:
-    """Whether it is an object of numbers with a step, or a part as `MetricLog.write_part` leaves it."""
+    """Whether it is an object of numbers with a step, or a part as `MetricLog.write_part` leaves
+    it.
+    """
     if not isinstance(found, dict) or type(found.get("step")) is not int:
         return False
     numbers = found
     if is_part(found):
-        if found.keys() != {"step", "first", "sums", "seconds"} or not isinstance(found["sums"], dict):
+        if found.keys() != {"step", "first", "sums", "seconds"} or not isinstance(
+            found["sums"], dict
+        ):
             return False
         numbers = {**found["sums"], "first": found["first"], "seconds": found["seconds"]}
     return all(isinstance(value, (int, float)) for value in numbers.values())
@@ -170,4 +187,7 @@ def seconds_until(path: Path, step: int) -> float:
 
 def peak_memory_until(path: Path, step: int) -> float:
     """Most memory, MiB, that the rows up to a step report; 0 where they do not."""
-    return max((row.get("peak_memory_mb", 0.0) for row in read_rows(path) if row["step"] <= step), default=0.0)
+    return max(
+        (row.get("peak_memory_mb", 0.0) for row in read_rows(path) if row["step"] <= step),
+        default=0.0,
+    )

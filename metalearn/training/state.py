@@ -34,7 +34,9 @@ class Run(NamedTuple):
     earlier: Mapping[str, "Run"] = MappingProxyType({})
 
 
-def initial_state(config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation) -> TrainState:
+def initial_state(
+    config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation
+) -> TrainState:
     """The state before the first step, on every device of every process."""
     x = jnp.zeros((1, *lab.dataset.train.images.shape[1:]))
     state = start(method.train.init, optimizer, jax.random.fold_in(random_key(config.seed), 0), x)
@@ -54,6 +56,14 @@ def begin(run: Run, fresh: TrainState) -> TrainState:
         found = checkpoints.read_best(trained.steps)["body"]
     body = fresh.meta["body"]
     if shapes(found) != shapes(body):
-        raise UserError(f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this run's")
-    leaves = [jax.device_put(x, y.sharding) for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(body), strict=True)]
-    return fresh._replace(meta=fresh.meta | {"body": jax.tree.unflatten(jax.tree.structure(body), leaves)})
+        raise UserError(
+            f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this "
+            "run's"
+        )
+    leaves = [
+        jax.device_put(x, y.sharding)
+        for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(body), strict=True)
+    ]
+    return fresh._replace(
+        meta=fresh.meta | {"body": jax.tree.unflatten(jax.tree.structure(body), leaves)}
+    )

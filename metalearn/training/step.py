@@ -28,7 +28,9 @@ class TrainState(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a chunk reports: sums over its finite steps, and where the loss first was not finite (-1: nowhere)."""
+    """What a chunk reports: sums over its finite steps, and where the loss first was not finite
+    (-1: nowhere).
+    """
 
     sums: Info
     steps: Array
@@ -40,12 +42,18 @@ EACH = TrainState(**_OF_EACH)  # axes of the state of S trainings at once: all a
 
 
 def task_mesh(devices: int | None = None) -> Mesh:
-    """A mesh with one axis, `tasks`, over the first `devices` devices of every process (default: all)."""
-    found = [d for process in range(jax.process_count()) for d in jax.local_devices(process)[:devices]]
+    """A mesh with one axis, `tasks`, over the first `devices` devices of every process (default:
+    all).
+    """
+    found = [
+        d for process in range(jax.process_count()) for d in jax.local_devices(process)[:devices]
+    ]
     return jax.make_mesh((len(found),), ("tasks",), axis_types=(AxisType.Auto,), devices=found)
 
 
-def start(init: Callable[..., PyTree], optimizer: optax.GradientTransformation, key: Key, x: Array) -> TrainState:
+def start(
+    init: Callable[..., PyTree], optimizer: optax.GradientTransformation, key: Key, x: Array
+) -> TrainState:
     """The state before the first step; x [1,H,W,Ch] gives the shapes."""
 
     @jax.jit  # one program: operation by operation, a body's layers are a hundred, each compiled
@@ -83,17 +91,24 @@ def task_keys(key: Key, step: Array, tasks: Array) -> Array:
 
 
 def sample_key(key: Key) -> Key:
-    """What the batch of a task is drawn from, given the task's key; the other half is its loss's."""
+    """What the batch of a task is drawn from, given the task's key; the other half is its
+    loss's.
+    """
     return jax.random.split(key)[0]
 
 
-def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gathered: bool = False) -> Gradient:
-    """`(meta, keys [T], source, step) -> (loss, info, gradient)`, means over T tasks that are shared out over the mesh.
+def make_gradient(
+    loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gathered: bool = False
+) -> Gradient:
+    """`(meta, keys [T], source, step) -> (loss, info, gradient)`, means over T tasks that are
+    shared out over the mesh.
 
-    A device works on `at_once` of its tasks at a time, or as many fewer as divide its share evenly (0: on all), and
-    adds up their gradients: memory follows `at_once`, the result is the same but for the order of float32 sums.
+    A device works on `at_once` of its tasks at a time, or as many fewer as divide its share evenly
+    (0: on all), and adds up their gradients: memory follows `at_once`, the result is the same but
+    for the order of float32 sums.
 
-    The images of the source are the whole split's, or, gathered, those of each task, with a leading T.
+    The images of the source are the whole split's, or, gathered, those of each task, with a leading
+    T.
     """
     by_task: dict[str, Any] = {"images": 0, "starts": None, "counts": None}
     shared: dict[str, Any] = {"images": P("tasks"), "starts": P(), "counts": P()}
@@ -102,7 +117,9 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
     def one(key: Key, meta: PyTree, source: ClassSource, step: Array) -> tuple[Array, Info]:
         return loss(jax.random.split(key)[1], meta, sample(sample_key(key), source), step)
 
-    def mean_loss(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info]:
+    def mean_loss(
+        meta: PyTree, keys: Array, source: ClassSource, step: Array
+    ) -> tuple[Array, Info]:
         if len(keys) == 1:  # no axis that would give a task's kernels one more
             here = source._replace(images=source.images[0]) if gathered else source
             values, info = one(keys[0], meta, here, step)
@@ -110,7 +127,9 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
             values, info = jax.vmap(one, (0, None, axes, None))(keys, meta, source, step)
         return values.mean(), jax.tree.map(jnp.mean, info)
 
-    def block(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
+    def block(
+        meta: PyTree, keys: Array, source: ClassSource, step: Array
+    ) -> tuple[Array, Info, PyTree]:
         (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source, step)
         return value, info, grads
 
@@ -129,15 +148,21 @@ def make_gradient(loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gath
         zeros = jax.tree.map(jnp.zeros_like, whole)
         return jax.lax.scan(add, zeros, parts)[0]
 
-    def local(meta: PyTree, keys: Array, source: ClassSource, step: Array) -> tuple[Array, Info, PyTree]:
+    def local(
+        meta: PyTree, keys: Array, source: ClassSource, step: Array
+    ) -> tuple[Array, Info, PyTree]:
         size = largest_divisor(len(keys), at_once or len(keys))
         if size == len(keys):
             found = block(meta, keys, source, step)
         else:
-            found = jax.tree.map(lambda x: x * size / len(keys), added_up(meta, keys, source, step, size))
+            found = jax.tree.map(
+                lambda x: x * size / len(keys), added_up(meta, keys, source, step, size)
+            )
         return jax.lax.pmean(found, "tasks")
 
-    return jax.shard_map(local, mesh=mesh, in_specs=(P(), P("tasks"), specs, P()), out_specs=P(), check_vma=False)
+    return jax.shard_map(
+        local, mesh=mesh, in_specs=(P(), P("tasks"), specs, P()), out_specs=P(), check_vma=False
+    )
 
 
 def no_sums(loss: Loss, sample: Sample, meta: PyTree, key: Key, source: Source) -> Info:
@@ -147,7 +172,9 @@ def no_sums(loss: Loss, sample: Sample, meta: PyTree, key: Key, source: Source) 
         batch = sample(key, source.one() if isinstance(source, Feed) else source)
         return jax.tree.map(jnp.mean, loss(key, meta, batch, jnp.int32(0))[1])
 
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(info, key, meta, source))
+    return jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(info, key, meta, source)
+    )
 
 
 def make_chunk(
@@ -159,17 +186,20 @@ def make_chunk(
     at_once: int = 0,
     streamed: bool = False,
 ) -> Chunk:
-    """`(state, key, source, stop[, sums]) -> (state, Progress)`: steps from state.step to stop, compiled once for all.
+    """`(state, key, source, stop[, sums]) -> (state, Progress)`: steps from state.step to stop,
+    compiled once for all.
 
-    sums are those of the chunk before, to be added to: so they too do not depend on where chunks end.
+    sums are those of the chunk before, to be added to: so they too do not depend on where chunks
+    end.
 
-    Step s draws its tasks from `fold_in(key, s)` and task t of them from `fold_in(., t)`: neither the length of a
-    chunk, nor a resume, nor the number of devices changes which tasks are seen. A step whose loss or gradient is not
-    finite leaves the state as it was, and no further step is made.
+    Step s draws its tasks from `fold_in(key, s)` and task t of them from `fold_in(., t)`: neither
+    the length of a chunk, nor a resume, nor the number of devices changes which tasks are seen. A
+    step whose loss or gradient is not finite leaves the state as it was, and no further step is
+    made.
 
-    With keys [S], S trainings of these tasks go on at once: of their state, sums and bad_step, all but the step have a
-    leading S. Each is what it would be alone, to the order of float32 sums, until a step is not finite for one of them:
-    none makes it.
+    With keys [S], S trainings of these tasks go on at once: of their state, sums and bad_step, all
+    but the step have a leading S. Each is what it would be alone, to the order of float32 sums,
+    until a step is not finite for one of them: none makes it.
 
     Args:
       loss: `(key, meta, batch, step) -> (scalar, info)`, as in `Learner`.
@@ -178,8 +208,8 @@ def make_chunk(
       meta_batch: T, tasks a step; a multiple of the mesh's size.
       mesh: over whose axis `tasks` the tasks are shared out; the state is on all its devices.
       at_once: tasks a device works on at a time, see `make_gradient`.
-      streamed: the source is a `Feed` with the steps from state.step to stop, and `sample` is given one task's images;
-        of one training alone.
+      streamed: the source is a `Feed` with the steps from state.step to stop, and `sample` is given
+        one task's images; of one training alone.
     """
     gradient = make_gradient(loss, sample, mesh, at_once, streamed)
 
@@ -189,7 +219,11 @@ def make_chunk(
         value, info, grads = gradient(state.meta, keys, here, state.step)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.meta)
         fine = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
-        return TrainState(state.step + 1, optax.apply_updates(state.meta, updates), opt_state), info, fine
+        return (
+            TrainState(state.step + 1, optax.apply_updates(state.meta, updates), opt_state),
+            info,
+            fine,
+        )
 
     def chunk(
         state: TrainState, key: Key, source: Source, stop: Array, sums: Info | None = None

@@ -1,7 +1,8 @@
-"""Training from a split that no device holds: the host gathers the images of coming steps while the device trains.
+"""Training from a split that no device holds: the host gathers the images of coming steps while the
+device trains.
 
-The host draws the positions of a step's images from the very keys that the device would draw them from, so that the
-episodes are the same to the bit, and so is everything trained on them.
+The host draws the positions of a step's images from the very keys that the device would draw them
+from, so that the episodes are the same to the bit, and so is everything trained on them.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,29 +20,38 @@ from metalearn.errors import UserError
 from metalearn.training.step import sample_key, task_keys
 from metalearn.types import Array, ClassSource, Feed, Key, typed_key
 
-BLOCK_BYTES = 64 * 2**20  # of the images that are sent to the devices at a time; two such blocks are there at once
+BLOCK_BYTES = (
+    64 * 2**20
+)  # of the images that are sent to the devices at a time; two such blocks are there at once
 MOST_STEPS = 100  # of a block
 
 
 class Stream:
-    """Blocks of `steps` steps' images, [steps,T,R,H,W,Ch] uint8, each shared out to the devices by tasks.
+    """Blocks of `steps` steps' images, [steps,T,R,H,W,Ch] uint8, each shared out to the devices by
+    tasks.
 
-    While one block is trained on, a thread gathers the next. Every process gathers its own devices' tasks alone.
+    While one block is trained on, a thread gathers the next. Every process gathers its own devices'
+    tasks alone.
 
     Raises:
       UserError: JAX has no CPU to draw positions on.
     """
 
-    def __init__(self, sampler: Sampler, source: ClassSource, key: Key, meta_batch: int, mesh: Mesh):
+    def __init__(
+        self, sampler: Sampler, source: ClassSource, key: Key, meta_batch: int, mesh: Mesh
+    ):
         self._images: Any = source.images
         self._tasks = meta_batch
         self._sharding = NamedSharding(mesh, P(None, "tasks"))
-        self._starts, self._counts = np.asarray(source.starts), np.asarray(source.counts)
+        self._starts = np.asarray(source.starts)
+        self._counts = np.asarray(source.counts)
         self._key = np.asarray(jax.random.key_data(key))
         try:
             self._cpu = jax.local_devices(backend="cpu")[0]
         except RuntimeError as error:
-            raise UserError("--stream draws on the CPU too: name it in JAX_PLATFORMS, as in cuda,cpu") from error
+            raise UserError(
+                "--stream draws on the CPU too: name it in JAX_PLATFORMS, as in cuda,cpu"
+            ) from error
         self._draw = jax.jit(self._positions(sampler))
         self._images_a_task = self._rows(0, 1, range(1)).shape[-1]
         bytes_a_step = meta_batch * self._images_a_task * int(np.prod(self._images.shape[1:]))
@@ -53,7 +63,9 @@ class Stream:
         """The block that this step is in; the next is begun."""
         number = step // self.steps
         wanted = (number, number + 1)
-        self._blocks = {n: self._blocks.get(n) or self._thread.submit(self._block, n) for n in wanted}
+        self._blocks = {
+            n: self._blocks.get(n) or self._thread.submit(self._block, n) for n in wanted
+        }
         return self._blocks[number].result()
 
     def end(self, step: int) -> int:
@@ -77,14 +89,18 @@ class Stream:
     def _rows(self, first: int, steps: int, tasks: Iterable[int]) -> np.ndarray:
         """Positions [steps, tasks, R] of the images of these tasks."""
         with jax.default_device(self._cpu):
-            return np.asarray(self._draw(self._key, np.arange(first, first + steps), np.array(tasks)))
+            return np.asarray(
+                self._draw(self._key, np.arange(first, first + steps), np.array(tasks))
+            )
 
     def _positions(self, sampler: Sampler) -> Callable[[Array, Array, Array], Array]:
         starts, counts = self._starts, self._counts
 
         def of_step(key: Key, step: Array, tasks: Array) -> Array:
             keys = jax.vmap(sample_key)(task_keys(key, step, tasks))
-            return jax.vmap(lambda k: sampler.rows(k, jnp.asarray(starts), jnp.asarray(counts)).reshape(-1))(keys)
+            return jax.vmap(
+                lambda k: sampler.rows(k, jnp.asarray(starts), jnp.asarray(counts)).reshape(-1)
+            )(keys)
 
         def draw(key_data: Array, steps: Array, tasks: Array) -> Array:
             key = typed_key(key_data)

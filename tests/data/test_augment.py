@@ -49,7 +49,11 @@ def test_crop_shifts_by_up_to_an_eighth_onto_black() -> None:
 
 def test_jitter_of_grey_is_brightness_within_its_bounds() -> None:
     """An even grey has no contrast and no saturation: only brightness is seen."""
-    found = np.asarray(jitter(KEY, jnp.full((500, 4, 4, 3), 100, jnp.uint8))).reshape(500, -1).astype(int)
+    found = (
+        np.asarray(jitter(KEY, jnp.full((500, 4, 4, 3), 100, jnp.uint8)))
+        .reshape(500, -1)
+        .astype(int)
+    )
     assert (found == found[:, :1]).all()
     assert 60 <= found.min() < 65 and 135 < found.max() <= 140
     assert abs(found.mean() - 100) < 3

@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalearn.data.cache import cached, contents_of, default_root, digest_of, open_cache, pixel_moments
+from metalearn.data.cache import (
+    cached,
+    contents_of,
+    default_root,
+    digest_of,
+    open_cache,
+    pixel_moments,
+)
 from metalearn.data.source import Split
 from metalearn.errors import UserError
 
@@ -26,7 +33,10 @@ def make_splits() -> dict[str, Split]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 5, 4, 4, 3), np.uint8)
     counts = np.array([3, 2], np.int32)
-    return {s: Split(images[i], counts, (f"{s}0", f"{s}1")) for i, s in enumerate(("train", "valid", "test"))}
+    return {
+        s: Split(images[i], counts, (f"{s}0", f"{s}1"))
+        for i, s in enumerate(("train", "valid", "test"))
+    }
 
 
 def no_call() -> dict[str, Split]:
@@ -43,8 +53,12 @@ def test_opens_what_it_wrote_without_preparing_again(tmp_path: Path) -> None:
             np.testing.assert_array_equal(getattr(dataset, split).images, want.images)
             np.testing.assert_array_equal(getattr(dataset, split).counts, want.counts)
             assert getattr(dataset, split).names == want.names
-    np.testing.assert_allclose(again.mean, (expected["train"].images / 255).mean((0, 1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(again.std, (expected["train"].images / 255).std((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(
+        again.mean, (expected["train"].images / 255).mean((0, 1, 2)), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        again.std, (expected["train"].images / 255).std((0, 1, 2)), rtol=1e-6
+    )
     assert again.mean.dtype == again.std.dtype == np.float32
 
 
@@ -52,7 +66,9 @@ def test_contents_are_the_same_however_classes_are_shared_out() -> None:
     """Which records are of the same images: the digest tells the split too, contents do not."""
     splits = make_splits()
     elsewhere = splits | {"train": splits["test"], "test": splits["train"]}
-    assert contents_of(elsewhere) == contents_of(splits) and digest_of(elsewhere) != digest_of(splits)
+    assert contents_of(elsewhere) == contents_of(splits) and digest_of(elsewhere) != digest_of(
+        splits
+    )
     other = splits["train"]._replace(images=splits["train"].images ^ 1)
     assert contents_of(splits | {"train": other}) != contents_of(splits)
 
@@ -60,7 +76,9 @@ def test_contents_are_the_same_however_classes_are_shared_out() -> None:
 def test_moments_of_many_images() -> None:
     images = np.random.default_rng(1).integers(0, 256, (2500, 3, 2, 1), np.uint8)
     mean, std = pixel_moments(images)
-    np.testing.assert_allclose([mean[0], std[0]], [(images / 255).mean(), (images / 255).std()], rtol=1e-6)
+    np.testing.assert_allclose(
+        [mean[0], std[0]], [(images / 255).mean(), (images / 255).std()], rtol=1e-6
+    )
 
 
 def truncate(folder: Path) -> None:

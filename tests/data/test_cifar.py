@@ -26,7 +26,9 @@ def fine_names() -> list[str]:
 
 
 def make_members(seed: int = 0) -> Members:
-    """An archive of 2 + 1 random images a class, in random order; class c belongs to superclass c // 5."""
+    """An archive of 2 + 1 random images a class, in random order; class c belongs to superclass c
+    // 5.
+    """
     rng = np.random.default_rng(seed)
     coarse = sorted(name for names in load_split("fc100").values() for name in names)
     members = {
@@ -34,7 +36,9 @@ def make_members(seed: int = 0) -> Members:
         "fine_label_names.txt": "\n".join(fine_names()).encode() + b"\n",
     }
     for name, count in (("test", 1), ("train", 2)):
-        records = np.random.default_rng(count).integers(0, 256, (100 * count, cifar.RECORD), np.uint8)
+        records = np.random.default_rng(count).integers(
+            0, 256, (100 * count, cifar.RECORD), np.uint8
+        )
         records[:, 1] = np.arange(len(records)) % 100
         records[:, 0] = records[:, 1] // 5
         members[f"{name}.bin"] = rng.permutation(records).tobytes()
@@ -67,7 +71,9 @@ def test_images_are_channels_last_and_sorted_by_class(tmp_path: Path) -> None:
     assert data.images.shape == (100, 3, 32, 32, 3) and data.images.dtype == np.uint8
     records = np.frombuffer(members[f"{cifar.FOLDER}/test.bin"], np.uint8).reshape(100, -1)
     for record in records[:5]:
-        image = np.stack([record[2 + 1024 * c : 2 + 1024 * (c + 1)].reshape(32, 32) for c in range(3)], -1)
+        image = np.stack(
+            [record[2 + 1024 * c : 2 + 1024 * (c + 1)].reshape(32, 32) for c in range(3)], -1
+        )
         assert any((image == candidate).all() for candidate in data.images[record[1]])
 
 
@@ -127,11 +133,19 @@ SPOILT = {
     "bit flip": (flip_a_bit, "damaged"),
     "checksum": (flip_the_checksum, "CRC"),
     "not gzip": (no_archive, "gzip"),
-    "no labels": (edited(lambda m: m.pop(f"{cifar.FOLDER}/fine_label_names.txt")), "no .*fine_label_names.txt"),
-    "few labels": (edited(lambda m: m.update({f"{cifar.FOLDER}/coarse_label_names.txt": b"one\ntwo"})), "label names"),
+    "no labels": (
+        edited(lambda m: m.pop(f"{cifar.FOLDER}/fine_label_names.txt")),
+        "no .*fine_label_names.txt",
+    ),
+    "few labels": (
+        edited(lambda m: m.update({f"{cifar.FOLDER}/coarse_label_names.txt": b"one\ntwo"})),
+        "label names",
+    ),
     "other labels": (
         edited(
-            lambda m: m.update({f"{cifar.FOLDER}/fine_label_names.txt": b"\n".join(b"c%d" % i for i in range(100))})
+            lambda m: m.update(
+                {f"{cifar.FOLDER}/fine_label_names.txt": b"\n".join(b"c%d" % i for i in range(100))}
+            )
         ),
         "no class called",
     ),
@@ -181,7 +195,9 @@ def test_load_warns_once_of_another_digest(
         load("cifar_fs", tmp_path, tmp_path / "cache")
     assert [record.getMessage().count("md5 differs") for record in caplog.records] == [1]
     assert dataset.name == "cifar_fs" and dataset.rotations == 1
-    assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()][0].startswith("cifar_fs-v1-")
+    assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()][0].startswith(
+        "cifar_fs-v1-"
+    )
 
 
 def test_real_archive(data_dir: Path, cache_dir: Path) -> None:

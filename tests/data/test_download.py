@@ -57,7 +57,9 @@ def test_refuses_a_download_with_another_digest(tmp_path: Path, server: str) -> 
 
 
 @pytest.mark.parametrize("path", ["/missing.bin", None])
-def test_a_failed_download_says_what_to_fetch_by_hand(tmp_path: Path, server: str, path: str | None) -> None:
+def test_a_failed_download_says_what_to_fetch_by_hand(
+    tmp_path: Path, server: str, path: str | None
+) -> None:
     url = server + path if path else "http://127.0.0.1:9/data.bin"  # nobody listens on port 9
     with pytest.raises(UserError) as caught:
         fetch((RemoteFile("data.bin", url, DIGEST),), tmp_path / "new")
@@ -72,7 +74,9 @@ def test_right_digest_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert not caplog.records
 
 
-@pytest.mark.parametrize(("name", "hint"), [("cifarfs", "Did you mean cifar_fs"), ("zzz", "Known: cifar_fs, fc100")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("cifarfs", "Did you mean cifar_fs"), ("zzz", "Known: cifar_fs, fc100")]
+)
 def test_unknown_name(tmp_path: Path, name: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint) as caught:
         load(name, tmp_path, tmp_path)
@@ -81,10 +85,16 @@ def test_unknown_name(tmp_path: Path, name: str, hint: str) -> None:
 
 def test_readers_get_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr("metalearn.data._import", lambda target: lambda *args, **options: calls.append((args, options)))
+    monkeypatch.setattr(
+        "metalearn.data._import",
+        lambda target: lambda *args, **options: calls.append((args, options)),
+    )
     find_reader("tfds:some/thing:1.0.0", 3, 32)
     find_reader("folder", 4, 64)
-    assert calls == [(("some/thing:1.0.0",), {"seed": 3, "image_size": 32}), ((), {"seed": 4, "image_size": 64})]
+    assert calls == [
+        (("some/thing:1.0.0",), {"seed": 3, "image_size": 32}),
+        ((), {"seed": 4, "image_size": 64}),
+    ]
 
 
 @pytest.mark.parametrize("name", ["cifar_fs", "fc100", "omniglot"])

@@ -1,4 +1,6 @@
-"""Episodes: what they are made of, that all are equally likely, and that they are the same everywhere."""
+"""Episodes: what they are made of, that all are equally likely, and that they are the same
+everywhere.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -71,7 +73,9 @@ def test_a_longer_list_begins_with_the_shorter(episodes: np.ndarray) -> None:
 
 
 def test_the_list_of_a_seed_never_changes() -> None:
-    """Accuracies are compared over years on these lists: a new hash here makes every record a stranger."""
+    """Accuracies are compared over years on these lists: a new hash here makes every record a
+    stranger.
+    """
     drawn = draw_episodes(noise_source(COUNTS), 100, WAYS, SHOTS, QUERIES, seed=0)
     assert drawn.hash == "5fc6f9cd6a68de49"
     assert episode_hash(np.arange(24, dtype=np.int64).reshape(2, 3, 4)) == "a26f2589bc817e20"
@@ -146,10 +150,17 @@ def numbered_source() -> object:
 
 def test_task_sampler() -> None:
     source = numbered_source()
-    transform = lambda key, x: x + jnp.uint8(100)  # noqa: E731
-    sample = quick_jit(task_sampler(max(COUNTS), WAYS, SHOTS, QUERIES, lambda x: x.astype(jnp.float32), transform))
+
+    def transform(key, x):
+        return x + jnp.uint8(100)
+
+    sample = quick_jit(
+        task_sampler(max(COUNTS), WAYS, SHOTS, QUERIES, lambda x: x.astype(jnp.float32), transform)
+    )
     task = sample(jax.random.key(0), source)
-    drawn = np.asarray(jnp.concatenate([task.support_x, task.query_x])).reshape(-1).astype(int) - 100
+    drawn = (
+        np.asarray(jnp.concatenate([task.support_x, task.query_x])).reshape(-1).astype(int) - 100
+    )
     assert len(set(drawn)) == WAYS * (SHOTS + QUERIES)  # support and queries disjoint
     classes = CLASS_OF[drawn[WAYS * SHOTS :]].reshape(WAYS, QUERIES)
     assert (classes == CLASS_OF[drawn[: WAYS * SHOTS]][:, None]).all()
@@ -157,7 +168,9 @@ def test_task_sampler() -> None:
 
 
 def test_batch_sampler_labels_images_by_class() -> None:
-    batch = quick_jit(batch_sampler(4000, lambda x: x.astype(jnp.float32)))(jax.random.key(0), numbered_source())
+    batch = quick_jit(batch_sampler(4000, lambda x: x.astype(jnp.float32)))(
+        jax.random.key(0), numbered_source()
+    )
     drawn = np.asarray(batch.x).reshape(-1).astype(int)
     np.testing.assert_array_equal(batch.y, CLASS_OF[drawn])
     assert chisquare(np.bincount(drawn, minlength=sum(COUNTS))).pvalue > 1e-3

@@ -39,16 +39,29 @@ def test_a_seed_splits_the_classes(tmp_path: Path) -> None:
         assert split.images[:, 0, 0, 0].tolist() == want
     same = load("folder", tmp_path / "images", tmp_path / "cache", seed=3, image_size=8)
     assert same.train.names == dataset.train.names
-    others = {load("folder", tmp_path / "images", tmp_path / "cache", seed=s).train.names for s in range(4)}
+    others = {
+        load("folder", tmp_path / "images", tmp_path / "cache", seed=s).train.names
+        for s in range(4)
+    }
     assert len(others) > 1
 
 
 def test_a_changed_folder_is_read_again(tmp_path: Path) -> None:
     make_classes(tmp_path / "images", "abc")
-    assert load("folder", tmp_path / "images", tmp_path / "cache").train.images.shape == (2, 84, 84, 3)
+    assert load("folder", tmp_path / "images", tmp_path / "cache").train.images.shape == (
+        2,
+        84,
+        84,
+        3,
+    )
     for name in "abc":
         save(tmp_path / "images" / name / "more.png")
-    assert load("folder", tmp_path / "images", tmp_path / "cache").train.images.shape == (3, 84, 84, 3)
+    assert load("folder", tmp_path / "images", tmp_path / "cache").train.images.shape == (
+        3,
+        84,
+        84,
+        3,
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +88,11 @@ def test_split_folders(tmp_path: Path, train: str, valid: str, test: str) -> Non
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     for name in ("bus", "car", "train"):
         save(tmp_path / name / "0.png")
-    assert sorted(name for classes in find_splits(tmp_path, 0).values() for name in classes) == ["bus", "car", "train"]
+    assert sorted(name for classes in find_splits(tmp_path, 0).values() for name in classes) == [
+        "bus",
+        "car",
+        "train",
+    ]
 
 
 def test_a_class_in_two_splits_is_refused(tmp_path: Path) -> None:
@@ -119,7 +136,9 @@ def test_hidden_and_other_files_are_passed_over(tmp_path: Path) -> None:
     save(tmp_path / ".cache" / "0.png")
     (tmp_path / "empty").mkdir()
     save(tmp_path / "a" / "deep" / "1.JPG")
-    classes = {name: files for part in find_splits(tmp_path, 0).values() for name, files in part.items()}
+    classes = {
+        name: files for part in find_splits(tmp_path, 0).values() for name, files in part.items()
+    }
     assert {name: len(files) for name, files in classes.items()} == {"a": 2, "b": 1, "c": 1}
 
 

@@ -45,7 +45,9 @@ def test_same_bytes_every_time(few: dict[str, Split]) -> None:
 
 def test_a_class_depends_on_its_character_alone(few: dict[str, Split]) -> None:
     names = few["valid"].names
-    np.testing.assert_array_equal(few["valid"].images[-glyphs.DRAWINGS :], glyphs.draw(char_of(names[-1])))
+    np.testing.assert_array_equal(
+        few["valid"].images[-glyphs.DRAWINGS :], glyphs.draw(char_of(names[-1]))
+    )
 
 
 def test_drawings_of_a_class_differ(few: dict[str, Split]) -> None:
@@ -54,8 +56,16 @@ def test_drawings_of_a_class_differ(few: dict[str, Split]) -> None:
 
 
 def test_script_of() -> None:
-    assert [glyphs.script_of(char) for char in "aλж7+ب"] == ["LATIN", "GREEK", "CYRILLIC", "DIGIT", "SYMBOL", "ARABIC"]
-    # an accented letter, a circled and a superscript digit; a space, a combining mark, a control, private use
+    assert [glyphs.script_of(char) for char in "aλж7+ب"] == [
+        "LATIN",
+        "GREEK",
+        "CYRILLIC",
+        "DIGIT",
+        "SYMBOL",
+        "ARABIC",
+    ]
+    # an accented letter, a circled and a superscript digit; a space, a combining mark, a control,
+    # private use
     assert {glyphs.script_of(char) for char in "\u00e9\u2460\u00b2 \u0301\n\ue000"} == {None}
 
 
@@ -83,7 +93,9 @@ def test_distances_of_lookalikes_and_others() -> None:
 
 
 def test_fingerprint_names_its_versions() -> None:
-    assert all(word in glyphs.READER.fingerprint(NOWHERE) for word in ("matplotlib", "pillow", "freetype"))
+    assert all(
+        word in glyphs.READER.fingerprint(NOWHERE) for word in ("matplotlib", "pillow", "freetype")
+    )
 
 
 def test_whole_shapes_and_counts(whole: dict[str, Split]) -> None:
@@ -113,7 +125,9 @@ def test_whole_has_no_lookalikes(whole: dict[str, Split]) -> None:
 
 def test_whole_test_classes_are_unlike_training_classes(whole: dict[str, Split]) -> None:
     def prototypes(split: Split) -> np.ndarray:  # [C, 784], each of norm 1
-        mean = split.images.reshape(len(split.names), glyphs.DRAWINGS, -1).astype(np.float32).mean(1)
+        mean = (
+            split.images.reshape(len(split.names), glyphs.DRAWINGS, -1).astype(np.float32).mean(1)
+        )
         return mean / np.linalg.norm(mean, axis=1, keepdims=True)
 
     for held_out in ("valid", "test"):

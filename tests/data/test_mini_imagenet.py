@@ -12,7 +12,11 @@ from metalearn.data.splits import load_split
 from metalearn.errors import UserError
 
 SPLITS = load_split("mini_imagenet")
-LAYOUTS = {"flat": "{wnid}0000000{i}.jpg", "images": "images/{wnid}0000000{i}.jpg", "classes": "{wnid}/{i}.JPEG"}
+LAYOUTS = {
+    "flat": "{wnid}0000000{i}.jpg",
+    "images": "images/{wnid}0000000{i}.jpg",
+    "classes": "{wnid}/{i}.JPEG",
+}
 
 
 def make(folder: Path, layout: str = "flat", count: int = 2) -> None:
@@ -41,7 +45,9 @@ def write_lists(folder: Path, layout: str = "flat", index: int = 1) -> None:
 def test_layouts(tmp_path: Path, layout: str) -> None:
     make(tmp_path / "mini", layout)
     splits = find_splits(tmp_path / "mini")
-    assert {split: list(classes) for split, classes in splits.items()} == {s: sorted(n) for s, n in SPLITS.items()}
+    assert {split: list(classes) for split, classes in splits.items()} == {
+        s: sorted(n) for s, n in SPLITS.items()
+    }
     assert {len(files) for classes in splits.values() for files in classes.values()} == {2}
 
 

@@ -30,7 +30,9 @@ def png(size: int = 105, column: int = 50) -> bytes:
 def make_members() -> Members:
     """Two characters by three drawers."""
     places = [(number, drawer) for number in (2, 11) for drawer in (3, 1, 2)]
-    return {f"images/Greek/character{n:02d}/0{n:03d}_{d:02d}.png": png(column=10 * d) for n, d in places}
+    return {
+        f"images/Greek/character{n:02d}/0{n:03d}_{d:02d}.png": png(column=10 * d) for n, d in places
+    }
 
 
 def write(folder: Path, members: Members) -> Path:
@@ -62,7 +64,9 @@ def test_lists_hold_each_character_once() -> None:
     splits = load_split("omniglot")
     sizes = {split: sum(map(len, alphabets.values())) for split, alphabets in splits.items()}
     assert sizes == {"train": 1028, "valid": 172, "test": 423}
-    characters = [(a, n) for alphabets in splits.values() for a, numbers in alphabets.items() for n in numbers]
+    characters = [
+        (a, n) for alphabets in splits.values() for a, numbers in alphabets.items() for n in numbers
+    ]
     assert len(set(characters)) == 1623
 
 
@@ -95,8 +99,14 @@ SPOILT = {
     "cut image": (add(FIRST, png()[:60]), "0002_01.png does not decode"),
     "size": (add(FIRST, png(64)), "64x64"),
     "layout": (add("Greek/0002_01.png", png()), "unexpected member"),
-    "one more drawing": (add("images/Greek/character02/0002_04.png", png()), "7 drawings of 2 characters"),
-    "one more character": (add("images/Greek/character03/0003_01.png", png()), "7 drawings of 3 characters"),
+    "one more drawing": (
+        add("images/Greek/character02/0002_04.png", png()),
+        "7 drawings of 2 characters",
+    ),
+    "one more character": (
+        add("images/Greek/character03/0003_01.png", png()),
+        "7 drawings of 3 characters",
+    ),
     "no drawings": (lambda folder: write(folder, {}), "0 drawings"),
 }
 
@@ -113,7 +123,9 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, case: str) -> None:
 
 def test_real_archives(data_dir: Path, cache_dir: Path) -> None:
     dataset = load("omniglot", data_dir, cache_dir)
-    assert [split.images.shape for split in dataset[1:4]] == [(n * 20, 28, 28, 1) for n in (1028, 172, 423)]
+    assert [split.images.shape for split in dataset[1:4]] == [
+        (n * 20, 28, 28, 1) for n in (1028, 172, 423)
+    ]
     assert dataset.rotations == 4 and dataset.train.images.max() == 255
     assert dataset.train.names[0] == "Alphabet_of_the_Magi/character01"
     assert 0.07 < dataset.mean[0] < 0.09

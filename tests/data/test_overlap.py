@@ -19,14 +19,25 @@ def test_shared_images_are_found_with_their_classes() -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1), np.uint8)
     test = images[6:].copy()
     test[4] = images[2]
-    dataset = Dataset("x", split(images[:4], 1, 3), split(images[4:6], 2), split(test, 4, 2), np.ones(1), np.ones(1))
+    dataset = Dataset(
+        "x",
+        split(images[:4], 1, 3),
+        split(images[4:6], 2),
+        split(test, 4, 2),
+        np.ones(1),
+        np.ones(1),
+    )
     found = overlap(dataset)
     assert found["train", "test"] == [Shared(2, 4, "c1", "c1")]
     assert found["train", "valid"] == found["valid", "test"] == []
 
 
-@pytest.mark.parametrize(("name", "counts"), [("cifar_fs", (8, 6, 1)), ("fc100", (2, 1, 0)), ("omniglot", (0, 0, 0))])
-def test_real_splits(name: str, counts: tuple[int, int, int], data_dir: Path, cache_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "counts"), [("cifar_fs", (8, 6, 1)), ("fc100", (2, 1, 0)), ("omniglot", (0, 0, 0))]
+)
+def test_real_splits(
+    name: str, counts: tuple[int, int, int], data_dir: Path, cache_dir: Path
+) -> None:
     found = overlap(load(name, data_dir, cache_dir))
     assert {pair: len(shared) for pair, shared in found.items()} == {
         ("train", "valid"): counts[0],
@@ -37,5 +48,11 @@ def test_real_splits(name: str, counts: tuple[int, int, int], data_dir: Path, ca
 
 def test_the_program_says_it(tmp_path: Path) -> None:
     images = make_images(tmp_path / "images")
-    said = process("overlap", "--dataset=folder", f"--data_dir={images}", f"--cache_dir={tmp_path}", cwd=tmp_path)
+    said = process(
+        "overlap",
+        "--dataset=folder",
+        f"--data_dir={images}",
+        f"--cache_dir={tmp_path}",
+        cwd=tmp_path,
+    )
     assert said.code == 0 and "0 of the 16 images of test also occur in train" in said.out, said

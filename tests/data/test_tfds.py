@@ -23,7 +23,9 @@ Example = tuple[tuple[int, int], int, int]  # size, label (-1: none), brightness
 
 
 class Toy(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A dataset of plain images. What tests prepare of it is read from its files: TFDS does not know it."""
+    """A dataset of plain images. What tests prepare of it is read from its files: TFDS does not
+    know it.
+    """
 
     name = "toy"
     VERSION = tfds.core.Version("1.0.0")
@@ -39,7 +41,10 @@ class Toy(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         }
         keys = None if self.features else ("image", "label")
         return tfds.core.DatasetInfo(
-            builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=keys, disable_shuffling=True
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=keys,
+            disable_shuffling=True,
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
@@ -58,12 +63,16 @@ class Toy(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def prepare(folder: Path, file_format: str = "array_record", **attributes: Any) -> Path:
     """Writes a dataset `toy` below `folder`."""
-    toy = type("Toy", (Toy,), {**attributes, "__module__": __name__, "name": "toy"}, skip_registration=True)
+    toy = type(
+        "Toy", (Toy,), {**attributes, "__module__": __name__, "name": "toy"}, skip_registration=True
+    )
     toy(data_dir=folder, file_format=file_format).download_and_prepare()
     return folder
 
 
-def of_classes(labels: range, per_class: int = 2, size: tuple[int, int] = (8, 6), brightness: int = 0) -> list[Example]:
+def of_classes(
+    labels: range, per_class: int = 2, size: tuple[int, int] = (8, 6), brightness: int = 0
+) -> list[Example]:
     return [(size, label, brightness + index) for label in labels for index in range(per_class)]
 
 
@@ -76,12 +85,23 @@ def test_classes_are_split_by_seed(tmp_path: Path, file_format: str) -> None:
     examples = {"train": of_classes(range(25)), "test": of_classes(range(25), 1, brightness=100)}
     prepare(tmp_path, file_format, shape=(6, 8, 3), splits=examples)
     splits = reader("toy").read(tmp_path)
-    assert {split: len(found.counts) for split, found in splits.items()} == {"train": 16, "valid": 4, "test": 5}
-    assert Counter(name for found in splits.values() for name in found.names) == {f"class {i}": 1 for i in range(25)}
+    assert {split: len(found.counts) for split, found in splits.items()} == {
+        "train": 16,
+        "valid": 4,
+        "test": 5,
+    }
+    assert Counter(name for found in splits.values() for name in found.names) == {
+        f"class {i}": 1 for i in range(25)
+    }
     for found in splits.values():
-        assert found.images.shape == (3 * len(found.counts), 6, 8, 3) and found.images.dtype == np.uint8
+        assert (
+            found.images.shape == (3 * len(found.counts), 6, 8, 3)
+            and found.images.dtype == np.uint8
+        )
         assert brightness_of(found) == [0, 1, 100] * len(found.counts)  # all TFDS splits are pooled
-        assert found.images[::3, 0, 0, 1].tolist() == [int(name.removeprefix("class ")) for name in found.names]
+        assert found.images[::3, 0, 0, 1].tolist() == [
+            int(name.removeprefix("class ")) for name in found.names
+        ]
     assert reader("toy", seed=0).read(tmp_path)["test"].names == splits["test"].names
     assert reader("toy", seed=1).read(tmp_path)["test"].names != splits["test"].names
 
@@ -108,7 +128,9 @@ def test_splits_without_a_common_class_stay(tmp_path: Path) -> None:
 
 
 def test_images_of_several_sizes_are_resized(tmp_path: Path) -> None:
-    prepare(tmp_path, splits={"train": of_classes(range(3)) + of_classes(range(3), 1, (20, 30), 50)})
+    prepare(
+        tmp_path, splits={"train": of_classes(range(3)) + of_classes(range(3), 1, (20, 30), 50)}
+    )
     assert reader("toy").read(tmp_path)["train"].images.shape == (3, 84, 84, 3)
     assert reader("toy", image_size=10).read(tmp_path)["train"].images.shape == (3, 10, 10, 3)
     assert brightness_of(reader("toy", image_size=10).read(tmp_path)["train"]) == [0, 1, 50]
@@ -117,7 +139,9 @@ def test_images_of_several_sizes_are_resized(tmp_path: Path) -> None:
 def test_grey_images_stay_grey_and_unlabelled_ones_are_left_out(tmp_path: Path) -> None:
     examples = of_classes(range(3)) + [((8, 6), -1, 9)]
     prepare(tmp_path, shape=(6, 8, 1), splits={"train": examples})
-    assert [found.images.shape for found in reader("toy").read(tmp_path).values()] == [(2, 6, 8, 1)] * 3
+    assert [found.images.shape for found in reader("toy").read(tmp_path).values()] == [
+        (2, 6, 8, 1)
+    ] * 3
 
 
 @pytest.mark.parametrize(("channels", "stored"), [(4, 4), (3, 4)])
@@ -133,7 +157,9 @@ def test_transparent_images_are_laid_on_white_and_told(
 
 
 def write_tfrecord(folder: Path) -> Path:
-    """Turns what `prepare` wrote into a dataset in tfrecord format, as TensorFlow writes it but for the checksums."""
+    """Turns what `prepare` wrote into a dataset in tfrecord format, as TensorFlow writes it but for
+    the checksums.
+    """
     builder = tfds.builder("toy", data_dir=folder)
     raw = tfds.decode.DeserializeMethod.RAW_BYTES
     path = Path(builder.data_dir) / "toy-train.tfrecord-00000-of-00001"
@@ -164,7 +190,9 @@ def test_tfrecord_is_read_without_tensorflow(tmp_path: Path) -> None:
 def test_the_fingerprint_tells_files_and_options_apart(tmp_path: Path) -> None:
     prepare(tmp_path / "one", splits={"train": of_classes(range(5))})
     prepare(tmp_path / "two", splits={"train": of_classes(range(5))})
-    found = [reader("toy", *options).fingerprint(tmp_path / "one") for options in ((), (1,), (0, 10))]
+    found = [
+        reader("toy", *options).fingerprint(tmp_path / "one") for options in ((), (1,), (0, 10))
+    ]
     found += [reader("toy").fingerprint(tmp_path / "two")]
     assert len(set(found)) == 4 and found[0] == reader("toy").fingerprint(tmp_path / "one")
 
@@ -198,7 +226,9 @@ def test_unknown_names_are_one_line(tmp_path: Path, name: str, message: str) -> 
         (AssertionError("put it\nby hand"), r"\(put it by hand\)"),
     ],
 )
-def test_what_cannot_be_prepared_is_one_line(tmp_path: Path, monkeypatch: Any, error: Exception, message: str) -> None:
+def test_what_cannot_be_prepared_is_one_line(
+    tmp_path: Path, monkeypatch: Any, error: Exception, message: str
+) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise error
 
@@ -209,9 +239,14 @@ def test_what_cannot_be_prepared_is_one_line(tmp_path: Path, monkeypatch: Any, e
 
 
 def test_other_data_than_images_of_classes_is_one_line(tmp_path: Path) -> None:
-    features = {"image": tfds.features.Image(shape=(None, None, 3)), "label": tfds.features.Scalar(np.int32)}
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "label": tfds.features.Scalar(np.int32),
+    }
     prepare(tmp_path, features=features, splits={"train": of_classes(range(3))})
-    with pytest.raises(UserError, match="tfds:toy has no 8-bit images with one class label each, but image, label"):
+    with pytest.raises(
+        UserError, match="tfds:toy has no 8-bit images with one class label each, but image, label"
+    ):
         reader("toy").read(tmp_path)
 
 

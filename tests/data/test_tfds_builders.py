@@ -1,4 +1,6 @@
-"""Our datasets as TFDS: prepared and read without TensorFlow, the same images, labels and splits as ours."""
+"""Our datasets as TFDS: prepared and read without TensorFlow, the same images, labels and splits as
+ours.
+"""
 
 import functools
 import sys
@@ -41,13 +43,17 @@ def assert_same(prepared: dict, info: tfds.core.DatasetInfo, splits: dict[str, S
     for split in splits:
         tfds_split = TFDS_SPLITS[split]
         examples = list(prepared[tfds_split])
-        np.testing.assert_array_equal([example["image"] for example in examples], splits[split].images)
+        np.testing.assert_array_equal(
+            [example["image"] for example in examples], splits[split].images
+        )
         names = [info.features["label"].int2str(example["label"]) for example in examples]
         assert names == np.repeat(splits[split].names, splits[split].counts).tolist()
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_prepared_and_read_without_tensorflow(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepared_and_read_without_tensorflow(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     splits = tiny_splits(SHAPES[name])
     monkeypatch.setattr(CLASSES[name], "reader", tiny_reader(splits))
     prepared = tfds.data_source(name, data_dir=tmp_path)
@@ -58,7 +64,9 @@ def test_prepared_and_read_without_tensorflow(name: str, tmp_path: Path, monkeyp
     assert "tensorflow" not in sys.modules
 
 
-def test_array_record_is_the_default_and_other_formats_can_be_had(tmp_path: Path, monkeypatch) -> None:
+def test_array_record_is_the_default_and_other_formats_can_be_had(
+    tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.setattr(tfds_builders.CifarFs, "reader", tiny_reader(tiny_splits((32, 32, 3))))
     for file_format, expected in ((None, "array_record"), ("parquet", "parquet")):
         builder = tfds.builder("cifar_fs", data_dir=tmp_path / expected, file_format=file_format)
@@ -69,8 +77,12 @@ def test_array_record_is_the_default_and_other_formats_can_be_had(tmp_path: Path
 @pytest.mark.parametrize("place", ["manual", ".", "downloads"])
 def test_archives_are_found(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read_from = []
-    reader = tiny_reader(tiny_splits((32, 32, 3)), (RemoteFile("archive", "http://localhost:9/archive", "md5:0"),))
-    reader = reader._replace(read=lambda folder: read_from.append(folder) or tiny_splits((32, 32, 3)))
+    reader = tiny_reader(
+        tiny_splits((32, 32, 3)), (RemoteFile("archive", "http://localhost:9/archive", "md5:0"),)
+    )
+    reader = reader._replace(
+        read=lambda folder: read_from.append(folder) or tiny_splits((32, 32, 3))
+    )
     monkeypatch.setattr(tfds_builders.CifarFs, "reader", reader)
     (tmp_path / place).mkdir(exist_ok=True)
     (tmp_path / place / "archive").touch()
@@ -85,7 +97,9 @@ def test_real_omniglot(data_dir: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(tfds_builders.OmniglotVinyals, "reader", reader)
     config = tfds.download.DownloadConfig(manual_dir=data_dir)
     kwargs = {"download_config": config}
-    prepared = tfds.data_source("omniglot_vinyals", data_dir=tmp_path, download_and_prepare_kwargs=kwargs)
+    prepared = tfds.data_source(
+        "omniglot_vinyals", data_dir=tmp_path, download_and_prepare_kwargs=kwargs
+    )
     assert {split: len(source) for split, source in prepared.items()} == {
         "train": 20 * 1028,
         "validation": 20 * 172,

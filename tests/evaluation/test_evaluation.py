@@ -1,4 +1,6 @@
-"""Evaluation: its formulas in numpy, look-ups against the general path, and the probe for transduction."""
+"""Evaluation: its formulas in numpy, look-ups against the general path, and the probe for
+transduction.
+"""
 
 from pathlib import Path
 
@@ -42,7 +44,10 @@ def test_confidence_interval() -> None:
 
 def test_metrics_and_calibration() -> None:
     rng = np.random.default_rng(0)
-    logits, labels = 2 * rng.normal(size=(40, 25, 4)).astype(np.float32), rng.integers(0, 4, (40, 25))
+    logits, labels = (
+        2 * rng.normal(size=(40, 25, 4)).astype(np.float32),
+        rng.integers(0, 4, (40, 25)),
+    )
     found = jax.vmap(episode_metrics)(logits, labels)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     right, confidence = (p.argmax(-1) == labels).reshape(-1), p.max(-1).reshape(-1)
@@ -54,7 +59,9 @@ def test_metrics_and_calibration() -> None:
         inside = (confidence > low) & (confidence <= low + 1 / 15)
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert calibration_error(np.asarray(found["calibration"], np.float64).sum(0)) == pytest.approx(expected, abs=1e-4)
+    assert calibration_error(np.asarray(found["calibration"], np.float64).sum(0)) == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 def test_calibration_of_certain_predictions() -> None:
@@ -128,14 +135,20 @@ def test_looking_features_up_is_adapting_and_predicting(
     assert len(reference.accuracies) == 25 and reference.accuracies.std() > 0
 
 
-def test_blocks_and_devices_change_nothing(learner: Learner, episodes: Episodes, reference: Result) -> None:
+def test_blocks_and_devices_change_nothing(
+    learner: Learner, episodes: Episodes, reference: Result
+) -> None:
     """25 episodes in blocks of 2 x 4: the last holds one."""
     run = evaluator(learner, noise_source(COUNTS), episodes, prepare, task_mesh(2), block=4)
     agrees(run(ready(learner)), reference)
 
 
 def test_a_test_that_was_stopped_goes_on(
-    learner: Learner, episodes: Episodes, reference: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    learner: Learner,
+    episodes: Episodes,
+    reference: Result,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("metalearn.evaluation.evaluator.SAVE_SECONDS", 0.0)
     run = evaluator(learner, noise_source(COUNTS), episodes, prepare, task_mesh(1), block=2)
@@ -180,7 +193,9 @@ def test_every_image_of_a_long_split_is_embedded_in_its_place(learner: Learner) 
 def test_probe_of_gradient_methods(norm: str) -> None:
     layers = norm if norm in ("group", "none") else "batch"
     learner = maml.maml(tiny_network(layers), WAYS, inner_lr=0.1, inner_steps=2, norm=norm)
-    found = is_transductive(learner, ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES))
+    found = is_transductive(
+        learner, ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES)
+    )
     assert found == (norm == "batch")
 
 
@@ -188,13 +203,18 @@ def test_probe_of_gradient_methods(norm: str) -> None:
 def test_probe_of_embedding_methods(norm: str) -> None:
     layers = norm if norm in ("group", "layer", "none") else "batch"
     learner = protonet(tiny_network(layers), WAYS, norm=norm)
-    found = is_transductive(learner, ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES))
+    found = is_transductive(
+        learner, ready(learner), easy_task(jax.random.key(1), WAYS, SHOTS, QUERIES)
+    )
     assert found == (norm == "batch")
 
 
 def test_pooled_moments_are_those_of_all_batches_together() -> None:
     y = np.random.default_rng(0).normal(np.arange(3)[:, None, None], 2, size=(3, 10, 4))
-    stacked = {"norm0": {"mean": y.mean(1), "var": y.var(1)}, "deeper": {"norm1": {"mean": y.mean(1), "var": y.var(1)}}}
+    stacked = {
+        "norm0": {"mean": y.mean(1), "var": y.var(1)},
+        "deeper": {"norm1": {"mean": y.mean(1), "var": y.var(1)}},
+    }
     pooled = pool_moments(stacked)
     for found in (pooled["norm0"], pooled["deeper"]["norm1"]):
         np.testing.assert_allclose(found["mean"], y.reshape(-1, 4).mean(0), rtol=1e-10)
@@ -202,11 +222,18 @@ def test_pooled_moments_are_those_of_all_batches_together() -> None:
 
 
 def test_measured_moments_are_near_those_of_the_whole_split(learner: Learner) -> None:
-    source, meta = noise_source((200, 200)), learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+    source, meta = (
+        noise_source((200, 200)),
+        learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1))),
+    )
     measured = running_statistics(learner, source, SAMPLER)(meta)
     exact = learner.moments(meta, prepare(source.images))
     assert measured.keys() == {"body", "moments"}
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0.1, atol=0.05), measured["moments"], exact)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0.1, atol=0.05),
+        measured["moments"],
+        exact,
+    )
 
 
 RECIPES = {
@@ -218,12 +245,16 @@ RECIPES = {
 
 @pytest.mark.parametrize("method", RECIPES)
 def test_running_statistics_are_those_of_training_batches(method: str) -> None:
-    """As of batches drawn by the training itself, and not of clean images, whose borders are not black."""
+    """As of batches drawn by the training itself, and not of clean images, whose borders are not
+    black.
+    """
     settings = {"backbone": "conv2-8", "norm": "running", "meta_batch": 1} | RECIPES[method]
     config = Config(method=method, **settings)
     bright = 200 + np.arange(4 * 9 * 16 * 16).reshape(36, 16, 16, 1) % 50
     split = Split(bright.astype(np.uint8), np.full(4, 9, np.int32), tuple("abcd"))
-    dataset = Dataset("bright", split, split, split, np.full(1, 0.5, np.float32), np.ones(1, np.float32))
+    dataset = Dataset(
+        "bright", split, split, split, np.full(1, 0.5, np.float32), np.ones(1, np.float32)
+    )
     lab = make_lab(dataset, devices=1)
     made = make_method(config, 4)
     learner = made.test("running")
@@ -257,11 +288,15 @@ def test_copies_are_embedded_once_and_looked_up(learner: Learner) -> None:
     ]
     found = runs[0](meta)
     agrees(found, runs[1](meta))
-    assert found.loss != pytest.approx(evaluator(learner, source, episodes, prepare, task_mesh(2))(meta).loss, rel=1e-3)
+    assert found.loss != pytest.approx(
+        evaluator(learner, source, episodes, prepare, task_mesh(2))(meta).loss, rel=1e-3
+    )
 
 
 def test_copies_of_an_episode() -> None:
-    """Every version of each support image once, with its label; versions differ, and are the same wherever they are."""
+    """Every version of each support image once, with its label; versions differ, and are the same
+    wherever they are.
+    """
     source = noise_source(COUNTS)
     (indices,) = draw_episodes(source, 1, WAYS, SHOTS, QUERIES, seed=0).indices
     copies = Copies(2, augmentation("crop"))

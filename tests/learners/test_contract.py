@@ -25,23 +25,50 @@ from metalearn.types import Array, Batch, Key, PyTree, Task
 from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit
 
 WAYS, SHOTS, QUERIES, CLASSES = 3, 2, 2, 6
-SETTINGS = dict(backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2)
-GRADIENT = ("maml", "fomaml", "anil", "boil", "reptile", "meta_sgd", "maml++", "imaml", "cavia")  # trained outputs
-OWN = {"reptile": dict(inner_lr=0.01, test_inner_batch=0)}  # Adam's steps are about that long; no minibatches
-OWN |= {"transductive_finetune": dict(inner_lr=0.001)}  # beyond that, rounding decides where its many steps end
+SETTINGS = dict(
+    backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2
+)
+GRADIENT = (
+    "maml",
+    "fomaml",
+    "anil",
+    "boil",
+    "reptile",
+    "meta_sgd",
+    "maml++",
+    "imaml",
+    "cavia",
+)  # trained outputs
+OWN = {
+    "reptile": dict(inner_lr=0.01, test_inner_batch=0)
+}  # Adam's steps are about that long; no minibatches
+OWN |= {
+    "transductive_finetune": dict(inner_lr=0.001)
+}  # beyond that, rounding decides where its many steps end
 BEFORE = (*GRADIENT, "unicorn_maml")  # have a prediction before they adapt
 TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
 SLOW = ("relationnet", "cavia")  # tell little by labels until they are trained
 RANDOM = ("baseline", "baseline++")  # their heads start at random and shuffle
 
-# Every method under the normalisation of its recipe; one of each family, and what differs from it, under all.
-RECIPES = [(method, preset(method, "cifar_fs", 1).get("norm", "batch"), "euclidean") for method in METHODS]
-VARIANTS = {"euclidean": {}, "cosine": {"distance": "cosine", "scale": 10.0}, "contextual": {"contextual": True}}
+# Every method under the normalisation of its recipe; one of each family, and what differs from it,
+# under all.
+RECIPES = [
+    (method, preset(method, "cifar_fs", 1).get("norm", "batch"), "euclidean") for method in METHODS
+]
+VARIANTS = {
+    "euclidean": {},
+    "cosine": {"distance": "cosine", "scale": 10.0},
+    "contextual": {"contextual": True},
+}
 VARIANTS |= {"ridge": {"head": "ridge"}, "none": {"transform": "none"}}
 CASES = RECIPES + [("maml", norm, "euclidean") for norm in maml.NORMS if norm != "batch"]
 CASES += [(method, "support", "euclidean") for method in ("anil", "boil", "reptile", "maml++")]
 CASES += [("protonet", norm, "euclidean") for norm in embedding.NORMS if norm != "running"]
-CASES += [("protonet", "running", "cosine"), ("rfs", "batch", "euclidean"), ("rfs", "support", "euclidean")]
+CASES += [
+    ("protonet", "running", "cosine"),
+    ("rfs", "batch", "euclidean"),
+    ("rfs", "support", "euclidean"),
+]
 CASES += [
     ("matchingnet", "running", "contextual"),
     ("metaoptnet", "running", "ridge"),
@@ -74,7 +101,13 @@ class Case:
         backbone = {"backbone": "tiny-map"} if method == "relationnet" else {}
         chosen = {"method": method, "norm": norm} | backbone | VARIANTS[variant]
         config = Config(
-            **(preset(method, "cifar_fs", 1) | {"most_train_shots": 0} | SETTINGS | OWN.get(method, {}) | chosen)
+            **(
+                preset(method, "cifar_fs", 1)
+                | {"most_train_shots": 0}
+                | SETTINGS
+                | OWN.get(method, {})
+                | chosen
+            )
         )
         self.method = make_method(config, CLASSES)
         self.learner = self.method.test(norm)._replace(loss=self.method.train.loss)
@@ -95,16 +128,23 @@ class Case:
         return Outcome(loss, self.learner.predict(meta, adapted, task.query_x), alone)
 
     def variants(self) -> list[tuple[PyTree, Task]]:
-        """The task, its queries reversed, its classes relabelled, its support reversed, another task."""
+        """The task, its queries reversed, its classes relabelled, its support reversed, another
+        task.
+        """
         task, meta = self.task, self.meta
         turn, back = jnp.array([1, 2, 0]), jnp.array([2, 0, 1])
         turned_meta = (
-            meta | {"head": {k: v[..., back] for k, v in meta["head"].items()}} if self.name in GRADIENT else meta
+            meta | {"head": {k: v[..., back] for k, v in meta["head"].items()}}
+            if self.name in GRADIENT
+            else meta
         )
         return [
             (meta, task),
             (meta, task._replace(query_x=task.query_x[::-1], query_y=task.query_y[::-1])),
-            (turned_meta, task._replace(support_y=turn[task.support_y], query_y=turn[task.query_y])),
+            (
+                turned_meta,
+                task._replace(support_y=turn[task.support_y], query_y=turn[task.query_y]),
+            ),
             (meta, task._replace(support_x=task.support_x[::-1], support_y=task.support_y[::-1])),
             (meta, easy_task(jax.random.key(5), WAYS, SHOTS, QUERIES, noise=1.0)),
         ]
@@ -117,10 +157,14 @@ class Case:
 
     @functools.cached_property
     def at_once(self) -> tuple[Outcome, Array, Array]:
-        """Of all variants in one call; accuracies [200] on tasks named at random, and which names are right."""
+        """Of all variants in one call; accuracies [200] on tasks named at random, and which names
+        are right.
+        """
         metas, tasks = (stack(part) for part in zip(*self.variants(), strict=True))
         many = jax.vmap(named_at_random)(jax.random.split(jax.random.key(2), 200))
-        keys = jnp.concatenate([jnp.stack([self.key] * 5), jax.random.split(jax.random.key(3), 200)])
+        keys = jnp.concatenate(
+            [jnp.stack([self.key] * 5), jax.random.split(jax.random.key(3), 200)]
+        )
         metas = jax.tree.map(lambda x: jnp.concatenate([x, jnp.stack([x[0]] * 200)]), metas)
         tasks = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), tasks, many)
         found = quick_jit(jax.vmap(self.outcome))(keys, metas, tasks)
@@ -171,7 +215,12 @@ def test_signatures(case: Case) -> None:
     assert names(learner.init) == ["key", "x"]
     assert names(learner.adapt) == ["key", "meta", "support_x", "support_y"]
     assert names(learner.predict) == ["meta", "adapted", "query_x"]
-    assert names(learner.loss) == ["key", "meta", "batch" if case.method.supervised else "task", "step"]
+    assert names(learner.loss) == [
+        "key",
+        "meta",
+        "batch" if case.method.supervised else "task",
+        "step",
+    ]
     assert (learner.embed is None) == (learner.head is None)
     if learner.embed is not None:
         assert names(learner.embed) == ["meta", "x"]
@@ -237,7 +286,9 @@ def test_support_labels_matter(case: Case) -> None:
 
 @over(RECIPES)
 def test_loss_falls(case: Case) -> None:
-    """The one reported, of predictions. Reptile descends another and learns from the support set alone: watch that."""
+    """The one reported, of predictions. Reptile descends another and learns from the support set
+    alone: watch that.
+    """
     optimizer, task = optax.adam(1e-2 if case.name == "relationnet" else 3e-2), case.task
     if case.name == "reptile":
         task = task._replace(query_x=task.support_x, query_y=task.support_y)
@@ -247,11 +298,15 @@ def test_loss_falls(case: Case) -> None:
     def train(meta: PyTree) -> Array:
         def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Array]:
             meta, state = carry
-            grads, info = jax.grad(lambda m: case.learner.loss(case.key, m, batch), has_aux=True)(meta)
+            grads, info = jax.grad(lambda m: case.learner.loss(case.key, m, batch), has_aux=True)(
+                meta
+            )
             updates, state = optimizer.update(grads, state)
             return (optax.apply_updates(meta, updates), state), info["loss"]
 
-        return jax.lax.scan(step, (meta, optimizer.init(meta)), length=60 if case.name == "relationnet" else 20)[1]
+        return jax.lax.scan(
+            step, (meta, optimizer.init(meta)), length=60 if case.name == "relationnet" else 20
+        )[1]
 
     meta = {k: v for k, v in case.meta.items() if k != "moments"}
     values = train(meta)
@@ -264,7 +319,9 @@ def mean_accuracy(case: Case, before: bool) -> tuple[float, float]:
     source = noise_source((100,) * CLASSES)
     episodes = draw_episodes(source, 400, WAYS, SHOTS, QUERIES, seed=3)
     learner = case.method.before(case.norm) if before else case.learner
-    accuracies = evaluator(learner, source, episodes, prepare, task_mesh(1), block=100)(case.meta).accuracies
+    accuracies = evaluator(learner, source, episodes, prepare, task_mesh(1), block=100)(
+        case.meta
+    ).accuracies
     return float(accuracies.mean()), 3.29 * float(accuracies.std()) / 20
 
 
@@ -280,14 +337,18 @@ def test_before_adaptation_is_measured_where_it_means_something(tiny_backbone: N
 
 @over(RECIPES)
 def test_chance_where_images_mean_nothing(case: Case) -> None:
-    """Images without classes, as they are tested: anything above chance found a query among the support."""
+    """Images without classes, as they are tested: anything above chance found a query among the
+    support.
+    """
     found, margin = mean_accuracy(case, before=False)
     assert abs(found - 1 / WAYS) <= margin + 1e-6 < 0.05
 
 
 @over(RECIPES)
 def test_chance_where_support_labels_mean_nothing(case: Case) -> None:
-    """Easy images, but support classes named at random: anything above chance reads the queries' labels."""
+    """Easy images, but support classes named at random: anything above chance reads the queries'
+    labels.
+    """
     _, found, right = case.at_once
     assert abs(found.mean() - 1 / WAYS) < 3.29 * found.std() / 200**0.5 < 0.1
     if case.name not in SLOW:

@@ -27,15 +27,21 @@ def test_centred(norm: str) -> None:
     z = network.apply(params, here)
     np.testing.assert_allclose(centred(network).apply(params, here), z - z.mean(0), atol=1e-5)
     moments = centred(network).moments(params, there)
-    expected = network.apply(params, here, network.moments(params, there)) - network.apply(params, there).mean(0)
+    expected = network.apply(params, here, network.moments(params, there)) - network.apply(
+        params, there
+    ).mean(0)
     np.testing.assert_allclose(centred(network).apply(params, here, moments), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["running", "group"])
 def test_the_centre_is_that_of_the_training_split(norm: str) -> None:
-    """Whatever the layers: features of its images have a mean of nearly zero, those of others do not."""
+    """Whatever the layers: features of its images have a mean of nearly zero, those of others do
+    not.
+    """
     layers = norm if norm == "group" else "batch"
-    learner = embedding(tiny_network(layers), nearest_centroid(normalise=True), WAYS, norm, centre=True)
+    learner = embedding(
+        tiny_network(layers), nearest_centroid(normalise=True), WAYS, norm, centre=True
+    )
     source = noise_source((150, 150))
     meta = learner.init(jax.random.key(0), X)
     meta = running_statistics(learner, source, batch_sampler(64, prepare))(meta)
@@ -52,7 +58,9 @@ def test_parameters_of_a_head_are_trained_and_used() -> None:
     plain = nearest_centroid()
     made = TrainedHead(
         init=lambda key, shape: {"scale": jnp.float32(shape[0])},
-        head=lambda params: Head(plain.fit, lambda means, z: params["scale"] * plain.predict(means, z)),
+        head=lambda params: Head(
+            plain.fit, lambda means, z: params["scale"] * plain.predict(means, z)
+        ),
     )
     learner = embedding(tiny_network("none"), made, WAYS, "none")
     meta = learner.init(jax.random.key(0), X)

@@ -1,4 +1,6 @@
-"""Fine-tuning of all weights: where it begins, one step of Adam by differences, and what transduction adds."""
+"""Fine-tuning of all weights: where it begins, one step of Adam by differences, and what
+transduction adds.
+"""
 
 from collections.abc import Iterator
 
@@ -55,9 +57,13 @@ def first_layer(meta: PyTree) -> np.ndarray:
 
 
 @pytest.mark.parametrize("transductive", [False, True])
-def test_without_steps_it_is_the_support_based_initialization(meta: PyTree, transductive: bool) -> None:
+def test_without_steps_it_is_the_support_based_initialization(
+    meta: PyTree, transductive: bool
+) -> None:
     expected = np.asarray(scaled(meta, TASK.query_x)) @ first_layer(meta)
-    np.testing.assert_allclose(logits(learner(0, transductive), meta), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        logits(learner(0, transductive), meta), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("transductive", [False, True])
@@ -87,15 +93,26 @@ def test_all_weights_take_the_steps_of_adam(meta: PyTree, transductive: bool) ->
     state, begin = optimizer.init(weights), weights
     for _ in range(3):
         weights, state = step(weights, state)
-    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), weights["head"], begin["head"])))
+    assert all(
+        jax.tree.leaves(
+            jax.tree.map(lambda a, b: bool((a != b).any()), weights["head"], begin["head"])
+        )
+    )
     expected = out(weights, TASK.query_x)
-    np.testing.assert_allclose(logits(learner(3, transductive), meta), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        logits(learner(3, transductive), meta), expected, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_transduction_makes_queries_more_certain(meta: PyTree) -> None:
-    entropies = [float(mean_entropy(logits(learner(20, transductive), meta))) for transductive in (False, True)]
+    entropies = [
+        float(mean_entropy(logits(learner(20, transductive), meta)))
+        for transductive in (False, True)
+    ]
     assert entropies[1] < entropies[0]
 
 
 def test_mean_entropy() -> None:
-    np.testing.assert_allclose(mean_entropy(jnp.array([[0.0, 0.0], [50.0, 0.0]])), np.log(2) / 2, rtol=1e-6)
+    np.testing.assert_allclose(
+        mean_entropy(jnp.array([[0.0, 0.0], [50.0, 0.0]])), np.log(2) / 2, rtol=1e-6
+    )

@@ -40,12 +40,17 @@ def close(a: PyTree, b: PyTree, rtol: float = 1e-10) -> None:
 def layered_network() -> Network:
     """As `smooth_network`, with the scale and shift of a normalisation layer before the tanh."""
 
-    def apply(params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None) -> Array:
+    def apply(
+        params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None
+    ) -> Array:
         y = x.reshape(len(x), -1) @ params["dense"]
         return jnp.tanh(y * params["norm0"]["scale"] + params["norm0"]["shift"])
 
     def init(key: Key, x: Array) -> PyTree:
-        return {"dense": jax.random.normal(key, (4, 3)), "norm0": {"scale": jnp.ones(3), "shift": jnp.zeros(3)}}
+        return {
+            "dense": jax.random.normal(key, (4, 3)),
+            "norm0": {"scale": jnp.ones(3), "shift": jnp.zeros(3)},
+        }
 
     return Network(init, apply, moments=lambda params, x: {})
 
@@ -66,7 +71,15 @@ SECOND_ORDER = {
     "maml++": lambda: mamlpp(layered_network(), 2, RATE, 3, multi_step=8, norm="none"),
     "cavia": lambda: cavia(layered_network(), 2, RATE, 2, context=4, norm="none"),
     "imaml": lambda: imaml(
-        layered_network(), 2, 0.2, 300, strength=2.0, cg_steps=30, damping=0, norm="none", proximal_every_step=True
+        layered_network(),
+        2,
+        0.2,
+        300,
+        strength=2.0,
+        cg_steps=30,
+        damping=0,
+        norm="none",
+        proximal_every_step=True,
     ),
 }
 
@@ -93,10 +106,15 @@ def test_equal_learned_rates_are_one_rate() -> None:
 def test_gradient_in_learned_rates_of_one_step() -> None:
     """d query_loss(w - a g) / da = - g * query_loss'(w - a g), one for every weight."""
     task, network = smooth_task(), layered_network()
-    learner, still = maml(network, 2, RATE, 1, norm="none", learned_rates=True), maml(network, 2, RATE, 0, norm="none")
+    learner, still = (
+        maml(network, 2, RATE, 1, norm="none", learned_rates=True),
+        maml(network, 2, RATE, 0, norm="none"),
+    )
     meta = smooth_start(learner)
     start = {k: meta[k] for k in ("body", "head")}
-    g = jax.grad(loss_of(still, task._replace(query_x=task.support_x, query_y=task.support_y)))(start)
+    g = jax.grad(loss_of(still, task._replace(query_x=task.support_x, query_y=task.support_y)))(
+        start
+    )
     moved = jax.tree.map(lambda w, a, g: w - a * g, start, meta["rates"], g)
     expected = jax.tree.map(lambda g, q: -g * q, g, jax.grad(loss_of(still, task))(moved))
     close(jax.grad(loss_of(learner, task))(meta)["rates"], expected)
@@ -122,22 +140,31 @@ def test_proto_maml_without_steps_is_protonet() -> None:
 
 
 def test_proto_maml_at_first_order_learns_through_the_prototypes() -> None:
-    """The query gradient at the adapted weights; what it says of the head goes on to the body that made the head."""
+    """The query gradient at the adapted weights; what it says of the head goes on to the body that
+    made the head.
+    """
     task, network = smooth_task(), layered_network()
     learner = maml(network, 2, RATE, 2, first_order=True, norm="none", head="prototypes")
     meta = smooth_start(learner)
     weights, _ = learner.adapt(KEY, meta, task.support_x, task.support_y)
     at_weights = jax.grad(loss_of(maml(network, 2, inner_steps=0, norm="none"), task))(weights)
-    head = lambda body: prototype_head(network.apply(body, task.support_x), task.support_y, 2)  # noqa: E731
+
+    def head(body):
+        return prototype_head(network.apply(body, task.support_x), task.support_y, 2)
+
     (through_head,) = jax.vjp(head, meta["body"])[1](at_weights["head"])
     expected = jax.tree.map(jnp.add, at_weights["body"], through_head)
     close(jax.grad(loss_of(learner, task))(meta), {"body": expected})
 
 
 def test_unicorn_maml_begins_without_preference() -> None:
-    """Before adapting all classes are alike; afterwards other names of classes are other names, nothing more."""
+    """Before adapting all classes are alike; afterwards other names of classes are other names,
+    nothing more.
+    """
     task = smooth_task()
-    before, after = (maml(layered_network(), 2, RATE, steps, norm="none", head="shared") for steps in (0, 2))
+    before, after = (
+        maml(layered_network(), 2, RATE, steps, norm="none", head="shared") for steps in (0, 2)
+    )
     meta = smooth_start(after)
     assert meta["vector"].shape == (3,) and meta.keys() == {"body", "vector"}
     logits = logits_of(before, meta, task)
@@ -154,7 +181,11 @@ def test_reptile_moves_to_the_adapted_weights() -> None:
     value, grads = jax.value_and_grad(loss_of(learner, task))(meta)
     moved = jax.tree.map(lambda m, g: m - g, meta, grads)
     close({name: moved[name] for name in adapted}, adapted)
-    close(value, sum(((m - a) ** 2).sum() for m, a in zip(*map(jax.tree.leaves, (meta, moved)), strict=True)) / 2)
+    close(
+        value,
+        sum(((m - a) ** 2).sum() for m, a in zip(*map(jax.tree.leaves, (meta, moved)), strict=True))
+        / 2,
+    )
     close(moved["memory"].steps, meta["memory"].steps + 3)
 
 
@@ -169,7 +200,9 @@ def test_reptile_adapts_by_adam_without_momentum_on_minibatches() -> None:
         g = jax.grad(loss_of(maml(layered_network(), 2, inner_steps=0, norm="none"), part))(weights)
         second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, second, g)
         unbiased = jax.tree.map(lambda v, j=j: v / (1 - 0.999 ** (j + 8)), second)
-        weights = jax.tree.map(lambda w, g, v: w - 0.1 * g / (jnp.sqrt(v) + 1e-8), weights, g, unbiased)
+        weights = jax.tree.map(
+            lambda w, g, v: w - 0.1 * g / (jnp.sqrt(v) + 1e-8), weights, g, unbiased
+        )
     close(learner.adapt(KEY, meta, task.support_x, task.support_y).weights, weights, rtol=1e-7)
 
 
@@ -194,31 +227,54 @@ def test_minibatches_are_shuffles_cut_into_pieces() -> None:
 
 
 def test_proximal_regression() -> None:
-    """|x w - y|^2 / 2S + strength/2 |w - start|^2 is least at (h + strength)^-1 (r + strength start)."""
+    """|x w - y|^2 / 2S + strength/2 |w - start|^2 is least at (h + strength)^-1 (r + strength
+    start).
+    """
     rng = np.random.default_rng(0)
     x, y, start = rng.normal(size=(8, 4)), rng.normal(size=8), rng.normal(size=4)
     h, r, strength = x.T @ x / 8, x.T @ y / 8, 0.7
     inverse = np.linalg.inv(h + strength * np.eye(4))
-    loss = lambda w: jnp.square(x @ w - y).mean() / 2  # noqa: E731
-    solve = lambda s: proximal(loss, s, strength, optax.sgd(0.3), 200, 10)  # noqa: E731
+
+    def loss(w):
+        return jnp.square(x @ w - y).mean() / 2
+
+    def solve(s):
+        return proximal(loss, s, strength, optax.sgd(0.3), 200, 10)
+
     close(solve(start), inverse @ (r + strength * start))
     close(jax.jacrev(solve)(start), strength * inverse)
-    short = lambda s: proximal(loss, s, strength, optax.sgd(0.3), 3, 10)  # noqa: E731
-    close(jax.jacrev(short)(start), strength * inverse)  # however far the steps have come: h is h everywhere
+
+    def short(s):
+        return proximal(loss, s, strength, optax.sgd(0.3), 3, 10)
+
+    close(
+        jax.jacrev(short)(start), strength * inverse
+    )  # however far the steps have come: h is h everywhere
     assert np.abs(short(start) - solve(start)).max() > 1e-3
-    damped = lambda s: proximal(loss, s, strength, optax.sgd(0.3), 200, 10, damping=5.0)  # noqa: E731
+
+    def damped(s):
+        return proximal(loss, s, strength, optax.sgd(0.3), 200, 10, damping=5.0)
+
     close(damped(start), solve(start))  # another derivative of the same value
     close(jax.jacrev(damped)(start), 5.7 * np.linalg.inv(h + 5.7 * np.eye(4)))
-    one_step = lambda s: proximal(loss, s, strength, optax.sgd(0.3), 200, 1)  # noqa: E731
+
+    def one_step(s):
+        return proximal(loss, s, strength, optax.sgd(0.3), 200, 1)
+
     b = rng.normal(size=4)
-    a = h / strength + np.eye(4)  # the first step of conjugate gradients: b by its length along the curvature
+    a = h / strength + np.eye(
+        4
+    )  # the first step of conjugate gradients: b by its length along the curvature
     close(jax.grad(lambda s: b @ one_step(s))(start), b * (b @ b) / (b @ a @ b))
 
 
 def test_imaml_pulls_to_the_initial_weights() -> None:
     """The stronger the pull, the nearer they stay."""
     task, network = smooth_task(), layered_network()
-    far, near = (imaml(network, 2, 1e-3, 500, strength=s, norm="none", proximal_every_step=True) for s in (1.0, 100.0))
+    far, near = (
+        imaml(network, 2, 1e-3, 500, strength=s, norm="none", proximal_every_step=True)
+        for s in (1.0, 100.0)
+    )
     meta = smooth_start(far)
 
     def moved(learner: Learner) -> float:
@@ -229,17 +285,28 @@ def test_imaml_pulls_to_the_initial_weights() -> None:
 
 
 def test_imaml_pulls_once_in_training_and_not_at_test() -> None:
-    """As released: MAML's steps, then back by rate times strength; the gradient is that at the point so reached."""
+    """As released: MAML's steps, then back by rate times strength; the gradient is that at the
+    point so reached.
+    """
     task, network = smooth_task(), layered_network()
-    learner, plain = imaml(network, 2, 0.1, 3, strength=2.0, norm="none"), maml(network, 2, 0.1, 3, norm="none")
+    learner, plain = (
+        imaml(network, 2, 0.1, 3, strength=2.0, norm="none"),
+        maml(network, 2, 0.1, 3, norm="none"),
+    )
     meta = smooth_start(learner)
-    weights, reached = (x.adapt(KEY, meta, task.support_x, task.support_y).weights for x in (plain, learner))
+    weights, reached = (
+        x.adapt(KEY, meta, task.support_x, task.support_y).weights for x in (plain, learner)
+    )
     close(reached, weights)
-    pulled = jax.tree.map(lambda w, m: w - 0.2 * (w - m), weights, {name: meta[name] for name in weights})
+    pulled = jax.tree.map(
+        lambda w, m: w - 0.2 * (w - m), weights, {name: meta[name] for name in weights}
+    )
     still = maml(network, 2, inner_steps=0, norm="none")
     value, grads = jax.value_and_grad(loss_of(still, task))(pulled)
     close(loss_of(learner, task)(meta), value)
-    first_order = imaml(network, 2, 0.1, 3, strength=2.0, damping=1e9, norm="none")  # the system is then the identity
+    first_order = imaml(
+        network, 2, 0.1, 3, strength=2.0, damping=1e9, norm="none"
+    )  # the system is then the identity
     close(jax.grad(loss_of(first_order, task))(meta), grads, rtol=1e-6)
 
 
@@ -247,16 +314,22 @@ def test_cavia_adapts_one_layer() -> None:
     task, learner = smooth_task(), SECOND_ORDER["cavia"]()
     meta = smooth_start(learner)
     weights, _ = learner.adapt(KEY, meta, task.support_x, task.support_y)
-    same = jax.tree.map(lambda a, b: bool((a == b).all()), weights, {k: meta[k] for k in ("body", "head")})
+    same = jax.tree.map(
+        lambda a, b: bool((a == b).all()), weights, {k: meta[k] for k in ("body", "head")}
+    )
     assert same["head"] == {"w": True, "b": True} and same["body"]["dense"]
     assert same["body"]["norm0"] == {"scale": False, "shift": False}
     plain = maml(layered_network(), 2, inner_steps=0, norm="none")
     still = cavia(layered_network(), 2, inner_steps=0, context=4, norm="none")
     body = modulate(meta["body"], meta["film"], jnp.zeros(4))
-    close(logits_of(still, meta, task), logits_of(plain, {"body": body, "head": meta["head"]}, task))
+    close(
+        logits_of(still, meta, task), logits_of(plain, {"body": body, "head": meta["head"]}, task)
+    )
 
 
-@pytest.mark.parametrize(("backbone", "layer"), [("conv4-32", "norm2"), ("resnet12", "block3_conv2_norm")])
+@pytest.mark.parametrize(
+    ("backbone", "layer"), [("conv4-32", "norm2"), ("resnet12", "block3_conv2_norm")]
+)
 def test_cavia_modulates_the_last_layer_but_one(backbone: str, layer: str) -> None:
     body = jax.eval_shape(make_network(backbone).init, KEY, jnp.zeros((1, 32, 32, 3)))
     assert modulated_layer(body) == layer
@@ -270,7 +343,10 @@ def test_modulation_scales_and_shifts_what_the_layer_gives() -> None:
     params = {"scale": jnp.array([1.0, -2.0, 0.5, 3.0]), "shift": jnp.arange(4.0)}
     context = jax.random.normal(jax.random.key(2), (6,))
     gain, offset = np.split(np.asarray(context) @ np.asarray(w) + np.linspace(-1, 1, 8), 2)
-    apply = lambda p: Norm("batch").apply({"params": p}, y)  # noqa: E731
+
+    def apply(p):
+        return Norm("batch").apply({"params": p}, y)
+
     close(apply(modulate({"norm0": params}, film, context)["norm0"]), gain * apply(params) + offset)
 
 
@@ -293,7 +369,9 @@ def test_multi_step_loss_is_that_of_mamls_of_fewer_steps(step: int) -> None:
     values = [jax.value_and_grad(loss_of(s, task))(start) for s in shorter]
     value, grads = jax.value_and_grad(loss_of(learner, task, step))(meta)
     close(value, sum(w * v for w, (v, _) in zip(shares, values, strict=True)))
-    expected = jax.tree.map(lambda *g: sum(w * x for w, x in zip(shares, g, strict=True)), *(g for _, g in values))
+    expected = jax.tree.map(
+        lambda *g: sum(w * x for w, x in zip(shares, g, strict=True)), *(g for _, g in values)
+    )
     close({k: grads[k] for k in start}, expected)
 
 
@@ -315,12 +393,20 @@ def test_every_inner_step_has_its_own_rates_scales_and_shifts() -> None:
     none, trained, longer = (mamlpp(network, 2, RATE, steps, norm="none") for steps in (0, 3, 4))
     meta = smooth_start(trained)
     keys = iter(jax.random.split(jax.random.key(3), 10))
-    varied = lambda p: p + 0.1 * jax.random.normal(next(keys), p.shape, p.dtype)  # noqa: E731
+
+    def varied(p):
+        return p + 0.1 * jax.random.normal(next(keys), p.shape, p.dtype)
+
     meta |= {k: jax.tree.map(varied, meta[k]) for k in ("norms", "rates")}
-    assert meta["norms"]["norm0"]["scale"].shape == (3, 3) and meta["rates"]["body"]["dense"].shape == (3,)
+    assert meta["norms"]["norm0"]["scale"].shape == (3, 3) and meta["rates"]["body"][
+        "dense"
+    ].shape == (3,)
 
     def whole(fast: PyTree, j: int) -> PyTree:
-        return {"body": fast["body"] | jax.tree.map(lambda p: p[j], meta["norms"]), "head": fast["head"]}
+        return {
+            "body": fast["body"] | jax.tree.map(lambda p: p[j], meta["norms"]),
+            "head": fast["head"],
+        }
 
     @jax.jit
     def support_gradient(fast: PyTree, j: int) -> PyTree:

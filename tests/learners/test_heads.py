@@ -1,4 +1,6 @@
-"""Heads against independent computations: nearest mean, scikit-learn's objective by L-BFGS, SGD in numpy."""
+"""Heads against independent computations: nearest mean, scikit-learn's objective by L-BFGS, SGD in
+numpy.
+"""
 
 from collections.abc import Iterator
 
@@ -54,14 +56,25 @@ def test_simpleshot_and_nearest_neighbour(float64: None) -> None:
     queries, _ = features(4, 5, 6, seed=1)
     rows, q = unit_rows(z), unit_rows(queries)
     means = np.stack([rows[y == n].mean(0) for n in range(4)])
-    nearest = np.stack([np.square(q[:, None] - rows[y == n][None]).sum(-1).min(1) for n in range(4)], -1)
+    nearest = np.stack(
+        [np.square(q[:, None] - rows[y == n][None]).sum(-1).min(1) for n in range(4)], -1
+    )
     distances = np.square(q[:, None] - means[None]).sum(-1)
-    for head, logits in ((nearest_centroid(normalise=True), -distances), (nearest_neighbour(), -nearest)):
-        np.testing.assert_allclose(head.predict(head.fit(None, z, y, 4), jnp.asarray(queries)), logits, rtol=1e-8)
+    for head, logits in (
+        (nearest_centroid(normalise=True), -distances),
+        (nearest_neighbour(), -nearest),
+    ):
+        np.testing.assert_allclose(
+            head.predict(head.fit(None, z, y, 4), jnp.asarray(queries)), logits, rtol=1e-8
+        )
 
 
-def objective(theta: np.ndarray, z: np.ndarray, y: np.ndarray, c: float) -> tuple[float, np.ndarray]:
-    """scikit-learn's: |w|^2 / 2 + c * sum of cross-entropies; and its gradient. theta is [w; b] [D+1,N], flat."""
+def objective(
+    theta: np.ndarray, z: np.ndarray, y: np.ndarray, c: float
+) -> tuple[float, np.ndarray]:
+    """scikit-learn's: |w|^2 / 2 + c * sum of cross-entropies; and its gradient. theta is [w; b]
+    [D+1,N], flat.
+    """
     theta = theta.reshape(z.shape[1] + 1, -1)
     x, target = np.pad(z, ((0, 0), (0, 1)), constant_values=1.0), np.eye(theta.shape[1])[y]
     logits = x @ theta
@@ -73,7 +86,9 @@ def objective(theta: np.ndarray, z: np.ndarray, y: np.ndarray, c: float) -> tupl
 def best(z: np.ndarray, y: np.ndarray, ways: int, c: float) -> np.ndarray:
     options = {"maxiter": 10**5, "maxfun": 10**5, "ftol": 1e-16, "gtol": 1e-9}
     start = np.zeros((z.shape[1] + 1) * ways)
-    return minimize(objective, start, (z, y, c), jac=True, method="L-BFGS-B", options=options).x.reshape(-1, ways)
+    return minimize(
+        objective, start, (z, y, c), jac=True, method="L-BFGS-B", options=options
+    ).x.reshape(-1, ways)
 
 
 def fit(head: Head, z: np.ndarray, y: np.ndarray, ways: int) -> np.ndarray:
@@ -84,7 +99,14 @@ def fit(head: Head, z: np.ndarray, y: np.ndarray, ways: int) -> np.ndarray:
 # Fewer and more features than images, one image a class, two classes, many.
 @pytest.mark.parametrize(
     ("ways", "shots", "size", "c"),
-    [(2, 1, 5, 1.0), (5, 1, 16, 0.1), (5, 1, 16, 10.0), (5, 3, 4, 1.0), (20, 1, 4, 1.0), (5, 25, 32, 1.0)],
+    [
+        (2, 1, 5, 1.0),
+        (5, 1, 16, 0.1),
+        (5, 1, 16, 10.0),
+        (5, 3, 4, 1.0),
+        (20, 1, 4, 1.0),
+        (5, 25, 32, 1.0),
+    ],
 )
 def test_logistic_regression(ways: int, shots: int, size: int, c: float, float64: None) -> None:
     z, y = features(ways, shots, size)
@@ -97,8 +119,12 @@ def test_logistic_regression(ways: int, shots: int, size: int, c: float, float64
 
 @pytest.mark.parametrize(("scale", "c"), [(1.0, 1.0), (100.0, 10.0), (1.0, 1e4)])
 @pytest.mark.parametrize("size", [3, 40])
-def test_logistic_regression_converges_on_long_features(size: int, scale: float, c: float, float64: None) -> None:
-    """Its gradient vanishes, in relation to its terms; Newton's steps taken whole would give NaN in float32."""
+def test_logistic_regression_converges_on_long_features(
+    size: int, scale: float, c: float, float64: None
+) -> None:
+    """Its gradient vanishes, in relation to its terms; Newton's steps taken whole would give NaN in
+    float32.
+    """
     z, y = features(4, 4, size)
     z *= scale
     for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 3e-3)):
@@ -110,10 +136,14 @@ def test_logistic_regression_converges_on_long_features(size: int, scale: float,
 def test_logistic_regression_of_many_shots_and_a_repeated_image(float64: None) -> None:
     z, y = features(3, 7, 30)
     z[5:9] = z[4]  # fewer independent rows than images
-    np.testing.assert_allclose(fit(logistic_regression(), z, y, 3), best(unit_rows(z), y, 3, 1.0), atol=2e-5)
+    np.testing.assert_allclose(
+        fit(logistic_regression(), z, y, 3), best(unit_rows(z), y, 3, 1.0), atol=2e-5
+    )
 
 
-def sgd_by_hand(key: jax.Array, z: np.ndarray, y: np.ndarray, ways: int, epochs: int, scale: float | None) -> dict:
+def sgd_by_hand(
+    key: jax.Array, z: np.ndarray, y: np.ndarray, ways: int, epochs: int, scale: float | None
+) -> dict:
     """Chen et al.'s SGD by PyTorch's rules; scale None for the linear classifier.
 
     The start and the shuffles are the head's own draws.
@@ -159,7 +189,9 @@ def test_sgd_classifier(kind: str, each: int, float64: None) -> None:
     assert np.abs(found["w"] - start["w"]).max() > 1e-3
 
 
-GOLDEN_Z = np.array([[[1.0, 0.0], [0.0, 1.0]], [[3.0, 4.0], [1.0, 0.0]]], np.float32)  # two tasks of two images
+GOLDEN_Z = np.array(
+    [[[1.0, 0.0], [0.0, 1.0]], [[3.0, 4.0], [1.0, 0.0]]], np.float32
+)  # two tasks of two images
 QUERY = np.array([[0.6, 0.8]], np.float32)
 
 
@@ -168,7 +200,8 @@ QUERY = np.array([[0.6, 0.8]], np.float32)
     [
         (nearest_centroid(), [[-0.8, -0.4], [-16.0, -0.8]]),
         (nearest_centroid("cosine", 10.0), [[6.0, 8.0], [10.0, 6.0]]),
-        # by symmetry b = 0 and w = a (z0 - z1) with a = c * sigmoid(-a |z0 - z1|^2): |z0 - z1|^2 is 2, then 0.8
+        # by symmetry b = 0 and w = a (z0 - z1) with a = c * sigmoid(-a |z0 - z1|^2): |z0 - z1|^2 is
+        # 2, then 0.8
         (logistic_regression(), [[-0.06748, 0.06748], [0.16692, -0.16692]]),
     ],
     ids=["euclidean", "cosine", "logistic regression"],

@@ -24,7 +24,9 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def test_attention() -> None:
     with jax.enable_x64(True):
         head = attention(scale=3.0)
-        logits = head.predict(head.fit(None, jnp.asarray(Z), jnp.asarray(Y), 3), jnp.asarray(QUERIES))
+        logits = head.predict(
+            head.fit(None, jnp.asarray(Z), jnp.asarray(Y), 3), jnp.asarray(QUERIES)
+        )
         weights = softmax(3.0 * unit_rows(QUERIES) @ unit_rows(Z).T, -1)
         np.testing.assert_allclose(jax.nn.softmax(logits), weights @ np.eye(3)[Y], rtol=1e-10)
 
@@ -33,12 +35,16 @@ def test_far_images_leave_finite_logits() -> None:
     head = attention(scale=1000.0)
     z = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
     value, slope = jax.value_and_grad(
-        lambda q: cross_entropy(head.predict(head.fit(None, z, jnp.array([0, 1]), 2), q), jnp.array([1]))
+        lambda q: cross_entropy(
+            head.predict(head.fit(None, z, jnp.array([0, 1]), 2), q), jnp.array([1])
+        )
     )(jnp.array([[1.0, 0.1]]))
     assert value > 1000 and jnp.isfinite(slope).all()
 
 
-def lstm(w: np.ndarray, b: np.ndarray, x: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def lstm(
+    w: np.ndarray, b: np.ndarray, x: np.ndarray, cell: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     gates = x @ w + b
     write, keep, new, out = (gates[..., i * 4 : (i + 1) * 4] for i in range(4))
     cell = sigmoid(keep + 1) * cell + sigmoid(write) * np.tanh(new)
@@ -56,9 +62,13 @@ def read(params: dict, rows: list[np.ndarray]) -> list[np.ndarray]:
 def test_full_context() -> None:
     with jax.enable_x64(True):
         made = full_context(scale=2.0, steps=3)
-        params = jax.tree.map(lambda p: np.asarray(p, np.float64), made.init(jax.random.key(0), (4,)))
+        params = jax.tree.map(
+            lambda p: np.asarray(p, np.float64), made.init(jax.random.key(0), (4,))
+        )
         head, key = made.head(params), jax.random.key(5)
-        logits = head.predict(head.fit(key, jnp.asarray(Z), jnp.asarray(Y), 3), jnp.asarray(QUERIES))
+        logits = head.predict(
+            head.fit(key, jnp.asarray(Z), jnp.asarray(Y), 3), jnp.asarray(QUERIES)
+        )
         order = np.asarray(jax.random.permutation(key, 6))
     rows = list(Z[order])
     forward, backward = read(params["forward"], rows), read(params["backward"], rows[::-1])[::-1]
@@ -67,7 +77,9 @@ def test_full_context() -> None:
         h, cell = np.zeros(4), np.zeros(4)
         for _ in range(3):
             glimpse = softmax(support @ h) @ support
-            out, cell = lstm(params["read"]["w"], params["read"]["b"], np.concatenate([query, h, glimpse]), cell)
+            out, cell = lstm(
+                params["read"]["w"], params["read"]["b"], np.concatenate([query, h, glimpse]), cell
+            )
             h = out + query
         weights = softmax(2.0 * unit_rows(support) @ unit_rows(h))
         np.testing.assert_allclose(softmax(found), weights @ np.eye(3)[Y[order]], rtol=1e-6)

@@ -1,4 +1,6 @@
-"""The multi-class SVM: against its primal solved by SciPy, its conditions of optimality, its derivative."""
+"""The multi-class SVM: against its primal solved by SciPy, its conditions of optimality, its
+derivative.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,9 @@ def problem(ways: int, shots: int, size: int, seed: int = 0) -> tuple[np.ndarray
 
 
 def primal(z: np.ndarray, y: np.ndarray, ways: int, c: float) -> np.ndarray:
-    """Weights [D,N] of least |w|^2 / 2 + c * sum of slacks, each the largest shortfall of a margin of 1."""
+    """Weights [D,N] of least |w|^2 / 2 + c * sum of slacks, each the largest shortfall of a margin
+    of 1.
+    """
     images, size = z.shape
 
     def value(theta: np.ndarray) -> float:
@@ -35,22 +39,31 @@ def primal(z: np.ndarray, y: np.ndarray, ways: int, c: float) -> np.ndarray:
             rows.append(np.concatenate([np.outer(x, difference).reshape(-1), slack]))
     matrix, bound = np.stack(rows), 1 - np.eye(ways)[y].reshape(-1)
     start = np.concatenate([np.zeros(size * ways), np.full(images, 2.0)])
-    constraint = {"type": "ineq", "fun": lambda theta: matrix @ theta - bound, "jac": lambda theta: matrix}
+    constraint = {
+        "type": "ineq",
+        "fun": lambda theta: matrix @ theta - bound,
+        "jac": lambda theta: matrix,
+    }
     options = {"maxiter": 500, "ftol": 1e-13}
-    found = minimize(value, start, jac=slope, constraints=[constraint], method="SLSQP", options=options)
+    found = minimize(
+        value, start, jac=slope, constraints=[constraint], method="SLSQP", options=options
+    )
     assert found.success, found.message
     return found.x[: size * ways].reshape(size, ways)
 
 
 @pytest.mark.parametrize(
-    ("ways", "shots", "size", "c"), [(2, 1, 3, 0.1), (3, 2, 4, 0.1), (3, 3, 2, 1.0), (5, 1, 6, 3.0), (4, 3, 20, 0.1)]
+    ("ways", "shots", "size", "c"),
+    [(2, 1, 3, 0.1), (3, 2, 4, 0.1), (3, 3, 2, 1.0), (5, 1, 6, 3.0), (4, 3, 20, 0.1)],
 )
 def test_svm(ways: int, shots: int, size: int, c: float) -> None:
     z, y = problem(ways, shots, size)
     expected = primal(z, y, ways, c)
     with jax.enable_x64(True):
         fit = quick_jit(svm_head(c).head({"scale": 1.0}).fit, static_argnums=3)
-        np.testing.assert_allclose(fit(None, jnp.asarray(z), jnp.asarray(y), ways), expected, atol=2e-5)
+        np.testing.assert_allclose(
+            fit(None, jnp.asarray(z), jnp.asarray(y), ways), expected, atol=2e-5
+        )
         found = fit(None, jnp.asarray(z, jnp.float32), jnp.asarray(y), ways)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=2e-3)
@@ -58,12 +71,17 @@ def test_svm(ways: int, shots: int, size: int, c: float) -> None:
 
 @pytest.mark.parametrize(("shots", "scale"), [(1, 1.0), (15, 1.0), (5, 30.0)])
 def test_feasible_and_optimal_in_single_precision(shots: int, scale: float) -> None:
-    """Rows sum to zero, no entry passes its bound, and the duality gap closes; many images, long features, vmap."""
+    """Rows sum to zero, no entry passes its bound, and the duality gap closes; many images, long
+    features, vmap.
+    """
     problems = [problem(5, shots, 64, seed) for seed in range(2)]
     z = scale * np.stack([p[0] for p in problems])
     target = np.eye(5)[np.stack([p[1] for p in problems])]
     kernel = z @ z.swapaxes(1, 2)
-    a = np.asarray(quick_jit(jax.vmap(svm_dual))(kernel.astype(np.float32), target.astype(np.float32)), np.float64)
+    a = np.asarray(
+        quick_jit(jax.vmap(svm_dual))(kernel.astype(np.float32), target.astype(np.float32)),
+        np.float64,
+    )
     assert np.isfinite(a).all()
     np.testing.assert_allclose(a.sum(-1), 0, atol=1e-5)
     assert (a <= 0.1 * target + 1e-5).all()

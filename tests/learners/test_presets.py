@@ -13,7 +13,9 @@ from metalearn.ops.optimizers import make_optimizer
 
 
 def test_every_published_method_has_a_default() -> None:
-    assert DEFAULTS.keys() <= METHODS.keys() and len(DEFAULTS) == 25  # a method of your own need not have one
+    assert (
+        DEFAULTS.keys() <= METHODS.keys() and len(DEFAULTS) == 25
+    )  # a method of your own need not have one
 
 
 def test_recipes_are_of_methods_and_datasets_there_are() -> None:
@@ -25,7 +27,11 @@ def test_recipes_are_of_methods_and_datasets_there_are() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_recipe_builds(method: str, dataset: str) -> None:
     for shots in (1, 5):
-        chosen = preset(method, dataset, shots) | {"method": method, "dataset": dataset, "shots": shots}
+        chosen = preset(method, dataset, shots) | {
+            "method": method,
+            "dataset": dataset,
+            "shots": shots,
+        }
         config = dataclasses.replace(Config(), **chosen).with_defaults()
         assert config.backbone in BACKBONES
         make_optimizer(config)
@@ -47,33 +53,60 @@ def test_names_keep_what_they_mean(dataset: str) -> None:
 @pytest.mark.parametrize("dataset", ["omniglot", "glyphs"])
 @pytest.mark.parametrize("method", METHODS)
 def test_characters_are_not_mirrored(method: str, dataset: str) -> None:
-    """A mirrored character may be another, or look like one turned by a quarter, which is another class on Omniglot."""
+    """A mirrored character may be another, or look like one turned by a quarter, which is another
+    class on Omniglot.
+    """
     for shots in (1, 5):
         chosen = preset(method, dataset, shots)
-        config = dataclasses.replace(Config(), **chosen | {"method": method, "dataset": dataset}).with_defaults()
+        config = dataclasses.replace(
+            Config(), **chosen | {"method": method, "dataset": dataset}
+        ).with_defaults()
         assert config.augment == "none" and config.support_copies == 1  # copies are mirrored
 
 
-# The numbers of papers and released code, written down apart from the presets; rates are of mean losses.
+# The numbers of papers and released code, written down apart from the presets; rates are of mean
+# losses.
 SOURCES = {
-    ("maml", "cifar_fs", 1): dict(backbone="conv4-32", inner_lr=0.05, inner_steps=5, test_inner_steps=10, meta_batch=4),
-    ("maml", "omniglot", 1): dict(inner_steps=1, test_inner_steps=3, train_queries=1, meta_batch=32, steps=60_000),
+    ("maml", "cifar_fs", 1): dict(
+        backbone="conv4-32", inner_lr=0.05, inner_steps=5, test_inner_steps=10, meta_batch=4
+    ),
+    ("maml", "omniglot", 1): dict(
+        inner_steps=1, test_inner_steps=3, train_queries=1, meta_batch=32, steps=60_000
+    ),
     ("boil", "cifar_fs", 5): dict(backbone="conv4-64", inner_lr=0.5, inner_steps=1, meta_batch=4),
-    ("reptile", "omniglot", 1): dict(inner_lr=1e-3, inner_steps=5, test_inner_steps=50, train_shots=10, meta_batch=5),
+    ("reptile", "omniglot", 1): dict(
+        inner_lr=1e-3, inner_steps=5, test_inner_steps=50, train_shots=10, meta_batch=5
+    ),
     ("reptile", "omniglot", 5): dict(test_inner_batch=5, test_inner_steps=50),
-    ("maml++", "mini_imagenet", 1): dict(backbone="conv4-48", inner_lr=0.1, inner_steps=5, steps=50_000),
-    ("protonet", "omniglot", 5): dict(train_ways=60, train_queries=5, lr=1e-3, schedule="halve:2000"),
+    ("maml++", "mini_imagenet", 1): dict(
+        backbone="conv4-48", inner_lr=0.1, inner_steps=5, steps=50_000
+    ),
+    ("protonet", "omniglot", 5): dict(
+        train_ways=60, train_queries=5, lr=1e-3, schedule="halve:2000"
+    ),
     ("protonet", "mini_imagenet", 1): dict(train_ways=30),
     ("protonet", "mini_imagenet", 5): dict(train_ways=20),
-    ("r2d2", "cifar_fs", 1): dict(backbone="conv4-512", train_ways=20, lr=5e-3, scale=10.0, schedule="halve:2000"),
-    ("r2d2", "cifar_fs", 5): dict(train_shots=5, train_queries=7, most_train_shots=9, initial="torch"),
-    ("r2d2", "omniglot", 1): dict(backbone="conv4-512-28px", train_ways=60, train_queries=5, scale=10.0),
+    ("r2d2", "cifar_fs", 1): dict(
+        backbone="conv4-512", train_ways=20, lr=5e-3, scale=10.0, schedule="halve:2000"
+    ),
+    ("r2d2", "cifar_fs", 5): dict(
+        train_shots=5, train_queries=7, most_train_shots=9, initial="torch"
+    ),
+    ("r2d2", "omniglot", 1): dict(
+        backbone="conv4-512-28px", train_ways=60, train_queries=5, scale=10.0
+    ),
     ("r2d2", "mini_imagenet", 1): dict(train_ways=16, scale=1e-4),
-    ("metaoptnet", "cifar_fs", 1): dict(train_shots=5, train_queries=6, lr=0.1, weight_decay=5e-4, meta_batch=8),
-    ("metaoptnet", "cifar_fs", 5): dict(schedule="steps:0.06@0.33333,0.2@0.66667,0.2@0.83333", decay="all"),
+    ("metaoptnet", "cifar_fs", 1): dict(
+        train_shots=5, train_queries=6, lr=0.1, weight_decay=5e-4, meta_batch=8
+    ),
+    ("metaoptnet", "cifar_fs", 5): dict(
+        schedule="steps:0.06@0.33333,0.2@0.66667,0.2@0.83333", decay="all"
+    ),
     ("metaoptnet", "mini_imagenet", 5): dict(train_shots=15, label_smoothing=0.1),
     ("rfs", "cifar_fs", 5): dict(lr=0.05, weight_decay=5e-4, batch_size=64, support_copies=5),
-    ("rfs", "cifar_fs", 1): dict(schedule="steps:0.1@0.6,0.1@0.8", decay="all", nesterov=False, initial="he"),
+    ("rfs", "cifar_fs", 1): dict(
+        schedule="steps:0.1@0.6,0.1@0.8", decay="all", nesterov=False, initial="he"
+    ),
     ("transductive_finetune", "cifar_fs", 1): dict(inner_lr=5e-5, test_inner_steps=25),
 }
 

@@ -1,4 +1,6 @@
-"""Pre-training: what its loss is made of, and how a pre-trained network classifies the base classes."""
+"""Pre-training: what its loss is made of, and how a pre-trained network classifies the base
+classes.
+"""
 
 from types import SimpleNamespace
 
@@ -28,7 +30,9 @@ def test_loss_of_a_batch_with_a_teachers_logits() -> None:
     meta = learner.init(KEY, X[:1])
     teacher = jax.random.normal(jax.random.key(1), (8, CLASSES))
     logits = learner.classify(meta, X)
-    alone, taught = (learner.loss(KEY, meta, batch)[0] for batch in (Batch(X, Y), Batch(X, Y, teacher)))
+    alone, taught = (
+        learner.loss(KEY, meta, batch)[0] for batch in (Batch(X, Y), Batch(X, Y, teacher))
+    )
     np.testing.assert_allclose(alone, cross_entropy(logits, Y), rtol=1e-6)
     np.testing.assert_allclose(taught, (alone + divergence(logits, teacher, 4.0)) / 2, rtol=1e-6)
 
@@ -57,22 +61,34 @@ def test_a_batch_is_turned_by_quarters() -> None:
 
 
 def test_loss_of_a_turned_batch() -> None:
-    """Half of it tells the classes, half the turns; those two classifiers share the body and nothing else."""
-    learner = pretrained(tiny_network("none"), nearest_centroid(), 2, CLASSES, norm="none", rotation=True)
+    """Half of it tells the classes, half the turns; those two classifiers share the body and
+    nothing else.
+    """
+    learner = pretrained(
+        tiny_network("none"), nearest_centroid(), 2, CLASSES, norm="none", rotation=True
+    )
     meta, batch = learner.init(KEY, X[:1]), turn(Batch(X, Y))
     z = tiny_network("none").apply(meta["body"], batch.x)
     turns = cross_entropy(z @ meta["turns"]["w"] + meta["turns"]["b"], batch.turns)
-    loss = lambda meta, batch: learner.loss(KEY, meta, batch)[0]  # noqa: E731
+
+    def loss(meta, batch):
+        return learner.loss(KEY, meta, batch)[0]
+
     alone, both = loss(meta, batch._replace(turns=None)), loss(meta, batch)
     np.testing.assert_allclose(both, (alone + turns) / 2, rtol=1e-6)
     grads = [jax.grad(loss)(meta, b) for b in (batch._replace(turns=None), batch)]
-    np.testing.assert_allclose(grads[1]["classifier"]["w"], grads[0]["classifier"]["w"] / 2, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        grads[1]["classifier"]["w"], grads[0]["classifier"]["w"] / 2, rtol=1e-5, atol=1e-7
+    )
     assert not grads[0]["turns"]["w"].any() and grads[1]["turns"]["w"].any()
 
 
 def test_all_turns_of_every_image_keep_its_class() -> None:
     batch = turn_all(Batch(X, Y))
-    assert batch.x.shape == (32, SIDE, SIDE, 1) and batch.turns.tolist() == [0] * 8 + [1] * 8 + [2] * 8 + [3] * 8
+    assert (
+        batch.x.shape == (32, SIDE, SIDE, 1)
+        and batch.turns.tolist() == [0] * 8 + [1] * 8 + [2] * 8 + [3] * 8
+    )
     np.testing.assert_array_equal(batch.y, [*Y, *Y, *Y, *Y])
     for i in range(8):
         for k in range(4):
@@ -92,14 +108,18 @@ def test_rotation_weight_adds_to_the_full_class_loss() -> None:
 
 def test_initial_weights_of_pytorch_are_uniform_within_the_root_of_the_fan() -> None:
     found = init_classifier(KEY, "linear", 400, 300, "torch")
-    assert 0.049 < float(jnp.abs(found["w"]).max()) <= 0.05 and float(found["w"].std()) == pytest.approx(
-        0.05 / 3**0.5, rel=0.01
-    )
+    assert 0.049 < float(jnp.abs(found["w"]).max()) <= 0.05 and float(
+        found["w"].std()
+    ) == pytest.approx(0.05 / 3**0.5, rel=0.01)
     assert 0.04 < float(jnp.abs(found["b"]).max()) <= 0.05
 
 
-@pytest.mark.parametrize(("rotations", "width", "why"), [(4, 8, "classes of their own"), (1, 9, "8 x 9")])
+@pytest.mark.parametrize(
+    ("rotations", "width", "why"), [(4, 8, "classes of their own"), (1, 9, "8 x 9")]
+)
 def test_what_cannot_be_turned_is_refused(rotations: int, width: int, why: str) -> None:
     train = SimpleNamespace(images=np.zeros((1, 8, width, 1)))
     with pytest.raises(UserError, match=why):
-        turned(lambda key, source: None, SimpleNamespace(name="some", rotations=rotations, train=train))
+        turned(
+            lambda key, source: None, SimpleNamespace(name="some", rotations=rotations, train=train)
+        )

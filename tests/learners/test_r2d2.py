@@ -17,7 +17,9 @@ def problem(images: int, size: int, ways: int = 3) -> tuple[np.ndarray, np.ndarr
 
 @pytest.mark.parametrize("penalty", [0.1, 30.0])
 def test_primal_is_dual(penalty: float) -> None:
-    """The same problem with features to spare (zeros, which get no weight) and without is solved on either side."""
+    """The same problem with features to spare (zeros, which get no weight) and without is solved on
+    either side.
+    """
     with jax.enable_x64(True):
         x, y = problem(6, 4)
         target = np.eye(3)[y]
@@ -25,12 +27,16 @@ def test_primal_is_dual(penalty: float) -> None:
         dual = ridge_weights(np.pad(x, ((0, 0), (0, 5))), target, penalty)
         np.testing.assert_allclose(dual[:4], primal, atol=1e-12)
         np.testing.assert_allclose(dual[4:], 0, atol=1e-12)
-        np.testing.assert_allclose(primal, np.linalg.inv(x.T @ x + penalty * np.eye(4)) @ x.T @ target, atol=1e-12)
+        np.testing.assert_allclose(
+            primal, np.linalg.inv(x.T @ x + penalty * np.eye(4)) @ x.T @ target, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize(("images", "size"), [(6, 10), (9, 4)])
 def test_r2d2_minimises_its_objective(images: int, size: int) -> None:
-    """Mean squared error + penalty * |W|^2, the biases' row among W: its gradient vanishes at what fit returns."""
+    """Mean squared error + penalty * |W|^2, the biases' row among W: its gradient vanishes at what
+    fit returns.
+    """
     with jax.enable_x64(True):
         z, y = problem(images, size)
         made = r2d2_head(penalty=2.0, scale=3.0)
@@ -40,7 +46,9 @@ def test_r2d2_minimises_its_objective(images: int, size: int) -> None:
         x = np.pad(z, ((0, 0), (0, 1)), constant_values=1.0)
         gradient = x.T @ (x @ w - np.eye(3)[y]) / images + 2.0 * w
         np.testing.assert_allclose(gradient, 0, atol=1e-12)
-        np.testing.assert_allclose(head.predict(jnp.asarray(w), jnp.asarray(z)), 3.0 * x @ w, rtol=1e-6)
+        np.testing.assert_allclose(
+            head.predict(jnp.asarray(w), jnp.asarray(z)), 3.0 * x @ w, rtol=1e-6
+        )
 
 
 def test_metaoptnet_ridge() -> None:

@@ -35,7 +35,10 @@ def config(**chosen: object) -> Config:
         (dict(method="meta_sgd", first_order=True), "--first_order is not for meta_sgd"),
         (dict(method="protonet", norm="instance"), "embedding methods normalise by"),
         (dict(method="protonet", distance="taxicab"), "distance must be euclidean or cosine"),
-        (dict(teacher="run"), "--teacher is for methods pre-trained on the base classes: baseline, "),
+        (
+            dict(teacher="run"),
+            "--teacher is for methods pre-trained on the base classes: baseline, ",
+        ),
         (
             dict(method="protonet", rotation=True),
             "--rotation is for methods pre-trained on the base classes: ",
@@ -63,10 +66,13 @@ def test_normalisations_tested_under(chosen: dict, norms: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize(
-    ("trained", "tested"), [("group", "batch"), ("batch", "group"), ("none", "support"), ("layer", "group")]
+    ("trained", "tested"),
+    [("group", "batch"), ("batch", "group"), ("none", "support"), ("layer", "group")],
 )
 @pytest.mark.parametrize("method", ["maml", "protonet", "baseline"])
-def test_a_network_is_not_tested_under_layers_it_does_not_have(method: str, trained: str, tested: str) -> None:
+def test_a_network_is_not_tested_under_layers_it_does_not_have(
+    method: str, trained: str, tested: str
+) -> None:
     """The numbers would be those of the layers it has, under another name."""
     with pytest.raises(UserError, match=f"trained with {trained}"):
         make_method(config(method=method, norm=trained), 64).test(tested)
@@ -81,8 +87,18 @@ def test_learners_refuse_unknown_normalisations() -> None:
 
 def test_schedule_of_steps_is_of_shares_of_the_training() -> None:
     rate = schedule("steps:0.1@0.6,0.5@0.8", 0.8, 1000)
-    np.testing.assert_allclose([rate(i) for i in (0, 599, 601, 799, 801)], [0.8, 0.8, 0.08, 0.08, 0.04], rtol=1e-6)
-    for text in ("steps", "steps:", "steps:0.1", "steps:x@0.5", "steps:0.1@1.5", "steps:-1@0.5", "steps:0.1@nan"):
+    np.testing.assert_allclose(
+        [rate(i) for i in (0, 599, 601, 799, 801)], [0.8, 0.8, 0.08, 0.08, 0.04], rtol=1e-6
+    )
+    for text in (
+        "steps",
+        "steps:",
+        "steps:0.1",
+        "steps:x@0.5",
+        "steps:0.1@1.5",
+        "steps:-1@0.5",
+        "steps:0.1@nan",
+    ):
         with pytest.raises(UserError, match="is no FACTOR@SHARE"):
             schedule(text, 0.8, 1000)
 
@@ -92,7 +108,9 @@ def test_weight_decay_of_kernels_or_of_all_weights(decay: str, bias: float) -> N
     config = Config(optimizer="sgd", lr=0.1, momentum=0.0, weight_decay=0.5, decay=decay)
     params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
     optimizer = make_optimizer(config)
-    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    updates, _ = optimizer.update(
+        jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params
+    )
     np.testing.assert_allclose(updates["w"], -0.05, rtol=1e-6)
     np.testing.assert_allclose(updates["b"], bias, rtol=1e-6)
     with pytest.raises(UserError, match="unknown decay 'most': choose kernels or all"):
@@ -113,12 +131,16 @@ def test_momentum_without_nesterov_is_that_of_pytorch() -> None:
 
 
 def test_mirrored_features_do_not_tell_an_image_from_its_mirror() -> None:
-    config = Config(method="protonet", backbone="conv2-8", norm="group", mirror=True).with_defaults()
+    config = Config(
+        method="protonet", backbone="conv2-8", norm="group", mirror=True
+    ).with_defaults()
     method = make_method(config, 8)
     x = jax.random.normal(jax.random.key(0), (3, 8, 8, 3))
     meta = method.train.init(jax.random.key(1), x[:1])
     tested, trained = method.test("group"), method.train
-    np.testing.assert_allclose(tested.embed(meta, x), tested.embed(meta, x[:, :, ::-1]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        tested.embed(meta, x), tested.embed(meta, x[:, :, ::-1]), rtol=1e-4, atol=1e-5
+    )
     both = (trained.embed(meta, x) + trained.embed(meta, x[:, :, ::-1])) / 2
     np.testing.assert_allclose(tested.embed(meta, x), both, rtol=1e-4, atol=1e-5)
     assert jnp.abs(trained.embed(meta, x) - trained.embed(meta, x[:, :, ::-1])).max() > 1e-2
@@ -149,16 +171,22 @@ def test_plain_sgd() -> None:
 def test_weight_decay_spares_vectors() -> None:
     params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
     optimizer = make_optimizer(config(optimizer="sgd", lr=0.1, weight_decay=0.5))
-    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    updates, _ = optimizer.update(
+        jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params
+    )
     decayed = optax.apply_updates(params, updates)
-    np.testing.assert_allclose(decayed["w"], 1 - 0.1 * 0.5 * 1.9, rtol=1e-6)  # Nesterov's first step: 1 + 0.9
+    np.testing.assert_allclose(
+        decayed["w"], 1 - 0.1 * 0.5 * 1.9, rtol=1e-6
+    )  # Nesterov's first step: 1 + 0.9
     np.testing.assert_array_equal(decayed["b"], 1)
     with pytest.raises(UserError, match="choose adam or sgd"):
         make_optimizer(config(optimizer="lion"))
 
 
 @pytest.mark.parametrize("method", ["maml", "reptile"])
-def test_a_kernel_for_all_images_learns_as_a_tasks_own(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_for_all_images_learns_as_a_tasks_own(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     def made(name: str, norm: str, dtype: object, shared: bool, initial: str) -> Network:
         return tiny_network(norm, dtype=jnp.float64, shared=shared)
@@ -166,32 +194,51 @@ def test_a_kernel_for_all_images_learns_as_a_tasks_own(method: str, monkeypatch:
     monkeypatch.setattr("metalearn.learners.registry.make_network", made)
     chosen = config(method=method, ways=2, inner_steps=2, inner_lr=0.1, inner_batch=0)
     with jax.enable_x64(True):
-        task = jax.tree.map(lambda x: x.astype(jnp.float64) if x.ndim > 1 else x, easy_task(jax.random.key(0), 2, 2, 2))
+        task = jax.tree.map(
+            lambda x: x.astype(jnp.float64) if x.ndim > 1 else x,
+            easy_task(jax.random.key(0), 2, 2, 2),
+        )
         found = []
         for shared in (False, True):
             learner = make_method(chosen, 64, shared).train
-            meta = jax.tree.map(lambda x: x.astype(jnp.float64), learner.init(jax.random.key(1), task.support_x[:1]))
-            loss = lambda m, learner=learner: learner.loss(jax.random.key(2), m, task, jnp.int32(0))[0]  # noqa: E731
+            meta = jax.tree.map(
+                lambda x: x.astype(jnp.float64), learner.init(jax.random.key(1), task.support_x[:1])
+            )
+
+            def loss(m, learner=learner):
+                return learner.loss(jax.random.key(2), m, task, jnp.int32(0))[0]
+
             found.append(quick_jit(jax.grad(loss))(meta))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9), *found)
 
 
-@pytest.mark.parametrize(("method", "asked", "found"), [("maml", 0, 1), ("maml", 4, 4), ("protonet", 0, 0)])
-def test_tasks_at_once_on_a_cpu(method: str, asked: int, found: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("method", "asked", "found"), [("maml", 0, 1), ("maml", 4, 4), ("protonet", 0, 0)]
+)
+def test_tasks_at_once_on_a_cpu(
+    method: str, asked: int, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("jax.local_devices", lambda: [SimpleNamespace(platform="cpu")])
     assert tasks_at_once(config(method=method), asked) == found
     monkeypatch.setattr("jax.local_devices", lambda: [SimpleNamespace(platform="tpu")])
     assert tasks_at_once(config(method=method), asked) == asked
 
 
-@pytest.mark.parametrize(("method", "moves"), [("maml", "bh"), ("fomaml", "bh"), ("anil", "h"), ("boil", "b")])
+@pytest.mark.parametrize(
+    ("method", "moves"), [("maml", "bh"), ("fomaml", "bh"), ("anil", "h"), ("boil", "b")]
+)
 def test_a_name_says_what_adapts(method: str, moves: str) -> None:
-    learner = make_method(config(method=method, backbone="conv4-8", ways=2, inner_steps=1, inner_lr=0.5), 64).train
+    learner = make_method(
+        config(method=method, backbone="conv4-8", ways=2, inner_steps=1, inner_lr=0.5), 64
+    ).train
     x = jax.random.normal(jax.random.key(1), (4, 16, 16, 1))
     meta = jax.jit(learner.init)(jax.random.key(0), x[:1])
     adapted = jax.jit(learner.adapt)(jax.random.key(2), meta, x, jnp.array([0, 0, 1, 1])).weights
     changed = {
-        k: any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), meta[k], adapted[k]))) for k in meta
+        k: any(
+            jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), meta[k], adapted[k]))
+        )
+        for k in meta
     }
     assert changed == {"body": "b" in moves, "head": "h" in moves}
 
@@ -205,6 +252,8 @@ def test_a_body_of_maps_serves_every_method(method: str) -> None:
         meta = learner.init(key, task.support_x[:1])
         if learner.moments is not None:
             meta = meta | {"moments": learner.moments(meta, task.support_x)}
-        return learner.predict(meta, learner.adapt(key, meta, task.support_x, task.support_y), task.query_x)
+        return learner.predict(
+            meta, learner.adapt(key, meta, task.support_x, task.support_y), task.query_x
+        )
 
     assert jax.eval_shape(logits, jax.random.key(1)).shape == (5, 5)

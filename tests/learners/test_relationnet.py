@@ -16,7 +16,9 @@ QUERIES = RNG.normal(size=(5, 3, 3, 2)).astype(np.float32)
 
 
 def test_every_query_is_compared_with_every_class() -> None:
-    """A class's map is the sum of its images'; the module gets classes and queries, and shapes of one of each."""
+    """A class's map is the sum of its images'; the module gets classes and queries, and shapes of
+    one of each.
+    """
     module = Network(
         init=lambda key, maps: [m.shape for m in maps],
         apply=lambda params, maps: maps[1].sum((1, 2, 3))[:, None] + 2 * maps[0][None, :, 0, 1, 1],
@@ -36,8 +38,12 @@ def test_scores_depend_on_no_other_query() -> None:
     predict = jax.jit(lambda y, q: head.predict(head.fit(None, jnp.asarray(Z), y, 2), q))
     scores = predict(jnp.asarray(Y), jnp.asarray(QUERIES))
     assert scores.shape == (5, 2) and float(scores.std()) > 0
-    np.testing.assert_allclose(predict(jnp.asarray(Y), jnp.asarray(QUERIES[:1])), scores[:1], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(predict(jnp.asarray(1 - Y), jnp.asarray(QUERIES)), scores[:, ::-1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        predict(jnp.asarray(Y), jnp.asarray(QUERIES[:1])), scores[:1], rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        predict(jnp.asarray(1 - Y), jnp.asarray(QUERIES)), scores[:, ::-1], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_squared_error() -> None:

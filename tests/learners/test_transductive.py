@@ -7,7 +7,13 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import log_softmax, softmax
 
-from metalearn.learners.transductive import FEW, MORE, information_maximization, laplacian_shot, rectified
+from metalearn.learners.transductive import (
+    FEW,
+    MORE,
+    information_maximization,
+    laplacian_shot,
+    rectified,
+)
 
 RNG = np.random.default_rng(0)
 Y = np.array([0, 1, 2, 2, 0, 1])
@@ -45,7 +51,9 @@ def test_laplacian_shot() -> None:
         alone = jax.nn.softmax(head.predict(fitted, jnp.asarray(QUERIES[:1])))
     q = unit_rows(QUERIES)
     np.testing.assert_allclose(found, smoothed(q, means(), 0.7), rtol=1e-8)
-    np.testing.assert_allclose(alone, softmax(-squared(q[:1], means()), -1), rtol=1e-8)  # none near: nearest centroid
+    np.testing.assert_allclose(
+        alone, softmax(-squared(q[:1], means()), -1), rtol=1e-8
+    )  # none near: nearest centroid
 
 
 @pytest.mark.parametrize(("shots", "strength"), [(1, FEW), (2, FEW), (4, MORE)])
@@ -54,7 +62,9 @@ def test_laplacian_shot_moves_queries_and_rectifies_prototypes(shots: int, stren
     z = MEANS[y] + 0.5 * np.random.default_rng(shots).normal(size=(len(y), 4))
     with jax.enable_x64(True):
         head = laplacian_shot(iterations=50)
-        found = jax.nn.softmax(head.predict(head.fit(None, jnp.asarray(z), jnp.asarray(y), 3), jnp.asarray(QUERIES)))
+        found = jax.nn.softmax(
+            head.predict(head.fit(None, jnp.asarray(z), jnp.asarray(y), 3), jnp.asarray(QUERIES))
+        )
     support, q = unit_rows(z), unit_rows(QUERIES)
     q = q + support.mean(0) - q.mean(0)
     first = np.stack([support[y == n].mean(0) for n in range(3)])
@@ -62,7 +72,9 @@ def test_laplacian_shot_moves_queries_and_rectifies_prototypes(shots: int, stren
     near = unit_rows(images) @ unit_rows(first).T
     prototypes = first.copy()
     for n in set(near.argmax(1)):
-        prototypes[n] = np.mean([softmax(10 * near[i])[n] * images[i] for i in np.where(near.argmax(1) == n)[0]], 0)
+        prototypes[n] = np.mean(
+            [softmax(10 * near[i])[n] * images[i] for i in np.where(near.argmax(1) == n)[0]], 0
+        )
     assert np.abs(prototypes - first).max() > 0.05
     np.testing.assert_allclose(found, smoothed(q, prototypes, strength), rtol=1e-8)
 
@@ -91,7 +103,9 @@ def test_information_maximization() -> None:
     """Ten steps of Adam on the objective's differences."""
     with jax.enable_x64(True):
         head = information_maximization(conditional=0.3, lr=0.01, iterations=10)
-        found = head.predict(head.fit(None, jnp.asarray(Z), jnp.asarray(Y), 3), jnp.asarray(QUERIES))
+        found = head.predict(
+            head.fit(None, jnp.asarray(Z), jnp.asarray(Y), 3), jnp.asarray(QUERIES)
+        )
     w, m, v = means().reshape(-1), np.zeros(12), np.zeros(12)
     before = tim_objective(w)
     for t in range(1, 11):
@@ -99,4 +113,6 @@ def test_information_maximization() -> None:
         m, v = 0.9 * m + 0.1 * slope, 0.999 * v + 0.001 * slope**2
         w = w - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
     assert tim_objective(w) < before - 1e-3
-    np.testing.assert_allclose(found, -7.5 * squared(unit_rows(QUERIES), w.reshape(3, 4)), rtol=1e-4)
+    np.testing.assert_allclose(
+        found, -7.5 * squared(unit_rows(QUERIES), w.reshape(3, 4)), rtol=1e-4
+    )

@@ -20,7 +20,9 @@ KEY = jax.random.key(0)
 def feature_size(name: str, side: int, channels: int = 3) -> int:
     network, x = make_network(name), jnp.zeros((2, side, side, channels))
     z = jax.eval_shape(lambda x: network.apply(network.init(KEY, x[:1]), x), x)
-    assert z.dtype == jnp.float32 and z.shape[0] == 2 and z.ndim == (4 if name.endswith("-map") else 2)
+    assert (
+        z.dtype == jnp.float32 and z.shape[0] == 2 and z.ndim == (4 if name.endswith("-map") else 2)
+    )
     return z.size // 2
 
 
@@ -59,7 +61,9 @@ def test_feature_sizes(name: str, side: int, features: int) -> None:
 
 
 def test_every_backbone_takes_images_of_one_pixel() -> None:
-    assert {name: feature_size(name, 1, channels=1) for name in BACKBONES}.keys() == BACKBONES.keys()
+    assert {
+        name: feature_size(name, 1, channels=1) for name in BACKBONES
+    }.keys() == BACKBONES.keys()
 
 
 def test_parameter_counts() -> None:
@@ -76,7 +80,8 @@ def test_parameter_counts() -> None:
         assert parameter_count(as_network(ResNet12(widths=widths))) == total
         return total
 
-    # The literature's "12.4M" of the wide network and "8.0M" of the narrow one, without their classifiers.
+    # The literature's "12.4M" of the wide network and "8.0M" of the narrow one, without their
+    # classifiers.
     assert round(resnet12((64, 160, 320, 640)) / 1e6, 1) == 12.4
     assert round(resnet12((64, 128, 256, 512)) / 1e6, 1) == 8.0
     assert parameter_count(make_network("resnet12")) == resnet12((64, 160, 320, 640))
@@ -86,7 +91,9 @@ def test_moments_of_the_same_images_change_nothing() -> None:
     network, x = tiny_network(), jax.random.normal(KEY, (5, 8, 8, 1))
     params = network.init(KEY, x)
     moments, apply = quick_jit(network.moments), quick_jit(network.apply)
-    np.testing.assert_allclose(apply(params, x, moments(params, x)), apply(params, x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        apply(params, x, moments(params, x)), apply(params, x), rtol=1e-5, atol=1e-5
+    )
     assert jnp.abs(apply(params, x, moments(params, 2 * x + 1)) - apply(params, x)).max() > 0.1
 
 
@@ -142,7 +149,9 @@ def test_resnet12_trains() -> None:
         return jax.grad(lambda p: jnp.square(network.apply(p, x, key=key)).sum())(params)
 
     gradients = [gradient(params, jax.random.key(i)) for i in (0, 1)]
-    assert all(jnp.isfinite(g).all() and jnp.abs(g).max() > 0 for g in jax.tree.leaves(gradients[0]))
+    assert all(
+        jnp.isfinite(g).all() and jnp.abs(g).max() > 0 for g in jax.tree.leaves(gradients[0])
+    )
     assert not jnp.array_equal(*(g["block0_conv0"] for g in gradients))  # dropout
 
 
@@ -163,10 +172,14 @@ def test_unknown_names_are_refused(name: str, norm: str) -> None:
 
 
 def test_features_of_the_last_two_blocks() -> None:
-    """Overlapping maxima of the network with one block less, then its own; leaky activations, dropout needs a key."""
+    """Overlapping maxima of the network with one block less, then its own; leaky activations,
+    dropout needs a key.
+    """
     options = dict(halved=2, slope=0.1, norm="none")
     three = as_network(Conv4(widths=(4, 4, 6), readout="last two", drop=0.5, **options))
-    two, alone = (as_network(Conv4(widths=widths, readout="map", **options)) for widths in ((4, 4), (4, 4, 6)))
+    two, alone = (
+        as_network(Conv4(widths=widths, readout="map", **options)) for widths in ((4, 4), (4, 4, 6))
+    )
     x = jax.random.normal(KEY, (2, 12, 12, 3))
     params = quick_jit(three.init)(KEY, x)
     z = quick_jit(three.apply)(params, x)
@@ -185,7 +198,8 @@ def test_relation_module_joins_every_pair() -> None:
     """As by the convolution of joined maps, in numpy; its last units begin with biases of one."""
     module = make_relation(width=4)
     queries, classes = (
-        jax.random.normal(key, (n, 2, 2, 3)) for key, n in zip(jax.random.split(KEY), (3, 2), strict=True)
+        jax.random.normal(key, (n, 2, 2, 3))
+        for key, n in zip(jax.random.split(KEY), (3, 2), strict=True)
     )
     params = quick_jit(module.init)(KEY, (classes, queries))
     assert (params["hidden"]["bias"] == 1).all() and (params["score"]["bias"] == 1).all()
@@ -195,7 +209,12 @@ def test_relation_module_joins_every_pair() -> None:
 
     def joined_conv(x: np.ndarray, w: np.ndarray) -> np.ndarray:
         padded, side = np.pad(x, ((1, 1), (1, 1), (0, 0))), len(x)
-        return np.array([[np.tensordot(padded[i : i + 3, j : j + 3], w, 3) for j in range(side)] for i in range(side)])
+        return np.array(
+            [
+                [np.tensordot(padded[i : i + 3, j : j + 3], w, 3) for j in range(side)]
+                for i in range(side)
+            ]
+        )
 
     def block(i: int, pairs: list[np.ndarray], pool: bool) -> list[np.ndarray]:
         y = np.stack([joined_conv(x, np.asarray(params[f"conv{i}"])) for x in pairs])
@@ -205,13 +224,17 @@ def test_relation_module_joins_every_pair() -> None:
     for q in range(3):
         pairs = [np.concatenate([classes[n], queries[q]], -1) for n in range(2)]
         for n, x in enumerate(block(1, block(0, pairs, True), False)):
-            hidden = np.maximum(x.ravel() @ params["hidden"]["kernel"] + params["hidden"]["bias"], 0)
+            hidden = np.maximum(
+                x.ravel() @ params["hidden"]["kernel"] + params["hidden"]["bias"], 0
+            )
             expected = (hidden @ params["score"]["kernel"] + params["score"]["bias"])[0]
             assert float(scores[q, n]) == pytest.approx(float(expected), rel=1e-3, abs=1e-4)
 
 
 def test_wide_resnet() -> None:
-    """The published 36.5 million parameters, less the last layer's 640 x 10 + 10; a halving in two of three groups."""
+    """The published 36.5 million parameters, less the last layer's 640 x 10 + 10; a halving in two
+    of three groups.
+    """
     assert parameter_count(make_network("wrn-28-10")) == 36_479_194 - 6410
     small, x = as_network(WideResNet(depth=10, widen=1)), jax.random.normal(KEY, (2, 8, 8, 3))
     params = quick_jit(small.init)(KEY, x)
@@ -229,10 +252,16 @@ def test_prepared_images_have_the_same_features(backbone: str, norm: str) -> Non
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("initial", "sd"), [("torch", (1 / 3 / (9 * 64)) ** 0.5), ("he", (2 / (9 * 64)) ** 0.5)])
+@pytest.mark.parametrize(
+    ("initial", "sd"), [("torch", (1 / 3 / (9 * 64)) ** 0.5), ("he", (2 / (9 * 64)) ** 0.5)]
+)
 def test_initial_kernels_have_the_variance_of_their_recipe(initial: str, sd: float) -> None:
-    """PyTorch's default is U(-1/sqrt(fan_in), 1/sqrt(fan_in)); He et al. 2015, over the outputs, N(0, 2 / fan_out)."""
-    made = make_network("conv4-64", initial=initial).init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+    """PyTorch's default is U(-1/sqrt(fan_in), 1/sqrt(fan_in)); He et al. 2015, over the outputs,
+    N(0, 2 / fan_out).
+    """
+    made = make_network("conv4-64", initial=initial).init(
+        jax.random.key(0), jnp.zeros((1, 16, 16, 3))
+    )
     w = np.asarray(made["conv1"])
     assert w.shape == (3, 3, 64, 64) and w.std() == pytest.approx(sd, rel=0.02)
     assert initial != "torch" or np.abs(w).max() <= (9 * 64) ** -0.5

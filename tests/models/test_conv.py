@@ -1,4 +1,6 @@
-"""Convolution and pooling against XLA's and Flax's, at every order of derivative that training takes."""
+"""Convolution and pooling against XLA's and Flax's, at every order of derivative that training
+takes.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -20,7 +22,9 @@ def float64() -> Iterator[None]:
 
 
 def native(x: jax.Array, w: jax.Array, stride: int) -> jax.Array:
-    return jax.lax.conv_general_dilated(x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def ours(x: jax.Array, w: jax.Array, stride: int) -> jax.Array:
@@ -34,7 +38,10 @@ def shared(x: jax.Array, w: jax.Array, stride: int) -> jax.Array:
 def orders(function: Callable, x: jax.Array, w: jax.Array, stride: int) -> tuple:
     """The value, its gradients, and how the gradients change along a direction."""
     weight = jnp.cos(jnp.arange(function(x, w, stride).size, dtype=x.dtype))
-    loss = lambda x, w: (jnp.sin(function(x, w, stride)).reshape(-1) * weight).sum()  # noqa: E731
+
+    def loss(x, w):
+        return (jnp.sin(function(x, w, stride)).reshape(-1) * weight).sum()
+
     gradients = jax.grad(loss, (0, 1))
     second = jax.grad(lambda x, w: sum(jnp.square(g).sum() for g in gradients(x, w)), (0, 1))
     return function(x, w, stride), gradients(x, w), second(x, w)
@@ -47,20 +54,31 @@ def test_conv(size: tuple[int, int], kernel: int, stride: int, float64: None) ->
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, *size, 3)), rng.normal(size=(kernel, kernel, 3, 4))
     if size == (7, 5) and kernel == 3:
-        *found, expected = (quick_jit(orders, static_argnums=(0, 3))(f, x, w, stride) for f in (ours, shared, native))
+        *found, expected = (
+            quick_jit(orders, static_argnums=(0, 3))(f, x, w, stride)
+            for f in (ours, shared, native)
+        )
     else:
         *found, expected = (f(x, w, stride) for f in (ours, shared, native))
     for each in found:
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), each, expected)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), each, expected
+        )
 
 
-@pytest.mark.parametrize("width", [10, 12])  # gradients of kernels take larger tiles where these fit
+@pytest.mark.parametrize(
+    "width", [10, 12]
+)  # gradients of kernels take larger tiles where these fit
 def test_fewer_products_at_every_order_of_derivative(width: int, float64: None) -> None:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, 8, width, 64)), rng.normal(size=(3, 3, 64, 66)) / 24
     assert winograd.pays(jnp.asarray(x), 66)
-    found, expected = (quick_jit(orders, static_argnums=(0, 3))(f, x, w, 1) for f in (shared, native))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), found, expected)
+    found, expected = (
+        quick_jit(orders, static_argnums=(0, 3))(f, x, w, 1) for f in (shared, native)
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), found, expected
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 8, 64), (1, 4, 8, 64), (1, 8, 8, 3)])
@@ -71,7 +89,10 @@ def test_fewer_products_are_for_whole_tiles_of_many_channels(shape: tuple[int, .
 
 
 def test_a_shared_kernel_may_be_each_tasks_own() -> None:
-    x, w = jax.random.normal(jax.random.key(0), (3, 2, 4, 4, 2)), jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4))
+    x, w = (
+        jax.random.normal(jax.random.key(0), (3, 2, 4, 4, 2)),
+        jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4)),
+    )
     forms = [lambda x, w, one=one: jnp.sin(conv(x, w, shared=one)).sum() for one in (True, False)]
     for axes in ((0, 0), (0, None)):
         found = [jax.vmap(jax.grad(f, (0, 1)), axes)(x, w if axes[1] == 0 else w[0]) for f in forms]
@@ -82,7 +103,9 @@ def test_a_shared_kernel_may_be_each_tasks_own() -> None:
 def test_conv_of_low_precision_sums_in_float32(one: bool) -> None:
     x = jax.random.normal(jax.random.key(0), (2, 6, 6, 8))
     w = jax.random.normal(jax.random.key(1), (3, 3, 8, 4)) / 8
-    assert jax.grad(lambda x: conv(x, w, dtype=jnp.bfloat16, shared=one).sum())(x).dtype == jnp.float32
+    assert (
+        jax.grad(lambda x: conv(x, w, dtype=jnp.bfloat16, shared=one).sum())(x).dtype == jnp.float32
+    )
     found = conv(x, w, dtype=jnp.bfloat16, shared=one)
     assert found.dtype == jnp.float32
     rounded = (a.astype(jnp.bfloat16).astype(jnp.float32) for a in (x, w))
@@ -93,7 +116,10 @@ def test_conv_of_low_precision_sums_in_float32(one: bool) -> None:
 def test_max_pool(shape: tuple[int, ...]) -> None:
     x = jax.random.normal(jax.random.key(0), shape)
     weight = jax.random.normal(jax.random.key(1), max_pool(x).shape)
-    theirs = lambda x: nn.max_pool(x, (2, 2), (2, 2), "VALID")  # noqa: E731
+
+    def theirs(x):
+        return nn.max_pool(x, (2, 2), (2, 2), "VALID")
+
     np.testing.assert_array_equal(max_pool(x), theirs(x))
     gradients = [jax.grad(lambda x, f=f: (f(x) * weight).sum())(x) for f in (max_pool, theirs)]
     np.testing.assert_array_equal(*gradients)

@@ -1,4 +1,6 @@
-"""The first layer's convolution of prepared images against XLA's, and its moments against those of the result."""
+"""The first layer's convolution of prepared images against XLA's, and its moments against those of
+the result.
+"""
 
 from collections.abc import Iterator
 
@@ -18,24 +20,32 @@ def float64() -> Iterator[None]:
 
 
 def native(x: jax.Array, w: jax.Array, stride: int = 1) -> jax.Array:
-    return jax.lax.conv_general_dilated(x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def example(side: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
     rng = np.random.default_rng(0)
-    return jnp.asarray(3 + rng.normal(size=(2, *side, 3))), jnp.asarray(rng.normal(size=(3, 3, 3, 5)))
+    return jnp.asarray(3 + rng.normal(size=(2, *side, 3))), jnp.asarray(
+        rng.normal(size=(3, 3, 3, 5))
+    )
 
 
 def ready(x: jax.Array, **how: object) -> Prepared:
     return prepare(x, dtype=jnp.float64, **how)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("how", [{}, {"stride": 2}, {"windows": True}], ids=["patches", "strided", "windows"])
+@pytest.mark.parametrize(
+    "how", [{}, {"stride": 2}, {"windows": True}], ids=["patches", "strided", "windows"]
+)
 def test_convolution_and_moments(how: dict) -> None:
     x, w = example((6, 8))
     found, wanted = ready(x, **how), native(x, w, how.get("stride", 1))
     assert found.channels == 3
-    views = [wanted[:, i::2, j::2] for i in (0, 1) for j in (0, 1)] if how.get("windows") else [wanted]
+    views = (
+        [wanted[:, i::2, j::2] for i in (0, 1) for j in (0, 1)] if how.get("windows") else [wanted]
+    )
     for one, other in zip(found.conv(w), views, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
     mean, var = found.moments(w)
@@ -55,7 +65,9 @@ def test_pooled_windows_at_every_order_of_derivative() -> None:
         gradients(lambda w: largest(ready(x, windows=True).conv(w))),
         gradients(lambda w: max_pool(native(x, w))),
     )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11), found, wanted)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11), found, wanted
+    )
 
 
 def test_equal_places_of_a_window_count_once() -> None:

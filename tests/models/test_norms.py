@@ -40,13 +40,18 @@ def test_folded_pooling_is_pooling_afterwards(kind: str, y: Array, params: PyTre
             return jnp.sin(Norm(kind, pool=2, groups=groups).apply(variables, y)).sum()
         return jnp.sin(max_pool(Norm(kind, groups=groups).apply(variables, y))).sum()
 
-    away_from_zero = {"params": params | {"scale": jnp.where(jnp.abs(params["scale"]) < 0.1, 0.5, params["scale"])}}
+    away_from_zero = {
+        "params": params
+        | {"scale": jnp.where(jnp.abs(params["scale"]) < 0.1, 0.5, params["scale"])}
+    }
     gradients = [jax.grad(loss, (0, 1))(away_from_zero, y, folded) for folded in (True, False)]
     jax.tree.map(close, *gradients)
 
 
 def theirs(layer: nn.Module, params: PyTree, y: Array, **variables: PyTree) -> Array:
-    return layer.apply({"params": {"scale": params["scale"], "bias": params["shift"]}} | variables, y)
+    return layer.apply(
+        {"params": {"scale": params["scale"], "bias": params["shift"]}} | variables, y
+    )
 
 
 def test_group(y: Array, params: PyTree) -> None:
@@ -61,7 +66,9 @@ def test_group_of_few_channels_has_one_a_group(y: Array, params: PyTree) -> None
 
 
 def test_layer(y: Array, params: PyTree) -> None:
-    expected = theirs(nn.LayerNorm(epsilon=1e-5, reduction_axes=(1, 2, 3), feature_axes=-1), params, y)
+    expected = theirs(
+        nn.LayerNorm(epsilon=1e-5, reduction_axes=(1, 2, 3), feature_axes=-1), params, y
+    )
     close(Norm("layer").apply({"params": params}, y), expected)
 
 
@@ -83,7 +90,9 @@ def test_batch_is_flax_with_moments_of_the_call(y: Array, params: PyTree) -> Non
 
 def test_batch_with_given_moments_is_flax_with_running_averages(y: Array, params: PyTree) -> None:
     stats = {"mean": jnp.linspace(0, 3, FEATURES), "var": jnp.linspace(0.5, 4, FEATURES)}
-    expected = theirs(nn.BatchNorm(use_running_average=True, epsilon=1e-5), params, y, batch_stats=stats)
+    expected = theirs(
+        nn.BatchNorm(use_running_average=True, epsilon=1e-5), params, y, batch_stats=stats
+    )
     found = Norm("batch").apply({"params": params, "moments": stats}, y)
     close(found, expected)
     assert jnp.abs(found - Norm("batch").apply({"params": params}, y)).max() > 0.1
@@ -97,8 +106,13 @@ def test_moments_are_written_where_asked_for(y: Array, params: PyTree) -> None:
 
 
 def test_constant_channels_give_the_shift_and_finite_gradients(params: PyTree) -> None:
-    """One image of one place, as at the end of a deep network: variance zero, never below it by rounding."""
+    """One image of one place, as at the end of a deep network: variance zero, never below it by
+    rounding.
+    """
     y = jnp.full((1, 1, 1, FEATURES), 1234.567)
-    apply = lambda y: Norm("batch").apply({"params": params}, y)  # noqa: E731
+
+    def apply(y):
+        return Norm("batch").apply({"params": params}, y)
+
     np.testing.assert_allclose(apply(y)[0, 0, 0], params["shift"], atol=1e-6)
     assert jnp.isfinite(jax.jacobian(apply)(y)).all()

@@ -41,7 +41,9 @@ class Regression:
         return self.query_x.T @ (self.query_x @ w - self.query_y) / 6
 
 
-def plain_descend(loss: Callable, params: PyTree, optimizer: optax.GradientTransformation, steps: int) -> PyTree:
+def plain_descend(
+    loss: Callable, params: PyTree, optimizer: optax.GradientTransformation, steps: int
+) -> PyTree:
     """What `descend` computes at second order, as an unrolled loop without rematerialisation."""
     state = optimizer.init(params)
     for _ in range(steps):
@@ -55,7 +57,10 @@ def test_linear_regression(steps: int) -> None:
     task = Regression()
     turn = np.linalg.matrix_power(np.eye(4) - RATE * task.h, steps)
     best = np.linalg.solve(task.h, task.r)
-    adapt = lambda w: descend(task.loss, w, optax.sgd(RATE), steps)  # noqa: E731
+
+    def adapt(w):
+        return descend(task.loss, w, optax.sgd(RATE), steps)
+
     expected = best + turn @ (task.w - best)
     np.testing.assert_allclose(adapt(task.w), expected, rtol=1e-12)
     np.testing.assert_allclose(jax.jacobian(adapt)(task.w), turn, atol=1e-14)
@@ -72,24 +77,44 @@ def test_no_steps_is_the_identity() -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [optax.sgd(RATE), optax.chain(optax.add_decayed_weights(0.3), optax.sgd(RATE)), optax.adamw(RATE, eps_root=1e-8)],
+    [
+        optax.sgd(RATE),
+        optax.chain(optax.add_decayed_weights(0.3), optax.sgd(RATE)),
+        optax.adamw(RATE, eps_root=1e-8),
+    ],
     ids=["sgd", "sgd with decay", "adamw"],
 )
 def test_first_order(optimizer: optax.GradientTransformation) -> None:
-    """The adapted value of second order, the gradient taken there and passed on as it is, whatever the optimiser."""
+    """The adapted value of second order, the gradient taken there and passed on as it is, whatever
+    the optimiser.
+    """
     task = Regression()
-    adapt = lambda w: descend(task.loss, w, optimizer, STEPS, first_order=True)  # noqa: E731
+
+    def adapt(w):
+        return descend(task.loss, w, optimizer, STEPS, first_order=True)
+
     adapted = plain_descend(task.loss, task.w, optimizer, STEPS)
     np.testing.assert_allclose(adapt(task.w), adapted, rtol=1e-12)
     gradient = jax.grad(lambda w: task.query_loss(adapt(w)))(task.w)
     np.testing.assert_allclose(gradient, task.query_gradient(np.asarray(adapted)), rtol=1e-12)
 
 
-@pytest.mark.parametrize("optimizer", [optax.sgd(RATE), optax.adam(RATE, eps_root=1e-8)], ids=["sgd", "adam"])
+@pytest.mark.parametrize(
+    "optimizer", [optax.sgd(RATE), optax.adam(RATE, eps_root=1e-8)], ids=["sgd", "adam"]
+)
 def test_rematerialisation_changes_nothing(optimizer: optax.GradientTransformation) -> None:
-    x, y, start = jax.random.normal(jax.random.key(0), (5, 3)), jnp.arange(5) % 2, jnp.full((3, 2), 0.5)
-    loss = lambda w: cross_entropy(jnp.tanh(x @ w), y)  # noqa: E731
-    outer = lambda f: jax.grad(lambda w: jnp.sin(f(loss, w, optimizer, STEPS)).sum())(start)  # noqa: E731
+    x, y, start = (
+        jax.random.normal(jax.random.key(0), (5, 3)),
+        jnp.arange(5) % 2,
+        jnp.full((3, 2), 0.5),
+    )
+
+    def loss(w):
+        return cross_entropy(jnp.tanh(x @ w), y)
+
+    def outer(f):
+        return jax.grad(lambda w: jnp.sin(f(loss, w, optimizer, STEPS)).sum())(start)
+
     np.testing.assert_allclose(outer(descend), outer(plain_descend), rtol=1e-10)
 
 
@@ -140,13 +165,22 @@ def test_an_accelerator_unrolls_a_few_steps(request: pytest.FixtureRequest) -> N
 
 @pytest.mark.parametrize("adapts", ["all", "head", "body"])
 def test_second_order_gradient_is_that_of_finite_differences(adapts: str) -> None:
-    learner, task = maml(smooth_network(), 2, inner_lr=0.5, inner_steps=2, adapts=adapts, norm="none"), smooth_task()
-    loss = lambda meta: learner.loss(jax.random.key(0), meta, task)[0]  # noqa: E731
+    learner, task = (
+        maml(smooth_network(), 2, inner_lr=0.5, inner_steps=2, adapts=adapts, norm="none"),
+        smooth_task(),
+    )
+
+    def loss(meta):
+        return learner.loss(jax.random.key(0), meta, task)[0]
+
     check_grads(jax.jit(loss), (start(learner),), order=1, modes=["rev"], atol=1e-7, rtol=1e-7)
 
 
 def test_fomaml_gradient_is_the_query_gradient_at_the_adapted_weights() -> None:
-    learner, task = maml(smooth_network(), 2, inner_lr=0.5, first_order=True, norm="none"), smooth_task()
+    learner, task = (
+        maml(smooth_network(), 2, inner_lr=0.5, first_order=True, norm="none"),
+        smooth_task(),
+    )
     meta, key = start(learner), jax.random.key(0)
     weights, _ = learner.adapt(key, meta, task.support_x, task.support_y)
     untouched = maml(smooth_network(), 2, inner_steps=0, norm="none")
@@ -160,7 +194,10 @@ def test_fomaml_gradient_is_the_query_gradient_at_the_adapted_weights() -> None:
 
 @pytest.mark.parametrize(("adapts", "kept"), [("head", "body"), ("body", "head")])
 def test_what_does_not_adapt_stays(adapts: str, kept: str) -> None:
-    learner, task = maml(smooth_network(), 2, inner_lr=0.5, adapts=adapts, norm="none"), smooth_task()
+    learner, task = (
+        maml(smooth_network(), 2, inner_lr=0.5, adapts=adapts, norm="none"),
+        smooth_task(),
+    )
     meta = start(learner)
     weights, _ = learner.adapt(jax.random.key(0), meta, task.support_x, task.support_y)
     same = jax.tree.map(jnp.array_equal, weights, meta)
@@ -178,9 +215,19 @@ def test_anil_computes_features_once_but_differentiates_through_them() -> None:
         return network.apply(weights["body"], x) @ weights["head"]["w"] + weights["head"]["b"]
 
     def general(meta: PyTree) -> Array:
-        masked = optax.partition({"fit": optax.sgd(0.5), "keep": optax.set_to_zero()}, {"body": "keep", "head": "fit"})
-        support = lambda m: cross_entropy(logits(m, task.support_x), task.support_y)  # noqa: E731
-        return cross_entropy(logits(plain_descend(support, meta, masked, 2), task.query_x), task.query_y)
+        masked = optax.partition(
+            {"fit": optax.sgd(0.5), "keep": optax.set_to_zero()}, {"body": "keep", "head": "fit"}
+        )
 
-    expected, found = jax.grad(general)(meta), jax.grad(lambda m: learner.loss(key, m, task)[0])(meta)
+        def support(m):
+            return cross_entropy(logits(m, task.support_x), task.support_y)
+
+        return cross_entropy(
+            logits(plain_descend(support, meta, masked, 2), task.query_x), task.query_y
+        )
+
+    expected, found = (
+        jax.grad(general)(meta),
+        jax.grad(lambda m: learner.loss(key, m, task)[0])(meta),
+    )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), found, expected)

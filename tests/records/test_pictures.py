@@ -17,7 +17,9 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], ROWS[1:2], [], [{"step": 5, "accuracy": 0.5, "images_per_s": 3.0}]])
+@pytest.mark.parametrize(
+    "rows", [ROWS, ROWS[:1], ROWS[1:2], [], [{"step": 5, "accuracy": 0.5, "images_per_s": 3.0}]]
+)
 def test_a_curve_needs_no_particular_row(rows: list[dict], tmp_path: Path) -> None:
     metrics, path = tmp_path / "metrics.jsonl", tmp_path / "curve.png"
     metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -40,9 +42,16 @@ def count(path: Path, colour: tuple[int, int, int]) -> int:
         return int((np.asarray(image.convert("RGB")) == colour).all(-1).sum())
 
 
-@pytest.mark.parametrize(("ways", "shots", "channels"), [(5, 1, 1), (5, 5, 3), (2, 1, 3), (1, 20, 1)])
+@pytest.mark.parametrize(
+    ("ways", "shots", "channels"), [(5, 1, 1), (5, 5, 3), (2, 1, 3), (1, 20, 1)]
+)
 def test_frames_say_what_is_right(ways: int, shots: int, channels: int, tmp_path: Path) -> None:
-    task, path, green, red = episode(ways, shots, 4, channels), tmp_path / "e.png", (46, 125, 50), (198, 40, 40)
+    task, path, green, red = (
+        episode(ways, shots, 4, channels),
+        tmp_path / "e.png",
+        (46, 125, 50),
+        (198, 40, 40),
+    )
     draw_episode(task, task.query_y, path, "maml, batch")
     all_right = count(path, green)
     assert all_right > 100 and count(path, red) == 0
@@ -70,4 +79,7 @@ def test_a_failure_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     with told_if_not_drawn(tmp_path / "x.png"):
         draw_curve(tmp_path / "none.jsonl", tmp_path / "no" / "folder" / "x.png", "maml")
     said = capsys.readouterr().err
-    assert said.startswith(f"warning: {tmp_path / 'x.png'} could not be drawn (") and said.count("\n") == 1
+    assert (
+        said.startswith(f"warning: {tmp_path / 'x.png'} could not be drawn (")
+        and said.count("\n") == 1
+    )

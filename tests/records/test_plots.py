@@ -1,4 +1,6 @@
-"""The plots: what is paired with what, the same bytes from the same records, none stale in the repository."""
+"""The plots: what is paired with what, the same bytes from the same records, none stale in the
+repository.
+"""
 
 import json
 from pathlib import Path
@@ -23,10 +25,21 @@ def root(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for seed in (0, 1):
         recorded(tmp_path, f"maml{seed}", rng.integers(30, 60, EPISODES), seed=seed)
-    recorded(tmp_path, "protonet", rng.integers(40, 70, EPISODES), method="protonet", norm="running")
-    recorded(tmp_path, "other", rng.integers(60, 75, EPISODES), method="anil", episode_hash="other", queries=1)
+    recorded(
+        tmp_path, "protonet", rng.integers(40, 70, EPISODES), method="protonet", norm="running"
+    )
+    recorded(
+        tmp_path,
+        "other",
+        rng.integers(60, 75, EPISODES),
+        method="anil",
+        episode_hash="other",
+        queries=1,
+    )
     write(tmp_path, "kept-none.json", method="boil")
-    recorded(tmp_path, "five", rng.integers(40, 75, EPISODES), method="protonet", norm="running", shots=5)
+    recorded(
+        tmp_path, "five", rng.integers(40, 75, EPISODES), method="protonet", norm="running", shots=5
+    )
     return tmp_path
 
 
@@ -44,7 +57,10 @@ def test_methods_are_paired_with_the_best_of_the_same_episodes(root: Path) -> No
         and zero == 0
         and label.startswith("maml conv4-32 (batch)")
     )
-    right = {n: np.load(root / "cifar_fs" / f"{n}.npy").astype(float) for n in ("maml0", "maml1", "protonet")}
+    right = {
+        n: np.load(root / "cifar_fs" / f"{n}.npy").astype(float)
+        for n in ("maml0", "maml1", "protonet")
+    }
     by_hand = 100 * ((right["maml0"] + right["maml1"]) / 2 - right["protonet"]) / 75
     assert difference == pytest.approx(by_hand.mean())
     assert half == pytest.approx(1.96 * by_hand.std(ddof=1) / EPISODES**0.5)
@@ -58,7 +74,9 @@ def test_the_same_records_draw_the_same_bytes(root: Path) -> None:
     text = first["cifar_fs-paired.svg"].decode()
     assert not HASHES.search(text)  # of coordinates, whose last digits depend on the processor
     assert "maml conv4-32 (batch), 60000 steps" in text and "5-way 1-shot, 10000 episodes" in text
-    assert "anil" not in text and "boil" not in text and "5-shot" not in text  # alone with its episodes; none kept
+    assert (
+        "anil" not in text and "boil" not in text and "5-shot" not in text
+    )  # alone with its episodes; none kept
 
 
 def test_names_are_spread_as_little_as_needed() -> None:

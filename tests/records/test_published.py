@@ -21,9 +21,17 @@ def published() -> list[Published]:
 
 
 def test_no_number_changes_unnoticed(published: list[Published]) -> None:
-    """A digest of every number and what it is of, to be changed with the file, after a look at the source."""
-    lines = sorted(",".join((p.dataset, p.method, p.backbone, p.ways, p.shots, p.accuracy, p.ci95)) for p in published)
-    assert (len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]) == (256, "a3faacc62b2a861b")
+    """A digest of every number and what it is of, to be changed with the file, after a look at the
+    source.
+    """
+    lines = sorted(
+        ",".join((p.dataset, p.method, p.backbone, p.ways, p.shots, p.accuracy, p.ci95))
+        for p in published
+    )
+    assert (len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]) == (
+        256,
+        "a3faacc62b2a861b",
+    )
 
 
 def test_there_are_numbers_of_every_dataset(published: list[Published]) -> None:
@@ -41,7 +49,17 @@ def test_accuracies_are_percentages_above_chance(published: list[Published]) -> 
 
 def test_more_shots_are_better(published: list[Published]) -> None:
     def name(p: Published) -> tuple:
-        return p.dataset, p.method, p.backbone, p.ways, p.transductive, p.kind, p.source, p.protocol, p.shots
+        return (
+            p.dataset,
+            p.method,
+            p.backbone,
+            p.ways,
+            p.transductive,
+            p.kind,
+            p.source,
+            p.protocol,
+            p.shots,
+        )
 
     found = {name(p): p for p in published}
     for p in published:
@@ -51,7 +69,9 @@ def test_more_shots_are_better(published: list[Published]) -> None:
 
 def test_tests_are_the_usual_ones(published: list[Published]) -> None:
     for p in published:
-        assert p.shots in ("1", "5") and p.ways in (("5", "20") if p.dataset == "omniglot" else ("5",)), p
+        assert p.shots in ("1", "5") and p.ways in (
+            ("5", "20") if p.dataset == "omniglot" else ("5",)
+        ), p
 
 
 def test_no_number_twice(published: list[Published]) -> None:
@@ -68,7 +88,9 @@ def test_every_number_has_a_source_and_none_is_from_memory(published: list[Publi
 
 
 def test_external_data_is_said(published: list[Published]) -> None:
-    assert all(p.protocol.startswith("external data: ") == p.backbone.startswith("vit") for p in published)
+    assert all(
+        p.protocol.startswith("external data: ") == p.backbone.startswith("vit") for p in published
+    )
 
 
 def test_methods_are_ours_or_known_not_to_be(published: list[Published]) -> None:

@@ -1,4 +1,6 @@
-"""Tables from a few made-up records; RESULTS.md is what its command makes; a bad file is named in one line."""
+"""Tables from a few made-up records; RESULTS.md is what its command makes; a bad file is named in
+one line.
+"""
 
 import csv
 import dataclasses
@@ -26,11 +28,50 @@ BODY = Stage("init_from", Config(method="rfs", steps=400), (), 50.0)
 TEACHER = dataclasses.replace(BODY, role="teacher")
 
 PUBLISHED = [
-    Published("cifar_fs", "maml", "conv4-32", "5", "1", "56.8", "1.9", "", "unknown", "rerun", "", "Someone"),
-    Published("cifar_fs", "maml", "conv4-32", "5", "1", "58.9", "1.9", "", "unknown", "published", "", "A paper"),
-    Published("cifar_fs", "maml", "resnet12", "5", "1", "70.1", "", "", "no", "published", "", "Another"),
     Published(
-        "cifar_fs", "maml", "conv4-32", "5", "5", "71.5", "", "1 sd of 3 inits", "yes", "published", "", "A paper"
+        "cifar_fs",
+        "maml",
+        "conv4-32",
+        "5",
+        "1",
+        "56.8",
+        "1.9",
+        "",
+        "unknown",
+        "rerun",
+        "",
+        "Someone",
+    ),
+    Published(
+        "cifar_fs",
+        "maml",
+        "conv4-32",
+        "5",
+        "1",
+        "58.9",
+        "1.9",
+        "",
+        "unknown",
+        "published",
+        "",
+        "A paper",
+    ),
+    Published(
+        "cifar_fs", "maml", "resnet12", "5", "1", "70.1", "", "", "no", "published", "", "Another"
+    ),
+    Published(
+        "cifar_fs",
+        "maml",
+        "conv4-32",
+        "5",
+        "5",
+        "71.5",
+        "",
+        "1 sd of 3 inits",
+        "yes",
+        "published",
+        "",
+        "A paper",
     ),
 ]
 
@@ -40,13 +81,32 @@ def root(tmp_path: Path) -> Path:
     """Two seeds of MAML tested both ways, and one of a method that nobody published."""
     with (tmp_path / "published.csv").open("w", newline="") as file:
         csv.writer(file).writerows([Published._fields, *PUBLISHED])
-    other = {"seed": 1, "valid_accuracy": 0.54, "command": COMMAND + " --seed 1", "device": "1x Other"}
+    other = {
+        "seed": 1,
+        "valid_accuracy": 0.54,
+        "command": COMMAND + " --seed 1",
+        "device": "1x Other",
+    }
     write(tmp_path)
     write(tmp_path, norm="support", transductive=False, accuracy=0.56, ece=0.04)
     write(tmp_path, **other | {"accuracy": 0.59})
-    write(tmp_path, **other | {"accuracy": 0.55, "ece": 0.06, "norm": "support", "transductive": False})
-    alone = {"method": "baseline", "norm": "running", "train_norm": "running", "transductive": False}
-    write(tmp_path, **alone, accuracy_before=None, ci95_before=None, command="python -m experiments.finetune")
+    write(
+        tmp_path,
+        **other | {"accuracy": 0.55, "ece": 0.06, "norm": "support", "transductive": False},
+    )
+    alone = {
+        "method": "baseline",
+        "norm": "running",
+        "train_norm": "running",
+        "transductive": False,
+    }
+    write(
+        tmp_path,
+        **alone,
+        accuracy_before=None,
+        ci95_before=None,
+        command="python -m experiments.finetune",
+    )
     return tmp_path
 
 
@@ -77,7 +137,15 @@ def test_a_row_says_what_was_measured_and_what_was_published(root: Path) -> None
 def test_the_summary_has_the_best_of_each_method_beside_the_published(root: Path) -> None:
     write(root, "worse.json", norm="support", transductive=False, accuracy=0.3, steps=100)
     write(root, "few.json", accuracy=0.99, episodes=100)
-    write(root, "p.json", method="protonet", norm="running", transductive=False, lineage=(BODY,), statistics="clean")
+    write(
+        root,
+        "p.json",
+        method="protonet",
+        norm="running",
+        transductive=False,
+        lineage=(BODY,),
+        statistics="clean",
+    )
     lines = markdown(root).split("## Summary")[1].split("## ")[0].strip().splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert table[0] == "| method | cifar_fs, 1-shot |"
@@ -90,16 +158,27 @@ def test_the_summary_has_the_best_of_each_method_beside_the_published(root: Path
 
 def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
     text = markdown(root)
-    assert text.count("- 5-way 1-shot, 15 queries a class: 10000 episodes of seed 0, `abc123`\n") == 1
+    assert (
+        text.count("- 5-way 1-shot, 15 queries a class: 10000 episodes of seed 0, `abc123`\n") == 1
+    )
     assert "python -m experiments.maml --dataset=cifar_fs  # 2\n" in text
     assert "python -m experiments.finetune  # 1\n" in text
     assert "Published, not beside a measurement above (2)" in text
-    assert "| maml | conv4-32 | 5-way 5-shot | 71.5 (± 1 sd of 3 inits) | yes | published |  | A paper |" in text
-    assert "## omniglot\n\nno run recorded yet; `results/published.csv` has 0 published numbers\n" in text
+    assert (
+        "| maml | conv4-32 | 5-way 5-shot | 71.5 (± 1 sd of 3 inits) | yes | published |  | A paper |"
+        in text
+    )
+    assert (
+        "## omniglot\n\nno run recorded yet; `results/published.csv` has 0 published numbers\n"
+        in text
+    )
 
 
 def test_commands_stand_below_what_they_go_on_from(root: Path) -> None:
-    body, head, test = ("python -m experiments." + k for k in ("finetune --dataset=cifar_fs", "protonet", "evaluate"))
+    body, head, test = (
+        "python -m experiments." + k
+        for k in ("finetune --dataset=cifar_fs", "protonet", "evaluate")
+    )
     write(root, "a.json", method="protonet", seed=3, command=f"{body} && {head} && {test}")
     write(root, "b.json", method="protonet", seed=4, shots=5, command=f"{body} && {head}")
     assert f"{body}\n    {head}  # 4\n        {test}  # 3\n" in markdown(root)
@@ -107,7 +186,9 @@ def test_commands_stand_below_what_they_go_on_from(root: Path) -> None:
 
 def test_a_row_says_how_many_episodes_if_not_the_usual_number(root: Path) -> None:
     write(root, "a.json", method="protonet", episodes=600)
-    assert [row["test"] for row in table(root) if row["method"] == "protonet"] == ["5-way 1-shot, 600 episodes"]
+    assert [row["test"] for row in table(root) if row["method"] == "protonet"] == [
+        "5-way 1-shot, 600 episodes"
+    ]
 
 
 def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -> None:
@@ -118,7 +199,9 @@ def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -
     assert found == ["baseline", "maml", "rfs (1 copy)", "simpleshot", "simpleshot (l2)"]
     slug = run_slug(Config(method="simpleshot", transform="l2"), "running")
     assert slug == "simpleshot-conv4-64-5w1s-l2-running-seed0"
-    assert method_of(Config(method="rfs", dataset="omniglot")) == "rfs"  # mirrored characters are others
+    assert (
+        method_of(Config(method="rfs", dataset="omniglot")) == "rfs"
+    )  # mirrored characters are others
 
 
 @pytest.mark.parametrize(
@@ -126,10 +209,16 @@ def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -
     [
         ({"method": "metaoptnet"}, "metaoptnet-svm-conv4-64"),
         ({"method": "metaoptnet", "head": "ridge", "init_from": "RUN"}, "metaoptnet-init-conv4-64"),
-        ({"method": "matchingnet", "contextual": True, "init_from": "RUN"}, "matchingnet-contextual-init-conv4-64"),
+        (
+            {"method": "matchingnet", "contextual": True, "init_from": "RUN"},
+            "matchingnet-contextual-init-conv4-64",
+        ),
         ({"method": "protonet", "distance": "cosine"}, "protonet-cosine-conv4-64"),
         ({"method": "imaml", "proximal_every_step": True}, "imaml-pulled-conv4-64"),
-        ({"method": "baseline", "rotation": True, "teacher": "RUN"}, "baseline-rotation-distilled-conv4-64"),
+        (
+            {"method": "baseline", "rotation": True, "teacher": "RUN"},
+            "baseline-rotation-distilled-conv4-64",
+        ),
     ],
 )
 def test_variants_of_a_training_have_names_of_their_own(settings: dict, name: str) -> None:
@@ -138,7 +227,10 @@ def test_variants_of_a_training_have_names_of_their_own(settings: dict, name: st
 
 
 def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
-    one, other = "cifar_fs/maml-conv4-32-5w1s-batch-seed0", "cifar_fs/maml-conv4-32-5w1s-support-seed0"
+    one, other = (
+        "cifar_fs/maml-conv4-32-5w1s-batch-seed0",
+        "cifar_fs/maml-conv4-32-5w1s-support-seed0",
+    )
     (root / "findings.md").write_text(f"## Found\n\nFrom {{{one}}} by {{{other} - {one}}}.\n")
     first, second = (measured(root / f"{name}.json") for name in (one, other))
     said = f"{100 * first['accuracy']:.2f} ± {100 * first['ci95']:.2f}"
@@ -147,7 +239,10 @@ def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
     every = one.removesuffix("-seed0")
     (root / "findings.md").write_text(f"{{{every}}}, {{{other} - {every}}}")
     of_seeds = fmean(measured(root / f"{every}-seed{k}.json")["accuracy"] for k in (0, 1))
-    assert f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}" in findings(root)
+    assert (
+        f"\n{100 * of_seeds:.2f} ± {said[-4:]}, {100 * (second['accuracy'] - of_seeds):+.2f}"
+        in findings(root)
+    )
     again = f"{one}-2"  # of another command: not a seed of the same row
     write(root, f"{Path(again).name}.json", steps=100, accuracy=0.25)
     (root / "findings.md").write_text(f"{{{again}}}, {{{again} - {one}}}")
@@ -209,8 +304,14 @@ def test_clean_statistics_are_told_and_not_pooled_with_those_of_training(root: P
 def test_two_inductive_tests_are_two_rows(root: Path) -> None:
     write(root, norm="running", transductive=False, accuracy=0.3)
     maml = [row for row in table(root) if row["method"] == "maml"]
-    assert [row["inductive %"].split(" (")[1] for row in maml] == ["running)", "support; 2 seeds, sd 0.71)"]
-    assert [row["transductive %"] for row in maml] == ["58.50 ± 0.20 (batch; 2 seeds, sd 0.71)", "–"]
+    assert [row["inductive %"].split(" (")[1] for row in maml] == [
+        "running)",
+        "support; 2 seeds, sd 0.71)",
+    ]
+    assert [row["transductive %"] for row in maml] == [
+        "58.50 ± 0.20 (batch; 2 seeds, sd 0.71)",
+        "–",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +345,10 @@ def test_earlier_stages_are_told_and_pooled_but_for_their_seeds(root: Path) -> N
     for seed, stage in enumerate((BODY, reseeded(BODY, 1), changed(BODY, steps=800), TEACHER)):
         write(root, f"{seed}.json", method="protonet", seed=seed, lineage=(stage,))
     rows = [row for row in table(root) if row["method"] == "protonet"]
-    told = sorted((row["trained on"].partition("batch, ")[2], "2 seeds" in row["transductive %"]) for row in rows)
+    told = sorted(
+        (row["trained on"].partition("batch, ")[2], "2 seeds" in row["transductive %"])
+        for row in rows
+    )
     assert told == [
         ("distilled, 400 + 60000 updates", False),
         ("from a trained body, 400 + 60000 updates", True),
@@ -280,13 +384,21 @@ def test_variants_have_names_of_their_own_in_published_csv(
 
 def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
     baseline, maml = csv.DictReader(io.StringIO(table_csv(root)))
-    assert (maml["inductive_accuracy"], maml["inductive_seeds"], maml["published_accuracy"]) == ("0.555", "0 1", "58.9")
-    assert (maml["trained_on"], maml["all_steps"]) == ("5-way 1-shot, batch, 60000 updates", "60000")
+    assert (maml["inductive_accuracy"], maml["inductive_seeds"], maml["published_accuracy"]) == (
+        "0.555",
+        "0 1",
+        "58.9",
+    )
+    assert (maml["trained_on"], maml["all_steps"]) == (
+        "5-way 1-shot, batch, 60000 updates",
+        "60000",
+    )
     assert (maml["difference_inductive"], maml["difference_transductive"]) == ("-3.4", "-0.4")
     assert (baseline["transductive_accuracy"], baseline["published_accuracy"]) == ("", "")
     text = latex(root)
     assert (
-        r"  maml & conv4-32 & 5-way 1-shot & 5-way 1-shot, batch, 60000 updates & 55.50 $\pm$ 0.20 (support; 2" in text
+        r"  maml & conv4-32 & 5-way 1-shot & 5-way 1-shot, batch, 60000 updates & 55.50 $\pm$ 0.20 (support; 2"
+        in text
     )
     assert text.count(r"\toprule") == text.count(r"\end{table}") == 1 and r"cifar\_fs" in text
 
@@ -349,7 +461,9 @@ def test_a_wrong_field_is_named(root: Path, part: str, change: dict, wrong: str)
 def test_a_record_that_kept_no_settings_is_named_with_its_command(root: Path) -> None:
     path = root / "cifar_fs" / "old.json"
     path.write_text(json.dumps({"method": "maml", "accuracy": 0.5, "command": COMMAND}))
-    with pytest.raises(UserError, match=f"of an older version, which kept no settings; make it again: {COMMAND}"):
+    with pytest.raises(
+        UserError, match=f"of an older version, which kept no settings; make it again: {COMMAND}"
+    ):
         markdown(root)
 
 
@@ -374,9 +488,18 @@ def test_a_test_recorded_twice_is_refused(root: Path) -> None:
         ("cifar_fs,maml", "line 6: 2 cells, not 12"),
         ("cifar_fs,maml,conv4,5,1,580,,,no,rerun,,x", "line 6: accuracy '580' is no percentage"),
         ("cifar_fs,maml,conv4,5,1,58,nan,,no,rerun,,x", "line 6: ci95 'nan' is no percentage"),
-        ("cifar_fs,maml,conv4,5,one,58,,,no,rerun,,x", "line 6: ways and shots must be whole numbers"),
-        ("cifar_fs,maml,conv4,5,1,58,,,maybe,rerun,,x", "line 6: transductive is yes, no or unknown"),
-        ("cifar_fs,maml,conv4,5,1,58,,,no,rerun,,", "line 6: method, backbone and source must not be empty"),
+        (
+            "cifar_fs,maml,conv4,5,one,58,,,no,rerun,,x",
+            "line 6: ways and shots must be whole numbers",
+        ),
+        (
+            "cifar_fs,maml,conv4,5,1,58,,,maybe,rerun,,x",
+            "line 6: transductive is yes, no or unknown",
+        ),
+        (
+            "cifar_fs,maml,conv4,5,1,58,,,no,rerun,,",
+            "line 6: method, backbone and source must not be empty",
+        ),
     ],
 )
 def test_a_wrong_published_row_is_named(root: Path, row: str, wrong: str) -> None:
@@ -387,8 +510,17 @@ def test_a_wrong_published_row_is_named(root: Path, row: str, wrong: str) -> Non
 
 
 def test_the_program_writes_all_three_and_tells_an_error_in_one_line(root: Path) -> None:
-    said = process("tables", f"--results_dir={root}", "--csv=t.csv", "--latex", "t.tex", "--noplots", cwd=root)
-    assert said.code == 0 and said.out.split() == ["wrote", "RESULTS.md", "wrote", "t.csv", "wrote", "t.tex"], said
+    said = process(
+        "tables", f"--results_dir={root}", "--csv=t.csv", "--latex", "t.tex", "--noplots", cwd=root
+    )
+    assert said.code == 0 and said.out.split() == [
+        "wrote",
+        "RESULTS.md",
+        "wrote",
+        "t.csv",
+        "wrote",
+        "t.tex",
+    ], said
     assert (root / "RESULTS.md").read_text(encoding="utf-8") == markdown(root)
     assert "  --results_dir: folder of the records" in process("tables", "--help", cwd=root).out
     assert process("tables", "--results_dir=nowhere", cwd=root).complaint.startswith(

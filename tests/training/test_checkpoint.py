@@ -23,7 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 def state(step: int, size: int = 3) -> TrainState:
     weights = jnp.arange(size, dtype=jnp.float32) + step
-    return TrainState(jnp.int32(step), {"w": weights}, ({"mu": {"w": weights * 2}}, jnp.int32(step)))
+    return TrainState(
+        jnp.int32(step), {"w": weights}, ({"mu": {"w": weights * 2}}, jnp.int32(step))
+    )
 
 
 def save(workdir: Path, *steps: int) -> None:
@@ -53,8 +55,12 @@ def test_the_latest_comes_back_and_the_last_two_stay(tmp_path: Path) -> None:
     for kind in ("latest", "best"):
         assert sorted(os.listdir(tmp_path / "checkpoints" / kind)) == ["2", "3"]
     with closing(Checkpoints(tmp_path)) as checkpoints:
-        np.testing.assert_array_equal(checkpoints.restore_best(state(0).meta, 2)["w"], state(2).meta["w"])
-        with pytest.raises(UserError, match=r"no checkpoint of step 1 in .*/best: train again in another --workdir"):
+        np.testing.assert_array_equal(
+            checkpoints.restore_best(state(0).meta, 2)["w"], state(2).meta["w"]
+        )
+        with pytest.raises(
+            UserError, match=r"no checkpoint of step 1 in .*/best: train again in another --workdir"
+        ):
             checkpoints.restore_best(state(0).meta, 1)
 
 
@@ -107,13 +113,17 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert_is(restore(tmp_path), 1)
     err, aside = capfd.readouterr().err, tmp_path / "checkpoints" / "damaged" / "2"
     assert err.count("\n") == 1 and err.startswith(f"warning: {latest / '2'} cannot be read ("), err
-    assert err.endswith(f"; going on from step 1; its files are now in {aside}\n") and aside.is_dir()
+    assert (
+        err.endswith(f"; going on from step 1; its files are now in {aside}\n") and aside.is_dir()
+    )
     save(tmp_path, 2)
     assert_is(restore(tmp_path), 2)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_with_all_damaged_it_says_how_to_go_on(damage: Callable[[Path], None], tmp_path: Path) -> None:
+def test_with_all_damaged_it_says_how_to_go_on(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
     save(tmp_path, 1, 2)
     for step in (1, 2):
         damage(tmp_path / "checkpoints" / "latest" / str(step))
@@ -122,13 +132,19 @@ def test_with_all_damaged_it_says_how_to_go_on(damage: Callable[[Path], None], t
     with pytest.raises(UserError, match=wanted) as caught:
         restore(tmp_path)
     assert "\n" not in str(caught.value)
-    with closing(Checkpoints(tmp_path)) as checkpoints, pytest.raises(UserError, match="train again in another"):
+    with (
+        closing(Checkpoints(tmp_path)) as checkpoints,
+        pytest.raises(UserError, match="train again in another"),
+    ):
         checkpoints.restore_best(state(0).meta, 2)
 
 
 def test_another_model_is_refused_and_left_alone(tmp_path: Path) -> None:
     save(tmp_path, 1, 2)
-    with pytest.raises(UserError, match=r"2 is a checkpoint of another model or optimiser: choose another --workdir"):
+    with pytest.raises(
+        UserError,
+        match=r"2 is a checkpoint of another model or optimiser: choose another --workdir",
+    ):
         restore(tmp_path, size=4)
     assert_is(restore(tmp_path), 2)
 
@@ -146,7 +162,9 @@ def test_half_written_folders_go_when_training_begins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_what_cannot_be_written_is_one_line(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_is_one_line(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save(tmp_path, 1)
 
     def refuse(*_: object, **__: object) -> None:
@@ -154,7 +172,9 @@ def test_what_cannot_be_written_is_one_line(number: int, tmp_path: Path, monkeyp
 
     with closing(Checkpoints(tmp_path)) as checkpoints:
         monkeypatch.setattr(ocp.CheckpointManager, "save", refuse)
-        with pytest.raises(UserError, match=rf"cannot write checkpoint .*/latest/2: {os.strerror(number)}; earlier"):
+        with pytest.raises(
+            UserError, match=rf"cannot write checkpoint .*/latest/2: {os.strerror(number)}; earlier"
+        ):
             checkpoints.save(state(2), Best())
     assert_is(restore(tmp_path), 1)
 
@@ -176,7 +196,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_costs_the_last_save_only(small_disk: Path) -> None:
     save(small_disk, 1)
     (small_disk / "filler").write_bytes(bytes(900_000))
-    big = TrainState(jnp.int32(2), {"w": jnp.asarray(np.random.default_rng(0).normal(size=200_000))}, ())
+    big = TrainState(
+        jnp.int32(2), {"w": jnp.asarray(np.random.default_rng(0).normal(size=200_000))}, ()
+    )
     with closing(Checkpoints(small_disk, clean=True)) as checkpoints:
         with pytest.raises(
             UserError, match=r"cannot write checkpoint .*/latest/2: .*earlier checkpoints are kept"

@@ -1,4 +1,6 @@
-"""Two processes as one run, on this machine: the same weights as one, and an end for both when either ends."""
+"""Two processes as one run, on this machine: the same weights as one, and an end for both when
+either ends.
+"""
 
 import os
 import re
@@ -15,7 +17,17 @@ import numpy as np
 import pytest
 
 from experiments._cli.watch import LOST, MESSAGE
-from tests.programs import TINY, environment, fitting, make_images, on_devices, program, told, weights, words
+from tests.programs import (
+    TINY,
+    environment,
+    fitting,
+    make_images,
+    on_devices,
+    program,
+    told,
+    weights,
+    words,
+)
 from tests.training.test_loop import last_saved
 
 # Saves at every look, gives up soon, keeps the keys that tasks are drawn with.
@@ -61,7 +73,11 @@ class Pair:
         self.workdir = workdir
         self.both = [
             subprocess.Popen(
-                [sys.executable, "-c", HASTE, *common, f"--process_id={i}"], env=env, stdout=-1, stderr=-1, text=True
+                [sys.executable, "-c", HASTE, *common, f"--process_id={i}"],
+                env=env,
+                stdout=-1,
+                stderr=-1,
+                text=True,
             )
             for i in range(2)
         ]
@@ -76,8 +92,13 @@ class Pair:
     def end(self) -> list[tuple[int, str, str]]:
         """Exit code, output and errors of both."""
         said = [p.communicate(timeout=300) for p in self.both]
-        told = lambda out: re.sub(r"(?m)^\[Gloo\].*\n", "", out)  # noqa: E731
-        return [(p.returncode, told(out), err) for p, (out, err) in zip(self.both, said, strict=True)]
+
+        def told(out):
+            return re.sub(r"(?m)^\[Gloo\].*\n", "", out)
+
+        return [
+            (p.returncode, told(out), err) for p, (out, err) in zip(self.both, said, strict=True)
+        ]
 
     def kill(self) -> None:
         for p in self.both:
@@ -106,21 +127,35 @@ def test_two_processes_train_as_one(images: Path, tmp_path: Path, pairs: list[Pa
     pairs.append(Pair(images, tmp_path / "two", drawn=f"{tmp_path}/drawn"))
     ends = pairs[0].end()
     assert [code for code, _, _ in ends] == [0, 0], ends
-    mine, theirs = ({tuple(key) for key in np.load(tmp_path / f"drawn{i}.npy").tolist()} for i in range(2))
-    assert len(mine) == len(theirs) == TINY["steps"] and not mine & theirs  # each draws one of a step's two tasks
+    mine, theirs = (
+        {tuple(key) for key in np.load(tmp_path / f"drawn{i}.npy").tolist()} for i in range(2)
+    )
+    assert (
+        len(mine) == len(theirs) == TINY["steps"] and not mine & theirs
+    )  # each draws one of a step's two tasks
     assert program("protonet", *words(images, workdir=tmp_path / "one")).code == 0
     assert_alike(tmp_path / "two", tmp_path / "one")
     assert "test episodes" in ends[0][1] and ends[1][1] == ""  # the first alone speaks
-    names = lambda folder: sorted(p.name for p in folder.iterdir())  # noqa: E731
+
+    def names(folder):
+        return sorted(p.name for p in folder.iterdir())
+
     assert names(tmp_path / "two") == names(tmp_path / "one")
     (record,) = (tmp_path / "two").glob("result-*.json")
     ours, other = told(record), told(tmp_path / "one" / record.name)
-    assert ours["episode_hash"] == other["episode_hash"] and abs(ours["accuracy"] - other["accuracy"]) < 0.1
+    assert (
+        ours["episode_hash"] == other["episode_hash"]
+        and abs(ours["accuracy"] - other["accuracy"]) < 0.1
+    )
     assert "coordinator" not in ours["command"]
 
 
-def test_one_end_is_the_end_of_both_and_both_go_on(images: Path, tmp_path: Path, pairs: list[Pair]) -> None:
-    """The second is killed; the run goes on, the second gets a signal; it goes on, the first is killed."""
+def test_one_end_is_the_end_of_both_and_both_go_on(
+    images: Path, tmp_path: Path, pairs: list[Pair]
+) -> None:
+    """The second is killed; the run goes on, the second gets a signal; it goes on, the first is
+    killed.
+    """
     run = tmp_path / "run"
 
     def begin() -> Pair:
@@ -151,7 +186,9 @@ def test_one_end_is_the_end_of_both_and_both_go_on(images: Path, tmp_path: Path,
     assert code == LOST and err.splitlines()[-1] == MESSAGE, err
 
 
-def test_what_the_first_finds_wrong_all_say(images: Path, tmp_path: Path, pairs: list[Pair]) -> None:
+def test_what_the_first_finds_wrong_all_say(
+    images: Path, tmp_path: Path, pairs: list[Pair]
+) -> None:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     pairs.append(Pair(images, tmp_path / "run"))
     for code, _, err in pairs[0].end():

@@ -1,4 +1,6 @@
-"""Training that is killed, stopped or goes wrong, as processes of their own: nothing may be lost or differ."""
+"""Training that is killed, stopped or goes wrong, as processes of their own: nothing may be lost or
+differ.
+"""
 
 import os
 import random
@@ -11,7 +13,17 @@ from pathlib import Path
 import jax
 import pytest
 
-from tests.programs import ROOT, environment, fitting, make_images, program, results, rows, weights, words
+from tests.programs import (
+    ROOT,
+    environment,
+    fitting,
+    make_images,
+    program,
+    results,
+    rows,
+    weights,
+    words,
+)
 
 # Saves and looks for signals all the time, so that a kill hits every place.
 HASTE = """
@@ -20,7 +32,8 @@ import metalearn.training.loop as fit
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, fit.LOG_EVERY = 0.02, 0.01, 30
 runpy.run_module("experiments.protonet", run_name="__main__")
 """
-# Tells when the dataset is being loaded, and takes long over it. Hears SIGINT as a background job of a shell too.
+# Tells when the dataset is being loaded, and takes long over it. Hears SIGINT as a background job
+# of a shell too.
 WAITING = """
 import signal, time
 import experiments._cli.program as program
@@ -51,7 +64,9 @@ def straight(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def begin(images: Path, workdir: Path, **settings: object) -> subprocess.Popen:
     arguments = fitting("protonet", words(images, workdir=workdir, **(LONG | settings)))
     command = [sys.executable, "-c", HASTE, *arguments]
-    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for_training(process: subprocess.Popen, workdir: Path) -> None:
@@ -81,7 +96,9 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_ends_where_it_would_have(images: Path, straight: Path, tmp_path: Path) -> None:
+def test_killed_again_and_again_it_ends_where_it_would_have(
+    images: Path, straight: Path, tmp_path: Path
+) -> None:
     workdir, chance = tmp_path / "run", random.Random(0)
     for kill in range(4):
         process = begin(images, workdir)
@@ -107,7 +124,9 @@ def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path
         last = err.replace("\r", "\n").splitlines()[-1]
         assert process.returncode == code and "Traceback" not in err, (out, err)
         step = last.removeprefix("stopped and saved at step ").split()[0]
-        assert last == f"stopped and saved at step {step} of 400; the same command goes on from there"
+        assert (
+            last == f"stopped and saved at step {step} of 400; the same command goes on from there"
+        )
         assert (workdir / "checkpoints" / "latest" / step).exists()
     process = begin(images, workdir)
     out, err = process.communicate(timeout=200)
@@ -116,11 +135,15 @@ def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path
 
 
 def test_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "jax.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    (tmp_path / "jax.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
     command = [sys.executable, "-m", "experiments.protonet", "--dataset=glyphs"]
     hears = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     env = environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
-    done = subprocess.run([sys.executable, "-c", hears, *command], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", hears, *command], env=env, capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
@@ -132,7 +155,9 @@ def test_a_signal_outside_training_costs_one_line(images: Path, tmp_path: Path) 
         assert process.stdout is not None and process.stdout.readline() == "here\n"
         process.send_signal(number)
         err = process.communicate(timeout=60)[1]
-        assert process.returncode == status and len(err.splitlines()) == 1 and "goes on from" in err, err
+        assert (
+            process.returncode == status and len(err.splitlines()) == 1 and "goes on from" in err
+        ), err
 
 
 def test_the_second_process_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
@@ -149,7 +174,12 @@ def test_more_steps_go_on_from_the_end(images: Path, straight: Path, tmp_path: P
     assert program("protonet", *run).code == 0
     said = program("protonet", *run, "--steps=6")
     assert said.code == 0 and "training to step 6, resumed from step 4" in said.out
-    assert program("protonet", *words(images, workdir=tmp_path / "all", schedule="constant", steps=6)).code == 0
+    assert (
+        program(
+            "protonet", *words(images, workdir=tmp_path / "all", schedule="constant", steps=6)
+        ).code
+        == 0
+    )
     ours, theirs = results(tmp_path / "run"), results(tmp_path / "all")
     assert [{k: v for k, v in r.items() if k != "command"} for r in ours.values()] == [
         {k: v for k, v in r.items() if k != "command"} for r in theirs.values()
@@ -164,7 +194,9 @@ def test_a_loss_that_is_not_finite_is_told_every_time(images: Path, tmp_path: Pa
     assert program("protonet", *run).complaint == first.complaint
 
 
-def test_a_loss_that_goes_wrong_later_names_the_last_good_step(images: Path, tmp_path: Path) -> None:
+def test_a_loss_that_goes_wrong_later_names_the_last_good_step(
+    images: Path, tmp_path: Path
+) -> None:
     lr = "metalearn.ops.optimizers.optax.constant_schedule"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lr, lambda lr: lambda step: jax.numpy.where(step < 2, lr, 1e30))

@@ -37,9 +37,9 @@ def split_once() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "experiments._cli.program.load",
-            lambda name, data_dir, cache_dir, seed, size: load("folder", data_dir, cache_dir, 0, size)._replace(
-                name=name
-            ),
+            lambda name, data_dir, cache_dir, seed, size: load(
+                "folder", data_dir, cache_dir, 0, size
+            )._replace(name=name),
         )
         yield
 
@@ -47,7 +47,8 @@ def split_once() -> Any:
 def run(images: Path, method: str = "protonet", *more: str, **settings: object) -> Said:
     chosen = {"dataset": "mini_imagenet", "method": method, "augment": "none"}
     chosen |= {"train_ways": 2} if method in readers("train_ways") else {}
-    # Moments of two images at one place leave nothing of a gradient but rounding, of which Adam would make whole steps.
+    # Moments of two images at one place leave nothing of a gradient but rounding, of which Adam
+    # would make whole steps.
     chosen |= {"image_size": 16, "shots": 2, "optimizer": "sgd", "lr": 0.01}
     return program(PROGRAM[method], *words(images, **(chosen | settings)), *more)
 
@@ -62,7 +63,9 @@ def straight(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_close(one: Path, other: Path) -> None:
-    """The same run to the rounding of float32: what it learned, what it wrote on the way, what was tested."""
+    """The same run to the rounding of float32: what it learned, what it wrote on the way, what was
+    tested.
+    """
     for path in ("latest", "best"):
         assert last_saved(one / "checkpoints" / path) == last_saved(other / "checkpoints" / path)
         a, b = weights(one, path), weights(other, path)
@@ -74,7 +77,9 @@ def assert_close(one: Path, other: Path) -> None:
     assert_close_numbers(rows(one), rows(other))
     assert_close_numbers(list(results(one).values()), list(results(other).values()))
     configs = [json.loads((folder / "config.json").read_text()) for folder in (one, other)]
-    assert_close_numbers([{k: v for k, v in c.items() if k != "command"} for c in configs[:1]], configs[1:])
+    assert_close_numbers(
+        [{k: v for k, v in c.items() if k != "command"} for c in configs[:1]], configs[1:]
+    )
 
 
 def assert_close_numbers(ours: list[dict], theirs: list[dict]) -> None:
@@ -91,12 +96,18 @@ def test_each_run_is_what_it_would_be_alone(method: str, images: Path, tmp_path:
     places = {"workdir": tmp_path / "run", "results_dir": tmp_path / "results"}
     said = run(images, method, "--record", **places, **TOGETHER)
     assert said.code == 0, said
-    assert said.out.count("training to step 4;") == 2 and said.out.count(", seed 4: validation accuracy") == 2
+    assert (
+        said.out.count("training to step 4;") == 2
+        and said.out.count(", seed 4: validation accuracy") == 2
+    )
     records = sorted(path.name for path in (tmp_path / "results").glob("mini_imagenet-*/*.json"))
     assert run(images, method, workdir=tmp_path / "alone", seed=4).code == 0
     assert_close(tmp_path / "run-seed4", tmp_path / "alone")
     for seed in (3, 4):
-        ours, recorded = tmp_path / f"run-seed{seed}", sum(f"-seed{seed}.json" in name for name in records)
+        ours, recorded = (
+            tmp_path / f"run-seed{seed}",
+            sum(f"-seed{seed}.json" in name for name in records),
+        )
         assert f"files: {ours}/ " in said.out and recorded == len(results(tmp_path / "alone"))
         assert all("--seeds=2" in record["command"] for record in results(ours).values())
     a, b = (weights(tmp_path / f"run-seed{seed}", "latest") for seed in (3, 4))
@@ -116,7 +127,9 @@ def test_a_run_goes_on_alone_or_with_others(images: Path, straight: Path, tmp_pa
     before = contents(tmp_path / "run-seed3")
     said = run(images, workdir=tmp_path / "run", seed=2, seeds=3)
     assert said.code == 0 and said.out.count("trained to step 4 already") == 1, said
-    assert {k for k, v in contents(tmp_path / "run-seed3").items() if v != before[k]} == {"config.json"}
+    assert {k for k, v in contents(tmp_path / "run-seed3").items() if v != before[k]} == {
+        "config.json"
+    }
     assert_close(tmp_path / "run-seed4", straight / "run-seed4")
     again = run(images, workdir=tmp_path / "run-seed2", seed=2)
     assert again.code == 0 and "trained to step 4 already" in again.out
@@ -134,8 +147,13 @@ def test_stopped_they_are_saved_and_go_on(
 
     monkeypatch.setattr(MetricLog, "write", stop)
     said = run(images, workdir=tmp_path / "run", **TOGETHER)
-    assert said.code == 143 and said.err.splitlines()[-1].startswith("stopped and saved at step 2 of 4; the same")
-    assert [last_saved(tmp_path / f"run-seed{s}" / "checkpoints" / "latest") for s in (3, 4)] == [2, 2]
+    assert said.code == 143 and said.err.splitlines()[-1].startswith(
+        "stopped and saved at step 2 of 4; the same"
+    )
+    assert [last_saved(tmp_path / f"run-seed{s}" / "checkpoints" / "latest") for s in (3, 4)] == [
+        2,
+        2,
+    ]
     said = run(images, workdir=tmp_path / "run", **TOGETHER)
     assert said.code == 0 and said.out.count("resumed from step 2;") == 2
     for seed in (3, 4):
@@ -143,7 +161,8 @@ def test_stopped_they_are_saved_and_go_on(
 
 
 @pytest.mark.parametrize(
-    ("saves", "steps", "killed"), [(5, (3, 2), True), (3, (2, 1), True), (3, (2, 1), False), (1, (1, -1), True)]
+    ("saves", "steps", "killed"),
+    [(5, (3, 2), True), (3, (2, 1), True), (3, (2, 1), False), (1, (1, -1), True)],
 )
 def test_stopped_between_two_saves_the_one_behind_catches_up(
     saves: int,
@@ -170,7 +189,10 @@ def test_stopped_between_two_saves_the_one_behind_catches_up(
         if killed:  # rows stay as they are
             patch.setattr(MetricLog, "close", lambda self: self._events.close())
         assert run(images, workdir=tmp_path / "run", **TOGETHER).code == 130
-    assert tuple(last_saved(tmp_path / f"run-seed{s}" / "checkpoints" / "latest") for s in (3, 4)) == steps
+    assert (
+        tuple(last_saved(tmp_path / f"run-seed{s}" / "checkpoints" / "latest") for s in (3, 4))
+        == steps
+    )
     said = run(images, workdir=tmp_path / "run", **TOGETHER)
     assert said.code == 0 and f"resumed from step {steps[0]};" in said.out, said
     for seed in (3, 4):
@@ -180,13 +202,22 @@ def test_stopped_between_two_saves_the_one_behind_catches_up(
 def test_one_that_goes_wrong_is_named_and_the_others_are_saved(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seed 4's optimiser counts from 1000, where the rate soon is no number: its fourth step is not finite."""
+    """Seed 4's optimiser counts from 1000, where the rate soon is no number: its fourth step is not
+    finite.
+    """
     begin = fit.initial_state
 
     def counted(config: Config, *args: Any) -> TrainState:
         state = begin(config, *args)
-        later = lambda x: x + 1000 if jnp.issubdtype(x.dtype, jnp.integer) else x  # noqa: E731
-        return state._replace(opt_state=jax.tree.map(later, state.opt_state)) if config.seed == 4 else state
+
+        def later(x):
+            return x + 1000 if jnp.issubdtype(x.dtype, jnp.integer) else x
+
+        return (
+            state._replace(opt_state=jax.tree.map(later, state.opt_state))
+            if config.seed == 4
+            else state
+        )
 
     rate = "metalearn.ops.optimizers.optax.constant_schedule"
     with monkeypatch.context() as patch:
@@ -206,17 +237,28 @@ def test_one_that_goes_wrong_is_named_and_the_others_are_saved(
 
 
 WRONG = [
-    ({"dataset": "folder"}, "--seeds=2: --seed splits the classes of folder too: train one seed after the other"),
-    ({"dataset": "tfds:any"}, "--seeds=2: --seed splits the classes of tfds:any too: train one seed after the other"),
+    (
+        {"dataset": "folder"},
+        "--seeds=2: --seed splits the classes of folder too: train one seed after the other",
+    ),
+    (
+        {"dataset": "tfds:any"},
+        "--seeds=2: --seed splits the classes of tfds:any too: train one seed after the other",
+    ),
     ({"stream": True}, "--seeds=2 does not go with --stream: train one seed after the other"),
-    ({"distributed": True}, "--seeds=2 does not go with --distributed: train one seed after the other"),
+    (
+        {"distributed": True},
+        "--seeds=2 does not go with --distributed: train one seed after the other",
+    ),
     ({"seeds": 0}, "flag --seeds=0: 0 is not an integer in the range [1, 1000]"),
     ({"seed": LARGEST}, f"--seed must be at most {LARGEST}, not {LARGEST + 1}"),
 ]
 
 
 @pytest.mark.parametrize(("settings", "line"), WRONG, ids=[str(settings) for settings, _ in WRONG])
-def test_what_does_not_go_together_costs_one_line(settings: dict, line: str, images: Path, tmp_path: Path) -> None:
+def test_what_does_not_go_together_costs_one_line(
+    settings: dict, line: str, images: Path, tmp_path: Path
+) -> None:
     said = run(images, **(TOGETHER | {"workdir": tmp_path / "run"} | settings))
     assert line in said.complaint and said.out == "" and list(tmp_path.iterdir()) == []
 
@@ -226,5 +268,8 @@ def test_a_split_too_large_for_the_device_is_told(
 ) -> None:
     monkeypatch.setattr("metalearn.training.assemble.STREAM_SHARE", 0.0)
     said = run(images, workdir=tmp_path / "run", **TOGETHER)
-    assert "--seeds=2: mini_imagenet is streamed from the host: train one seed after the" in said.complaint
+    assert (
+        "--seeds=2: mini_imagenet is streamed from the host: train one seed after the"
+        in said.complaint
+    )
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,6 @@
-"""Chunks of training: neither their length nor the number of devices changes anything, nothing compiles twice."""
+"""Chunks of training: neither their length nor the number of devices changes anything, nothing
+compiles twice.
+"""
 
 import subprocess
 import sys
@@ -43,17 +45,23 @@ class Trainer:
         mesh = task_mesh(devices)
         self.everywhere = NamedSharding(mesh, P())
         self.learner = learner
-        self.chunk = make_chunk(self.learner.loss, task_sampler(6, 3, 1, 2, prepare), OPTIMIZER, tasks, mesh, at_once)
+        self.chunk = make_chunk(
+            self.learner.loss, task_sampler(6, 3, 1, 2, prepare), OPTIMIZER, tasks, mesh, at_once
+        )
         self.source, self.key = jax.device_put((noise_source((6, 5, 6, 4)), KEY), self.everywhere)
 
     def fresh(self, seed: int = 0) -> TrainState:
-        state = start(self.learner.init, OPTIMIZER, jax.random.key(seed), jnp.zeros((1, SIDE, SIDE, 1)))
+        state = start(
+            self.learner.init, OPTIMIZER, jax.random.key(seed), jnp.zeros((1, SIDE, SIDE, 1))
+        )
         return jax.device_put(state, self.everywhere)
 
     def run(self, *stops: int) -> tuple[TrainState, list[Progress]]:
         state, progress = self.fresh(), []
         for stop in stops:
-            state, one = self.chunk(state, self.key, self.source, jax.device_put(jnp.int32(stop), self.everywhere))
+            state, one = self.chunk(
+                state, self.key, self.source, jax.device_put(jnp.int32(stop), self.everywhere)
+            )
             progress.append(one)
         return state, progress
 
@@ -94,7 +102,10 @@ def test_two_devices_train_as_one(trainer: Trainer) -> None:
     two, (progress_two,) = trainer.run(2)
     one, (progress_one,) = Trainer(1).run(2)
     assert len(two.step.devices()) == 2 and len(one.step.devices()) == 1
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
+
+    def close(a, b):
+        return np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
     jax.tree.map(close, (two, progress_two), (one, progress_one))
 
 
@@ -103,7 +114,9 @@ def test_two_devices_train_as_one(trainer: Trainer) -> None:
     [(PROTONET, 1, 0), (PROTONET, 2, 1), (maml(tiny_network(), 3, 0.1, 1), 2, 0)],
     ids=["protonet-1", "protonet-2", "maml-2"],
 )
-def test_trainings_at_once_are_what_each_is_alone(learner: Learner, devices: int, at_once: int) -> None:
+def test_trainings_at_once_are_what_each_is_alone(
+    learner: Learner, devices: int, at_once: int
+) -> None:
     trainer = Trainer(devices, at_once, learner=learner)
     keys = [jax.device_put(jax.random.key(10 + seed), trainer.everywhere) for seed in range(3)]
     stop = jax.device_put(jnp.int32(4), trainer.everywhere)
@@ -112,11 +125,18 @@ def test_trainings_at_once_are_what_each_is_alone(learner: Learner, devices: int
     states, some = trainer.chunk(states, stacked(keys), trainer.source, jnp.int32(1))
     states, progress = trainer.chunk(states, stacked(keys), trainer.source, stop, some.sums)
     assert int(states.step) == 4 and (int(some.steps), int(progress.steps)) == (1, 3)
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
-    for s, (state, sums) in enumerate(zip(apart(states, 3), unstacked(progress.sums, 3), strict=True)):
+
+    def close(a, b):
+        return np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+    for s, (state, sums) in enumerate(
+        zip(apart(states, 3), unstacked(progress.sums, 3), strict=True)
+    ):
         jax.tree.map(close, (state, sums), (alone[s][0], alone[s][1].sums))
     losses = progress.sums["loss"]
-    assert min(abs(losses[0] - losses[1]), abs(losses[1] - losses[2])) > 0.01  # other weights, other tasks
+    assert (
+        min(abs(losses[0] - losses[1]), abs(losses[1] - losses[2])) > 0.01
+    )  # other weights, other tasks
 
 
 LAYOUTS = """
@@ -135,14 +155,20 @@ np.savez(sys.argv[1], **found)
 def test_any_layout_of_devices_and_accumulation_trains_the_same(tmp_path: Path) -> None:
     """Eight tasks on 1 to 8 devices, all at once or some at a time, in a process that has eight."""
     env = environment(XLA_FLAGS=on_devices(8))
-    subprocess.run([sys.executable, "-c", LAYOUTS, str(tmp_path / "found.npz")], env=env, cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-c", LAYOUTS, str(tmp_path / "found.npz")], env=env, cwd=ROOT, check=True
+    )
     found = np.load(tmp_path / "found.npz")
     layouts = {name.rpartition("-")[0] for name in found}
     assert len(layouts) == 5
     for name in found:
         layout, _, leaf = name.rpartition("-")
-        np.testing.assert_allclose(found[name], found[f"1-0-{leaf}"], rtol=1e-4, atol=1e-5, err_msg=name)
-    assert any((found[f"1-3-{i}"] != found[f"1-0-{i}"]).any() for i in range(len(found) // 5))  # other sums, really
+        np.testing.assert_allclose(
+            found[name], found[f"1-0-{leaf}"], rtol=1e-4, atol=1e-5, err_msg=name
+        )
+    assert any(
+        (found[f"1-3-{i}"] != found[f"1-0-{i}"]).any() for i in range(len(found) // 5)
+    )  # other sums, really
 
 
 def test_memory_follows_the_tasks_at_once() -> None:
@@ -159,14 +185,21 @@ def test_largest_divisor(limit: int, size: int) -> None:
     assert largest_divisor(12, limit) == size
 
 
-def quadratic(poison: Callable[[Array, Array], Array]) -> Callable[..., tuple[TrainState, Progress]]:
-    """Training of w on (w - 1)^2, each batch a pair of uniform numbers; poison(loss, draw) is what is minimised."""
+def quadratic(
+    poison: Callable[[Array, Array], Array],
+) -> Callable[..., tuple[TrainState, Progress]]:
+    """Training of w on (w - 1)^2, each batch a pair of uniform numbers; poison(loss, draw) is what
+    is minimised.
+    """
 
     def loss(key: Key, meta: Array, batch: Array, step: Array) -> tuple[Array, Info]:
         value = poison(jnp.square(meta - 1), batch)
         return value, {"loss": value}
 
-    sample = lambda key, source: jax.random.uniform(key)  # noqa: E731
+    def sample(key, source):
+
+        return jax.random.uniform(key)
+
     return make_chunk(loss, sample, optax.sgd(0.1), 2, task_mesh(2))
 
 
@@ -186,10 +219,15 @@ def test_training_stops_where_it_is_not_finite(kind: str) -> None:
     def poison(value: Array, draw: Array) -> Array:
         if kind == "loss":
             return jnp.where(draw > limit, jnp.nan, value)
-        return value + jnp.sqrt(jnp.where(draw > limit, 0.0, 1.0) * jnp.square(value))  # sqrt'(0) is infinite
+        return value + jnp.sqrt(
+            jnp.where(draw > limit, 0.0, 1.0) * jnp.square(value)
+        )  # sqrt'(0) is infinite
 
     chunk = quadratic(poison)
-    fresh = lambda: TrainState(jnp.int32(0), jnp.float32(0.0), optax.sgd(0.1).init(jnp.float32(0.0)))  # noqa: E731
+
+    def fresh():
+        return TrainState(jnp.int32(0), jnp.float32(0.0), optax.sgd(0.1).init(jnp.float32(0.0)))
+
     source = ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1))
     state, progress = chunk(fresh(), KEY, source, jnp.int32(12))
     good, _ = chunk(fresh(), KEY, source, jnp.int32(bad))
@@ -200,11 +238,18 @@ def test_training_stops_where_it_is_not_finite(kind: str) -> None:
 
 def test_trainings_at_once_stop_where_one_is_not_finite() -> None:
     """Before the step that one of them cannot make, each as it is then."""
-    chunk = quadratic(lambda value, draw: value + jnp.where(jnp.isfinite(value) & (value < 1e-3), jnp.nan, 0.0))
-    begin = lambda w: TrainState(jnp.int32(0), jnp.float32(w), optax.sgd(0.1).init(jnp.float32(w)))  # noqa: E731
+    chunk = quadratic(
+        lambda value, draw: value + jnp.where(jnp.isfinite(value) & (value < 1e-3), jnp.nan, 0.0)
+    )
+
+    def begin(w):
+        return TrainState(jnp.int32(0), jnp.float32(w), optax.sgd(0.1).init(jnp.float32(w)))
+
     source = ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1))
     keys = stacked([KEY, KEY, KEY])
-    states, progress = chunk(together([begin(2.0), begin(1.1), begin(5.0)]), keys, source, jnp.int32(40))
+    states, progress = chunk(
+        together([begin(2.0), begin(1.1), begin(5.0)]), keys, source, jnp.int32(40)
+    )
     _, alone = chunk(begin(1.1), KEY, source, jnp.int32(40))
     bad = int(alone.bad_step)
     assert bad > 1 and progress.bad_step.tolist() == [-1, bad, -1]
@@ -234,10 +279,14 @@ def test_trainings_at_once_branch_by_the_step_they_share() -> None:
 
 
 def test_tasks_of_a_step_are_those_of_its_keys() -> None:
-    """Which numbers training draws is fixed: a run continues, on any machine, with the tasks it would have seen."""
+    """Which numbers training draws is fixed: a run continues, on any machine, with the tasks it
+    would have seen.
+    """
     chunk = quadratic(lambda value, draw: value * 0 + draw)
     state = TrainState(jnp.int32(3), jnp.float32(0.0), optax.sgd(0.1).init(jnp.float32(0.0)))
-    _, progress = chunk(state, KEY, ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)), jnp.int32(4))
+    _, progress = chunk(
+        state, KEY, ClassSource(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)), jnp.int32(4)
+    )
     np.testing.assert_allclose(progress.sums["loss"], np.mean(draws(3)), rtol=1e-6)
 
 

@@ -1,4 +1,6 @@
-"""Images from the host: the same bits as from the device, in training, in evaluation, in a whole run."""
+"""Images from the host: the same bits as from the device, in training, in evaluation, in a whole
+run.
+"""
 
 from pathlib import Path
 
@@ -57,13 +59,18 @@ def test_images_on_the_host_are_those_on_the_device(rotations: int, tmp_path: Pa
     same((host.starts, host.counts), (device.starts, device.counts))
 
 
-@pytest.mark.parametrize("sampler", [SAMPLER, batch_sampler(5, prepare, augmentation("jitter"))], ids=["task", "batch"])
+@pytest.mark.parametrize(
+    "sampler", [SAMPLER, batch_sampler(5, prepare, augmentation("jitter"))], ids=["task", "batch"]
+)
 def test_the_host_draws_what_the_device_draws(sampler: object, three_steps: None) -> None:
     stream = Stream(sampler, to_host(SPLIT), KEY, TASKS, task_mesh(2))
     source = to_device(SPLIT)
     for step in (0, 4):
         feed = stream.at(step)
-        assert feed.images.dtype == jnp.uint8 and int(feed.first) == step // stream.steps * stream.steps
+        assert (
+            feed.images.dtype == jnp.uint8
+            and int(feed.first) == step // stream.steps * stream.steps
+        )
         for task, key in enumerate(task_keys(KEY, step, jnp.arange(TASKS))):
             theirs = feed.at(step)
             theirs = theirs._replace(images=theirs.images[task])
@@ -82,11 +89,15 @@ class Trained:
         self.source = source if self.streamed else jax.device_put(source, self.everywhere)
         self.stream = Stream(SAMPLER, source, KEY, TASKS, mesh) if self.streamed else None
         sample = SAMPLER.make if self.streamed else SAMPLER
-        self.chunk = make_chunk(self.learner.loss, sample, OPTIMIZER, TASKS, mesh, at_once, self.streamed)
+        self.chunk = make_chunk(
+            self.learner.loss, sample, OPTIMIZER, TASKS, mesh, at_once, self.streamed
+        )
         self.key = jax.device_put(KEY, self.everywhere)
 
     def run(self, *stops: int) -> TrainState:
-        state = start(self.learner.init, OPTIMIZER, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+        state = start(
+            self.learner.init, OPTIMIZER, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1))
+        )
         state = jax.device_put(state, self.everywhere)
         for stop in stops:
             source = self.stream.at(int(state.step)) if self.stream else self.source
@@ -96,7 +107,9 @@ class Trained:
 
 @pytest.mark.parametrize("at_once", [0, 1])
 def test_training_is_the_same_to_the_bit(at_once: int, three_steps: None) -> None:
-    """Chunks end within blocks and at their ends; one stream begins in the middle of a block, as a resumed run does."""
+    """Chunks end within blocks and at their ends; one stream begins in the middle of a block, as a
+    resumed run does.
+    """
     streamed = Trained(to_host(SPLIT), at_once)
     same(streamed.run(2, 3, 5), Trained(to_device(SPLIT), at_once).run(5))
     assert streamed.chunk._cache_size() == 1 and streamed.stream.steps == 3
@@ -110,7 +123,9 @@ def test_a_chunk_of_a_stream_asks_nothing_of_the_host(three_steps: None) -> None
     trained = Trained(to_host(SPLIT))
     state, stop = trained.run(1), jax.device_put(jnp.int32(3), trained.everywhere)
     feed = trained.stream.at(1)
-    feed = jax.device_put(feed._replace(images=None), trained.everywhere)._replace(images=feed.images)
+    feed = jax.device_put(feed._replace(images=None), trained.everywhere)._replace(
+        images=feed.images
+    )
     with jax.transfer_guard("disallow"):
         new, _ = trained.chunk(state, trained.key, feed, stop)
     assert int(new.step) == 3 and all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
@@ -125,14 +140,19 @@ def test_evaluation_is_the_same_to_the_bit() -> None:
         ready = running_statistics(learner, source, SAMPLER)(meta)
         episodes = draw_episodes(source, 6, 2, 1, 2, seed=0)
         inductive = evaluator(learner, source, episodes, prepare, mesh, block=2)(ready)
-        batch = evaluator(protonet(tiny_network(), 2, norm="batch"), source, episodes, prepare, mesh, block=2)(meta)
+        batch = evaluator(
+            protonet(tiny_network(), 2, norm="batch"), source, episodes, prepare, mesh, block=2
+        )(meta)
         found.append((ready, inductive[:3], batch[:3]))
     same(*found)
 
 
 def test_what_is_too_large_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = Dataset("noise", SPLIT, SPLIT, SPLIT, np.zeros(1), np.ones(1), rotations=4)
-    for memory, stream, expected in ((16 * PIXELS.nbytes, None, False), (16 * PIXELS.nbytes - 1, None, True)):
+    for memory, stream, expected in (
+        (16 * PIXELS.nbytes, None, False),
+        (16 * PIXELS.nbytes - 1, None, True),
+    ):
         monkeypatch.setattr(laboratory, "device_memory", lambda memory=memory: memory)
         assert laboratory.make_lab(dataset, stream=stream).streamed is expected
         assert laboratory.make_lab(dataset, stream=not expected).streamed is not expected
@@ -146,11 +166,16 @@ def test_a_run_ends_with_the_same_numbers(name: str, tmp_path: Path) -> None:
     images = make_images(tmp_path / "images")
     method = {"method": "rfs"} if name == "finetune" else {}
     for folder, flags in (("device", []), ("host", ["--stream"])):
-        said = program(name, *words(images, workdir=tmp_path / folder, augment="flip", **method), *flags)
+        said = program(
+            name, *words(images, workdir=tmp_path / folder, augment="flip", **method), *flags
+        )
         assert said.code == 0, said
     a, b = tmp_path / "device", tmp_path / "host"
     assert rows(a) == rows(b)
     for kind in ("latest", "best"):
         same(weights(a, kind), weights(b, kind))
-    without = lambda found: [{k: v for k, v in r.items() if k != "command"} for r in found.values()]  # noqa: E731
+
+    def without(found):
+        return [{k: v for k, v in r.items() if k != "command"} for r in found.values()]
+
     assert without(results(a)) == without(results(b))

@@ -17,7 +17,9 @@ TFDS_SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 
 
 class FewShotBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """A dataset of disjoint classes from a `Reader`, stored as PNG in array_record format unless told otherwise."""
+    """A dataset of disjoint classes from a `Reader`, stored as PNG in array_record format unless
+    told otherwise.
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     reader: ClassVar[Reader]
@@ -32,10 +34,15 @@ class FewShotBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
     @property
     def MANUAL_DOWNLOAD_INSTRUCTIONS(self) -> str:
         """What TFDS says of `manual_dir`."""
-        return "Only where they cannot be downloaded: " + ", ".join(file.url for file in self.reader.files)
+        return "Only where they cannot be downloaded: " + ", ".join(
+            file.url for file in self.reader.files
+        )
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {"image": tfds.features.Image(shape=self.shape), "label": tfds.features.ClassLabel()}
+        features = {
+            "image": tfds.features.Image(shape=self.shape),
+            "label": tfds.features.ClassLabel(),
+        }
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.about,
@@ -48,11 +55,15 @@ class FewShotBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         splits = self.reader.read(self._archives(dl_manager))
-        self.info.features["label"].names = [name for split in TFDS_SPLITS.values() for name in splits[split].names]
+        self.info.features["label"].names = [
+            name for split in TFDS_SPLITS.values() for name in splits[split].names
+        ]
         return {name: self._generate_examples(splits[split]) for name, split in TFDS_SPLITS.items()}
 
     def _archives(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """The folder with the official files: the first that has them all, else where they are downloaded to."""
+        """The folder with the official files: the first that has them all, else where they are
+        downloaded to.
+        """
         download_dir = Path(dl_manager.download_dir)
         folders = [download_dir, Path(self.data_dir_root)]
         try:
@@ -82,7 +93,9 @@ class CifarFs(FewShotBuilder):
     shape = (32, 32, 3)
     about = "The 100 classes of CIFAR-100, split 64/16/20 at random for few-shot learning."
     homepage = "https://arxiv.org/abs/1805.08136"
-    citation = "Bertinetto et al. (2019), Meta-learning with differentiable closed-form solvers, ICLR."
+    citation = (
+        "Bertinetto et al. (2019), Meta-learning with differentiable closed-form solvers, ICLR."
+    )
 
 
 class Fc100(FewShotBuilder):
@@ -93,7 +106,10 @@ class Fc100(FewShotBuilder):
     shape = (32, 32, 3)
     about = "The 100 classes of CIFAR-100, split 60/20/20 by superclass for few-shot learning."
     homepage = "https://arxiv.org/abs/1805.10123"
-    citation = "Oreshkin et al. (2018), TADAM: Task dependent adaptive metric for few-shot learning, NeurIPS."
+    citation = (
+        "Oreshkin et al. (2018), TADAM: Task dependent adaptive metric for few-shot learning, "
+        "NeurIPS."
+    )
 
 
 class OmniglotVinyals(FewShotBuilder):
@@ -102,9 +118,13 @@ class OmniglotVinyals(FewShotBuilder):
     name = "omniglot_vinyals"
     reader = omniglot.omniglot
     shape = (28, 28, 1)
-    about = "1,623 handwritten characters, 20 drawings each, 28x28, ink high, split 1028/172/423 characters."
+    about = (
+        "1,623 handwritten characters, 20 drawings each, 28x28, ink high, split 1028/172/423 "
+        "characters."
+    )
     homepage = "https://arxiv.org/abs/1606.04080"
     citation = (
-        "Lake et al. (2015), Human-level concept learning through probabilistic program induction, Science 350; "
+        "Lake et al. (2015), Human-level concept learning through probabilistic program induction, "
+        "Science 350; "
         "Vinyals et al. (2016), Matching networks for one shot learning, NeurIPS."
     )
