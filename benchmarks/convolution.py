@@ -109,9 +109,8 @@ def passes(form: Form, order: str) -> Form:
 def program(form: Form, order: str, looped: bool) -> Form:
     """Compiled for tasks: x [turns,T,B,H,W,Ch], w [T,3,3,Ch,F]."""
     each = passes(form, order)
-    alone = form is one or (
-        form is windows and jax.default_backend() == "cpu"
-    )  # as training works on tasks there
+    # As training works on tasks there
+    alone = form is one or (form is windows and jax.default_backend() == "cpu")
     tasks = (
         partial(jax.lax.map, lambda task: each(*task))
         if alone

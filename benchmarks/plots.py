@@ -9,6 +9,7 @@ from benchmarks.records import Row
 from metalearn.records.plots import svg
 
 Series = list[tuple[Row, str, dict[str, float]]]  # rows, their labels, and values by contender
+# Ours first
 COLOURS = (
     "#1565c0",
     "#ef6c00",
@@ -17,7 +18,7 @@ COLOURS = (
     "#c62828",
     "#795548",
     "#00838f",
-)  # ours first
+)
 
 
 def _figure(height: float) -> Any:

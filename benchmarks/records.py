@@ -12,6 +12,7 @@ from metalearn.errors import UserError
 from metalearn.records.store import write_json
 
 Row = dict[str, Any]
+# What a row is of
 SETTING = (
     "benchmark",
     "method",
@@ -21,7 +22,7 @@ SETTING = (
     "inner_steps",
     "precision",
     "case",
-)  # what a row is of
+)
 
 
 def path_of(root: Path, benchmark: str, device: str) -> Path:

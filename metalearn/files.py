@@ -17,9 +17,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(
-            f"{path.name}.{os.getpid()}.part"
-        )  # another process may write the same file now
+        # Another process may write the same file now
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             with part.open("wb") as file:
                 write(file)

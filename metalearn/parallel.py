@@ -34,9 +34,8 @@ def join(coordinator: str | None, processes: int | None, process_id: int | None)
     Raises:
       UserError: they do not meet, or there is no cluster to ask.
     """
-    jax.config.update(
-        "jax_enable_preemption_service", False
-    )  # it would take SIGTERM, which is agreed on here
+    # It would take SIGTERM, which is agreed on here
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,

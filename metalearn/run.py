@@ -61,9 +61,8 @@ from metalearn.training.metric_log import peak_memory_until, seconds_until
 from metalearn.training.state import Run
 from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
 
-BEFORE = (
-    1000  # test episodes, the first of the list, on which accuracy before adaptation is measured
-)
+# Test episodes, the first of the list, on which accuracy before adaptation is measured
+BEFORE = 1000
 
 
 class Exam(NamedTuple):
@@ -254,9 +253,8 @@ def examine(
             partial_result = partial_path(workdir, saved.config.method, planned)
             unfinished = PartialResult(partial_result, planned.identity)
             record, result = _examine(planned, method, lab, exam, command, unfinished)
-            path = result_path(
-                workdir, saved.config.method, planned
-            )  # another test may have ended meanwhile
+            # Another test may have ended meanwhile
+            path = result_path(workdir, saved.config.method, planned)
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
             by_first(partial(write_record, path, record))
             by_first(partial(unfinished.path.unlink, missing_ok=True))

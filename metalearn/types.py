@@ -45,9 +45,7 @@ class Task(NamedTuple):
     support_y: Array  # [S] int32 in [0, N)
     query_x: Array  # [Q, H, W, Ch] float32
     query_y: Array  # [Q] int32 in [0, N)
-    shots: Array | None = (
-        None  # int32, support images a class to train with, instead of K; of training episodes
-    )
+    shots: Array | None = None  # int32, support images a class in training, instead of K
 
 
 class Batch(NamedTuple):
@@ -55,12 +53,8 @@ class Batch(NamedTuple):
 
     x: Array  # [B, H, W, Ch] float32
     y: Array  # [B] int32 in [0, C)
-    teacher: Array | None = (
-        None  # [B, C] float32, logits of a trained classifier to learn from as well
-    )
-    turns: Array | None = (
-        None  # [B] int32 in [0, 4), quarter turns that were made to x, to be told as well
-    )
+    teacher: Array | None = None  # [B, C] float32, logits of a teacher to learn from as well
+    turns: Array | None = None  # [B] int32 in [0, 4), quarter turns made to x, to be predicted
 
 
 class ClassSource(NamedTuple):

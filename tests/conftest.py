@@ -34,9 +34,8 @@ def _configure_jax() -> None:
 
 
 _configure_jax()
-gc.set_threshold(
-    200_000, 50, 100
-)  # tracing makes many small objects: a tenth of the time went into looking at them
+# Tracing makes many small objects: a tenth of the time went into looking at them
+gc.set_threshold(200_000, 50, 100)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -38,13 +38,14 @@ TINY = {
     "meta_batch": 2,
     "batch_size": 8,
 }
+# The only things that may differ
 TIMES = {
     "seconds",
     "tasks_per_s",
     "images_per_s",
     "peak_memory_mb",
     "train_wall_s",
-}  # the only things that may differ
+}
 
 
 def make_images(folder: Path, classes: int = 12, images: int = 8, size: int = 8) -> Path:
@@ -81,9 +82,10 @@ class Said(NamedTuple):
         """The one line of an error; notes on the images may stand before it."""
         lines = self.err.replace("\r", "\n").splitlines()
         shown = [line for line in lines if not line.startswith("note: ")]
+        # No bars
         lines = [
             line for line in shown if line.strip() and not re.search(r"\d+%\|.*\| \d+/\d+ \[", line)
-        ]  # no bars
+        ]
         assert self.code == 2 and len(lines) == 1 and lines[0].startswith("error: "), self
         return lines[0].removeprefix("error: ")
 

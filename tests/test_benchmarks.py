@@ -67,9 +67,8 @@ def test_arithmetic_of_the_usual_meta_steps() -> None:
 
 def test_arithmetic_is_what_xla_counts() -> None:
     work = Work(method="protonet", width=64, tasks=1, shots=5)
-    body = make_network(
-        "conv4-64", "none"
-    )  # with moments, the first layer makes more products than it needs
+    # With moments, the first layer makes more products than it needs
+    body = make_network("conv4-64", "none")
     params = jax.eval_shape(body.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     x = jax.ShapeDtypeStruct((100, 32, 32, 3), jnp.float32)
     passes = {1: body.apply, 3: jax.grad(lambda p, x: jnp.square(body.apply(p, x)).sum())}

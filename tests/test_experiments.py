@@ -459,10 +459,11 @@ def test_training_begins_from_another_runs_body(
 ) -> None:
     of = partial(words, images, steps=1, valid_every=1, lr=0, method=None, init_from=trained)
     assert program("protonet", *of(workdir=tmp_path / "run")).code == 0
+    # A rate of 0: as it began
     old, new = (
         weights(trained, "best"),
         weights(tmp_path / "run", "best"),
-    )  # a rate of 0: as it began
+    )
     bodies = [{path: x for path, x in tree.items() if "body" in path} for tree in (old, new)]
     assert bodies[0] and bodies[0].keys() == bodies[1].keys()
     assert all((x == bodies[1][path]).all() for path, x in bodies[0].items())

@@ -13,22 +13,24 @@ FILES = sorted((ROOT / "metalearn").rglob("*.py"))
 MODULES = [
     ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in FILES
 ]
+# Imported inside functions only
 HEAVY = (
     "tensorflow_datasets",
     "tensorflow",
     "tensorboardX",
     "matplotlib",
-)  # imported inside functions only
+)
+# Themselves imported only when asked for
 LAZY = (
     "metalearn.data.glyphs",
     "metalearn.data.tfds_builders",
-)  # themselves imported only when asked for
-PEERS = sorted(
-    (ROOT / "benchmarks" / "peers").glob("*.py")
-)  # run in an environment that holds nothing of ours,
+)
+# Run in an environment that holds nothing of ours,
+PEERS = sorted((ROOT / "benchmarks" / "peers").glob("*.py"))
+# With these
 PEERS += [
     ROOT / "benchmarks" / name for name in ("__init__.py", "work.py", "worker.py", "first_step.py")
-]  # with these
+]
 MOST_STATEMENTS = 35  # of a function, those of functions inside it too
 
 # Every module belongs to a part: a folder of the package, or a file at its top. A part may import
@@ -56,9 +58,8 @@ CLOSED = {
     "metalearn.data": ("config", "files", "parallel", "runtime"),
     "metalearn.evaluation": ("config", "models", "runtime"),
 }
-OPEN = (
-    "metalearn.learners.registry",
-)  # names -> what they build: this one module brings learners and models together
+# Names -> what they build: this one module brings learners and models together
+OPEN = ("metalearn.learners.registry",)
 
 
 def part_of(module: str) -> str:

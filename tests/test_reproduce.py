@@ -101,9 +101,10 @@ def test_the_queue_begins_with_what_is_worth_most() -> None:
 
 
 def test_a_run_that_fails_is_told_and_the_next_one_tried(tmp_path: Path, queue: Path) -> None:
+    # No images
     said = process(
         "reproduce", *flags(tmp_path, queue), "--table=folder", "--budget=5m", cwd=tmp_path
-    )  # no images
+    )
     assert said.complaint.startswith("2 of 2 runs failed; their logs in ")
     logs = sorted((tmp_path / "runs").glob("*.log"))
     assert len(logs) == 2 and all("error: " in path.read_text() for path in logs)

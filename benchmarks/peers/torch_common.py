@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from benchmarks.work import BLOCKS, CHANNELS, Arrays, Work, features, images, scaled
 from benchmarks.worker import Contender, best_seconds
 
-Batch = tuple[
-    Tensor, Tensor, Tensor, Tensor
-]  # support_x [T,S,Ch,H,W], support_y [T,S], query_x, query_y
+# support_x [T,S,Ch,H,W], support_y [T,S], query_x, query_y
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 Backward = Callable[[Batch], Tensor]  # mean loss of a batch; leaves its gradient in the parameters
 
 

@@ -49,9 +49,8 @@ def begin() -> None:
         from experiments._cli.watch import watch_over
 
         watch_over()
-    if (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):  # a job in the background ignores it
+    # A job in the background ignores it
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

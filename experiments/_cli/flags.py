@@ -31,12 +31,13 @@ TEST_SETTINGS = (
     "eval_seed",
     "episodes",
 )
+# What a method brings to a test
 HEAD_SETTINGS = (
     "support_copies",
     "transform",
     "inner_lr",
     "test_inner_steps",
-)  # what a method brings to a test
+)
 
 
 def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
@@ -107,9 +108,8 @@ def check_of(given: Iterable[str], method: str) -> None:
     look at it.
     """
     for name in given:
-        if (
-            method not in (of := readers(name)) and method in DEFAULTS
-        ):  # one that is new may read any
+        # One that is new may read any
+        if method not in (of := readers(name)) and method in DEFAULTS:
             raise UserError(f"--{name} is of {', '.join(of)}, not of {method}; leave it out")
 
 

@@ -39,9 +39,8 @@ from metalearn.training.assemble import Lab, even_devices, make_lab
 HOSTS = ("coordinator", "num_processes", "process_id")
 PLACES = (*FOLDERS, *HOSTS)
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
-LOSSES = re.compile(
-    "gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE
-)  # words of errors of lost processes
+# Words of errors of lost processes
+LOSSES = re.compile("gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE)
 SWITCHES = ("record", "norecord", "distributed", "nodistributed")
 
 

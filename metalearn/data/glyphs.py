@@ -27,9 +27,8 @@ FINE = 4  # pixels are drawn this many times finer, then averaged
 CANVAS = SIDE * FINE
 INK = 18 * FINE  # the longer side of a character, before jitter
 EM = 96  # font size that characters are rendered at
-SMALLEST = (
-    EM // 4
-)  # characters with a shorter longer side (dots, primes) are left out: size is not kept
+# Characters with a shorter longer side (dots, primes) are left out: size is not kept
+SMALLEST = EM // 4
 DRAWINGS = 20  # of each class
 FEW = 4  # characters in no more faces than this are jittered more
 SEED = 20
@@ -205,9 +204,8 @@ def jitter(rng: np.random.Generator, image: Image.Image, strength: float) -> np.
     sharp = np.asarray(moved)
     soft = np.asarray(moved.filter(ImageFilter.BoxBlur(2)))
     ink = soft[sharp >= sharp.max() / 2]
-    thin = np.partition(ink, ink.size // 5)[
-        ink.size // 5
-    ]  # how bright the thinnest strokes are once blurred
+    # How bright the thinnest strokes are once blurred
+    thin = np.partition(ink, ink.size // 5)[ink.size // 5]
     level = thin * (0.45 + 0.25 * weight)  # ink is what is brighter than this: a low level thickens
     ramp = np.clip((np.arange(256) - level) * max(4, 128 / level) + 128, 0, 255)  # 0 stays 0
     return ramp.astype(np.uint8)[soft].reshape(SIDE, FINE, SIDE, FINE).mean((1, 3)).astype(np.uint8)

@@ -23,9 +23,8 @@ def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int 
     def fit(key: Key, z: Array, y: Array, ways: int) -> PyTree:
         z = unit(z) if normalise else z
         middle = z.mean(0)
-        x = jnp.pad(
-            z - middle, ((0, 0), (0, 1)), constant_values=1.0
-        )  # [S,D+1], the last column for the biases
+        # [S,D+1], the last column for the biases
+        x = jnp.pad(z - middle, ((0, 0), (0, 1)), constant_values=1.0)
         penalty = jnp.ones((x.shape[-1], 1), z.dtype).at[-1].set(0)
         target = jax.nn.one_hot(y, ways, dtype=z.dtype)
         fractions = jnp.array([1, 0.5, 0.25, 0.125, 0.03, 0], z.dtype)

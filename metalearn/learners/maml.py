@@ -114,9 +114,8 @@ def maml(
             "head": first_head(head, network, meta, support_x, support_y, ways),
         }
         fast = {k: v for k, v in start.items() if adapts in ("all", k)}
-        z = (
-            network.apply(start["body"], support_x) if adapts == "head" else None
-        )  # once: no step changes it
+        # Once: no step changes it
+        z = network.apply(start["body"], support_x) if adapts == "head" else None
         prepared = network.prepare(support_x)
 
         def support_loss(fast: PyTree) -> Array:

@@ -68,9 +68,8 @@ def _dtype(config: Config) -> jnp.dtype:
     return jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
 
 
-Maker = Callable[
-    [Config, int, bool], Method
-]  # of base classes, and whether training shares kernels: `make_method`
+# Of base classes, and whether training shares kernels: `make_method`
+Maker = Callable[[Config, int, bool], Method]
 
 
 def _gradient(build: Callable[[Config, Network, str], Learner], before: bool = True) -> Maker:
@@ -318,6 +317,7 @@ def readers(setting: str) -> list[str]:
     return [method for name in of for method in KINDS.get(name, (name,))]
 
 
+# That --first_order may be given to
 FIRST_ORDER = (
     "fomaml",
     "anil",
@@ -325,7 +325,7 @@ FIRST_ORDER = (
     "cavia",
     "proto_maml",
     "unicorn_maml",
-)  # that --first_order may be given to
+)
 
 
 def make_method(config: Config, classes: int, shared: bool | None = None) -> Method:

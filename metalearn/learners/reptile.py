@@ -89,9 +89,8 @@ def reptile(
             return (optax.tree.add_scale(weights, -inner_lr, updates), state), None
 
         weights = {name: meta[name] for name in ("body", "head")}
-        steps, second = jax.tree.map(
-            jax.nn.relu, meta["memory"]
-        )  # an outer optimiser may have overshot
+        # An outer optimiser may have overshot
+        steps, second = jax.tree.map(jax.nn.relu, meta["memory"])
         state = adam.init(weights)._replace(count=steps.astype(jnp.int32), nu=second)
         rows = minibatches(key, len(support_x), batch, inner_steps)
         (weights, state), _ = jax.lax.scan(step, (weights, state), rows)

@@ -62,9 +62,8 @@ FOUR = Form(
     ),
 )
 
-AT_ONCE = (
-    25 * 16 * 16 * 64
-)  # numbers of x or y that are tiled at a time, to stay in a processor's cache
+# Numbers of x or y that are tiled at a time, to stay in a processor's cache
+AT_ONCE = 25 * 16 * 16 * 64
 
 
 def pays(x: Array, filters: int) -> bool:

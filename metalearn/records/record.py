@@ -19,10 +19,8 @@ from metalearn.errors import UserError
 from metalearn.learners.registry import readers
 
 FORMAT = 2  # raised when a file of an older format can no longer be read
-STAGES = (
-    "init_from",
-    "teacher",
-)  # settings that name the folder of an earlier run; its record is in the lineage
+# Settings that name the folder of an earlier run; what that was is in the lineage.
+STAGES = ("init_from", "teacher")
 ELSEWHERE = (*STAGES, "test_norms")  # what a record tells in its lineage and in its test
 SHARES = ("accuracy", "ci95", "ece", "valid_accuracy")
 TIMES = ("train_wall_s", "tasks_per_s", "peak_memory_mb")

@@ -13,12 +13,8 @@ from metalearn.errors import UserError
 from metalearn.records.record import Record
 from metalearn.records.store import dataset_of, read_record
 
-DATASETS = (
-    "omniglot",
-    "cifar_fs",
-    "fc100",
-    "mini_imagenet",
-)  # always shown, in this order; others follow by name
+# Always shown, in this order; others follow by name.
+DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")
 
 
 class Published(NamedTuple):

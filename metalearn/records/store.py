@@ -17,9 +17,8 @@ from metalearn.records.record import Planned, Record, from_json, to_json
 # Data sets whose images are published: their name tells which images they are. Of all others the
 # digest does.
 PUBLISHED_IMAGES = ("omniglot", "cifar_fs", "fc100")
-COPIES = {
-    "rfs": 5
-}  # support copies that a method's name stands for on photographs; 1 of all others
+# Support copies that a method's name stands for on photographs; 1 of all others
+COPIES = {"rfs": 5}
 
 
 def variants(config: Config) -> list[str]:

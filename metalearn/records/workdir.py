@@ -153,9 +153,8 @@ def _check_same(workdir: Path, there: Saved, here: Saved) -> None:
 
 def forget_untrained(workdir: Path) -> None:
     """Leave the folder to any run, if that in it has saved nothing."""
-    if not any(
-        path.is_file() for path in (workdir / "checkpoints").rglob("*")
-    ):  # damaged ones are kept too
+    saved = (workdir / "checkpoints").rglob("*")  # damaged ones are kept too
+    if not any(path.is_file() for path in saved):
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
         (workdir / "config.json").unlink(missing_ok=True)
 

@@ -179,9 +179,8 @@ class Checkpoints:
 
 
 def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
-    if (
-        step in manager.all_steps()
-    ):  # written before a kill; steps are deterministic, so it is the same
+    # Written before a kill; steps are deterministic, so it is the same
+    if step in manager.all_steps():
         return
     try:
         manager.save(step, args=ocp.args.StandardSave(tree))

@@ -211,9 +211,8 @@ class Trainer:
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     self._validate(state, bar)
-                stopped, save_due, _ = self._agree(
-                    interrupt
-                )  # once: what comes after the save waits for the next
+                # Once: what comes after the save waits for the next
+                stopped, save_due, _ = self._agree(interrupt)
                 if due or stopped or save_due or step == until:
                     self._save(state)
                 if step == config.steps:

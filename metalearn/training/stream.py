@@ -20,9 +20,8 @@ from metalearn.errors import UserError
 from metalearn.training.step import sample_key, task_keys
 from metalearn.types import Array, ClassSource, Feed, Key, typed_key
 
-BLOCK_BYTES = (
-    64 * 2**20
-)  # of the images that are sent to the devices at a time; two such blocks are there at once
+# Of the images that are sent to the devices at a time; two such blocks are there at once
+BLOCK_BYTES = 64 * 2**20
 MOST_STEPS = 100  # of a block
 
 

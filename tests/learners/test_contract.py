@@ -28,6 +28,7 @@ WAYS, SHOTS, QUERIES, CLASSES = 3, 2, 2, 6
 SETTINGS = dict(
     backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2
 )
+# Trained outputs
 GRADIENT = (
     "maml",
     "fomaml",
@@ -38,13 +39,11 @@ GRADIENT = (
     "maml++",
     "imaml",
     "cavia",
-)  # trained outputs
-OWN = {
-    "reptile": dict(inner_lr=0.01, test_inner_batch=0)
-}  # Adam's steps are about that long; no minibatches
-OWN |= {
-    "transductive_finetune": dict(inner_lr=0.001)
-}  # beyond that, rounding decides where its many steps end
+)
+# Adam's steps are about that long; no minibatches
+OWN = {"reptile": dict(inner_lr=0.01, test_inner_batch=0)}
+# Beyond that, rounding decides where its many steps end
+OWN |= {"transductive_finetune": dict(inner_lr=0.001)}
 BEFORE = (*GRADIENT, "unicorn_maml")  # have a prediction before they adapt
 TRANSDUCTIVE = ("laplacianshot", "tim", "transductive_finetune")
 SLOW = ("relationnet", "cavia")  # tell little by labels until they are trained

@@ -247,9 +247,8 @@ def test_proximal_regression() -> None:
     def short(s):
         return proximal(loss, s, strength, optax.sgd(0.3), 3, 10)
 
-    close(
-        jax.jacrev(short)(start), strength * inverse
-    )  # however far the steps have come: h is h everywhere
+    # However far the steps have come: h is h everywhere
+    close(jax.jacrev(short)(start), strength * inverse)
     assert np.abs(short(start) - solve(start)).max() > 1e-3
 
     def damped(s):
@@ -262,9 +261,8 @@ def test_proximal_regression() -> None:
         return proximal(loss, s, strength, optax.sgd(0.3), 200, 1)
 
     b = rng.normal(size=4)
-    a = h / strength + np.eye(
-        4
-    )  # the first step of conjugate gradients: b by its length along the curvature
+    # The first step of conjugate gradients: b by its length along the curvature
+    a = h / strength + np.eye(4)
     close(jax.grad(lambda s: b @ one_step(s))(start), b * (b @ b) / (b @ a @ b))
 
 
@@ -304,9 +302,8 @@ def test_imaml_pulls_once_in_training_and_not_at_test() -> None:
     still = maml(network, 2, inner_steps=0, norm="none")
     value, grads = jax.value_and_grad(loss_of(still, task))(pulled)
     close(loss_of(learner, task)(meta), value)
-    first_order = imaml(
-        network, 2, 0.1, 3, strength=2.0, damping=1e9, norm="none"
-    )  # the system is then the identity
+    # The system is then the identity
+    first_order = imaml(network, 2, 0.1, 3, strength=2.0, damping=1e9, norm="none")
     close(jax.grad(loss_of(first_order, task))(meta), grads, rtol=1e-6)
 
 

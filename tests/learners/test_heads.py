@@ -189,9 +189,8 @@ def test_sgd_classifier(kind: str, each: int, float64: None) -> None:
     assert np.abs(found["w"] - start["w"]).max() > 1e-3
 
 
-GOLDEN_Z = np.array(
-    [[[1.0, 0.0], [0.0, 1.0]], [[3.0, 4.0], [1.0, 0.0]]], np.float32
-)  # two tasks of two images
+# Two tasks of two images
+GOLDEN_Z = np.array([[[1.0, 0.0], [0.0, 1.0]], [[3.0, 4.0], [1.0, 0.0]]], np.float32)
 QUERY = np.array([[0.6, 0.8]], np.float32)
 
 

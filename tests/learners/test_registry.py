@@ -175,9 +175,8 @@ def test_weight_decay_spares_vectors() -> None:
         jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params
     )
     decayed = optax.apply_updates(params, updates)
-    np.testing.assert_allclose(
-        decayed["w"], 1 - 0.1 * 0.5 * 1.9, rtol=1e-6
-    )  # Nesterov's first step: 1 + 0.9
+    # Nesterov's first step: 1 + 0.9
+    np.testing.assert_allclose(decayed["w"], 1 - 0.1 * 0.5 * 1.9, rtol=1e-6)
     np.testing.assert_array_equal(decayed["b"], 1)
     with pytest.raises(UserError, match="choose adam or sgd"):
         make_optimizer(config(optimizer="lion"))

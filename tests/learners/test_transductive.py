@@ -51,9 +51,8 @@ def test_laplacian_shot() -> None:
         alone = jax.nn.softmax(head.predict(fitted, jnp.asarray(QUERIES[:1])))
     q = unit_rows(QUERIES)
     np.testing.assert_allclose(found, smoothed(q, means(), 0.7), rtol=1e-8)
-    np.testing.assert_allclose(
-        alone, softmax(-squared(q[:1], means()), -1), rtol=1e-8
-    )  # none near: nearest centroid
+    # None near: nearest centroid
+    np.testing.assert_allclose(alone, softmax(-squared(q[:1], means()), -1), rtol=1e-8)
 
 
 @pytest.mark.parametrize(("shots", "strength"), [(1, FEW), (2, FEW), (4, MORE)])

@@ -219,9 +219,8 @@ def test_training_stops_where_it_is_not_finite(kind: str) -> None:
     def poison(value: Array, draw: Array) -> Array:
         if kind == "loss":
             return jnp.where(draw > limit, jnp.nan, value)
-        return value + jnp.sqrt(
-            jnp.where(draw > limit, 0.0, 1.0) * jnp.square(value)
-        )  # sqrt'(0) is infinite
+        # Sqrt'(0) is infinite
+        return value + jnp.sqrt(jnp.where(draw > limit, 0.0, 1.0) * jnp.square(value))
 
     chunk = quadratic(poison)
 
