@@ -20,7 +20,7 @@ from metalearn.errors import UserError
 from metalearn.records.record import Record
 from metalearn.records.store import default_workdir, method_of, read_counts
 from metalearn.records.workdir import read_workdir
-from metalearn.run import re_examine
+from metalearn.run import test_again
 
 EPISODES = ("ways", "shots", "queries", "eval_seed", "episodes")
 
@@ -48,7 +48,7 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
         ["python", "-m", "experiments.evaluate", *changed, f"--workdir={default_workdir(trained)}"]
     )
     found = []
-    for record in re_examine(config, lab, workdir, command):
+    for record in test_again(config, lab, workdir, command):
         assert record.path is not None  # it lies in the run's folder
         counts = read_counts(record.path)
         name = f"{method_of(record.config)} {record.config.backbone} ({record.test.norm})"

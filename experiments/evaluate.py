@@ -15,7 +15,7 @@ from metalearn.errors import UserError
 from metalearn.learners.presets import DEFAULTS
 from metalearn.records.store import default_workdir
 from metalearn.records.workdir import read_workdir
-from metalearn.run import re_examine
+from metalearn.run import test_again
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     check_of(given, given.get("method", trained.method))
     config = tested_config(trained, given)
     command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
-    finish(workdir, re_examine(config, open_lab(config), workdir, command))
+    finish(workdir, test_again(config, open_lab(config), workdir, command))
 
 
 if __name__ == "__main__":

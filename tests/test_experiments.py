@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from experiments._cli.program import guarded
-from metalearn import run as a_run
+from metalearn import testing
 from metalearn.config import Config
 from metalearn.learners.registry import EMBEDDING, PRETRAINED
 from metalearn.records.store import counts_path
@@ -106,7 +106,7 @@ def test_the_flag_of_a_record_is_what_the_probe_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against what the method and its normalisation would say."""
-    monkeypatch.setattr("metalearn.run.is_transductive", lambda learner, meta, task: True)
+    monkeypatch.setattr("metalearn.testing.is_transductive", lambda learner, meta, task: True)
     images = make_images(tmp_path / "images")
     said = program("protonet", *words(images, steps=2, norm="running", workdir=tmp_path / "run"))
     (path,) = (tmp_path / "run").glob("result-*.json")
@@ -375,7 +375,7 @@ def test_of_two_tests_at_once_none_is_lost(images: Path, trained: Path, tmp_path
     workdir = tmp_path / "run"
     shutil.copytree(trained, workdir)
     examine, commands = (
-        a_run._examine,
+        testing._measure,
         [[f"--workdir={workdir}", "--shots=2", f"--episodes={n}"] for n in (7, 8)],
     )
 
@@ -385,7 +385,7 @@ def test_of_two_tests_at_once_none_is_lost(images: Path, trained: Path, tmp_path
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(a_run, "_examine", meanwhile)
+        patch.setattr(testing, "_measure", meanwhile)
         assert program("evaluate", *places(images), *commands[0]).code == 0
     assert sorted(r["episodes"] for r in results(workdir).values() if r["shots"] == 2) == [7, 8]
 

@@ -37,6 +37,7 @@ MOST_STATEMENTS = 35  # of a function, those of functions inside it too
 # itself and the parts in the lines below its own.
 LAYERS = (
     ("run",),
+    ("testing",),
     ("records",),
     ("training",),
     ("evaluation", "learners"),
