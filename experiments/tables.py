@@ -2,7 +2,8 @@
 
 `python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--noplots]`. The measured
 rows go to `<results_dir>/table.csv` and, as LaTeX, `<results_dir>/table.tex` too (or to --csv and
---latex), and the plots to `<results_dir>/plots`.
+--latex), and the plots to `<results_dir>/plots`. `<results_dir>/findings.md`, if there is one, goes
+with its numbers filled in to docs/findings.md (or to --findings).
 """
 
 from pathlib import Path

@@ -16,9 +16,7 @@ from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import by_first, first
 from metalearn.records.pictures import draw_curve, told_if_not_drawn
 from metalearn.records.record import STAGES, Record
-from metalearn.records.store import (
-    method_of,
-)
+from metalearn.records.store import method_of
 from metalearn.records.workdir import (
     Saved,
     check_images,
@@ -29,12 +27,7 @@ from metalearn.records.workdir import (
     sole,
 )
 from metalearn.testing import test_run, tested_norms
-from metalearn.training.assemble import (
-    Lab,
-    check_test,
-    make_trained,
-    training_sampler,
-)
+from metalearn.training.assemble import Lab, check_test, make_trained, training_sampler
 from metalearn.training.distill import split
 from metalearn.training.loop import fit, restore
 from metalearn.training.state import Run

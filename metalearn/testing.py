@@ -27,16 +27,9 @@ from metalearn.records.store import (
     write_counts,
     write_record,
 )
-from metalearn.records.workdir import (
-    read_workdir,
-)
+from metalearn.records.workdir import read_workdir
 from metalearn.runtime import commit, device_name, peak_memory_mb
-from metalearn.training.assemble import (
-    Lab,
-    split_source,
-    support_copies,
-    with_running_statistics,
-)
+from metalearn.training.assemble import Lab, split_source, support_copies, with_running_statistics
 from metalearn.training.checkpoint import Best
 from metalearn.training.metric_log import peak_memory_until, seconds_until
 from metalearn.training.state import Run
@@ -185,7 +178,7 @@ def first_task(config: Config, lab: Lab, tested: Tested) -> tuple[Task, Task]:
 def draw_first(
     config: Config, learner: Learner, lab: Lab, tested: Tested, picture: Path, title: str
 ) -> None:
-    """Draw the first test episode; the tested's parameters are ready for the learner."""
+    """Draw the first test episode; `tested.meta` has the running statistics that it needs."""
     raw, task = first_task(config, lab, tested)
     meta = on_this(tested.meta)
 

@@ -155,12 +155,11 @@ def _episodic(build: Build, maps: bool = False) -> Maker:
 
     def make(config: Config, classes: int, shared: bool) -> Method:
         if config.most_train_shots and (maps or config.norm in ("batch", "support")):
+            what = config.method if maps else f"--norm={config.norm}"
             raise UserError(
-                f"--norm={config.norm} does not go with shots that are drawn: add "
-                "--most_train_shots=0"
+                f"{what} does not go with shots that are drawn: add --most_train_shots=0"
             )
         network = body(config, shared, maps)
-
         tested = mirrored(network) if config.mirror else network
 
         def test(norm: str) -> Learner:

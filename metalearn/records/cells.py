@@ -66,10 +66,12 @@ def notes_of(r: Record) -> list[str]:
     """What is to be told of a record's training: `from a trained body`, `cosine`."""
     said = {
         FROM_BODY: "init_from" in r.roles,
-        "rotations": r.config.rotation,
+        "rotations": r.config.rotation and not r.config.all_turns,
+        "rotations, all turns": r.config.rotation and r.config.all_turns,
         "distilled": "teacher" in r.roles,
         "full-context embeddings": r.config.contextual,
         "cosine": r.config.distance == "cosine",
+        "learned scale": r.config.learned_scale,
         "ridge": r.config.method == "metaoptnet" and r.config.head == "ridge",
         "always pulled": r.config.proximal_every_step,
     }

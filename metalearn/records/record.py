@@ -18,7 +18,9 @@ from metalearn.config import RENAMED, Config
 from metalearn.errors import UserError
 from metalearn.learners.registry import readers
 
-FORMAT = 2  # raised when a file of an older format can no longer be read
+FORMAT = (
+    2  # raised when files of before can no longer be read, or this code could not read new ones
+)
 # Settings that name the folder of an earlier run; what that was is in the lineage.
 STAGES = ("init_from", "teacher")
 ELSEWHERE = (*STAGES, "test_norms")  # what a record tells in its lineage and in its test
@@ -231,6 +233,8 @@ def from_json(found: Any) -> Record:
         raise UserError(
             f"it is of an older version, which kept no settings; make it again: {found['command']}"
         )
+    if found.get("format") != FORMAT:
+        raise UserError(f"it is of format {found.get('format')}, and this version reads {FORMAT}")
     parts = {name: _part(found, name) for name in ("config", "test", "measured", "provenance")}
     return Record(
         config_from_json(parts["config"]),

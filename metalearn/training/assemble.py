@@ -144,7 +144,7 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
         images = f"{config.train_shots} shots + {config.train_queries} queries"
         raise UserError(
             f"--most_train_shots={config.most_train_shots} leaves no queries of {images} in "
-            "training"
+            "training: lower it, or raise --train_queries"
         )
     largest = int(np.max(lab.dataset.train.counts))
     return task_sampler(largest, *shape, lab.prepare, augment, config.most_train_shots)

@@ -334,11 +334,16 @@ def test_the_nearest_backbone_is_beside(root: Path, backbone: str, first: str) -
 
 def test_heads_on_bodies_trained_otherwise_are_two_rows(root: Path) -> None:
     own = {"method": "simpleshot", "transform": "l2", "norm": "running", "transductive": False}
-    for seed, rotation in enumerate((False, False, True)):
-        write(root, f"{seed}.json", seed=seed, rotation=rotation, **own)
+    turned = {"rotation": True}
+    for seed, how in enumerate(({}, {}, turned, turned | {"all_turns": True})):
+        write(root, f"{seed}.json", seed=seed, **own, **how)
     found = [row for row in table(root) if row["method"] == "simpleshot (l2)"]
     told = sorted((row["trained on"], "2 seeds" in row["inductive %"]) for row in found)
-    assert told == [("classes, 60000 updates", True), ("classes, rotations, 60000 updates", False)]
+    assert told == [
+        ("classes, 60000 updates", True),
+        ("classes, rotations, 60000 updates", False),
+        ("classes, rotations, all turns, 60000 updates", False),
+    ]
 
 
 def test_earlier_stages_are_told_and_pooled_but_for_their_seeds(root: Path) -> None:
@@ -456,6 +461,15 @@ def test_a_wrong_field_is_named(root: Path, part: str, change: dict, wrong: str)
     with pytest.raises(UserError) as error:
         markdown(root)
     assert str(error.value) == f"{path} is no record: {wrong}; make the record again or delete it"
+
+
+def test_a_record_of_another_format_is_named(root: Path) -> None:
+    path = write(root, "new.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
+    with pytest.raises(
+        UserError, match=f"^{path} is no record: it is of format 3, and this version reads 2"
+    ):
+        markdown(root)
 
 
 def test_a_record_that_kept_no_settings_is_named_with_its_command(root: Path) -> None:
