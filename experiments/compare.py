@@ -15,7 +15,7 @@ from scipy import stats
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import check_of, define, test_settings_given
-from experiments._cli.program import open_lab, start
+from experiments._cli.program import start, tested_lab
 from metalearn.errors import UserError
 from metalearn.records.record import Record
 from metalearn.records.store import default_workdir, method_of, read_counts
@@ -40,7 +40,7 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
     """A run's tests with these settings, made now unless they were before."""
     trained = read_workdir(workdir).config
     config = dataclasses.replace(trained, **settings)
-    lab = open_lab(config)
+    lab = tested_lab(config, workdir)
     changed = [
         f"--{name}={value}" for name, value in settings.items() if value != getattr(trained, name)
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import FLAGS, check_of, define, test_settings_given, tested_config
-from experiments._cli.program import command_line, finish, open_lab, start
+from experiments._cli.program import command_line, finish, start, tested_lab
 from metalearn.errors import UserError
 from metalearn.learners.presets import DEFAULTS
 from metalearn.records.store import default_workdir
@@ -28,7 +28,7 @@ def main() -> None:
     check_of(given, given.get("method", trained.method))
     config = tested_config(trained, given)
     command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
-    finish(workdir, test_again(config, open_lab(config), workdir, command))
+    finish(workdir, test_again(config, tested_lab(config, workdir), workdir, command))
 
 
 if __name__ == "__main__":

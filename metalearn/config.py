@@ -85,7 +85,9 @@ class Config:
         least=0,
         of=("embedding",),
     )
-    steps: int = setting(10_000, "outer updates", least=1)
+    steps: int = setting(
+        10_000, "outer updates (0: test initial weights, or the body of --init_from)", least=0
+    )
     meta_batch: int = setting(4, "T, tasks an outer update", least=1)
     batch_size: int = setting(
         64, "images an update of supervised pre-training", least=1, of=("pretrained",)
@@ -207,6 +209,9 @@ class Config:
         "at test, features are the mean of an image's and its mirror's (where they depend on the "
         "image alone)",
         of=("embedding", "pretrained"),
+    )
+    test_dataset: str = setting(
+        "", "dataset whose test split is tested on, at the body's size (empty: --dataset's)", False
     )
     test_norms: str = setting(
         "", "normalisations to test under, comma-separated (empty: the method's own)", False

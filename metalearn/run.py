@@ -1,7 +1,7 @@
 """One run from settings to records: train, or resume, or find it done; test; draw; record."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +11,13 @@ import numpy as np
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.errors import UserError
+from metalearn.learners.pretrained import base_classes
 from metalearn.learners.registry import Method, make_method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import by_first, first
 from metalearn.records.pictures import draw_curve, told_if_not_drawn
 from metalearn.records.record import STAGES, Record
-from metalearn.records.store import method_of
+from metalearn.records.store import method_of, tested_on
 from metalearn.records.workdir import (
     Saved,
     check_images,
@@ -27,9 +28,17 @@ from metalearn.records.workdir import (
     sole,
 )
 from metalearn.testing import test_run, tested_norms
-from metalearn.training.assemble import Lab, check_test, make_trained, training_sampler
+from metalearn.training.assemble import (
+    Lab,
+    check_test,
+    make_trained,
+    training_sampler,
+    with_running_statistics,
+)
+from metalearn.training.checkpoint import Checkpoints, Trained
+from metalearn.training.checkpoint import shapes as leaf_shapes
 from metalearn.training.distill import split
-from metalearn.training.loop import fit, restore
+from metalearn.training.loop import fit, placed
 from metalearn.training.state import Run
 from metalearn.types import random_key
 
@@ -64,8 +73,16 @@ def check_together(runs: Sequence[Run]) -> None:
         )
 
 
-def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[Record]]:
+def execute(
+    runs: Sequence[Run], lab: Lab, command: str, tested_on: Lab | None = None
+) -> list[list[Record]]:
     """Train runs that differ in their seeds alone, together, and test one after the other.
+
+    Args:
+      runs: the runs.
+      lab: the dataset to train on.
+      command: that the records hold.
+      tested_on: another dataset to test on, with `inputs` of the first.
 
     Returns:
       For each run a record for every normalisation tested, also in `<workdir>/result-*.json`.
@@ -79,6 +96,7 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[Record]]:
     config = runs[0].config
     alone = len(runs) == 1
     method = prepare(config, lab, len(runs))
+    check_test(config, tested_on or lab, "test")
     check_test(config, lab, "valid")
     training_sampler(config, lab, method.supervised)
     if lab.streamed and not alone:
@@ -100,8 +118,9 @@ def execute(runs: Sequence[Run], lab: Lab, command: str) -> list[list[Record]]:
             for run in runs if first() else ():
                 forget_untrained(run.workdir)
             raise
-        for run, (meta, best) in zip(runs, fitted, strict=True):
-            records.append(test_run(run, method, lab, meta, best, command))
+        for run, trained in zip(runs, fitted, strict=True):
+            ready = with_statistics(run.config, method, lab, trained)
+            records.append(test_run(run, method, tested_on or lab, ready, command))
             by_first(partial(_draw_curve, run.config, run.workdir))
     return records
 
@@ -127,39 +146,84 @@ def _draw_curve(config: Config, workdir: Path) -> None:
             draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
 
 
+def read_trained(workdir: Path) -> Trained:
+    """What the finished run in a folder has trained.
+
+    Raises:
+      UserError: the folder holds no run, or the run is not finished or cannot be read.
+    """
+    steps = read_workdir(workdir).config.steps
+    with closing(Checkpoints(workdir)) as checkpoints:
+        return checkpoints.read_trained(steps)
+
+
 def test_again(config: Config, lab: Lab, workdir: Path, command: str) -> list[Record]:
-    """Test the best checkpoint of a finished run again, with other test settings or by another
-    method of its kind.
+    """Test the best checkpoint of a finished run again, with other test settings, by another method
+    of its kind, or on another dataset.
+
+    Args:
+      config: the settings of the test.
+      lab: the dataset to test on; where it is another than that of training, its `inputs` are those
+        of the body.
+      workdir: the run's folder.
+      command: that makes this test.
 
     Raises:
       UserError: the run is not finished or cannot be read, or the settings do not fit it or the
         dataset.
     """
-    trained = read_workdir(workdir)
-    check_images(workdir, lab.dataset.digest, lab.dataset.decoder)
-    method = prepare(config, lab)
-    own = method
-    if config.method != trained.config.method:
-        own = _trained_alike(trained.config, config, method, lab)
-    meta, best = restore(trained.config, own, lab, workdir)
-    return test_run(
-        Run(config, workdir), method, lab, meta, best, f"{trained.command} && {command}"
-    )
+    run = read_workdir(workdir)
+    if not config.test_dataset:
+        check_images(workdir, lab.dataset.digest, lab.dataset.decoder)
+    check_settings(config)
+    check_test(config, lab, "test")
+    trained = read_trained(workdir)
+    classes = base_classes(trained.meta)
+    method = make_trained(config, lab, classes=classes)
+    own = make_trained(run.config, lab, classes=classes)
+    _check_fits(config, method, run.config, own, trained, lab)
+    if config.test_dataset and "moments" not in trained.meta and needs_statistics(config, method):
+        raise UserError(
+            f"{workdir} keeps no running statistics, as it is of an older version: train it again "
+            "to test it on another dataset"
+        )
+    ready = placed(trained, lab)
+    if not config.test_dataset:
+        ready = with_statistics(run.config, own, lab, ready)
+    return test_run(Run(config, workdir), method, lab, ready, f"{run.command} && {command}")
 
 
-def _trained_alike(trained: Config, config: Config, method: Method, lab: Lab) -> Method:
-    """The method of the run; raise `UserError` unless what it trains is what the config's method
-    trains.
+def with_statistics(config: Config, method: Method, lab: Lab, trained: Trained) -> Trained:
+    """What was trained by these settings on this dataset, with running statistics: its own, or of
+    an older version measured now.
     """
-    own = prepare(trained, lab)
-    x = np.zeros((1, *lab.dataset.train.images.shape[1:]), np.float32)
+    if "moments" in trained.meta:
+        return trained
+    return trained._replace(meta=with_running_statistics(config, method, lab)(trained.meta))
+
+
+def needs_statistics(config: Config, method: Method) -> bool:
+    """Whether a test of the method under its normalisations uses running statistics."""
+    return any(method.test(norm).moments is not None for norm in tested_norms(config, method))
+
+
+def _check_fits(
+    config: Config, method: Method, trained: Config, own: Method, found: Trained, lab: Lab
+) -> None:
+    """Raise `UserError` unless what was trained is what the config's method trains."""
+    x = np.zeros((1, *(found.inputs or lab.inputs).shape), np.float32)
+    there = {k: v for k, v in found.meta.items() if k != "moments"}
     shapes = [jax.eval_shape(m.train.init, random_key(0), x) for m in (own, method)]
+    if leaf_shapes(shapes[0]) != leaf_shapes(there):
+        raise UserError(
+            f"{trained.method} with {trained.backbone} on {trained.dataset} is another model than "
+            "that in its folder: its files were mixed up; train it again in another --workdir"
+        )
     if shapes[0] != shapes[1]:
         raise UserError(
             f"--method={config.method} is trained otherwise than {trained.method}: train it by "
             "itself"
         )
-    return own
 
 
 def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:
@@ -167,7 +231,6 @@ def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:
     of training.
     """
     check_settings(config)
-    check_test(config, lab, "test")
     return make_trained(config, lab, seeds)
 
 
@@ -195,7 +258,7 @@ def _said(record: Record) -> str:
             f"before adaptation {_percent(measured.accuracy_before, measured.ci95_before)}, after "
         )
     return (
-        f"{config.dataset} {config.ways}-way {config.shots}-shot, {method_of(config)} "
+        f"{tested_on(config)} {config.ways}-way {config.shots}-shot, {method_of(config)} "
         f"{config.backbone}, {kind} "
         f"({record.test.norm}): {before}{_percent(measured.accuracy, measured.ci95)} "
         f"(95 % CI, {config.episodes} test episodes {record.test.episode_hash})"

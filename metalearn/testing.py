@@ -27,10 +27,10 @@ from metalearn.records.store import (
     write_counts,
     write_record,
 )
-from metalearn.records.workdir import read_workdir
+from metalearn.records.workdir import Saved, read_workdir
 from metalearn.runtime import commit, device_name, peak_memory_mb
-from metalearn.training.assemble import Lab, split_source, support_copies, with_running_statistics
-from metalearn.training.checkpoint import Best
+from metalearn.training.assemble import Lab, split_source, support_copies
+from metalearn.training.checkpoint import Best, Trained
 from metalearn.training.metric_log import peak_memory_until, seconds_until
 from metalearn.training.state import Run
 from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
@@ -45,7 +45,7 @@ class Tested(NamedTuple):
     Attributes:
       source: the split.
       episodes: positions in it.
-      meta: what was trained.
+      meta: what was trained, with running statistics.
       best: at which update, and how well it did on validation.
       train_wall_s: seconds of training.
       peak_memory_mb: largest peak in training, MiB.
@@ -64,13 +64,18 @@ def tested_norms(config: Config, method: Method) -> tuple[str, ...]:
     return tuple(config.test_norms.split(",")) if config.test_norms else method.norms
 
 
-def test_run(
-    run: Run, method: Method, lab: Lab, meta: PyTree, best: Best, command: str
-) -> list[Record]:
+def test_run(run: Run, method: Method, lab: Lab, trained: Trained, command: str) -> list[Record]:
     """A record for each of the norms.
 
     A test already made, and written down in the run's folder, is not made again; one that was
     stopped goes on.
+
+    Args:
+      run: with the settings of the test.
+      method: to be tested.
+      lab: the dataset to test on.
+      trained: what was trained, with running statistics.
+      command: that the records hold.
     """
     config, workdir, _ = run
     source = split_source(lab, "test")
@@ -79,12 +84,13 @@ def test_run(
     )
     metrics = workdir / "metrics.jsonl"
     seconds = seconds_until(metrics, config.steps)
-    tested = Tested(source, episodes, meta, best, seconds, peak_memory_until(metrics, config.steps))
+    peak = peak_memory_until(metrics, config.steps)
+    tested = Tested(source, episodes, trained.meta, trained.best, seconds, peak)
     saved = read_workdir(workdir)
     records = []
     for norm in tested_norms(config, method):
-        test = Evaluation(norm, episodes.hash, best.step)
-        planned = Planned(config, test, saved.lineage, lab.dataset.images)
+        test = Evaluation(norm, episodes.hash, trained.best.step)
+        planned = Planned(config, test, saved.lineage, images_of(config, saved, lab))
         path = result_path(workdir, saved.config.method, planned)
         record = whole_record(path)
         known = record is not None and record.identity == planned.identity
@@ -100,18 +106,17 @@ def test_run(
             by_first(partial(picture_path(path).unlink, missing_ok=True))
         picture = picture_path(path)
         if not broadcast_from_first(picture.exists())[0]:
-            ready = with_running_statistics(config, method, lab, method.test(norm))(tested.meta)
-            draw_first(
-                config,
-                method.test(norm),
-                lab,
-                tested._replace(meta=ready),
-                picture,
-                f"{config.method}, {norm}",
-            )
+            title = f"{config.method}, {norm}"
+            draw_first(config, method.test(norm), lab, tested, picture, title)
         if record is not None:  # on a host without the first one's disk there may be none
             records.append(dataclasses.replace(record, path=path))
     return records
+
+
+def images_of(config: Config, saved: Saved, lab: Lab) -> str:
+    """The digest of the images of a test; before it that of the training's where it is another."""
+    images = lab.dataset.images
+    return f"{saved.images}+{images}" if config.test_dataset else images
 
 
 def _measure(
@@ -124,21 +129,21 @@ def _measure(
 ) -> tuple[Record, Result]:
     config, norm = planned.config, planned.test.norm
     learner = method.test(norm)
-    ready = with_running_statistics(config, method, lab, learner)(tested.meta)
     copies = support_copies(config)
     block = lab.at_once or None
     test = evaluator(
         learner, tested.source, tested.episodes, lab.prepare, lab.mesh, block=block, copies=copies
     )
-    result = test(ready, unfinished)
+    result = test(tested.meta, unfinished)
     before = None
     if method.before is not None:
         some = tested.episodes._replace(indices=tested.episodes.indices[:BEFORE])
         unadapted = method.before(norm)
         before = evaluator(
             unadapted, tested.source, some, lab.prepare, lab.mesh, block=block, copies=copies
-        )(ready)
-    transductive = is_transductive(learner, on_this(ready), first_task(config, lab, tested)[1])
+        )(tested.meta)
+    meta = on_this(tested.meta)
+    transductive = is_transductive(learner, meta, first_task(config, lab, tested)[1])
     measured = measurements(tested, result, before, transductive)
     provenance = Provenance(command, commit(), device_name(), planned.images, lab.dataset.decoder)
     return Record(config, planned.test, measured, planned.lineage, provenance), result
@@ -178,7 +183,7 @@ def first_task(config: Config, lab: Lab, tested: Tested) -> tuple[Task, Task]:
 def draw_first(
     config: Config, learner: Learner, lab: Lab, tested: Tested, picture: Path, title: str
 ) -> None:
-    """Draw the first test episode; `tested.meta` has the running statistics that it needs."""
+    """Draw the first test episode."""
     raw, task = first_task(config, lab, tested)
     meta = on_this(tested.meta)
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 Key = jax.Array
@@ -86,6 +87,25 @@ class Feed(NamedTuple):
         return ClassSource(self.images[0, 0], self.starts, self.counts)
 
 
+class InputSpec(NamedTuple):
+    """The images that a body takes: it belongs to the body, and is saved with it.
+
+    Attributes:
+      size: height and width, in pixels.
+      mean: float32 [Ch], of pixels scaled to [0, 1].
+      std: float32 [Ch], likewise; 0 where a channel is constant.
+    """
+
+    size: tuple[int, int]
+    mean: np.ndarray
+    std: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return *self.size, len(self.mean)
+
+
 class Network(NamedTuple):
     """A body as pure functions; the only thing that knows Flax.
 
@@ -151,9 +171,9 @@ class Learner(NamedTuple):
         image alone, so that a split is embedded once and every episode is a look-up; None for all
         others.
       head: `meta -> Head`, what such a method fits to the looked-up features; None for all others.
-      moments: `(meta, x [B,H,W,Ch]) -> moments` where normalisation at test uses population moments
-        of the training split, which are measured with it and stored in `meta['moments']` before
-        adapting; None for all others.
+      moments: `(meta, x [B,H,W,Ch]) -> moments` where a test uses running statistics of the
+        training split, which are measured with it and stored in `meta['moments']` before adapting;
+        None for all others.
       classify: `(meta, x [B,H,W,Ch]) -> logits [B,C]` of all base classes, for methods pre-trained
         on them; None for all others.
     """

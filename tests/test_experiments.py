@@ -214,8 +214,7 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"devices": 0}, "--devices=0 asks for 0 devices"),
     ("finetune", {"batch_size": 7}, "--batch_size=7 is no multiple of --meta_batch=2"),
     ("finetune", {"batch_size": 0}, "--batch_size must be at least 1, not 0"),
-    ("maml", {"steps": 0}, "--steps must be at least 1, not 0"),
-    ("maml", {"steps": -5}, "--steps must be at least 1, not -5"),
+    ("maml", {"steps": -5}, "--steps must be at least 0, not -5"),
     ("maml", {"steps": 10**12}, "--steps must be at most 2147483646"),
     ("maml", {"valid_every": 0}, "--valid_every must be at least 1, not 0"),
     ("maml", {"episodes": 1}, "--episodes must be at least 2, not 1"),
@@ -501,7 +500,7 @@ def test_a_run_learns_from_anothers_predictions(
         [
             ({"teacher": trained}, "protonet does not classify the base classes"),
             ({"teacher": tmp_path / "none"}, "holds no run"),
-            ({"teacher": second}, "is trained to step 2 of 4: finish it first"),
+            ({"teacher": second}, "is trained to step 2 of 4: run its training command"),
             (
                 {"teacher": first, "seed": 1},
                 "folder at 8 pixels, split by seed 0, not those of folder at 8 pixels, sp",

@@ -12,7 +12,7 @@ from benchmarks.lease import ahead, sanity
 from benchmarks.lease.kernels import kernels, parse, summary
 from benchmarks.lease.step import lab_of, planned, traced
 from metalearn.config import Config
-from metalearn.data.episodes import standardise
+from metalearn.data.inputs import inputs_of, standardise
 from metalearn.training.step import task_mesh
 from tests.programs import ROOT
 
@@ -86,7 +86,7 @@ def test_random_images_are_prepared_as_those_they_stand_for() -> None:
     made = ahead.random_dataset("cifar_fs", None, seed=0)
     assert [len(split.counts) for split in (made.train, made.valid, made.test)] == [64, 16, 20]
     assert made.train.images.shape == (64 * 600, 32, 32, 3)
-    grey = standardise(made)(np.full((1, 1, 1, 3), 128, np.uint8))
+    grey = standardise(inputs_of(made))(np.full((1, 1, 1, 3), 128, np.uint8))
     assert np.abs(grey).max() < 1
 
 

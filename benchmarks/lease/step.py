@@ -29,6 +29,7 @@ from benchmarks.lease.kernels import summary
 from experiments._cli.flags import FLAGS, config_from_flags, define
 from experiments._cli.program import start
 from metalearn.config import Config
+from metalearn.data.inputs import inputs_of
 from metalearn.data.source import Dataset, Split
 from metalearn.learners.registry import GRADIENT, METHODS, make_method
 from metalearn.ops.optimizers import make_optimizer
@@ -56,11 +57,7 @@ def lab_of(dataset: Dataset, mesh: Mesh) -> Lab:
     of: Any = jax.ShapeDtypeStruct
     each = of(dataset.train.counts.shape, jnp.int32)
     source = ClassSource(of(dataset.train.images.shape, jnp.uint8), each, each)
-
-    def prepare(x: jax.Array) -> jax.Array:
-        return (x.astype(jnp.float32) / 255 - dataset.mean) / dataset.std
-
-    return Lab(dataset, source, prepare, mesh)
+    return Lab(dataset, source, inputs_of(dataset), mesh)
 
 
 def traced(config: Config, lab: Lab, seeds: int) -> tuple[Callable, tuple[PyTree, ...]]:

@@ -28,6 +28,7 @@ TEST_SETTINGS = (
     "transform",
     "test_inner_steps",
     "test_norms",
+    "test_dataset",
     "eval_seed",
     "episodes",
 )
@@ -67,6 +68,9 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
         )
     flags.DEFINE_string(
         "data_dir", None, "folder with the dataset's files (or to download them to)"
+    )
+    flags.DEFINE_string(
+        "test_data_dir", None, "folder with the files of --test_dataset [--data_dir]"
     )
     flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
     flags.DEFINE_string(

@@ -10,7 +10,7 @@ from metalearn.errors import UserError
 from metalearn.records.record import STAGES
 
 FLAGS = flags.FLAGS
-FOLDERS = ("data_dir", "cache_dir", "workdir", "results_dir", *STAGES)
+FOLDERS = ("data_dir", "test_data_dir", "cache_dir", "workdir", "results_dir", *STAGES)
 PATTERN = "[]*?\\"  # in a path, the library that reads checkpoints takes it for one
 
 

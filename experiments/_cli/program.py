@@ -13,13 +13,14 @@ from pathlib import Path
 from textwrap import shorten
 
 import jax
+import numpy as np
 from absl import app, flags, logging
 
 from experiments._cli.flags import FLAGS, define, runs_from_flags
 from experiments._cli.places import FOLDERS, check_run_folder, settle_places
 from experiments._cli.watch import LOST, MESSAGE
 from metalearn.config import Config
-from metalearn.data import load
+from metalearn.data import load, resizes
 from metalearn.errors import Interrupted, UserError
 from metalearn.files import check_writable
 from metalearn.parallel import by_first, first, join
@@ -32,9 +33,10 @@ from metalearn.records.store import (
     write_record,
 )
 from metalearn.records.workdir import read_workdir
-from metalearn.run import check_settings, check_together, execute, summary
+from metalearn.run import check_settings, check_together, execute, read_trained, summary
 from metalearn.runtime import configure, overlook_closed_loops
 from metalearn.training.assemble import Lab, even_devices, make_lab
+from metalearn.types import InputSpec
 
 HOSTS = ("coordinator", "num_processes", "process_id")
 PLACES = (*FOLDERS, *HOSTS)
@@ -145,26 +147,70 @@ def _terminate(number: int, frame: object) -> None:
     raise Interrupted(number, "stopped; what was saved is kept")
 
 
-def open_lab(config: Config) -> Lab:
-    """The machine set up for the config, and its dataset on the devices: as many as share out the
-    tasks evenly.
+def set_up(config: Config) -> None:
+    """Set the machine up for the config.
 
     Raises:
-      UserError: a setting that cannot be right, as far as can be told without the dataset; or no
-        such dataset.
+      UserError: a setting that cannot be right, as far as can be told without the dataset.
     """
     config.check()
     meet()
     configure(config.meta_batch, config.precision)
     check_jax()
     check_settings(config)
+    if FLAGS.test_data_dir and not config.test_dataset:
+        raise UserError("--test_data_dir is of --test_dataset: give that too")
     if FLAGS.record:
         by_first(lambda: check_writable(Path(FLAGS.results_dir)))
+
+
+def open_lab(config: Config) -> Lab:
+    """The dataset on the devices: as many as share out the tasks evenly.
+
+    Raises:
+      UserError: no such dataset.
+    """
     dataset = load(
         config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, config.image_size or None
     )
-    devices = even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
-    return make_lab(dataset, devices, FLAGS.tasks_per_device, FLAGS.stream)
+    return make_lab(dataset, _devices(config), FLAGS.tasks_per_device, FLAGS.stream)
+
+
+def open_test_lab(config: Config, inputs: InputSpec) -> Lab:
+    """The dataset of --test_dataset on the devices, for a body that takes these inputs.
+
+    Raises:
+      UserError: no such dataset, or its images do not fit.
+    """
+    name = config.test_dataset
+    folder = FLAGS.test_data_dir or FLAGS.data_dir
+    size = max(inputs.size) if resizes(name) else None
+    dataset = load(name, folder, FLAGS.cache_dir, config.seed, size)
+    lab = make_lab(dataset, _devices(config), FLAGS.tasks_per_device, FLAGS.stream, inputs)
+    jax.eval_shape(lab.prepare, np.zeros((1, *dataset.test.images.shape[1:]), np.uint8))
+    return lab
+
+
+def _devices(config: Config) -> int:
+    return even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
+
+
+def tested_lab(config: Config, workdir: Path) -> Lab:
+    """What a test of the run in a folder is made on: its own dataset, or --test_dataset.
+
+    Raises:
+      UserError: no such dataset; or the run is of an older version, or not finished.
+    """
+    set_up(config)
+    if not config.test_dataset:
+        return open_lab(config)
+    inputs = read_trained(workdir).inputs
+    if inputs is None:
+        raise UserError(
+            f"{workdir} does not say which images its body takes, as it is of an older version: "
+            "train it again to test it on another dataset"
+        )
+    return open_test_lab(config, inputs)
 
 
 def check_jax() -> None:
@@ -215,7 +261,10 @@ def train_and_test(module: str) -> None:
         if before := getattr(config, name):
             other = read_workdir(Path(before))
             command = f"{other.command} && {command} --{name}={default_workdir(other.config)}"
-    for run, records in zip(runs, execute(runs, open_lab(config), command), strict=True):
+    set_up(config)
+    lab = open_lab(config)
+    tested_on = open_test_lab(config, lab.inputs) if config.test_dataset else None
+    for run, records in zip(runs, execute(runs, lab, command, tested_on), strict=True):
         finish(run.workdir, records)
 
 

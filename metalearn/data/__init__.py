@@ -96,6 +96,21 @@ def told_constant(dataset: Dataset) -> list[str]:
     return [f"note: {channels} of {len(dataset.std)}, {where}, becomes 0"]
 
 
+def known(name: str) -> str:
+    """Where the reader of a dataset is.
+
+    Raises:
+      UserError: unknown name.
+    """
+    if name not in READERS:
+        close = difflib.get_close_matches(name, READERS, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise UserError(
+            f"unknown dataset {name!r}.{hint} Known: {', '.join(sorted(READERS))}, tfds:NAME."
+        )
+    return READERS[name]
+
+
 def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
     """The reader of `name`; `seed` and `image_size` as in `load`.
 
@@ -104,13 +119,7 @@ def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Read
     """
     if name.startswith("tfds:"):
         return _import(TFDS)(name.removeprefix("tfds:"), seed=seed, image_size=image_size)
-    if name not in READERS:
-        close = difflib.get_close_matches(name, READERS, 1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise UserError(
-            f"unknown dataset {name!r}.{hint} Known: {', '.join(sorted(READERS))}, tfds:NAME."
-        )
-    found = _import(READERS[name])
+    found = _import(known(name))
     if not isinstance(found, Reader):
         return found(seed=seed, image_size=image_size)
     if image_size:
@@ -118,6 +127,15 @@ def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Read
             f"--image_size: the images of {name} have the size that is published; leave it out"
         )
     return found
+
+
+def resizes(name: str) -> bool:
+    """Whether `load` can resize the images of a dataset: those of user's own folders and of TFDS.
+
+    Raises:
+      UserError: unknown name.
+    """
+    return name.startswith("tfds:") or not isinstance(_import(known(name)), Reader)
 
 
 def _import(target: str) -> Any:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalearn.data.shares import FEWEST, classes_needed
-from metalearn.data.source import Dataset, Split
+from metalearn.data.source import Split
 from metalearn.errors import UserError
 from metalearn.types import Array, Batch, ClassSource, Key, Task
 
@@ -144,18 +144,6 @@ def as_task(images: Array, shots: int) -> Task:
         flat(images[:, shots:]),
         flat(labels[:, shots:]),
     )
-
-
-def standardise(dataset: Dataset) -> Prepare:
-    """uint8 images [..., Ch] -> float32, with mean 0 and standard deviation 1 per channel.
-
-    Both are those of the training split. A channel that is the same everywhere there is
-    divided by one, and becomes 0.
-    """
-    mean = np.asarray(dataset.mean, np.float32)
-    std = np.asarray(dataset.std, np.float32)
-    std = np.where(std > 0, std, np.float32(1))
-    return lambda x: (x.astype(jnp.float32) / 255 - mean) / std
 
 
 def task_sampler(

@@ -35,17 +35,16 @@ def embedding(
         call (transductive); `support`: from the support set (inductive). `group`, `layer`, `none`:
         the network keeps no batch moments.
       loss_of: `(logits [Q,N], labels [Q]) -> scalar`, what is trained.
-      centre: subtract the mean feature, of the same images as the moments; of the training split
-        where there are none.
+      centre: subtract the mean feature, of the images that the moments are of.
 
     Raises:
       UserError: unknown norm.
     """
     if norm not in NORMS:
         raise UserError(f"embedding methods normalise by {', '.join(NORMS)}, not '{norm}'")
-    network = centred(network) if centre else network
+    network = with_centre(network, centre)
     per_image = norm not in ("batch", "support")
-    measured = norm == "running" or (centre and per_image)
+    population = norm == "running" or (centre and per_image)
 
     def init(key: Key, x: Array) -> PyTree:
         return _init(network, head, key, x)
@@ -54,7 +53,7 @@ def embedding(
         return head if isinstance(head, Head) else head.head(meta["head"])
 
     def embed(meta: PyTree, x: Array) -> Array:
-        return network.apply(meta["body"], x, meta["moments"] if measured else None)
+        return network.apply(meta["body"], x, meta["moments"] if population else None)
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> PyTree:
         moments = network.moments(meta["body"], support_x) if norm == "support" else None
@@ -89,7 +88,7 @@ def embedding(
         loss,
         embed if per_image else None,
         head_of if per_image else None,
-        moments if measured else None,
+        moments if per_image else None,
     )
 
 
@@ -162,21 +161,21 @@ def _init(network: Network, head: Head | TrainedHead, key: Key, x: Array) -> PyT
     }
 
 
-def centred(network: Network) -> Network:
-    """The network with its mean feature subtracted: like a last normalisation layer that does not
-    scale.
+def with_centre(network: Network, subtract: bool = True) -> Network:
+    """The network whose moments are {body, features}: of its layers, and of its features.
 
-    Without moments the mean is that of the very images; the moments hold those of the network under
-    `body`.
+    So the statistics of one body serve every head, whether it centres features or not. Where the
+    mean feature is subtracted, it is like a last normalisation layer that does not scale; without
+    moments the mean is that of the very images.
     """
 
     def apply(
         params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None
     ) -> Array:
-        if moments is None:
-            z = network.apply(params, x, None, key)
-            return z - z.mean(0)
-        return network.apply(params, x, moments["body"], key) - moments["features"]["mean"]
+        z = network.apply(params, x, None if moments is None else moments["body"], key)
+        if not subtract:
+            return z
+        return z - (z.mean(0) if moments is None else moments["features"]["mean"])
 
     def moments(params: PyTree, x: Array) -> PyTree:
         z = network.apply(params, x)

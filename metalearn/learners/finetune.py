@@ -62,7 +62,8 @@ def finetuned(
     optimizer = optax.adam(lr)
 
     def rectified(meta: PyTree, weights: PyTree, x: Array) -> Array:
-        z = network.apply(weights["body"], x, meta["moments"] if norm == "running" else None)
+        moments = meta["moments"]["body"] if norm == "running" else None
+        z = network.apply(weights["body"], x, moments)
         return jax.nn.relu(classify("linear", weights["classifier"], z))
 
     def logits(meta: PyTree, weights: PyTree, x: Array) -> Array:

@@ -87,10 +87,15 @@ def pretrained(
         return value, {"loss": value, "accuracy": accuracy(logits, batch.y)}
 
     def classified(meta: PyTree, x: Array) -> Array:
-        moments = meta.get("moments")
-        z = network.apply(
-            meta["body"], x, moments["body"] if centre and moments is not None else moments
-        )
+        moments = meta["moments"]["body"] if "moments" in meta else None
+        z = network.apply(meta["body"], x, moments)
         return classify(classifier, meta["classifier"], z, scale)
 
     return base._replace(init=init, loss=loss, classify=classified)
+
+
+def base_classes(meta: PyTree) -> int:
+    """Classes that the meta-parameters were pre-trained on; 1 for methods that have no classifier
+    of them.
+    """
+    return meta["classifier"]["w"].shape[-1] if "classifier" in meta else 1

@@ -61,7 +61,7 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     Raises:
       UserError: an unknown optimiser, schedule or kind of decay.
     """
-    lr = schedule(config.schedule, config.lr, config.steps)
+    lr = schedule(config.schedule, config.lr, max(config.steps, 1))  # of none: any
     masks = {"kernels": _kernels, "all": None}  # kernels: without vectors and scalars
     if config.decay not in masks:
         raise UserError(f"unknown decay '{config.decay}': choose {' or '.join(masks)}")

@@ -40,11 +40,22 @@ def method_of(config: Config) -> str:
     return f"{config.method} ({', '.join(notes)})" if notes else config.method
 
 
+def tested_on(config: Config) -> str:
+    """`cifar_fs`, or `cifar_fs-to-omniglot` where it was trained on one and tested on another."""
+    return f"{config.dataset}-to-{config.test_dataset}" if config.test_dataset else config.dataset
+
+
 def dataset_of(record: Record) -> str:
-    """`cifar_fs`, or `folder-1a2b3c4d` where only the images' digest tells which data set it is."""
-    dataset = record.config.dataset
-    images = record.provenance.images
-    return dataset if dataset in PUBLISHED_IMAGES or not images else f"{dataset}-{images[:8]}"
+    """`cifar_fs`, or `folder-1a2b3c4d` where only the images' digest tells which data set it is;
+    see `tested_on`.
+    """
+    names = [record.config.dataset, *filter(None, [record.config.test_dataset])]
+    digests = record.provenance.images.split("+") + [""] * len(names)
+    found = [
+        name if name in PUBLISHED_IMAGES or not images else f"{name}-{images[:8]}"
+        for name, images in zip(names, digests, strict=False)
+    ]
+    return "-to-".join(found)
 
 
 def file_name(dataset: str) -> str:
@@ -108,8 +119,8 @@ def _same(path: Path, record: Record) -> bool:
 
 
 def result_path(workdir: Path, trained: str, planned: Planned) -> Path:
-    """`<workdir>/result-[<method>-]<test_slug>-<norm>.json`, the method where it is not `trained`,
-    that of the run.
+    """`<workdir>/result-[<method>-][<dataset>-]<test_slug>-<norm>.json`: the method where it is not
+    `trained`, that of the run, the dataset where it is not the run's.
 
     The test's identity ends the name where another test of the same checkpoint has the name
     without.
@@ -146,6 +157,8 @@ def counts_path(path: Path) -> Path:
 def _usual_path(workdir: Path, trained: str, planned: Planned) -> Path:
     method = planned.config.method
     other = "" if method == trained else f"{method}-"
+    if planned.config.test_dataset:
+        other += f"{file_name(planned.config.test_dataset)}-"
     return workdir / f"result-{other}{test_slug(planned.config)}-{planned.test.norm}.json"
 
 

@@ -16,12 +16,12 @@ from metalearn.data.episodes import (
     as_source,
     batch_sampler,
     check,
-    standardise,
     task_sampler,
     turn,
     turn_all,
 )
 from metalearn.data.host import HostImages, to_host
+from metalearn.data.inputs import inputs_of, standardise
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.evaluation.episodes import draw_episodes
@@ -32,7 +32,7 @@ from metalearn.learners.registry import GRADIENT, Method, make_method
 from metalearn.parallel import replicate
 from metalearn.runtime import device_memory
 from metalearn.training.step import task_mesh
-from metalearn.types import ClassSource, Learner, PyTree
+from metalearn.types import ClassSource, InputSpec, PyTree
 
 STREAM_SHARE = 0.25  # of a device's memory: a larger split is streamed
 
@@ -41,17 +41,31 @@ class Lab(NamedTuple):
     """A dataset on the devices: its training split, how images are prepared, and the mesh over
     tasks.
 
-    at_once is how many tasks a device works on at a time (0: all of its share of the meta-batch).
-    Splits stay on the host and are streamed from there if stream is true, or None and they are too
-    large.
+    Attributes:
+      dataset: its three splits, on the host.
+      train: the training split, on the devices, or on the host if it is streamed.
+      inputs: the images that the body takes.
+      mesh: of the devices.
+      at_once: tasks that a device works on at a time (0: all of its share of the meta-batch).
+      stream: whether splits stay on the host; None where their size decides.
     """
 
     dataset: Dataset
     train: ClassSource
-    prepare: Prepare
+    inputs: InputSpec
     mesh: Mesh
     at_once: int = 0
     stream: bool | None = None
+
+    @property
+    def prepare(self) -> Prepare:
+        """What makes the dataset's images what the body takes."""
+        return standardise(self.inputs)
+
+    @property
+    def classes(self) -> int:
+        """Training classes, with those that are others turned."""
+        return len(self.dataset.train.counts) * self.dataset.rotations
 
     @property
     def streamed(self) -> bool:
@@ -60,14 +74,22 @@ class Lab(NamedTuple):
 
 
 def make_lab(
-    dataset: Dataset, devices: int | None = None, at_once: int = 0, stream: bool | None = None
+    dataset: Dataset,
+    devices: int | None = None,
+    at_once: int = 0,
+    stream: bool | None = None,
+    inputs: InputSpec | None = None,
 ) -> Lab:
-    """Put the training split on every device, or on the first `devices`, each to work on `at_once`
-    tasks at a time.
+    """The dataset with its training split on the devices.
 
-    It stays on the host if stream says so, or where that is None, if it would take more than a
-    quarter of a device's
-    memory: the rest is for what training works on.
+    Args:
+      dataset: as `metalearn.data.load` opens it.
+      devices: the first so many are used; all if None.
+      at_once: tasks that a device works on at a time; 0 for all of its share.
+      stream: whether splits stay on the host; None: those that would take more than a quarter of a
+        device's memory, for the rest is for what training works on.
+      inputs: the images that the body takes, of one trained on another dataset; by default this
+        one's.
 
     Raises:
       UserError: there are fewer devices.
@@ -79,7 +101,7 @@ def make_lab(
         )
     mesh = task_mesh(devices)
     source = place(dataset, "train", mesh, stream)
-    return Lab(dataset, source, standardise(dataset), mesh, at_once, stream)
+    return Lab(dataset, source, inputs or inputs_of(dataset), mesh, at_once, stream)
 
 
 def place(dataset: Dataset, name: str, mesh: Mesh, stream: bool | None) -> ClassSource:
@@ -189,8 +211,14 @@ def tasks_at_once(config: Config, asked: int) -> int:
     return asked or int(one)
 
 
-def make_trained(config: Config, lab: Lab, seeds: int = 1) -> Method:
-    """The config's method for this dataset, to be trained by so many seeds at once.
+def make_trained(config: Config, lab: Lab, seeds: int = 1, classes: int | None = None) -> Method:
+    """The config's method, to be trained by so many seeds at once.
+
+    Args:
+      config: the settings.
+      lab: the dataset.
+      seeds: trained together.
+      classes: that it is trained on; by default this dataset's.
 
     Raises:
       UserError: as `make_method`.
@@ -198,7 +226,7 @@ def make_trained(config: Config, lab: Lab, seeds: int = 1) -> Method:
     shared = seeds == 1 and (
         config.method not in GRADIENT or tasks_at_once(config, lab.at_once) == 1
     )
-    return make_method(config, len(lab.dataset.train.counts) * lab.dataset.rotations, shared)
+    return make_method(config, lab.classes if classes is None else classes, shared)
 
 
 def check_test(config: Config, lab: Lab, split: str) -> None:
@@ -212,27 +240,33 @@ def check_test(config: Config, lab: Lab, split: str) -> None:
 
 
 def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], Result]:
-    """`meta -> Result` on the validation split's episodes, under the normalisation of training."""
+    """`meta -> Result` on the validation split's episodes, under the normalisation of training.
+
+    meta has running statistics where the method needs them.
+    """
     check_test(config, lab, "valid")
     source = split_source(lab, "valid")
     learner = method.test(config.norm)
     shape = (config.ways, config.shots, config.queries)
     episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
     where = (source, episodes, lab.prepare, lab.mesh)
-    run = evaluator(learner, *where, block=lab.at_once or None, copies=support_copies(config))
-    with_moments = with_running_statistics(config, method, lab, learner)
-    return lambda meta: run(with_moments(meta))
+    return evaluator(learner, *where, block=lab.at_once or None, copies=support_copies(config))
 
 
-def with_running_statistics(
-    config: Config, method: Method, lab: Lab, learner: Learner
-) -> Callable[[PyTree], PyTree]:
-    """`meta -> meta` ready for a test of the learner, see `running_statistics`.
+def with_running_statistics(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], PyTree]:
+    """`meta -> meta` with the running statistics of training, see `running_statistics`.
+
+    They are of the body, so that every head of the method's kind can be tested with them; where
+    the method has none, or meta holds them already, it stays as it is.
 
     Args:
       config: of the training.
       method: that was trained.
-      lab: with the split that it was trained on.
-      learner: to be tested.
+      lab: the dataset that it was trained on.
     """
-    return running_statistics(learner, lab.train, training_sampler(config, lab, method.supervised))
+    if config.method in GRADIENT:
+        return lambda meta: meta
+    layers = "running" if config.norm in ("batch", "support") else config.norm
+    sampler = training_sampler(config, lab, method.supervised)
+    measured = running_statistics(method.test(layers), lab.train, sampler)
+    return lambda meta: meta if "moments" in meta else measured(meta)

@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from metalearn.errors import UserError
 from metalearn.parallel import by_first
 from metalearn.training.step import TrainState
-from metalearn.types import PyTree
+from metalearn.types import InputSpec, PyTree
 
 
 class Best(NamedTuple):
@@ -24,6 +24,21 @@ class Best(NamedTuple):
 
     accuracy: float = -1.0
     step: int = 0
+
+
+class Trained(NamedTuple):
+    """What a training leaves: enough to test or use it without its data set or its optimiser.
+
+    Attributes:
+      meta: what did best on validation, with running statistics under `moments` where the method
+        has any; of a run of an older version without.
+      inputs: the images that it takes; None of a run of an older version.
+      best: when, and how well.
+    """
+
+    meta: PyTree
+    inputs: InputSpec | None
+    best: Best
 
 
 class Unreadable(UserError):
@@ -64,9 +79,9 @@ class Checkpoints:
         }
         _save(self._latest, int(state.step), {"state": state._asdict(), "best": best_tree})
 
-    def save_best(self, step: int, meta: PyTree) -> None:
-        """Save the meta-parameters that did best on validation."""
-        _save(self._best, step, meta)
+    def save_best(self, step: int, meta: PyTree, inputs: InputSpec) -> None:
+        """Save what did best on validation: `Trained` without its `best`."""
+        _save(self._best, step, {"meta": meta, "inputs": _as_tree(inputs)})
 
     def latest_step(self) -> int | None:
         """Step of the latest state saved, None before the first."""
@@ -119,41 +134,51 @@ class Checkpoints:
             ) from error
         print(f"warning: {why}; its files are now in {aside}", file=sys.stderr)
 
-    def restore_best(self, like: PyTree, step: int) -> PyTree:
-        """The meta-parameters saved by `save_best` at this step.
+    def restore_best(self, best: Best) -> Trained:
+        """What `save_best` saved at this step: nested dicts of NumPy arrays.
 
         Raises:
-          UserError: they are not there, not whole, or of another model.
+          UserError: it is not there, or not whole.
         """
-        if step not in self._best.all_steps():
+        if best.step not in self._best.all_steps():
             raise UserError(
-                f"no checkpoint of step {step} in {self.root / 'best'}: train again in another "
-                "--workdir"
+                f"no checkpoint of step {best.step} in {self.root / 'best'}: train again in "
+                "another --workdir"
             )
         try:
-            return self._restore(self._best, step, like)
-        except Unreadable as error:
-            raise UserError(f"{error}: train again in another --workdir") from error
+            found = _read(self._best, best.step)
+        except (MemoryError, jax.errors.JaxRuntimeError):  # another process is gone
+            raise
+        except Exception as error:
+            where = self.root / "best" / str(best.step)
+            raise UserError(
+                f"{where} cannot be read ({_reason(error)}): train again in another --workdir"
+            ) from error
+        if "inputs" not in found:  # saved by an older version
+            return Trained(found, None, best)
+        return Trained(found["meta"], _as_inputs(found["inputs"]), best)
 
-    def read_best(self, steps: int) -> PyTree:
-        """The best meta-parameters of a run of so many steps, whatever its model and devices:
-        nested dicts of arrays.
+    def read_trained(self, steps: int) -> Trained:
+        """The best of a finished run of so many steps, whatever its model and devices.
 
         Raises:
           UserError: the run is not at its end, or a checkpoint is damaged.
         """
-        done = self.latest_step() or 0
-        if done < steps:
+        done = self.latest_step()
+        if done is None or done < steps:
             raise UserError(
-                f"{self.root.parent} is trained to step {done} of {steps}: finish it first"
+                f"{self.root.parent} is trained to step {done or 0} of {steps}: run its training "
+                "command again to finish it"
             )
         try:
             best = _read(self._latest, done)["best"]
-            return _read(self._best, int(best["step"]))
+        except (MemoryError, jax.errors.JaxRuntimeError):
+            raise
         except Exception as error:
             raise UserError(
                 f"the checkpoints in {self.root} cannot be read ({_reason(error)}): train it again"
             ) from error
+        return self.restore_best(Best(float(best["accuracy"]), int(best["step"])))
 
     def _restore(self, manager: ocp.CheckpointManager, step: int, like: PyTree) -> PyTree:
         where = manager.directory / str(step)
@@ -194,6 +219,15 @@ def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
 def _read(manager: ocp.CheckpointManager, step: int) -> PyTree:
     like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), manager.item_metadata(step).tree)
     return manager.restore(step, args=ocp.args.StandardRestore(like))
+
+
+def _as_tree(inputs: InputSpec) -> dict[str, np.ndarray]:
+    return {"size": np.array(inputs.size, np.int32), "mean": inputs.mean, "std": inputs.std}
+
+
+def _as_inputs(tree: dict[str, np.ndarray]) -> InputSpec:
+    height, width = (int(side) for side in tree["size"])
+    return InputSpec((height, width), tree["mean"], tree["std"])
 
 
 def _reason(error: Exception) -> str:

@@ -38,15 +38,14 @@ def with_teacher(run: Run, lab: Lab, sample: Sample) -> tuple[Sample, PyTree]:
             f"--teacher={workdir} knows the classes of {split(trained)}, not those of {classes}"
         )
     method = make_method(trained, len(lab.train.counts))
-    learner = method.train
-    classify = learner.classify
+    classify = method.train.classify
     if classify is None:
         raise UserError(
             f"--teacher={workdir}: {trained.method} does not classify the base classes, rfs does"
         )
     with closing(Checkpoints(workdir)) as checkpoints:
-        best = checkpoints.read_best(trained.steps)
-    ready = with_running_statistics(trained, method, lab, learner)
+        best = checkpoints.read_trained(trained.steps).meta
+    ready = with_running_statistics(trained, method, lab)
     meta = ready(jax.device_put(best, NamedSharding(lab.mesh, P())))
 
     def taught(key: Key, source: PyTree) -> Batch:

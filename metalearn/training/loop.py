@@ -21,8 +21,14 @@ from metalearn.learners.registry import Method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import broadcast_from_first, first, max_over_processes, replicate
 from metalearn.runtime import Interrupt, compiled, device_name, peak_memory_mb
-from metalearn.training.assemble import Lab, make_validate, tasks_at_once, training_sampler
-from metalearn.training.checkpoint import Best, Checkpoints
+from metalearn.training.assemble import (
+    Lab,
+    make_validate,
+    tasks_at_once,
+    training_sampler,
+    with_running_statistics,
+)
+from metalearn.training.checkpoint import Best, Checkpoints, Trained
 from metalearn.training.distill import with_teacher
 from metalearn.training.metric_log import MetricLog, NoMetricLog
 from metalearn.training.state import Run, begin, initial_state
@@ -59,15 +65,20 @@ class Member:
     def step(self) -> int:
         return int(self.state.step)
 
+    @property
+    def steps(self) -> int:
+        return self.run.config.steps
 
-def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[tuple[PyTree, Best]]:
+
+def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[Trained]:
     """Train each run to `config.steps`, from the latest checkpoint in its folder if there is one.
 
     The runs differ in their seeds alone, and those at the same step are trained as one program; one
-    that is behind another is first brought up to its step.
+    that is behind another is first brought up to its step. With no steps the initial weights, or
+    those of the body that the run begins from, are validated and saved.
 
     Returns:
-      For each run the meta-parameters that did best on validation, and how well and at which step.
+      For each run what did best on validation.
 
     Raises:
       UserError: the loss is not finite, a checkpoint does not fit or cannot be written.
@@ -76,20 +87,22 @@ def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[tuple[PyTree, Bes
     optimizer = make_optimizer(runs[0].config)
     with ExitStack() as files:
         members = [open_member(run, method, lab, optimizer, files) for run in runs]
-        like = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-            members[0].state.meta,
-        )
+        untrained = [member for member in members if member.best == Best() and not member.steps]
+        if untrained:
+            with closing(Trainer(untrained, method, lab, optimizer)) as trainer:
+                trainer.validate_untrained()
         for here, there in pairwise(
             sorted({member.step for member in members} | {runs[0].config.steps})
         ):
             behind = [member for member in members if member.step <= here]
             with closing(Trainer(behind, method, lab, optimizer)) as trainer:
                 trainer.run(there)
-        return [
-            (member.checkpoints.restore_best(like, member.best.step), member.best)
-            for member in members
-        ]
+        return [placed(member.checkpoints.restore_best(member.best), lab) for member in members]
+
+
+def placed(trained: Trained, lab: Lab) -> Trained:
+    """What was trained, on every device of the lab."""
+    return trained._replace(meta=replicate(trained.meta, lab.mesh))
 
 
 def open_member(
@@ -109,7 +122,9 @@ def open_member(
 
 def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:
     """The line a run begins with."""
-    if step >= config.steps:
+    if not config.steps:
+        doing = "not trained"
+    elif step >= config.steps:
         doing = f"trained to step {config.steps} already"
     else:
         doing = f"training to step {config.steps}" + (f", resumed from step {step}" if step else "")
@@ -118,24 +133,6 @@ def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:
         f"{config.ways}-way "
         f"{config.shots}-shot: {doing}; {device_name()}, {lab.mesh.size} used; {workdir}"
     )
-
-
-def restore(config: Config, method: Method, lab: Lab, workdir: Path) -> tuple[PyTree, Best]:
-    """The best meta-parameters of the finished run in workdir.
-
-    Raises:
-      UserError: there is no checkpoint, not of this model, or the run is not at its end.
-    """
-    fresh = initial_state(config, method, lab, make_optimizer(config))
-    with closing(Checkpoints(workdir)) as checkpoints:
-        found = checkpoints.restore(fresh)
-        step = 0 if found is None else int(found[0].step)
-        if found is None or step < config.steps:
-            raise UserError(
-                f"{workdir} is trained to step {step} of {config.steps}: run its training command "
-                "again to finish it"
-            )
-        return checkpoints.restore_best(fresh.meta, found[1].step), found[1]
 
 
 class Interval(NamedTuple):
@@ -190,6 +187,7 @@ class Trainer:
             lab.streamed,
         )
         self.chunk = make_chunk(self.loss, self.sample, *shape)
+        self.ready = with_running_statistics(config, method, lab)
         self.validate = make_validate(config, method, lab)
         self.unit, self.batch = (
             ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
@@ -221,6 +219,13 @@ class Trainer:
                     raise Interrupted(
                         stopped, f"stopped and saved at step {step} of {config.steps}"
                     )
+
+    def validate_untrained(self) -> None:
+        """Validate and save the members as they are."""
+        state = together([member.state for member in self.members])
+        with progress_bar(0, 0) as bar:
+            self._validate(state, bar)
+        self._save(state)
 
     def _begin(self, member: Member) -> Interval:
         """The row that the member was left at, or a new one."""
@@ -350,7 +355,8 @@ class Trainer:
     def _validate(self, state: TrainState, bar: tqdm) -> None:
         for member, its in self._each(state):
             step = int(its.step)
-            result = self.validate(its.meta)
+            ready = self.ready(its.meta)
+            result = self.validate(ready)
             member.diary.write(
                 step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss
             )
@@ -359,7 +365,7 @@ class Trainer:
                 found = f"{100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %"
                 bar.write(f"step {step}{whose}: validation accuracy {found}")
             if result.accuracy > member.best.accuracy:
-                member.checkpoints.save_best(step, its.meta)
+                member.checkpoints.save_best(step, ready, self.lab.inputs)
                 member.best = Best(result.accuracy, step)
 
 

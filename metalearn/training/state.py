@@ -38,7 +38,7 @@ def initial_state(
     config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation
 ) -> TrainState:
     """The state before the first step, on every device of every process."""
-    x = jnp.zeros((1, *lab.dataset.train.images.shape[1:]))
+    x = jnp.zeros((1, *lab.inputs.shape))
     state = start(method.train.init, optimizer, jax.random.fold_in(random_key(config.seed), 0), x)
     return replicate(state, lab.mesh)
 
@@ -53,7 +53,7 @@ def begin(run: Run, fresh: TrainState) -> TrainState:
         return fresh
     trained, workdir, _ = run.earlier["init_from"]
     with closing(Checkpoints(workdir)) as checkpoints:
-        found = checkpoints.read_best(trained.steps)["body"]
+        found = checkpoints.read_trained(trained.steps).meta["body"]
     body = fresh.meta["body"]
     if shapes(found) != shapes(body):
         raise UserError(

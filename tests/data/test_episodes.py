@@ -21,12 +21,11 @@ from metalearn.data.episodes import (
     episode_indices,
     make_task,
     smallest,
-    standardise,
     task_sampler,
     to_device,
     turn,
 )
-from metalearn.data.source import Dataset, Split
+from metalearn.data.source import Split
 from metalearn.errors import UserError
 from metalearn.evaluation.episodes import draw_episodes
 from metalearn.types import random_key
@@ -219,22 +218,3 @@ def test_check_says_how_many_classes_a_seed_needs() -> None:
         check(split((4,)), "the test split", 2, 1, 1, by_seed=True)
     with pytest.raises(UserError, match="has 1: add classes"):
         check(split((4,)), "the test split", 2, 1, 1)
-
-
-def test_a_constant_channel_becomes_zero() -> None:
-    """Not NaN: a grey picture saved as one channel of three is no reason to stop."""
-    given = split((5, 5))
-    deviation = given.images.std((0, 1, 2)) / 255
-    dataset = Dataset("noise", given, given, given, np.full(1, 0.5), np.zeros_like(deviation))
-    x = standardise(dataset)(jnp.full((2, 3, 3, 1), 255, jnp.uint8))
-    np.testing.assert_array_equal(x, np.full((2, 3, 3, 1), 0.5))
-
-
-def test_standardise() -> None:
-    given = split((50, 50))
-    scaled = given.images / 255
-    dataset = Dataset("noise", given, given, given, scaled.mean((0, 1, 2)), scaled.std((0, 1, 2)))
-    x = standardise(dataset)(jnp.asarray(given.images))
-    assert x.dtype == jnp.float32
-    np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=1e-5)
-    assert prepare(jnp.zeros(1, jnp.uint8)) == -1

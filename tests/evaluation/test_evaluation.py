@@ -259,12 +259,12 @@ def test_running_statistics_are_those_of_training_batches(method: str) -> None:
     made = make_method(config, 4)
     learner = made.test("running")
     meta = made.train.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
-    found = with_running_statistics(config, made, lab, learner)(meta)["moments"]
+    found = with_running_statistics(config, made, lab)(meta)["moments"]
     sampler = training_sampler(config, lab, made.supervised)
     batches = [images_of(sampler(jax.random.key(100 + i), lab.train)) for i in range(300)]
     drawn = pool_moments(jax.lax.map(lambda x: learner.moments(meta, x), jnp.stack(batches)))
     clean = learner.moments(meta, lab.prepare(lab.train.images))
-    first = [tree.get("body", tree)["norm0"] for tree in (found, drawn, clean)]
+    first = [tree["body"]["norm0"] for tree in (found, drawn, clean)]
     for kind in ("mean", "var"):
         close, same, other = (np.asarray(layer[kind]) for layer in first)
         np.testing.assert_allclose(close, same, rtol=0.05, atol=0.01)
@@ -272,7 +272,7 @@ def test_running_statistics_are_those_of_training_batches(method: str) -> None:
 
 
 def test_no_moments_are_measured_where_none_are_used() -> None:
-    learner = protonet(tiny_network("group"), WAYS, norm="group")
+    learner = protonet(tiny_network(), WAYS, norm="batch")
     meta = {"body": {}}
     assert running_statistics(learner, noise_source(COUNTS), SAMPLER)(meta) is meta
 

@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 
 from metalearn.data.episodes import batch_sampler, task_sampler
 from metalearn.evaluation.statistics import running_statistics
-from metalearn.learners.embedding import centred, embedding
+from metalearn.learners.embedding import embedding, with_centre
 from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.protonet import protonet
 from metalearn.types import Head, Task, TrainedHead
@@ -20,17 +20,19 @@ X = jnp.zeros((1, SIDE, SIDE, 1))
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
-def test_centred(norm: str) -> None:
+def test_the_mean_feature_is_subtracted(norm: str) -> None:
     network = tiny_network(norm)
     params = quick_jit(network.init)(jax.random.key(0), X)
     here, there = TASK.query_x, TASK.support_x
     z = network.apply(params, here)
-    np.testing.assert_allclose(centred(network).apply(params, here), z - z.mean(0), atol=1e-5)
-    moments = centred(network).moments(params, there)
+    np.testing.assert_allclose(with_centre(network).apply(params, here), z - z.mean(0), atol=1e-5)
+    moments = with_centre(network).moments(params, there)
     expected = network.apply(params, here, network.moments(params, there)) - network.apply(
         params, there
     ).mean(0)
-    np.testing.assert_allclose(centred(network).apply(params, here, moments), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        with_centre(network).apply(params, here, moments), expected, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("norm", ["running", "group"])

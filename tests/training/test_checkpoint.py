@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
@@ -16,9 +17,13 @@ import pytest
 from metalearn.errors import UserError
 from metalearn.training.checkpoint import Best, Checkpoints
 from metalearn.training.step import TrainState
+from metalearn.types import InputSpec
 
 # TensorStore's threads, after a failed read, report to a loop that orbax has closed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+INPUTS = InputSpec((4, 5), np.full(3, 0.5, np.float32), np.arange(3, dtype=np.float32))
 
 
 def state(step: int, size: int = 3) -> TrainState:
@@ -31,7 +36,7 @@ def state(step: int, size: int = 3) -> TrainState:
 def save(workdir: Path, *steps: int) -> None:
     with closing(Checkpoints(workdir)) as checkpoints:
         for step in steps:
-            checkpoints.save_best(step, state(step).meta)
+            checkpoints.save_best(step, state(step).meta, INPUTS)
             checkpoints.save(state(step), Best(step / 100, step))
 
 
@@ -56,12 +61,45 @@ def test_the_latest_comes_back_and_the_last_two_stay(tmp_path: Path) -> None:
         assert sorted(os.listdir(tmp_path / "checkpoints" / kind)) == ["2", "3"]
     with closing(Checkpoints(tmp_path)) as checkpoints:
         np.testing.assert_array_equal(
-            checkpoints.restore_best(state(0).meta, 2)["w"], state(2).meta["w"]
+            checkpoints.restore_best(Best(0.02, 2)).meta["w"], state(2).meta["w"]
         )
         with pytest.raises(
             UserError, match=r"no checkpoint of step 1 in .*/best: train again in another --workdir"
         ):
-            checkpoints.restore_best(state(0).meta, 1)
+            checkpoints.restore_best(Best(0.01, 1))
+
+
+def test_what_was_trained_is_read_without_its_model(tmp_path: Path) -> None:
+    """With its running statistics, one of them of layers that keep none, and the inputs it takes."""
+    meta = {
+        "body": {"conv": {"w": jnp.ones((2, 3))}},
+        "moments": {"body": {}, "features": {"mean": jnp.arange(3.0), "var": jnp.ones(3)}},
+    }
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        checkpoints.save_best(7, meta, INPUTS)
+        checkpoints.save(state(8), Best(0.5, 7))
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        found = checkpoints.read_trained(8)
+        with pytest.raises(UserError, match="is trained to step 8 of 9: run its training command"):
+            checkpoints.read_trained(9)
+    assert found.best == Best(0.5, 7) and found.inputs is not None
+    assert found.inputs.shape == (4, 5, 3)
+    np.testing.assert_array_equal(found.inputs.std, INPUTS.std)
+    assert jax.tree.structure(found.meta) == jax.tree.structure(meta)
+    jax.tree.map(np.testing.assert_array_equal, found.meta, meta)
+
+
+def test_a_checkpoint_of_an_older_version_is_read(tmp_path: Path) -> None:
+    """It holds the meta-parameters alone."""
+    older = ocp.CheckpointManager(
+        tmp_path / "checkpoints" / "best", item_handlers=ocp.StandardCheckpointHandler()
+    )
+    older.save(3, args=ocp.args.StandardSave(state(3).meta))
+    older.close()
+    with closing(Checkpoints(tmp_path)) as checkpoints:
+        found = checkpoints.restore_best(Best(0.1, 3))
+    assert found.inputs is None
+    np.testing.assert_array_equal(found.meta["w"], state(3).meta["w"])
 
 
 def test_a_second_save_of_a_step_changes_nothing(tmp_path: Path) -> None:
@@ -136,7 +174,7 @@ def test_with_all_damaged_it_says_how_to_go_on(
         closing(Checkpoints(tmp_path)) as checkpoints,
         pytest.raises(UserError, match="train again in another"),
     ):
-        checkpoints.restore_best(state(0).meta, 2)
+        checkpoints.restore_best(Best(0.02, 2))
 
 
 def test_another_model_is_refused_and_left_alone(tmp_path: Path) -> None:

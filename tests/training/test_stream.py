@@ -13,8 +13,9 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from metalearn.data.augment import augmentation
-from metalearn.data.episodes import batch_sampler, standardise, task_sampler, to_device
+from metalearn.data.episodes import batch_sampler, task_sampler, to_device
 from metalearn.data.host import HostImages, to_host
+from metalearn.data.inputs import inputs_of, standardise
 from metalearn.data.source import Dataset, Split
 from metalearn.evaluation.episodes import draw_episodes
 from metalearn.evaluation.evaluator import evaluator
@@ -158,7 +159,7 @@ def test_what_is_too_large_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert laboratory.make_lab(dataset, stream=not expected).streamed is not expected
     lab = laboratory.make_lab(dataset, stream=True)
     assert isinstance(laboratory.split_source(lab, "test").images, HostImages)
-    assert standardise(dataset)(PIXELS).dtype == jnp.float32
+    assert standardise(inputs_of(dataset))(PIXELS).dtype == jnp.float32
 
 
 @pytest.mark.parametrize("name", ["protonet", "finetune"])
