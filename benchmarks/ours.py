@@ -19,8 +19,8 @@ from metalearn.evaluation.episodes import Episodes, draw_episodes
 from metalearn.evaluation.evaluator import evaluator
 from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.maml import maml
+from metalearn.learners.method import make_method
 from metalearn.learners.protonet import protonet
-from metalearn.learners.registry import make_method
 from metalearn.models import make_network
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import commit, compiled, configure, device_name, peak_memory_mb

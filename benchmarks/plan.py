@@ -21,7 +21,7 @@ from experiments._cli.program import start
 from metalearn.config import Config
 from metalearn.data.episodes import task_sampler
 from metalearn.errors import UserError
-from metalearn.learners.registry import make_method
+from metalearn.learners.method import make_method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import configure, device_name
 from metalearn.training.assemble import tasks_at_once

@@ -9,10 +9,11 @@ as in the run. One pre-trained body serves all methods that are fitted to its fe
 from pathlib import Path
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
-from experiments._cli.flags import FLAGS, check_of, define, test_settings_given, tested_config
+from experiments._cli.define import FLAGS
+from experiments._cli.flags import check_of, define, test_settings_given, tested_config
 from experiments._cli.program import command_line, finish, start, tested_lab
 from metalearn.errors import UserError
-from metalearn.learners.presets import DEFAULTS
+from metalearn.learners.registry import METHODS
 from metalearn.records.store import default_workdir
 from metalearn.records.workdir import read_workdir
 from metalearn.run import test_again
@@ -32,5 +33,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    define(None, tuple(DEFAULTS))
+    define(None, tuple(METHODS))
     start(main)

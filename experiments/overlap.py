@@ -4,14 +4,12 @@
 included: this says how many there are. Images that are only nearly equal are not found.
 """
 
-from absl import flags
-
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
+from experiments._cli.define import FLAGS, define_flag
+from experiments._cli.flags import define_dataset, define_inputs
 from experiments._cli.program import start
-from metalearn.data import READERS, load
+from metalearn.data import load
 from metalearn.data.overlap import overlap
-
-FLAGS = flags.FLAGS
 
 
 def main() -> None:
@@ -27,10 +25,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
-    flags.DEFINE_integer("seed", 0, "of the class split, where it is random", lower_bound=0)
-    flags.DEFINE_string(
-        "data_dir", None, "folder with the dataset's files (or to download them to)"
-    )
-    flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
+    define_dataset()
+    define_flag("seed", 0, "of the class split, where it is random", lower_bound=0)
+    define_inputs()
     start(main)

@@ -17,9 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from absl import flags
-
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
+from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.flags import MOST_SEEDS, parsed, tested_config, trained_config
 from experiments._cli.program import start
 from experiments._cli.queue import QUEUE, Run, read_queue
@@ -29,7 +28,6 @@ from metalearn.files import check_writable
 from metalearn.records.record import STAGES, Record, settings
 from metalearn.records.report import read_records
 
-FLAGS = flags.FLAGS
 LEAST = 10.0  # seconds left in which nothing new is begun
 PATIENCE = 120.0  # seconds for a run that was told to stop
 
@@ -172,17 +170,17 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("table", "cifar_fs", "dataset of the table, or all")
-    flags.DEFINE_string("queue", str(QUEUE), "file of the runs, most valuable first")
-    flags.DEFINE_list("methods", [], "only these methods [all]")
-    flags.DEFINE_integer("seeds", 1, "trainings of each run", lower_bound=1, upper_bound=MOST_SEEDS)
-    flags.DEFINE_string("budget", "1h", "time to spend: 90s, 10m, 2h")
-    flags.DEFINE_string(
+    define_flag("table", "cifar_fs", "dataset of the table, or all")
+    define_flag("queue", str(QUEUE), "file of the runs, most valuable first")
+    define_flag("methods", [], "only these methods [all]")
+    define_flag("seeds", 1, "trainings of each run", lower_bound=1, upper_bound=MOST_SEEDS)
+    define_flag("budget", "1h", "time to spend: 90s, 10m, 2h")
+    define_flag(
         "more", "", "more flags for every training, as one word: '--steps=100 --precision=tf32'"
     )
-    flags.DEFINE_boolean("list", False, "only say what is there and what is missing")
-    flags.DEFINE_string("data_dir", None, "as in the experiments")
-    flags.DEFINE_string("cache_dir", None, "as in the experiments")
-    flags.DEFINE_string("results_dir", "results", "folder of the records")
-    flags.DEFINE_string("runs_dir", "runs", "folder of checkpoints and logs")
+    define_flag("list", False, "only say what is there and what is missing")
+    define_flag("data_dir", None, "as in the experiments")
+    define_flag("cache_dir", None, "as in the experiments")
+    define_flag("results_dir", "results", "folder of the records")
+    define_flag("runs_dir", "runs", "folder of checkpoints and logs")
     start(main)

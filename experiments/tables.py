@@ -8,16 +8,13 @@ with its numbers filled in to docs/findings.md (or to --findings).
 
 from pathlib import Path
 
-from absl import flags
-
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
+from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.program import start
 from metalearn.files import write_text
 from metalearn.records.export import latex, table_csv
 from metalearn.records.plots import draw_plots
 from metalearn.records.tables import findings, markdown
-
-FLAGS = flags.FLAGS
 
 
 def main() -> None:
@@ -38,14 +35,12 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("results_dir", "results", "folder of the records and of published.csv")
-    flags.DEFINE_string("out", "RESULTS.md", "the tables, in Markdown")
-    flags.DEFINE_string(
+    define_flag("results_dir", "results", "folder of the records and of published.csv")
+    define_flag("out", "RESULTS.md", "the tables, in Markdown")
+    define_flag(
         "findings", "docs/findings.md", "what was found, if <results_dir> has a findings.md"
     )
-    flags.DEFINE_string("csv", None, "file for the measured rows as CSV [<results_dir>/table.csv]")
-    flags.DEFINE_string(
-        "latex", None, "file for them as LaTeX tables (booktabs) [<results_dir>/table.tex]"
-    )
-    flags.DEFINE_boolean("plots", True, "draw the plots too")
+    define_flag("csv", None, "file for the measured rows as CSV [<results_dir>/table.csv]")
+    define_flag("latex", None, "file for them as LaTeX tables (booktabs) [<results_dir>/table.tex]")
+    define_flag("plots", True, "draw the plots too")
     start(main)

@@ -11,8 +11,8 @@ import numpy as np
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.errors import UserError
+from metalearn.learners.method import Method, make_method
 from metalearn.learners.pretrained import base_classes
-from metalearn.learners.registry import Method, make_method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import by_first, first
 from metalearn.records.pictures import draw_curve, told_if_not_drawn

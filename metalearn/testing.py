@@ -15,7 +15,7 @@ from metalearn.evaluation.evaluator import evaluator
 from metalearn.evaluation.metrics import Result
 from metalearn.evaluation.partial import PartialResult
 from metalearn.evaluation.probe import is_transductive
-from metalearn.learners.registry import Method
+from metalearn.learners.method import Method
 from metalearn.parallel import broadcast_from_first, by_first, on_this
 from metalearn.records.pictures import draw_episode, told_if_not_drawn
 from metalearn.records.record import Evaluation, Measured, Planned, Provenance, Record

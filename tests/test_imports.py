@@ -40,9 +40,10 @@ LAYERS = (
     ("testing",),
     ("records",),
     ("training",),
+    ("config",),
     ("evaluation", "learners"),
     ("ops", "data", "models"),
-    ("config", "files", "parallel", "runtime"),
+    ("files", "parallel", "runtime", "settings"),
     ("errors", "types"),
 )
 # What a module may not import although it lies below.
@@ -50,17 +51,16 @@ CLOSED = {
     "metalearn.learners": (
         "models",
         "data",
-        "config",
         "files",
         "parallel",
         "runtime",
     ),  # a learner gets a `Network`
-    "metalearn.models": ("config", "files", "parallel", "runtime"),
-    "metalearn.data": ("config", "files", "parallel", "runtime"),
-    "metalearn.evaluation": ("config", "models", "runtime"),
+    "metalearn.models": ("files", "parallel", "runtime", "settings"),
+    "metalearn.data": ("files", "parallel", "runtime", "settings"),
+    "metalearn.evaluation": ("models", "runtime", "settings"),
 }
-# Names -> what they build: this one module brings learners and models together
-OPEN = ("metalearn.learners.registry",)
+# Settings -> a method ready to run: this one module brings learners and models together
+OPEN = ("metalearn.learners.method",)
 
 
 def part_of(module: str) -> str:
@@ -100,6 +100,8 @@ def broken_rules(source: str, module: str) -> list[str]:
             broken.append(f"{module} imports {name}")
         if within(name, "flax") and not within(module, "metalearn.models"):
             broken.append(f"{module} imports {name}: Flax stays in metalearn.models")
+        if within(name, "absl"):
+            broken.append(f"{module} imports {name}: flags are the programs'")
         if any(within(name, part) for part in ("experiments", "benchmarks", "tests")):
             broken.append(f"{module} imports {name}: the library knows none of its users")
         if name.startswith("."):
@@ -142,6 +144,17 @@ def test_what_peers_run_imports_nothing_of_ours(path: Path) -> None:
     assert [name for name in found if any(within(name, part) for part in ours)] == []
 
 
+def test_experiments_get_their_flags_from_the_command_line_folder() -> None:
+    """A program of `experiments` imports nothing of absl; what is in `_cli` does."""
+    found = {
+        path.name
+        for path in (ROOT / "experiments").glob("*.py")
+        for name, _ in imports(ast.parse(path.read_text()))
+        if within(name, "absl")
+    }
+    assert found == set()
+
+
 def test_importing_programs_does_nothing() -> None:
     """Neither starts the process over nor changes what signals do; a program's first import is what
     does.
@@ -169,6 +182,9 @@ def test_every_module_belongs_to_a_part_and_every_part_has_one() -> None:
         ("import flax.linen as nn", "metalearn.training.step"),
         ("from metalearn.records.store import file_name", "metalearn.training.loop"),
         ("from metalearn.config import Config", "metalearn.learners.maml"),
+        ("from metalearn.models import mirrored", "metalearn.learners.registry"),
+        ("from metalearn.settings import Common", "metalearn.data.cache"),
+        ("from absl import flags", "metalearn.settings"),
         ("import matplotlib.pyplot", "metalearn.records.pictures"),
         ("from metalearn.data import glyphs", "metalearn.training.assemble"),
         ("from experiments._cli.flags import define", "metalearn.run"),

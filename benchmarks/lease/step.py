@@ -31,7 +31,8 @@ from experiments._cli.program import start
 from metalearn.config import Config
 from metalearn.data.inputs import inputs_of
 from metalearn.data.source import Dataset, Split
-from metalearn.learners.registry import GRADIENT, METHODS, make_method
+from metalearn.learners.method import make_method
+from metalearn.learners.registry import GRADIENT, METHODS
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import configure
 from metalearn.training.assemble import Lab, training_sampler

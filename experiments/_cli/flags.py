@@ -8,37 +8,15 @@ from typing import Any
 
 from absl import flags
 
-from metalearn.config import DEFINE, Config
+from experiments._cli.define import FLAGS, define_choice, define_flag
+from metalearn.config import Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
-from metalearn.learners.presets import DEFAULTS, preset
-from metalearn.learners.registry import readers
+from metalearn.learners.registry import preset, readers
 from metalearn.records.store import default_workdir
 from metalearn.training.state import Run
 
-FLAGS = flags.FLAGS
 MOST_SEEDS = 1000
-
-TEST_SETTINGS = (
-    "ways",
-    "shots",
-    "queries",
-    "support_copies",
-    "mirror",
-    "transform",
-    "test_inner_steps",
-    "test_norms",
-    "test_dataset",
-    "eval_seed",
-    "episodes",
-)
-# What a method brings to a test
-HEAD_SETTINGS = (
-    "support_copies",
-    "transform",
-    "inner_lr",
-    "test_inner_steps",
-)
 
 
 def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
@@ -51,14 +29,12 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
     for f in fields(Config):
         text = f"{f.metadata['help']} [{f.default}, unless the recipe says otherwise]"
         if f.name not in ("method", "dataset"):
-            DEFINE[type(f.default)](f.name, None, text)
+            define_flag(f.name, None, text, type(f.default))
     if methods:
-        flags.DEFINE_enum(
-            "method", default_method, list(methods), "method [of evaluate: the run's own]"
-        )
+        define_choice("method", default_method, methods, "method [of evaluate: the run's own]")
     if default_method is not None:
-        flags.DEFINE_string("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
-        flags.DEFINE_integer(
+        define_dataset()
+        define_flag(
             "seeds",
             1,
             "runs to train at once, with --seed and the seeds after it; a --workdir X is then "
@@ -66,39 +42,48 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
             lower_bound=1,
             upper_bound=MOST_SEEDS,
         )
-    flags.DEFINE_string(
-        "data_dir", None, "folder with the dataset's files (or to download them to)"
-    )
-    flags.DEFINE_string(
-        "test_data_dir", None, "folder with the files of --test_dataset [--data_dir]"
-    )
-    flags.DEFINE_string("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
-    flags.DEFINE_string(
+    define_inputs()
+    define_flag("test_data_dir", None, "folder with the files of --test_dataset [--data_dir]")
+    define_flag(
         "workdir",
         None,
         "folder of the run: checkpoints, metrics, pictures [runs/<name of the run>]",
     )
-    flags.DEFINE_boolean("record", False, "write the result into results/ too")
-    flags.DEFINE_string("results_dir", "results", "folder of the records")
-    flags.DEFINE_integer("devices", None, "local devices to use [all]")
-    flags.DEFINE_integer(
+    define_flag("record", False, "write the result into results/ too")
+    define_flag("results_dir", "results", "folder of the records")
+    _define_machines()
+
+
+def define_dataset() -> None:
+    """Define the flag of the data set."""
+    define_flag("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
+
+
+def define_inputs() -> None:
+    """Define the flags that say where the images are."""
+    define_flag("data_dir", None, "folder with the dataset's files (or to download them to)")
+    define_flag("cache_dir", None, "folder for prepared arrays [~/.cache/metalearn]")
+
+
+def _define_machines() -> None:
+    define_flag("devices", None, "local devices to use [all]", int)
+    define_flag(
         "tasks_per_device",
         0,
         "tasks a device works on at a time [its share; one where tasks adapt the body on a CPU]",
         lower_bound=0,
     )
-    flags.DEFINE_boolean(
+    define_flag(
         "stream",
         None,
         "keep images on the host and send those of coming steps [if a split is too large for a "
         "device]",
+        bool,
     )
-    flags.DEFINE_boolean(
-        "distributed", False, "this is one process of several, each with its own devices"
-    )
-    flags.DEFINE_string("coordinator", None, "ADDRESS:PORT of the first process [the cluster says]")
-    flags.DEFINE_integer("num_processes", None, "how many processes there are [the cluster says]")
-    flags.DEFINE_integer("process_id", None, "which of them this is, from 0 [the cluster says]")
+    define_flag("distributed", False, "this is one process of several, each with its own devices")
+    define_flag("coordinator", None, "ADDRESS:PORT of the first process [the cluster says]")
+    define_flag("num_processes", None, "how many processes there are [the cluster says]", int)
+    define_flag("process_id", None, "which of them this is, from 0 [the cluster says]", int)
 
 
 def settings_given() -> dict[str, Any]:
@@ -112,8 +97,7 @@ def check_of(given: Iterable[str], method: str) -> None:
     look at it.
     """
     for name in given:
-        # One that is new may read any
-        if method not in (of := readers(name)) and method in DEFAULTS:
+        if method not in (of := readers(name)):
             raise UserError(f"--{name} is of {', '.join(of)}, not of {method}; leave it out")
 
 
@@ -124,7 +108,8 @@ def test_settings_given() -> dict[str, Any]:
       UserError: one of them belongs to training.
     """
     given = settings_given()
-    fixed = [name for name in given if name not in (*TEST_SETTINGS, "method")]
+    of_tests = [f.name for f in fields(Config) if f.metadata["test"]]
+    fixed = [name for name in given if name not in (*of_tests, "method")]
     if fixed:
         raise UserError(
             f"--{fixed[0]} belongs to training and cannot change in a test; leave it out"
@@ -157,7 +142,7 @@ def tested_config(trained: Config, given: dict[str, Any]) -> Config:
     """
     method = given.get("method", trained.method)
     recipe = preset(method, trained.dataset, given.get("shots", trained.shots))
-    head = {name: recipe.get(name, getattr(Config, name)) for name in HEAD_SETTINGS}
+    head = {f.name: recipe.get(f.name, f.default) for f in fields(Config) if f.metadata["head"]}
     brought = {} if method == trained.method else head
     return dataclasses.replace(trained, **(brought | given))
 
@@ -171,7 +156,7 @@ def parsed(words: Sequence[str]) -> dict[str, Any]:
     known = flags.FlagValues()
     known.set_gnu_getopt(True)
     for f in fields(Config):
-        DEFINE[type(f.default)](f.name, None, "", flag_values=known)
+        define_flag(f.name, None, "", type(f.default), flag_values=known)
     try:
         known(["", *words], known_only=True)
     except (flags.Error, ValueError) as error:

@@ -3,6 +3,7 @@ of each task.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -10,10 +11,24 @@ import jax.numpy as jnp
 
 from metalearn.errors import UserError
 from metalearn.ops.losses import accuracy, cross_entropy
+from metalearn.settings import Episodic, Mirrored, setting
 from metalearn.types import Array, Head, Info, Key, Learner, Network, PyTree, Task, TrainedHead
 
 LossOf = Callable[[Array, Array], Array]  # (logits [Q,N], labels [Q]) -> scalar
 NORMS = ("running", "batch", "support", "group", "layer", "none")
+
+
+@dataclass(frozen=True)
+class Settings(Episodic, Mirrored):
+    """What every method reads that trains the body through a head."""
+
+    most_train_shots: int = setting(
+        0,
+        "draw the shots of each training episode from 1 to this, of --train_shots + "
+        "--train_queries images a class "
+        "(0: always --train_shots)",
+        least=0,
+    )
 
 
 def embedding(

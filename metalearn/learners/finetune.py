@@ -8,19 +8,28 @@ Dhillon, Chaudhari, Ravichandran, Soatto. A Baseline for Few-Shot Image Classifi
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from metalearn.errors import UserError
-from metalearn.learners.heads import class_means
+from metalearn.learners import pretrained
+from metalearn.learners.heads import class_means, nearest_centroid
+from metalearn.learners.recipes import Recipe
 from metalearn.ops.classifier import classify
 from metalearn.ops.inner_loop import descend
 from metalearn.ops.losses import cross_entropy, unit
+from metalearn.settings import Adapting
 from metalearn.types import Array, Key, Learner, Network, PyTree
 
 NORMS = ("running", "batch", "group", "layer", "none")
+
+
+@dataclass(frozen=True)
+class Settings(pretrained.Settings, Adapting):
+    """What fine-tuning of all weights reads."""
 
 
 def finetuned(
@@ -100,3 +109,28 @@ def mean_entropy(logits: Array) -> Array:
     """Mean entropy of the predictions softmax(logits) [B,N], nats."""
     log_p = jax.nn.log_softmax(logits)
     return -(jnp.exp(log_p) * log_p).sum(-1).mean()
+
+
+def build(
+    settings: Settings, network: Network, classes: int, norm: str, transductive: bool = False
+) -> Learner:
+    """The learner of these settings, for C = classes base classes; the rest as in `finetuned`."""
+    return finetuned(
+        pretrained.build(settings, network, classes, norm, nearest_centroid()),
+        network,
+        settings.ways,
+        lr=settings.inner_lr,
+        steps=settings.test_inner_steps,
+        transductive=transductive,
+        norm=norm,
+    )
+
+
+def recipe(dataset: str, shots: int) -> Recipe:
+    """Dhillon et al. 2020, section 4: Adam at 5e-5, 25 epochs.
+
+    It takes long: few validation episodes. Their released code pre-trains otherwise (WRN-28-10,
+    batches of 256, two cosine cycles, mixup, smoothed labels), here all baselines share.
+    """
+    adapted = dict(inner_lr=5e-5, test_inner_steps=25, valid_episodes=50, valid_every=10_000)
+    return pretrained.recipe(dataset, shots) | adapted

@@ -20,16 +20,37 @@ Deviation: Adam's epsilon is optax's, there 1e-3.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import optax
 from jax.scipy.sparse.linalg import cg
 
+from metalearn.learners import maml
 from metalearn.learners.adapted import Adapted, logits_of, settle
-from metalearn.learners.maml import maml
+from metalearn.learners.recipes import Recipe
 from metalearn.ops.inner_loop import descend
 from metalearn.ops.losses import cross_entropy, episode_loss, half_squared_distance
+from metalearn.settings import setting
 from metalearn.types import Array, Key, Learner, Network, PyTree
+
+
+@dataclass(frozen=True)
+class Settings(maml.Settings):
+    """What iMAML reads."""
+
+    proximal: float = setting(
+        2.0, "strength of iMAML's pull to the initial weights, lambda", least=1e-3
+    )
+    proximal_every_step: bool = setting(
+        False,
+        "iMAML pulls at every inner step, and at test; else once, after the last inner step of "
+        "training",
+    )
+    cg_steps: int = setting(5, "steps of conjugate gradients of iMAML", least=1)
+    cg_damping: float = setting(
+        22.0, "added to --proximal in the system that gives iMAML's gradient", least=0
+    )
 
 
 def proximal(
@@ -99,7 +120,7 @@ def imaml(
     Raises:
       UserError: unknown `norm`.
     """
-    free = maml(network, ways, inner_lr, inner_steps, norm=norm)  # what no weight pulls back
+    free = maml.maml(network, ways, inner_lr, inner_steps, norm=norm)  # what no weight pulls back
 
     def near(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
         def support_loss(weights: PyTree) -> Array:
@@ -111,3 +132,36 @@ def imaml(
     return free._replace(
         adapt=near if proximal_every_step else free.adapt, loss=episode_loss(near, free.predict)
     )
+
+
+def build(settings: Settings, network: Network, norm: str) -> Learner:
+    """The learner of these settings; the body and the normalisation as in `imaml`."""
+    return imaml(
+        network,
+        settings.ways,
+        inner_lr=settings.inner_lr,
+        inner_steps=settings.inner_steps,
+        strength=settings.proximal,
+        cg_steps=settings.cg_steps,
+        damping=settings.cg_damping,
+        norm=norm,
+        proximal_every_step=settings.proximal_every_step,
+    )
+
+
+def recipe(dataset: str, shots: int) -> Recipe:
+    """Rajeswaran et al. 2019, table 2, and the released code: lambda 2 and 16 steps of 0.1.
+
+    That is on Omniglot, on flattened features, damped (see the module). Elsewhere ours.
+    """
+    published: Recipe = dict(
+        inner_lr=0.1,
+        inner_steps=16,
+        test_inner_steps=16,
+        proximal=2.0,
+        cg_steps=5,
+        cg_damping=22.0,
+    )
+    if dataset == "omniglot":
+        published |= dict(backbone="conv4-64-strided-flat", steps=20_000)
+    return maml.recipe(dataset, shots) | published

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 
+from metalearn.learners import pretrained
+from metalearn.learners.recipes import CHARACTERS, Recipe
 from metalearn.ops.losses import unit
 from metalearn.types import Array, Head, Key, PyTree
 
@@ -73,3 +75,12 @@ def _newton(x: Array, p: Array, target: Array, penalty: Array, theta: Array, c: 
         hessian, gradient, tol=1e-3, atol=rounding, maxiter=200, M=lambda v: v / diagonal
     )
     return jnp.where(jnp.isfinite(direction).all(), direction, 0)
+
+
+def recipe(dataset: str, shots: int) -> Recipe:
+    """RFS: Tian et al. 2020's last code crops and flips the copies; an earlier one jittered them.
+
+    Characters are not augmented, so they have no copies.
+    """
+    copies = dict(support_copies=1 if dataset in CHARACTERS else 5)
+    return pretrained.recipe(dataset, shots) | copies

@@ -25,12 +25,31 @@ Rajasegaran et al. Self-supervised Knowledge Distillation for Few-shot Learning.
                 the rotation loss is a binary cross-entropy of each turn, here a softmax's)
 """
 
+from dataclasses import dataclass
+
 import jax
 
 from metalearn.learners.embedding import embedding
+from metalearn.learners.recipes import CHARACTERS, PLAIN, Recipe
 from metalearn.ops.classifier import classify, init_classifier
 from metalearn.ops.losses import accuracy, cross_entropy, divergence
+from metalearn.settings import Mirrored, setting
 from metalearn.types import Array, Batch, Head, Info, Key, Learner, Network, PyTree
+
+
+@dataclass(frozen=True)
+class Settings(Mirrored):
+    """What every method reads whose body is pre-trained to classify the base classes."""
+
+    batch_size: int = setting(64, "images an update of supervised pre-training", least=1)
+    all_turns: bool = setting(
+        False, "with --rotation every image is seen in all four turns; else each in one"
+    )
+    rotation_weight: float = setting(
+        0.0,
+        "of the rotation loss, added to that of the classes (0: the mean of both, as in EASY)",
+        least=0,
+    )
 
 
 def pretrained(
@@ -99,3 +118,62 @@ def base_classes(meta: PyTree) -> int:
     of them.
     """
     return meta["classifier"]["w"].shape[-1] if "classifier" in meta else 1
+
+
+def build(
+    settings: Settings,
+    network: Network,
+    classes: int,
+    norm: str,
+    head: Head,
+    classifier: str = "linear",
+    centre: bool = False,
+) -> Learner:
+    """The learner of these settings with a head that a method's name stands for.
+
+    Args:
+      settings: those of the method.
+      network, classes, norm, head, classifier, centre: see `pretrained`.
+    """
+    return pretrained(
+        network,
+        head,
+        settings.ways,
+        classes,
+        classifier,
+        scale=2.0 if classes <= 200 else 10.0,
+        norm=norm,
+        centre=centre,
+        rotation=settings.rotation,
+        rotation_weight=settings.rotation_weight,
+        initial=settings.initial,
+    )
+
+
+def recipe(dataset: str, shots: int) -> Recipe:
+    """One pre-training for all baselines, that of Tian et al. 2020's released code.
+
+    SGD 0.05, momentum 0.9, weight decay 5e-4 of all weights, batches of 64, 100 epochs, the rate
+    times 0.1 after 60 and 80; augmented by crop, jitter and flip; kernels by He et al. 2015. So
+    heads alone are compared, but for Baseline++, whose body learns through its own classifier (Chen
+    et al. 2019, released code: Adam at 1e-3, batches of 16; lengths of the weights begin at about
+    0.58, here at 1). LaplacianShot's and TIM's bodies are released with labels smoothed by 0.1,
+    here they are not. Batches are drawn with replacement, there epoch by epoch.
+    """
+    photographs = dict(
+        backbone="conv4-64",
+        norm="running",
+        optimizer="sgd",
+        nesterov=False,
+        lr=0.05,
+        weight_decay=5e-4,
+        decay="all",
+        schedule="steps:0.1@0.6,0.1@0.8",
+        augment="flip,crop,jitter",
+        initial="he",
+        steps=60_000,
+        meta_batch=1,
+        batch_size=64,
+        valid_every=2000,
+    )
+    return photographs | PLAIN if dataset in CHARACTERS else photographs

@@ -5,11 +5,26 @@ Training episodes may have more ways than test episodes (section 3.2): build one
 they share `meta`.
 """
 
+from dataclasses import dataclass
+
 import jax.numpy as jnp
 
-from metalearn.learners.embedding import embedding
+from metalearn.learners import embedding
 from metalearn.learners.heads import nearest_centroid
+from metalearn.learners.recipes import PHOTOGRAPHS, PUBLISHED, Recipe
+from metalearn.settings import Scaled, setting
 from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
+
+
+@dataclass(frozen=True)
+class Settings(embedding.Settings, Scaled):
+    """What prototypical networks read."""
+
+    distance: str = setting("euclidean", "of prototypes: euclidean (squared) or cosine")
+    learned_scale: bool = setting(
+        False,
+        "protonet divides distances by the number of features, and learns --scale",
+    )
 
 
 def protonet(
@@ -31,7 +46,7 @@ def protonet(
       learned_scale: train the scale along with the body, see `scaled_centroid`.
     """
     head = scaled_centroid(distance, scale) if learned_scale else nearest_centroid(distance, scale)
-    return embedding(network, head, ways, norm)
+    return embedding.embedding(network, head, ways, norm)
 
 
 def scaled_centroid(distance: str, scale: float) -> TrainedHead:
@@ -53,3 +68,41 @@ def scaled_centroid(distance: str, scale: float) -> TrainedHead:
         return Head(plain.fit, predict)
 
     return TrainedHead(init, head)
+
+
+def build(settings: Settings, network: Network, ways: int, norm: str) -> Learner:
+    """The learner of these settings; the body, ways and the normalisation as in `protonet`."""
+    return protonet(
+        network,
+        ways,
+        distance=settings.distance,
+        scale=settings.scale,
+        norm=norm,
+        learned_scale=settings.learned_scale,
+    )
+
+
+def recipe(dataset: str, shots: int) -> Recipe:
+    """Snell et al. 2017, section 3: Adam at 1e-3, halved every 2,000 episodes.
+
+    Training is 60-way 5-query on Omniglot, and 30-way on miniImageNet for 1 shot, 20-way for 5. On
+    colour images queries (there 15), schedule, augmentation and meta-batch are ours. What
+    validation has picked is tested; their released code then trains on the validation classes too.
+    """
+    omniglot = dict(
+        backbone="conv4-64",
+        norm="running",
+        lr=1e-3,
+        schedule="halve:2000",
+        train_ways=60,
+        train_queries=5,
+        meta_batch=1,
+        steps=10_000,
+        valid_every=500,
+    )
+    if dataset == "omniglot":
+        return omniglot
+    if dataset == "glyphs":
+        return omniglot | dict(train_ways=20, meta_batch=2, steps=1500)
+    ways = dict(train_ways=30 if shots == 1 else 20) if dataset in PUBLISHED else {}
+    return PHOTOGRAPHS | ways | dict(steps=10_000)

@@ -4,11 +4,20 @@ Bertinetto, Henriques, Torr, Vedaldi. Meta-learning with Differentiable Closed-f
 2019.
 """
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 
-from metalearn.learners.embedding import embedding
+from metalearn.learners import embedding
+from metalearn.learners.recipes import CHARACTERS, Recipe
+from metalearn.settings import Scaled
 from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
+
+
+@dataclass(frozen=True)
+class Settings(embedding.Settings, Scaled):
+    """What R2D2 reads."""
 
 
 def ridge_weights(x: Array, target: Array, penalty: Array | float) -> Array:
@@ -63,4 +72,40 @@ def r2d2(network: Network, ways: int, scale: float = 10.0, norm: str = "running"
       scale: of the logits before training.
       norm: see `embedding`.
     """
-    return embedding(network, r2d2_head(scale=scale), ways, norm)
+    return embedding.embedding(network, r2d2_head(scale=scale), ways, norm)
+
+
+def build(settings: Settings, network: Network, ways: int, norm: str) -> Learner:
+    """The learner of these settings; the body, ways and the normalisation as in `r2d2`."""
+    return r2d2(network, ways, scale=settings.scale, norm=norm)
+
+
+def recipe(dataset: str, shots: int) -> Recipe:
+    """Bertinetto et al. 2019, released configurations: Adam at 5e-3, halved every 2,000 episodes.
+
+    Episodes are of 240 images, 20 ways on CIFAR, 16 on miniImageNet, 60 on Omniglot (600 images),
+    there without dropout; the logits' scale begins at 10 or 1e-4, weights begin as PyTorch's. Shots
+    of training episodes are drawn from 1 to 9.
+    """
+    published = dict(
+        backbone="conv4-512-28px" if dataset in CHARACTERS else "conv4-512",
+        norm="running",
+        lr=5e-3,
+        schedule="halve:2000",
+        train_shots=5,
+        train_queries=7,
+        most_train_shots=9,
+        meta_batch=1,
+        steps=60_000,
+        scale=10.0,
+        initial="torch",
+    )
+    others: dict[str, Recipe] = {
+        "omniglot": dict(train_ways=60, train_queries=5, steps=20_000),
+        "cifar_fs": dict(train_ways=20),
+        "fc100": dict(train_ways=20),
+        "mini_imagenet": dict(
+            backbone="conv4-512-84px", train_ways=16, train_queries=10, scale=1e-4
+        ),
+    }
+    return published | others.get(dataset, {})

@@ -7,7 +7,8 @@ Learning. CVPR 2018.
 import jax
 import jax.numpy as jnp
 
-from metalearn.learners.embedding import embedding
+from metalearn.learners.embedding import Settings, embedding
+from metalearn.learners.recipes import CHARACTERS, PHOTOGRAPHS, PLAIN, Recipe
 from metalearn.ops.losses import squared_error
 from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 
@@ -46,3 +47,14 @@ def relationnet(network: Network, module: Network, ways: int, norm: str = "runni
       norm: of the body, see `embedding`.
     """
     return embedding(network, relation_head(module), ways, norm, squared_error)
+
+
+def build(settings: Settings, network: Network, ways: int, norm: str, relation: Network) -> Learner:
+    """The learner of these settings; `relation` compares feature maps, see `relation_head`."""
+    return relationnet(network, relation, ways, norm)
+
+
+def recipe(dataset: str, shots: int) -> Recipe:
+    """Sung et al. 2018's network and loss; all else is ours, as for matching networks."""
+    ours = PHOTOGRAPHS | dict(backbone="conv4-64-map", train_queries=10, meta_batch=1, steps=40_000)
+    return ours | PLAIN if dataset in CHARACTERS else ours

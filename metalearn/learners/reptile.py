@@ -13,16 +13,31 @@ where the released code has one task after the other; without transduction, quer
 by the support set's moments alone, where the released code adds the query itself to the set.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from metalearn.learners import maml
 from metalearn.learners.adapted import Adapted, logits_of, settle
-from metalearn.learners.maml import maml
+from metalearn.learners.recipes import FIRST_LOOK, Recipe
 from metalearn.ops.losses import accuracy, cross_entropy, half_squared_distance
+from metalearn.settings import setting
 from metalearn.types import Array, Info, Key, Learner, Network, PyTree, Task
+
+
+@dataclass(frozen=True)
+class Settings(maml.Settings):
+    """What Reptile reads."""
+
+    inner_batch: int = setting(0, "images an inner step of Reptile in training (0: all)", least=0)
+    test_inner_batch: int = setting(0, "images an inner step of Reptile at test (0: all)", least=0)
+
+    def at_test(self) -> Self:
+        """With the inner loop of a test in the place of that of training."""
+        return replace(super().at_test(), inner_batch=self.test_inner_batch)
 
 
 def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
@@ -68,7 +83,7 @@ def reptile(
     Raises:
       UserError: unknown `norm`.
     """
-    base = maml(network, ways, norm=norm)
+    base = maml.maml(network, ways, norm=norm)
     adam = optax.scale_by_adam(b1=0.0)
 
     def init(key: Key, x: Array) -> PyTree:
@@ -110,3 +125,43 @@ def reptile(
         return half_squared_distance(meta, learned), info
 
     return base._replace(init=init, adapt=adapt, loss=loss)
+
+
+def build(settings: Settings, network: Network, norm: str) -> Learner:
+    """The learner of these settings; the body and the normalisation as in `reptile`."""
+    return reptile(
+        network,
+        settings.ways,
+        inner_lr=settings.inner_lr,
+        inner_steps=settings.inner_steps,
+        batch=settings.inner_batch,
+        norm=norm,
+    )
+
+
+def recipe(dataset: str, shots: int) -> Recipe:
+    """Nichol et al. 2018, appendix A, and the released code: rate 1 falling to 0, inner Adam.
+
+    These are its settings of 5 ways; 20 have batches of 20 (10 at test), 10 steps of 5e-4 and
+    200,000 updates. There the last weights are tested, on one query a class, so that transductive
+    moments are of one image of each (--queries=1 here).
+    """
+    published = dict(
+        optimizer="sgd",
+        momentum=0.0,
+        lr=1.0,
+        schedule="linear",
+        steps=100_000,
+        meta_batch=5,
+        inner_lr=1e-3,
+        inner_batch=10,
+        test_inner_steps=50,
+        train_queries=1,
+    )
+    characters = dict(backbone="conv4-64-strided-flat", inner_steps=5)
+    if dataset == "omniglot":
+        return published | characters | dict(train_shots=10, test_inner_batch=5)
+    if dataset == "glyphs":
+        return published | characters | dict(train_shots=8) | FIRST_LOOK
+    photographs = dict(backbone="conv4-32", inner_steps=8, train_shots=15)
+    return published | photographs | dict(test_inner_batch=5 if shots == 1 else 15)

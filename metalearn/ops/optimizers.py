@@ -3,8 +3,8 @@
 import jax
 import optax
 
-from metalearn.config import Config
 from metalearn.errors import UserError
+from metalearn.settings import Common
 from metalearn.types import PyTree
 
 BY_LENGTH = ("cosine", "linear", "steps")  # schedules that depend on how long training is
@@ -55,7 +55,7 @@ def _drops(text: str, argument: str, steps: int) -> dict[int, float]:
     return drops
 
 
-def make_optimizer(config: Config) -> optax.GradientTransformation:
+def make_optimizer(config: Common) -> optax.GradientTransformation:
     """The config's outer optimiser; weight decay is coupled (added to the gradient).
 
     Raises:

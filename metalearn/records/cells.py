@@ -1,7 +1,7 @@
 """What a line of a table says of a row of records, in words and rounded numbers."""
 
 from metalearn.config import Config
-from metalearn.learners.presets import SUPERVISED
+from metalearn.learners.registry import PRETRAINED
 from metalearn.records.record import Record
 from metalearn.records.report import Published, Row, beside, between_seeds, mean
 from metalearn.records.store import method_of
@@ -81,7 +81,7 @@ def notes_of(r: Record) -> list[str]:
 def trained_on(r: Record) -> str:
     """`5-way 1-shot, batch, 10000 updates`, or `classes, rotations, 16000 updates`."""
     updates = f"{steps_of(r)} updates"
-    if r.config.method in SUPERVISED:
+    if r.config.method in PRETRAINED:
         return ", ".join(["classes", *notes_of(r), updates])
     episodes = f"{r.config.train_ways}-way {r.config.train_shots}-shot"
     return ", ".join([episodes, r.config.norm, *notes_of(r), updates])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from metalearn.config import RENAMED, Config
+from metalearn.config import RENAMED, Config, in_order
 from metalearn.errors import UserError
 from metalearn.learners.registry import readers
 
@@ -204,7 +204,7 @@ def settings(config: Config, training: bool = False) -> dict[str, Any]:
     training leaves out those that do not touch the trained weights.
     """
     found = config.training() if training else dataclasses.asdict(config)
-    told_here = [name for name in found if name not in ELSEWHERE]
+    told_here = [name for name in in_order(found) if name not in ELSEWHERE]
     return {name: found[name] for name in told_here if config.method in readers(name)}
 
 

@@ -28,7 +28,8 @@ from metalearn.evaluation.episodes import draw_episodes
 from metalearn.evaluation.evaluator import evaluator
 from metalearn.evaluation.metrics import Result
 from metalearn.evaluation.statistics import running_statistics
-from metalearn.learners.registry import GRADIENT, Method, make_method
+from metalearn.learners.method import Method, make_method
+from metalearn.learners.registry import GRADIENT
 from metalearn.parallel import replicate
 from metalearn.runtime import device_memory
 from metalearn.training.step import task_mesh

@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.learners.registry import make_method
+from metalearn.learners.method import make_method
 from metalearn.training.assemble import Lab, with_running_statistics
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.state import Run

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from metalearn.config import Config
 from metalearn.errors import Interrupted, UserError
-from metalearn.learners.registry import Method
+from metalearn.learners.method import Method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import broadcast_from_first, first, max_over_processes, replicate
 from metalearn.runtime import Interrupt, compiled, device_name, peak_memory_mb

@@ -12,7 +12,7 @@ import optax
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.learners.registry import Method
+from metalearn.learners.method import Method
 from metalearn.parallel import replicate
 from metalearn.training.assemble import Lab
 from metalearn.training.checkpoint import Checkpoints, shapes

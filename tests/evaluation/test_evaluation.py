@@ -21,8 +21,8 @@ from metalearn.evaluation.partial import PartialResult
 from metalearn.evaluation.probe import is_transductive
 from metalearn.evaluation.statistics import images_of, pool_moments, running_statistics
 from metalearn.learners import embedding, maml
+from metalearn.learners.method import make_method
 from metalearn.learners.protonet import protonet
-from metalearn.learners.registry import make_method
 from metalearn.training.assemble import make_lab, training_sampler, with_running_statistics
 from metalearn.training.step import task_mesh
 from metalearn.types import Learner, PyTree, Task

@@ -17,8 +17,8 @@ from metalearn.evaluation.episodes import draw_episodes
 from metalearn.evaluation.evaluator import evaluator
 from metalearn.evaluation.probe import is_transductive
 from metalearn.learners import embedding, maml
-from metalearn.learners.presets import preset
-from metalearn.learners.registry import METHODS, make_method
+from metalearn.learners.method import make_method
+from metalearn.learners.registry import METHODS, preset
 from metalearn.models.conv4 import Conv4
 from metalearn.training.step import task_mesh
 from metalearn.types import Array, Batch, Key, PyTree, Task

@@ -6,21 +6,33 @@ import pytest
 
 from metalearn.config import Config
 from metalearn.data import READERS
-from metalearn.learners.presets import DEFAULTS, PRESETS, SUPERVISED, preset
-from metalearn.learners.registry import METHODS, make_method
+from metalearn.learners.method import make_method
+from metalearn.learners.recipes import PUBLISHED
+from metalearn.learners.registry import METHODS, PRETRAINED, preset
 from metalearn.models import BACKBONES
 from metalearn.ops.optimizers import make_optimizer
 
 
 def test_every_published_method_has_a_default() -> None:
-    assert (
-        DEFAULTS.keys() <= METHODS.keys() and len(DEFAULTS) == 25
-    )  # a method of your own need not have one
+    assert len(METHODS) >= 25 and all(preset(method, "folder", 1) for method in METHODS)
 
 
-def test_recipes_are_of_methods_and_datasets_there_are() -> None:
-    assert {method for method, _, _ in PRESETS} <= METHODS.keys()
-    assert {dataset for _, dataset, _ in PRESETS} <= READERS.keys()
+def test_recipes_name_settings_that_their_method_reads() -> None:
+    for method, entry in METHODS.items():
+        for dataset in READERS:
+            for shots in (1, 5):
+                named = preset(method, dataset, shots).keys()
+                assert named <= entry.settings.__dataclass_fields__.keys(), method
+
+
+def test_recipes_are_of_datasets_there_are() -> None:
+    assert set(PUBLISHED) <= READERS.keys()
+
+
+def test_recipes_of_other_data_and_of_unknown_methods() -> None:
+    assert preset("reptile", "folder", 5) == preset("reptile", "cifar_fs", 1)
+    assert preset("reptile", "cifar_fs", 10) == preset("reptile", "cifar_fs", 5)
+    assert preset("mamba", "cifar_fs", 1) == {}
 
 
 @pytest.mark.parametrize("dataset", [*READERS, "tfds:svhn_cropped"])
@@ -36,7 +48,7 @@ def test_every_recipe_builds(method: str, dataset: str) -> None:
         assert config.backbone in BACKBONES
         make_optimizer(config)
         built = make_method(config, 64)
-        assert built.supervised == (method in SUPERVISED)
+        assert built.supervised == (method in PRETRAINED)
         assert [built.test(norm) for norm in built.norms]
         assert config.steps >= config.valid_every
         assert not built.supervised or config.batch_size % config.meta_batch == 0

@@ -14,7 +14,8 @@ from metalearn.errors import UserError
 from metalearn.learners.embedding import embedding
 from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.maml import maml
-from metalearn.learners.registry import METHODS, make_method
+from metalearn.learners.method import make_method
+from metalearn.learners.registry import METHODS
 from metalearn.ops.optimizers import make_optimizer, schedule
 from metalearn.training.assemble import tasks_at_once
 from metalearn.types import Network
@@ -190,7 +191,7 @@ def test_a_kernel_for_all_images_learns_as_a_tasks_own(
     def made(name: str, norm: str, dtype: object, shared: bool, initial: str) -> Network:
         return tiny_network(norm, dtype=jnp.float64, shared=shared)
 
-    monkeypatch.setattr("metalearn.learners.registry.make_network", made)
+    monkeypatch.setattr("metalearn.learners.method.make_network", made)
     chosen = config(method=method, ways=2, inner_steps=2, inner_lr=0.1, inner_batch=0)
     with jax.enable_x64(True):
         task = jax.tree.map(

@@ -9,7 +9,7 @@ import pytest
 from jax.extend.core.primitives import conv_general_dilated_p, dot_general_p
 
 from metalearn.config import Config
-from metalearn.learners.registry import make_method
+from metalearn.learners.method import make_method
 from metalearn.models.conv import conv
 from metalearn.types import Array, PyTree
 from tests.small import easy_task, operations

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalearn.config import LARGEST, Config
+from metalearn.config import Config
 from metalearn.data import load
 from metalearn.learners.registry import readers
+from metalearn.settings import LARGEST
 from metalearn.training import loop as fit
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.metric_log import MetricLog

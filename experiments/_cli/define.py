@@ -1,0 +1,40 @@
+"""Flags of any type, for programs: absl stays in this folder."""
+
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+FLAGS = flags.FLAGS
+# By the type of the default
+DEFINE: dict[type, Callable] = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    bool: flags.DEFINE_boolean,
+    list: flags.DEFINE_list,
+}
+# In --help, a flag stands with the module that asked for it
+flags.disclaim_key_flags()
+
+
+def define_flag(
+    name: str, default: Any, text: str, kind: type | None = None, **options: Any
+) -> None:
+    """Define a flag.
+
+    Args:
+      name: without dashes.
+      default: its value until the user gives another; None for none.
+      text: the line of help.
+      kind: the type of its value; that of the default, or text where there is none.
+      options: of absl's: `lower_bound` and `upper_bound` of numbers, `flag_values` to define it in.
+    """
+    if kind is None:
+        kind = str if default is None else type(default)
+    DEFINE[kind](name, default, text, **options)
+
+
+def define_choice(name: str, default: str | None, choices: tuple[str, ...], text: str) -> None:
+    """Define a flag whose value is one of these."""
+    flags.DEFINE_enum(name, default, list(choices), text)

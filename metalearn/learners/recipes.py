@@ -1,0 +1,32 @@
+"""What published recipes of several families share.
+
+A family's `recipe(dataset, shots)` stands beside its learner and returns the settings of the paper,
+for 1 or 5 shots; its docstring says what the paper did where that is known, and what is ours where
+it is not, or where a CPU's patience asks for less. Data sets of no paper's are taken for
+photographs.
+"""
+
+from typing import Any
+
+Recipe = dict[str, Any]
+
+CHARACTERS = ("omniglot", "glyphs")
+PUBLISHED = (*CHARACTERS, "cifar_fs", "fc100", "mini_imagenet")
+
+# No augmentation of characters: a mirrored one may be another, or look like a turned one, another
+# class on Omniglot.
+PLAIN: Recipe = dict(augment="none", support_copies=1)
+
+# Episodes of photographs, where papers on embeddings do not say: ours.
+PHOTOGRAPHS: Recipe = dict(
+    backbone="conv4-64",
+    norm="running",
+    lr=1e-3,
+    schedule="cosine",
+    augment="flip,crop",
+    train_queries=5,
+    meta_batch=2,
+)
+
+# Of glyphs, a first look of some minutes on two CPU cores: ours.
+FIRST_LOOK: Recipe = dict(steps=600, valid_every=200, valid_episodes=200, episodes=1000)
