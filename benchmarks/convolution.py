@@ -21,12 +21,12 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from benchmarks.contenders import OURS
-from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, pending, run, settings, sized, tell_missing
-from benchmarks.records import add_row
-from benchmarks.work import Work
-from benchmarks.worker import reason
+from benchmarks._lib.contenders import OURS
+from benchmarks._lib.measure import Found, times
+from benchmarks._lib.program import FLAGS, pending, run, settings, sized, tell_missing
+from benchmarks._lib.records import add_row
+from benchmarks._lib.work import Work
+from benchmarks._lib.worker import reason
 from metalearn.models.conv import conv, max_pool
 from metalearn.models.first_layer import prepare
 from metalearn.runtime import configure

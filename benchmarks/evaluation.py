@@ -5,14 +5,14 @@
 Conv4-64, 5-way 5-shot, 15 queries a class, on a split of CIFAR-FS's test size (20 classes of 600
 images, 32x32x3). Ours also measures the moments of the training split (4,096 images), which the
 peers keep as running averages of training. A step is a whole test. `--tiny` and `--peers` as in
-`benchmarks.program`.
+`benchmarks._lib.program`.
 """
 
 from absl import flags
 
-from benchmarks.program import FLAGS, measure_row, run, sized
-from benchmarks.roofline import need
-from benchmarks.work import Work
+from benchmarks._lib.program import FLAGS, measure_row, run, sized
+from benchmarks._lib.roofline import need
+from benchmarks._lib.work import Work
 
 
 def main() -> None:

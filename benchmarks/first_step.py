@@ -20,7 +20,7 @@ def main() -> None:
 
     contender_of = import_module(module).make
     marks["import"] = time.time()
-    from benchmarks.work import Work
+    from benchmarks._lib.work import Work
 
     contender = contender_of(Work(**json.loads(work)), *arguments)
     marks["ready"] = time.time()

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from benchmarks.contenders import OURS, Failed, Team
-from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, pending, run, settings, sized, team_for, tell_missing
-from benchmarks.records import add_row
-from benchmarks.work import Work, images
+from benchmarks._lib.contenders import OURS, Failed, Team
+from benchmarks._lib.measure import Found, times
+from benchmarks._lib.program import FLAGS, pending, run, settings, sized, team_for, tell_missing
+from benchmarks._lib.records import add_row
+from benchmarks._lib.work import Work, images
 
 
 def peak(team: Team, name: str, work: Work) -> tuple[float, float]:

@@ -5,14 +5,14 @@
 
 Conv4-32 on 32x32x3, 5-way, 5 inner steps at 0.01, 15 queries a class, Adam, fresh episodes in every
 step. By default 4 tasks; on an accelerator also 32, 128 and 512, and tf32 beside float32. `--tiny`
-and `--peers` as in `benchmarks.program`.
+and `--peers` as in `benchmarks._lib.program`.
 """
 
 from absl import flags
 
-from benchmarks.program import FLAGS, measure_row, run, settings, sized
-from benchmarks.roofline import need
-from benchmarks.work import Work
+from benchmarks._lib.program import FLAGS, measure_row, run, settings, sized
+from benchmarks._lib.roofline import need
+from benchmarks._lib.work import Work
 
 
 def main() -> None:

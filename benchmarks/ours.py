@@ -2,7 +2,6 @@
 WORK`.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,100 +10,36 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from benchmarks.work import Arrays, Work, images, scaled
-from benchmarks.worker import Contender, best_seconds, serve
-from metalearn.config import Config
-from metalearn.data.source import Dataset, Split
+from benchmarks._lib.lab import config_of, lab_of, training
+from benchmarks._lib.work import Arrays, Work, scaled
+from benchmarks._lib.worker import Contender, best_seconds, serve
 from metalearn.evaluation.episodes import Episodes, draw_episodes
 from metalearn.evaluation.evaluator import evaluator
-from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.maml import maml
 from metalearn.learners.method import make_method
 from metalearn.learners.protonet import protonet
 from metalearn.models import make_network
-from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import commit, compiled, configure, device_name, peak_memory_mb
-from metalearn.training.assemble import (
-    Lab,
-    make_lab,
-    make_trained,
-    split_source,
-    tasks_at_once,
-    training_sampler,
-)
-from metalearn.training.state import initial_state
-from metalearn.training.step import Sample, make_chunk, task_mesh
-from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
-
-
-def config_of(work: Work) -> Config:
-    """The settings of a run that does this work."""
-    return Config(
-        method="maml" if work.method == "maml" else "protonet",
-        backbone=f"conv4-{work.width}",
-        norm="batch" if work.method == "maml" else "running",
-        ways=work.ways,
-        shots=work.shots,
-        train_queries=work.queries,
-        meta_batch=work.tasks,
-        inner_lr=work.inner_lr,
-        inner_steps=work.inner_steps,
-        precision=work.precision,
-    ).with_defaults()
-
-
-def dataset_of(work: Work, pixels: np.ndarray | None = None) -> Dataset:
-    """Random images, or those given [C,M,H,W,Ch], as a dataset whose three splits are all of
-    them.
-    """
-    pixels = images(work) if pixels is None else pixels
-    counts = np.full(work.classes, work.per_class, np.int32)
-    names = tuple(f"class {i}" for i in range(work.classes))
-    split = Split(pixels.reshape(-1, *pixels.shape[2:]), counts, names)
-    half = np.full(pixels.shape[-1], 0.5, np.float32)
-    one = np.ones(pixels.shape[-1], np.float32)
-    return Dataset("random bytes", split, split, split, half, one)
-
-
-def lab_of(
-    work: Work, pixels: np.ndarray | None = None, devices: int | None = None, stream: bool = False
-) -> Lab:
-    """The dataset on so many devices [as many as share out the tasks evenly], or streamed to
-    them.
-    """
-    return make_lab(
-        dataset_of(work, pixels), devices or math.gcd(work.tasks, len(jax.devices())), stream=stream
-    )
-
-
-def training(work: Work, lab: Lab) -> tuple[Callable[..., Any], PyTree, jax.Array]:
-    """The chunk of `metalearn.training.loop`, its state and its key, of episodes from where the lab
-    has them.
-    """
-    config = config_of(work)
-    method = make_trained(config, lab)
-    optimizer = make_optimizer(config)
-    sampler = training_sampler(config, lab, False)
-    sample: Sample = sampler.make if lab.streamed else sampler
-    at_once = tasks_at_once(config, lab.at_once)
-    chunk = make_chunk(
-        method.train.loss, sample, optimizer, work.tasks, lab.mesh, at_once, lab.streamed
-    )
-    return chunk, initial_state(config, method, lab, optimizer), random_key(config.seed + 1)
+from metalearn.training.assemble import split_source, with_running_statistics
+from metalearn.training.step import task_mesh
+from metalearn.types import ClassSource, Learner, PyTree, Task
 
 
 def training_steps(work: Work) -> Callable[[int], float]:
     """Outer steps, drawn, computed and counted on the device."""
-    lab = lab_of(work)
-    chunk, state, key = training(work, lab)
+    assembled = training(work)
+    chunk = assembled.chunk
+    split = assembled.split
+    state = assembled.state()
+    key = assembled.key()
     made = 0
 
     def steps(count: int) -> float:
         nonlocal state, made
         if not made:  # as training does it
-            state = compiled(chunk, state, key, lab.train, jnp.int32(0))
+            state = compiled(chunk, state, key, split, jnp.int32(0))
         made += count
-        state, progress = chunk(state, key, lab.train, jnp.int32(made))
+        state, progress = chunk(state, key, split, jnp.int32(made))
         progress = jax.device_get(progress)
         if progress.steps != count:
             raise FloatingPointError(f"the loss is not finite at step {progress.bad_step}")
@@ -119,10 +54,11 @@ def evaluation_steps(work: Work) -> Callable[[int], float]:
     """
     config = config_of(work)
     lab = lab_of(work)
-    learner = make_method(config, work.classes).test("running")
+    method = make_method(config, work.classes)
+    learner = method.test("running")
     source = split_source(lab, "test")
     episodes = draw_episodes(source, work.episodes, work.ways, work.shots, work.queries, seed=0)
-    measure = running_statistics(learner, lab.train, training_sampler(config, lab, False))
+    measure = with_running_statistics(config, method, lab)
     test = evaluator(learner, source, episodes, lab.prepare, lab.mesh)
     meta = learner.init(jax.random.key(0), jnp.zeros((1, *source.images.shape[1:])))
     return lambda count: float(np.mean([test(measure(meta)).loss for _ in range(count)]))

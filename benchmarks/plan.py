@@ -7,28 +7,25 @@ JSON line; flags as in `experiments.maml`, where --devices are those of each hos
 that it compiles for: run it where the training is to run.
 """
 
+import dataclasses
 import json
 import math
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from absl import flags
 
-from benchmarks.work import CHANNELS
+from benchmarks._lib.planned import assembled, lab_of, planned, shapes
+from benchmarks._lib.work import CHANNELS
 from experiments._cli.flags import FLAGS, config_from_flags, define
 from experiments._cli.program import start
 from metalearn.config import Config
-from metalearn.data.episodes import task_sampler
 from metalearn.errors import UserError
-from metalearn.learners.method import make_method
-from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import configure, device_name
 from metalearn.training.assemble import tasks_at_once
-from metalearn.training.step import TrainState, make_chunk, task_mesh
-from metalearn.training.step import start as start_state
+from metalearn.training.step import TrainState, task_mesh
 from metalearn.training.stream import BLOCK_BYTES
-from metalearn.types import ClassSource, PyTree, largest_divisor
+from metalearn.types import PyTree, largest_divisor
 
 
 class Source(NamedTuple):
@@ -53,24 +50,18 @@ class Compiled(NamedTuple):
 
 def compiled(config: Config, source: Source) -> Compiled:
     """Two compilations; the difference is two tasks'."""
-    method = make_method(config, source.classes)
-    optimizer = make_optimizer(config)
-    shape = (config.train_ways, config.train_shots, config.train_queries)
-    sampler = task_sampler(source.class_images, *shape, lambda x: x.astype(jnp.float32) / 255)
-    of = jax.ShapeDtypeStruct
-    each = of((source.classes,), jnp.int32)
-    images = of((source.classes * source.class_images, *source.image), jnp.uint8)
-    split = jax.eval_shape(ClassSource, images, each, each)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    x = of((1, *source.image), jnp.float32)
-    state = jax.eval_shape(lambda k, x: start_state(method.train.init, optimizer, k, x), key, x)
+    dataset = planned(source.classes, source.class_images, source.side, CHANNELS)
+    lab = lab_of(dataset, task_mesh(1))
 
-    def temporary(tasks: int) -> int:
-        chunk: Any = make_chunk(method.train.loss, sampler, optimizer, tasks, task_mesh(1))
-        made = chunk.lower(state, key, split, of((), jnp.int32)).compile()
-        return int(made.memory_analysis().temp_size_in_bytes)
+    def compile_for(tasks: int) -> tuple[TrainState, int]:
+        training = assembled(dataclasses.replace(config, meta_batch=tasks), lab)
+        called_with = shapes(training)
+        chunk: Any = training.chunk
+        made = chunk.lower(*called_with).compile()
+        return called_with[0], int(made.memory_analysis().temp_size_in_bytes)
 
-    two, four = temporary(2), temporary(4)  # not one: a single task is compiled otherwise
+    state, two = compile_for(2)  # not one: a single task is compiled otherwise
+    _, four = compile_for(4)
     a_task = (four - two) // 2
     return Compiled(state, two - a_task, four - a_task)
 

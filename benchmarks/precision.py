@@ -23,11 +23,11 @@ from statistics import median
 
 from absl import flags
 
-from benchmarks.contenders import OURS, ROOT
-from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, pending, run, settings
-from benchmarks.records import Row, add_row
-from benchmarks.work import Work, tiny
+from benchmarks._lib.contenders import OURS, ROOT
+from benchmarks._lib.measure import Found, times
+from benchmarks._lib.program import FLAGS, pending, run, settings
+from benchmarks._lib.records import Row, add_row
+from benchmarks._lib.work import Work, tiny
 from metalearn.errors import UserError
 
 AGAIN = "another seed"
@@ -78,8 +78,7 @@ def words(work: Work, folder: Path) -> list[str]:
 
 
 def train(work: Work, name: str, more: list[str]) -> tuple[list[float], list[float]]:
-    """Milliseconds of a step, in every stretch that the diary tells of; validation accuracy and its
-    95 % CI.
+    """Milliseconds of a step in every row of the metric log; validation accuracy and its 95 % CI.
 
     Raises:
       UserError: the training failed.
@@ -89,12 +88,12 @@ def train(work: Work, name: str, more: list[str]) -> tuple[list[float], list[flo
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
-        diary = [
+        rows = [
             json.loads(line)
             for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
         ]
-    ms = [1e3 * work.tasks / row["tasks_per_s"] for row in diary if "tasks_per_s" in row]
-    (valid,) = [row for row in diary if "valid_accuracy" in row][-1:]
+    ms = [1e3 * work.tasks / row["tasks_per_s"] for row in rows if "tasks_per_s" in row]
+    (valid,) = [row for row in rows if "valid_accuracy" in row][-1:]
     return ms, [valid["valid_accuracy"], valid["valid_ci95"]]
 
 

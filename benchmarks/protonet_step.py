@@ -5,14 +5,14 @@
 
 Conv4-64 on 32x32x3, 5-shot, 15 queries a class, one task, Adam, a fresh episode in every step. By
 default 5-way and 20-way; on an accelerator also tf32 beside float32. `--tiny` and `--peers` as in
-`benchmarks.program`.
+`benchmarks._lib.program`.
 """
 
 from absl import flags
 
-from benchmarks.program import FLAGS, measure_row, run, settings, sized
-from benchmarks.roofline import need
-from benchmarks.work import Work
+from benchmarks._lib.program import FLAGS, measure_row, run, settings, sized
+from benchmarks._lib.roofline import need
+from benchmarks._lib.work import Work
 
 
 def main() -> None:

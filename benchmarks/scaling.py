@@ -15,20 +15,17 @@ import jax.numpy as jnp
 import optax
 from absl import flags
 
-from benchmarks.contenders import OURS
-from benchmarks.measure import Found, times
-from benchmarks.ours import config_of, lab_of
-from benchmarks.program import FLAGS, machine, pending, run, settings, sized
-from benchmarks.race import Racer, race
-from benchmarks.records import add_row
-from benchmarks.work import Work
+from benchmarks._lib.contenders import OURS
+from benchmarks._lib.lab import training
+from benchmarks._lib.measure import Found, times
+from benchmarks._lib.program import FLAGS, machine, pending, run, settings, sized
+from benchmarks._lib.race import Racer, race
+from benchmarks._lib.records import add_row
+from benchmarks._lib.work import Work
 from metalearn.errors import UserError
-from metalearn.ops.optimizers import make_optimizer
 from metalearn.runtime import configure
-from metalearn.training.assemble import make_trained, tasks_at_once, training_sampler
-from metalearn.training.state import initial_state
 from metalearn.training.step import make_gradient, task_keys
-from metalearn.types import PyTree, random_key
+from metalearn.types import PyTree
 
 ONE = "1 device"
 METHODS = ["protonet", "maml"]
@@ -70,15 +67,12 @@ def measure(work: Work, counts: list[int]) -> None:
 
 def meta_gradient(work: Work, devices: int) -> PyTree:
     """The first step's, on so many devices."""
-    config = config_of(work)
-    lab = lab_of(work, devices=devices)
-    method = make_trained(config, lab)
-    state = initial_state(config, method, lab, make_optimizer(config))
-    sampler = training_sampler(config, lab, False)
-    at_once = tasks_at_once(config, lab.at_once)
-    gradient = jax.jit(make_gradient(method.train.loss, sampler, lab.mesh, at_once))
-    keys = task_keys(random_key(config.seed + 1), state.step, jnp.arange(work.tasks))
-    return jax.device_get(gradient(state.meta, keys, lab.train, state.step)[2])
+    made = training(work, devices)
+    loss = made.method.train.loss
+    gradient = jax.jit(make_gradient(loss, made.sample, made.lab.mesh, made.at_once))
+    state = made.state()
+    keys = task_keys(made.key(), state.step, jnp.arange(work.tasks))
+    return jax.device_get(gradient(state.meta, keys, made.split, state.step)[2])
 
 
 def difference(a: PyTree, b: PyTree) -> float:

@@ -18,11 +18,11 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.contenders import OURS, ROOT, Failed, Team, python_path
-from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, pending, run, sized, team_for, tell_missing
-from benchmarks.records import add_row
-from benchmarks.work import Work, images
+from benchmarks._lib.contenders import OURS, ROOT, Failed, Team, python_path
+from benchmarks._lib.measure import Found, times
+from benchmarks._lib.program import FLAGS, pending, run, sized, team_for, tell_missing
+from benchmarks._lib.records import add_row
+from benchmarks._lib.work import Work, images
 
 Parts = dict[str, float]
 

@@ -10,12 +10,12 @@ images lie in memory.
 import jax
 from absl import flags
 
-from benchmarks.contenders import OURS
-from benchmarks.measure import Found, times
-from benchmarks.program import FLAGS, pending, run, settings, sized
-from benchmarks.race import Racer, race
-from benchmarks.records import add_row
-from benchmarks.work import Work
+from benchmarks._lib.contenders import OURS
+from benchmarks._lib.measure import Found, times
+from benchmarks._lib.program import FLAGS, pending, run, settings, sized
+from benchmarks._lib.race import Racer, race
+from benchmarks._lib.records import add_row
+from benchmarks._lib.work import Work
 from metalearn.errors import UserError
 from metalearn.runtime import configure
 

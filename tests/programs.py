@@ -179,7 +179,7 @@ def lasting(record: dict) -> dict:
 
 
 def rows(workdir: Path) -> list[dict]:
-    """The rows of a run's diary, without times."""
+    """The rows of a run's metric log, without times."""
     return [
         lasting(json.loads(line)) for line in (workdir / "metrics.jsonl").read_text().splitlines()
     ]

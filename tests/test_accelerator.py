@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.contenders import OURS
-from benchmarks.records import Row, read_rows
+from benchmarks._lib.contenders import OURS
+from benchmarks._lib.records import Row, read_rows
 from metalearn.records.report import read_records
 from tests.programs import ROOT, environment, make_images
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from benchmarks import convolution, ours
-from benchmarks.contenders import OURS, PEERS, Failed, Process, Team, peers_python
-from benchmarks.measure import Found, Turns, agreement, compare, disagreeing, times
+from benchmarks._lib.contenders import OURS, PEERS, Failed, Process, Team, peers_python
+from benchmarks._lib.measure import Found, Turns, agreement, compare, disagreeing, times
+from benchmarks._lib.page import pages
+from benchmarks._lib.records import add_row, path_of, read_rows, recorded
+from benchmarks._lib.roofline import Need, Peaks, line, need, network, roofline
+from benchmarks._lib.work import Work, difference, example, features, images, tiny
 from benchmarks.plan import Compiled, Source, plan, share
-from benchmarks.records import add_row, path_of, read_rows, recorded
-from benchmarks.report import pages
-from benchmarks.roofline import Need, Peaks, line, need, network, roofline
-from benchmarks.work import Work, difference, example, features, images, tiny
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.models import make_network
@@ -152,7 +152,7 @@ def test_all_peers_have_a_file() -> None:
 
 FAKE = """
 import sys, time
-from benchmarks.worker import Contender, serve
+from benchmarks._lib.worker import Contender, serve
 def make(work):
     if {broken}: raise ImportError("No module named 'something'\\nand more")
     print("chatter of a library")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.contenders import OURS, Process, Team, peers_python
-from benchmarks.measure import Turns, agreement, compare
-from benchmarks.work import Work, tiny
+from benchmarks._lib.contenders import OURS, Process, Team, peers_python
+from benchmarks._lib.measure import Turns, agreement, compare
+from benchmarks._lib.work import Work, tiny
 from tests.programs import ROOT, environment
 
 SMALL = tiny(Work())._replace(inner_steps=2, tasks=2)
@@ -19,7 +19,7 @@ ON_GPU = SMALL._replace(platform="gpu")
 # Each waits until all have come to the same place, and says where it came from.
 START = """
 import pathlib, sys, time
-from benchmarks.worker import Contender, serve
+from benchmarks._lib.worker import Contender, serve
 folder = pathlib.Path({folder!r})
 
 def meet(place, name):
@@ -41,7 +41,7 @@ serve(make)
 """
 CROWDED = """
 import pathlib
-from benchmarks.worker import Contender, serve
+from benchmarks._lib.worker import Contender, serve
 
 def make(work):
     mark = pathlib.Path({mark!r})
@@ -104,7 +104,7 @@ def test_packages_that_were_carried_are_found(
     (tmp_path / "carried.py").write_text("VERSION = 3")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     make = "Contender({'carried': carried.VERSION}, None, None, None)"
-    code = "import carried; from benchmarks.worker import Contender, serve; "
+    code = "import carried; from benchmarks._lib.worker import Contender, serve; "
     code += f"serve(lambda work: {make})"
     with Process([sys.executable, "-c", code, json.dumps(SMALL._asdict())]) as process:
         assert process.about == {"carried": 3}

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks._lib.planned import assembled, lab_of, planned, shapes
 from benchmarks.lease import ahead, sanity
 from benchmarks.lease.kernels import kernels, parse, summary
-from benchmarks.lease.step import lab_of, planned, traced
 from metalearn.config import Config
 from metalearn.data.inputs import inputs_of, standardise
 from metalearn.training.step import task_mesh
@@ -77,9 +77,10 @@ def test_kernels_of_a_loop_count_as_often_as_it_turns() -> None:
 def test_a_planned_step_is_traced(method: str, seeds: int) -> None:
     config = Config(method=method, backbone="conv2-8", meta_batch=2, batch_size=4).with_defaults()
     lab = lab_of(planned(classes=6, class_images=20, side=8, channels=1), task_mesh(1))
-    chunk, shapes = traced(config, lab, seeds)
-    after, _ = jax.eval_shape(chunk, *shapes)
-    assert jax.tree.map(np.shape, after) == jax.tree.map(np.shape, shapes[0])
+    training = assembled(config, lab, seeds)
+    called_with = shapes(training, seeds)
+    after, _ = jax.eval_shape(training.chunk, *called_with)
+    assert jax.tree.map(np.shape, after) == jax.tree.map(np.shape, called_with[0])
 
 
 def test_random_images_are_prepared_as_those_they_stand_for() -> None:

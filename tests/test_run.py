@@ -310,13 +310,13 @@ def test_seconds_and_memory_of_training_add_up(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 6, "sec')
     assert metrics.seconds_until(path, 6) == 9.75 and metrics.seconds_until(path, 3) == 1.5
     assert metrics.peak_memory_until(path, 6) == 30.0 and metrics.peak_memory_until(path, 1) == 0.0
-    diary = metrics.MetricLog(tmp_path, 4)
-    assert diary.part is None
-    diary.close()
+    log = metrics.MetricLog(tmp_path, 4)
+    assert log.part is None
+    log.close()
     assert [json.loads(line) for line in path.read_text().splitlines()] == [lines[0], *lines[2:4]]
 
 
-def test_damaged_lines_of_a_diary_cost_no_others(tmp_path: Path) -> None:
+def test_damaged_lines_of_a_metric_log_cost_no_others(tmp_path: Path) -> None:
     path, whole = tmp_path / "metrics.jsonl", {"step": 2, "loss": 1.0}
     damaged = [
         "\0\0",
@@ -331,16 +331,16 @@ def test_damaged_lines_of_a_diary_cost_no_others(tmp_path: Path) -> None:
     assert path.read_text() == json.dumps(whole) + "\n"
 
 
-def test_a_diary_hands_back_the_part_at_its_end(tmp_path: Path) -> None:
-    diary = metrics.MetricLog(tmp_path, 0)
-    diary.write(2, loss=1.0)
-    diary.write_part(3, 2, {"loss": 0.1}, 0.5)
-    diary.close()
+def test_a_metric_log_hands_back_the_part_at_its_end(tmp_path: Path) -> None:
+    log = metrics.MetricLog(tmp_path, 0)
+    log.write(2, loss=1.0)
+    log.write_part(3, 2, {"loss": 0.1}, 0.5)
+    log.close()
     parts = []
     for step in (3, 2):
-        diary = metrics.MetricLog(tmp_path, step)
-        parts.append(diary.part)
-        diary.close()
+        log = metrics.MetricLog(tmp_path, step)
+        parts.append(log.part)
+        log.close()
     assert parts == [{"step": 3, "first": 2, "sums": {"loss": 0.1}, "seconds": 0.5}, None]
     pytest.importorskip("tensorboardX")
     assert len(list((tmp_path / "tensorboard").iterdir())) >= 1

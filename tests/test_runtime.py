@@ -12,7 +12,7 @@ import pytest
 
 from metalearn import runtime
 from metalearn.errors import UserError
-from metalearn.training.loop import progress_bar
+from metalearn.training.progress import progress_bar
 from tests.programs import ROOT, environment
 
 

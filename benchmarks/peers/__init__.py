@@ -1,3 +1,1 @@
-"""The same work by others: one file per library, each a process that `benchmarks.contenders` starts
-and times.
-"""
+"""The same work by others, one file a library; `benchmarks._lib.contenders` starts each."""

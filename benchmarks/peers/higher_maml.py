@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from benchmarks._lib.work import Work
+from benchmarks._lib.worker import Contender, serve
 from benchmarks.peers.torch_common import contender, conv4, one_by_one, set_up
-from benchmarks.work import Work
-from benchmarks.worker import Contender, serve
 
 
 def make(work: Work) -> Contender:

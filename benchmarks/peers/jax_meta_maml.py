@@ -16,8 +16,8 @@ import optax
 from jax_meta.metalearners.maml import MAML
 from jax_meta.modules.conv import Conv4
 
-from benchmarks.work import BLOCKS, Arrays, Work, images, scaled
-from benchmarks.worker import Contender, best_seconds, serve
+from benchmarks._lib.work import BLOCKS, Arrays, Work, images, scaled
+from benchmarks._lib.worker import Contender, best_seconds, serve
 
 Data = namedtuple("Data", "inputs targets")
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.work import BLOCKS, CHANNELS, Arrays, Work, features, images, scaled
-from benchmarks.worker import Contender, best_seconds
+from benchmarks._lib.work import BLOCKS, CHANNELS, Arrays, Work, features, images, scaled
+from benchmarks._lib.worker import Contender, best_seconds
 
 # support_x [T,S,Ch,H,W], support_y [T,S], query_x, query_y
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]

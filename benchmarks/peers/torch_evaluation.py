@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from benchmarks._lib.work import BLOCKS, CHANNELS, Arrays, Work, images, scaled
+from benchmarks._lib.worker import Contender, serve
 from benchmarks.peers.torch_common import conv4, load, of_torch, set_up
-from benchmarks.work import BLOCKS, CHANNELS, Arrays, Work, images, scaled
-from benchmarks.worker import Contender, serve
 
 BATCH, BLOCK = 512, 100  # images embedded, episodes classified at once
 

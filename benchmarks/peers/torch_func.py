@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, grad_and_value, vmap
 from torch.nn.functional import cross_entropy
 
+from benchmarks._lib.work import BLOCKS, Work
+from benchmarks._lib.worker import Contender, serve
 from benchmarks.peers.torch_common import Batch, contender, conv4, set_up
-from benchmarks.work import BLOCKS, Work
-from benchmarks.worker import Contender, serve
 
 
 class BatchNorm(nn.Module):

@@ -69,7 +69,9 @@ def start(main: Callable[..., None], words: tuple[str, ...] = ()) -> None:
 
 def shown() -> str:
     """The flags that the program shares with others of its kind, if it takes them, and its own."""
-    shared = (FLAGS.module_help(name) for name in ("experiments._cli.flags", "benchmarks.program"))
+    shared = (
+        FLAGS.module_help(name) for name in ("experiments._cli.flags", "benchmarks._lib.program")
+    )
     return "\n".join(text for text in (*shared, FLAGS.main_module_help()) if text)
 
 

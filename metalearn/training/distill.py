@@ -18,21 +18,26 @@ from metalearn.training.step import Sample
 from metalearn.types import Batch, Key, PyTree
 
 
-def with_teacher(run: Run, lab: Lab, sample: Sample) -> tuple[Sample, PyTree]:
-    """The sampler of batches that hold the logits of the run's teacher, and what it draws them
-    from.
+def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tuple[Sample, PyTree]:
+    """The sampler of batches that hold a teacher's logits, and what it draws them from.
 
     That is the training split together with the teacher's parameters: arguments of the compiled
     step, neither trained nor saved. Like any tested network, the teacher normalises as its run does
     at test, by the running statistics of its own training.
+
+    Args:
+      config: of the run that is taught.
+      teacher: the finished run that teaches it.
+      lab: the dataset on the devices.
+      sample: `(key, source) -> batch` without logits.
 
     Raises:
       UserError: the split is streamed, or the teacher is not finished, or knows other classes.
     """
     if lab.streamed:
         raise UserError("--teacher takes its images from the device: leave --stream out")
-    trained, workdir, _ = run.earlier["teacher"]
-    classes = split(run.config)
+    trained, workdir, _ = teacher
+    classes = split(config)
     if split(trained) != classes:
         raise UserError(
             f"--teacher={workdir} knows the classes of {split(trained)}, not those of {classes}"

@@ -1,73 +1,40 @@
 """Training runs to their end: chunks, validation, checkpoints, resume."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from tqdm import tqdm
 
-from metalearn.config import Config
-from metalearn.errors import Interrupted, UserError
+from metalearn.errors import Interrupted
 from metalearn.learners.method import Method
 from metalearn.ops.optimizers import make_optimizer
-from metalearn.parallel import broadcast_from_first, first, max_over_processes, replicate
-from metalearn.runtime import Interrupt, compiled, device_name, peak_memory_mb
-from metalearn.training.assemble import (
-    Lab,
-    make_validate,
-    tasks_at_once,
-    training_sampler,
-    with_running_statistics,
+from metalearn.parallel import first, max_over_processes, replicate
+from metalearn.runtime import Interrupt, compiled
+from metalearn.training.assemble import Lab, make_validate, with_running_statistics
+from metalearn.training.assembled import Training, assemble
+from metalearn.training.checkpoint import Best, Trained
+from metalearn.training.member import (
+    Interval,
+    Member,
+    not_finite,
+    open_member,
+    open_row,
+    write_part,
+    write_row,
 )
-from metalearn.training.checkpoint import Best, Checkpoints, Trained
-from metalearn.training.distill import with_teacher
-from metalearn.training.metric_log import MetricLog, NoMetricLog
-from metalearn.training.state import Run, begin, initial_state
-from metalearn.training.step import (
-    Progress,
-    Sample,
-    TrainState,
-    apart,
-    make_chunk,
-    no_sums,
-    stacked,
-    together,
-    unstacked,
-)
-from metalearn.training.stream import Stream
-from metalearn.types import PyTree, random_key
+from metalearn.training.progress import progress_bar
+from metalearn.training.state import Run, initial_state
+from metalearn.training.step import Progress, TrainState, apart, stacked, together, unstacked
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose
 CHUNK_SECONDS = 2.0  # how long Ctrl-C may have to wait
-
-
-@dataclass
-class Member:
-    """A run in training: its files, the state it is at, and what was best before."""
-
-    run: Run
-    checkpoints: Checkpoints
-    diary: MetricLog | NoMetricLog
-    state: TrainState
-    best: Best
-
-    @property
-    def step(self) -> int:
-        return int(self.state.step)
-
-    @property
-    def steps(self) -> int:
-        return self.run.config.steps
 
 
 def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[Trained]:
@@ -86,16 +53,22 @@ def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[Trained]:
     """
     optimizer = make_optimizer(runs[0].config)
     with ExitStack() as files:
-        members = [open_member(run, method, lab, optimizer, files) for run in runs]
+        members = [
+            open_member(run, initial_state(run.config, method, lab, optimizer), lab, files)
+            for run in runs
+        ]
         untrained = [member for member in members if member.best == Best() and not member.steps]
         if untrained:
-            with closing(Trainer(untrained, method, lab, optimizer)) as trainer:
+            training = assemble(untrained[0].run.config, lab, method)
+            with closing(Trainer(untrained, training)) as trainer:
                 trainer.validate_untrained()
         for here, there in pairwise(
             sorted({member.step for member in members} | {runs[0].config.steps})
         ):
             behind = [member for member in members if member.step <= here]
-            with closing(Trainer(behind, method, lab, optimizer)) as trainer:
+            run = behind[0].run
+            training = assemble(run.config, lab, method, run.earlier.get("teacher"))
+            with closing(Trainer(behind, training)) as trainer:
                 trainer.run(there)
         return [placed(member.checkpoints.restore_best(member.best), lab) for member in members]
 
@@ -105,47 +78,13 @@ def placed(trained: Trained, lab: Lab) -> Trained:
     return trained._replace(meta=replicate(trained.meta, lab.mesh))
 
 
-def open_member(
-    run: Run, method: Method, lab: Lab, optimizer: optax.GradientTransformation, files: ExitStack
-) -> Member:
-    """The run where its folder says that it is; its files are closed with `files`."""
-    fresh = initial_state(run.config, method, lab, optimizer)
-    checkpoints = files.enter_context(closing(Checkpoints(run.workdir, clean=True)))
-    state, best = checkpoints.restore(fresh) or (begin(run, fresh), Best())
-    step = int(state.step)
-    if first():
-        print(headline(run.config, lab, run.workdir, step), flush=True)
-    writes = first() and step < run.config.steps
-    diary = files.enter_context(closing(MetricLog(run.workdir, step) if writes else NoMetricLog()))
-    return Member(run, checkpoints, diary, state, best)
-
-
-def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:
-    """The line a run begins with."""
-    if not config.steps:
-        doing = "not trained"
-    elif step >= config.steps:
-        doing = f"trained to step {config.steps} already"
-    else:
-        doing = f"training to step {config.steps}" + (f", resumed from step {step}" if step else "")
-    return (
-        f"{config.method} on {config.dataset}, {config.backbone} ({config.norm}), "
-        f"{config.ways}-way "
-        f"{config.shots}-shot: {doing}; {device_name()}, {lab.mesh.size} used; {workdir}"
-    )
-
-
-class Interval(NamedTuple):
-    """The row of the diary that training is at: its steps so far begin after `first`."""
-
-    first: int
-    sums: dict[str, np.float32]
-    seconds: float = 0.0
-
-
 class Agreed(NamedTuple):
-    """A signal to any of the processes (0: none), whether it is time to save, seconds of the
-    slowest one's chunk.
+    """What the processes of a run know of each other.
+
+    Attributes:
+      signal: to any of them, 0 for none.
+      save_due: whether it is time to save.
+      seconds: of the slowest one's chunk.
     """
 
     signal: int
@@ -156,42 +95,14 @@ class Agreed(NamedTuple):
 class Trainer:
     """The host's side of the outer loop, for members that are at the same step."""
 
-    def __init__(
-        self,
-        members: Sequence[Member],
-        method: Method,
-        lab: Lab,
-        optimizer: optax.GradientTransformation,
-    ):
+    def __init__(self, members: Sequence[Member], training: Training):
         self.members = members
-        self.config = members[0].run.config
-        self.lab = lab
-        config = self.config
-        self.loss = method.train.loss
-        keys = [random_key(member.run.config.seed + 1) for member in members]
-        self.key = stacked([replicate(key, lab.mesh) for key in keys])
-        sampler = training_sampler(config, lab, method.supervised)
-        self.split: PyTree = lab.train
-        self.stream: Stream | None = None
-        self.sample: Sample = sampler
-        if lab.streamed:
-            self.sample = sampler.make
-            self.stream = Stream(sampler, lab.train, self.key, config.meta_batch, lab.mesh)
-        if "teacher" in members[0].run.earlier:
-            self.sample, self.split = with_teacher(members[0].run, lab, sampler)
-        shape = (
-            optimizer,
-            config.meta_batch,
-            lab.mesh,
-            tasks_at_once(config, lab.at_once),
-            lab.streamed,
-        )
-        self.chunk = make_chunk(self.loss, self.sample, *shape)
-        self.ready = with_running_statistics(config, method, lab)
-        self.validate = make_validate(config, method, lab)
-        self.unit, self.batch = (
-            ("images", config.batch_size) if method.supervised else ("tasks", config.meta_batch)
-        )
+        self.training = training
+        self.config = training.config
+        self.key = training.key([member.run.config.seed for member in members])
+        self.supply = training.supply(self.key)
+        self.ready = with_running_statistics(self.config, training.method, training.lab)
+        self.validate = make_validate(self.config, training.method, training.lab)
         self.rows: list[Interval] = []
         self.rate = 0.0  # steps a second, 0 until measured
         self.saved = time.monotonic()
@@ -201,7 +112,8 @@ class Trainer:
         config = self.config
         step = self.members[0].step
         state = together([member.state for member in self.members])
-        self.rows = [self._begin(member) for member in self.members]
+        names = self.training.reported(self.members[0].state.meta, self.supply.at(step))
+        self.rows = [open_row(member, names) for member in self.members]
         with Interrupt() as interrupt, progress_bar(config.steps, step) as bar:
             while step < until:
                 state = self._train(state, until, interrupt, bar)
@@ -227,43 +139,25 @@ class Trainer:
             self._validate(state, bar)
         self._save(state)
 
-    def _begin(self, member: Member) -> Interval:
-        """The row that the member was left at, or a new one."""
-        key = random_key(0)
-        names = sorted(
-            no_sums(self.loss, self.sample, member.state.meta, key, self._source(member.step))
-        )
-        part = member.diary.part
-        if part is not None and not part["sums"].keys() >= set(names):
-            part = None  # another program's
-        left = part["sums"] if part is not None else dict.fromkeys(names, 0.0)
-        begun, seconds = (part["first"], part["seconds"]) if part is not None else (0, 0.0)
-        known, begun, seconds, *sums = broadcast_from_first(
-            part is not None, begun, seconds, *(left[k] for k in names)
-        )
-        if not known:
-            return Interval(member.step, dict.fromkeys(names, np.float32(0)))
-        return Interval(int(begun), dict(zip(names, map(np.float32, sums), strict=True)), seconds)
-
     def _train(self, state: TrainState, until: int, interrupt: Interrupt, bar: tqdm) -> TrainState:
-        """Train to the end of the row, or until a signal or the time to save, in chunks short
-        enough to notice.
+        """Train to the end of the row, or until a signal or the time to save.
+
+        Chunks are short enough for a signal to be noticed.
         """
+        chunk = self.training.chunk
         step = int(state.step)
         goal = min(
             (step // LOG_EVERY + 1) * LOG_EVERY, self.config.steps, self._next_validation(step)
         )
         while True:
             stop = min(goal, until, step + max(1, int(self.rate * CHUNK_SECONDS)))
-            if self.stream is not None:
-                stop = min(stop, self.stream.end(step))
+            stop = self.supply.end(step, stop)
             begin = time.perf_counter()
+            source = self.supply.at(step)
             sums = stacked([row.sums for row in self.rows])
             if not self.rate:
-                state = compiled(
-                    self.chunk, state, self.key, self._source(step), jnp.int32(step), sums
-                )
-            state, progress = self.chunk(state, self.key, self._source(step), jnp.int32(stop), sums)
+                state = compiled(chunk, state, self.key, source, jnp.int32(step), sums)
+            state, progress = chunk(state, self.key, source, jnp.int32(stop), sums)
             progress = jax.device_get(progress)
             seconds = time.perf_counter() - begin
             found = unstacked(progress.sums, len(self.rows))
@@ -285,30 +179,14 @@ class Trainer:
                 return state
 
     def _write(self, step: int, bar: tqdm) -> None:
-        """Write the rows; the next ones, empty."""
+        """Write the rows and begin the next ones."""
         for member, row in zip(self.members, self.rows, strict=True):
-            made = step - row.first
-            means = {k: float(v) / made for k, v in row.sums.items()}
-            rate = made * self.batch / row.seconds
-            times = {
-                f"{self.unit}_per_s": rate,
-                "seconds": row.seconds,
-                "peak_memory_mb": peak_memory_mb(),
-            }
-            member.diary.write(step, **means, **times)
-        bar.set_postfix(
-            {k: f"{v:.3f}" for k, v in means.items()} | {f"{self.unit}/s": f"{rate:.1f}"},
-            refresh=False,
-        )
+            shown = write_row(member, step, row, self.training.batch)
+        bar.set_postfix(shown, refresh=False)
         self.rows = [Interval(step, dict.fromkeys(row.sums, np.float32(0))) for row in self.rows]
 
     def close(self) -> None:
-        if self.stream is not None:
-            self.stream.close()
-
-    def _source(self, step: int) -> PyTree:
-        """What is drawn from: the split, or what is gathered of it for this step and some more."""
-        return self.split if self.stream is None else self.stream.at(step)
+        self.supply.close()
 
     def _agree(self, interrupt: Interrupt, seconds: float = 0.0) -> Agreed:
         """What this process has heard and seen, and the others."""
@@ -324,7 +202,7 @@ class Trainer:
         for member, its in self._each(state):
             member.checkpoints.save(its, member.best)
             member.state = its
-            member.diary.saved = int(its.step)
+            member.metric_log.saved = int(its.step)
         self.saved = time.monotonic()
 
     def _each(self, state: TrainState) -> Iterator[tuple[Member, TrainState]]:
@@ -339,25 +217,15 @@ class Trainer:
             if finite:
                 write_part(member, int(its.step), row)
                 member.checkpoints.save(its, member.best)
-                member.diary.saved = int(its.step)
-        checkpoints = self.members[int(np.argmax(bad >= 0))].checkpoints
-        good = checkpoints.latest_step()
-        kept = (
-            "no checkpoint was saved yet"
-            if good is None
-            else f"the last good checkpoint is of step {good}"
-        )
-        raise UserError(
-            f"the loss or its gradient is not finite at step {bad.max()}; {kept} "
-            f"({checkpoints.root}): try a smaller --lr or --inner_lr in a new --workdir"
-        )
+                member.metric_log.saved = int(its.step)
+        raise not_finite(self.members[int(np.argmax(bad >= 0))], int(bad.max()))
 
     def _validate(self, state: TrainState, bar: tqdm) -> None:
         for member, its in self._each(state):
             step = int(its.step)
             ready = self.ready(its.meta)
             result = self.validate(ready)
-            member.diary.write(
+            member.metric_log.write(
                 step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss
             )
             if first():
@@ -365,28 +233,5 @@ class Trainer:
                 found = f"{100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %"
                 bar.write(f"step {step}{whose}: validation accuracy {found}")
             if result.accuracy > member.best.accuracy:
-                member.checkpoints.save_best(step, ready, self.lab.inputs)
+                member.checkpoints.save_best(step, ready, self.training.lab.inputs)
                 member.best = Best(result.accuracy, step)
-
-
-def write_part(member: Member, step: int, row: Interval) -> None:
-    """Leave in the member's diary what is known of its row."""
-    member.diary.write_part(
-        step, row.first, {k: float(v) for k, v in row.sums.items()}, row.seconds
-    )
-
-
-def progress_bar(steps: int, step: int) -> tqdm:
-    """A bar with the time left; in a log file, where every state of it stays, a state every half
-    minute.
-    """
-    quiet = sys.stderr is None or not first()
-    seconds = 1 if not quiet and sys.stderr.isatty() else 30
-    return tqdm(
-        total=steps,
-        initial=step,
-        unit="step",
-        mininterval=seconds,
-        maxinterval=max(10, seconds),
-        disable=quiet,
-    )

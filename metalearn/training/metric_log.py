@@ -1,4 +1,4 @@
-"""The run's diary: `metrics.jsonl`, one object a line, and the same numbers for TensorBoard."""
+"""The metric log: `metrics.jsonl`, one object a line, and the same numbers for TensorBoard."""
 
 import json
 import os
@@ -24,8 +24,9 @@ class MetricLog:
     """
 
     def __init__(self, workdir: Path, step: int):
-        """Open the diary; rows beyond `step`, written after the last checkpoint, are dropped: their
-        steps come again.
+        """Open the log; rows beyond `step` are dropped.
+
+        These were written after the last checkpoint: their steps come again.
 
         Raises:
           UserError: it cannot be written.

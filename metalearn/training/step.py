@@ -28,13 +28,11 @@ class TrainState(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a chunk reports: sums over its finite steps, and where the loss first was not finite
-    (-1: nowhere).
-    """
+    """What a chunk reports."""
 
-    sums: Info
-    steps: Array
-    bad_step: Array
+    sums: Info  # over its finite steps
+    steps: Array  # int32, how many these are
+    bad_step: Array  # int32, where the loss first was not finite, -1 for nowhere
 
 
 _OF_EACH: dict[str, Any] = {"step": None, "meta": 0, "opt_state": 0}
@@ -42,9 +40,7 @@ EACH = TrainState(**_OF_EACH)  # axes of the state of S trainings at once: all a
 
 
 def task_mesh(devices: int | None = None) -> Mesh:
-    """A mesh with one axis, `tasks`, over the first `devices` devices of every process (default:
-    all).
-    """
+    """A mesh with one axis, `tasks`, over the first `devices` [all] devices of every process."""
     found = [
         d for process in range(jax.process_count()) for d in jax.local_devices(process)[:devices]
     ]
@@ -91,9 +87,7 @@ def task_keys(key: Key, step: Array, tasks: Array) -> Array:
 
 
 def sample_key(key: Key) -> Key:
-    """What the batch of a task is drawn from, given the task's key; the other half is its
-    loss's.
-    """
+    """What a task's batch is drawn from, given the task's key; the other half is its loss's."""
     return jax.random.split(key)[0]
 
 

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 from metalearn.data.episodes import Sampler
 from metalearn.errors import UserError
 from metalearn.training.step import sample_key, task_keys
-from metalearn.types import Array, ClassSource, Feed, Key, typed_key
+from metalearn.types import Array, ClassSource, Feed, Key, PyTree, typed_key
 
 # Of the images that are sent to the devices at a time; two such blocks are there at once
 BLOCK_BYTES = 64 * 2**20
@@ -72,6 +72,7 @@ class Stream:
         return (step // self.steps + 1) * self.steps
 
     def close(self) -> None:
+        """Gather no more."""
         self._thread.shutdown(cancel_futures=True)
 
     def _block(self, number: int) -> Feed:
@@ -106,3 +107,24 @@ class Stream:
             return jax.vmap(lambda step: of_step(key, step, tasks))(steps)
 
         return draw
+
+
+class Supply:
+    """Where steps get their images from: a split on the devices, or a stream from the host."""
+
+    def __init__(self, split: PyTree, stream: Stream | None = None):
+        self._split = split
+        self._stream = stream
+
+    def at(self, step: int) -> PyTree:
+        """The split, or what is gathered of it for this step and some more."""
+        return self._split if self._stream is None else self._stream.at(step)
+
+    def end(self, step: int, stop: int) -> int:
+        """How far a chunk from `step` to `stop` gets with what is there at `step`."""
+        return stop if self._stream is None else min(stop, self._stream.end(step))
+
+    def close(self) -> None:
+        """Gather no more."""
+        if self._stream is not None:
+            self._stream.close()

@@ -35,9 +35,10 @@ HASTE = """
 from experiments._cli.watch import watch_over
 watch_over()
 import atexit, dataclasses, jax, numpy, os, runpy
-import metalearn.training.loop as fit, metalearn.parallel as hosts
+import metalearn.training.loop as fit, metalearn.training.assembled as assembled
+import metalearn.parallel as hosts
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, hosts.HEARTBEAT_SECONDS = 0.02, 0.05, 10
-drawn, training_sampler = [], fit.training_sampler
+drawn, training_sampler = [], assembled.training_sampler
 
 def kept(*args):
     sampler = training_sampler(*args)
@@ -47,7 +48,7 @@ def kept(*args):
     return dataclasses.replace(sampler, rows=rows)
 
 if "DRAWN" in os.environ:
-    fit.training_sampler = kept
+    assembled.training_sampler = kept
     atexit.register(lambda: numpy.save(f"{os.environ['DRAWN']}{jax.process_index()}", drawn))
 runpy.run_module("experiments.protonet", run_name="__main__")
 """

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.work import Arrays, Work
+from benchmarks._lib.work import Arrays, Work
 from metalearn.errors import UserError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 OURS = "metalearn"
 PEERS: dict[str, dict[str, tuple[str, ...]]] = {  # by method: name, module and arguments
     "maml": {

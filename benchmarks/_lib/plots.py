@@ -4,8 +4,8 @@ imported when drawing.
 
 from typing import Any
 
-from benchmarks.contenders import OURS
-from benchmarks.records import Row
+from benchmarks._lib.contenders import OURS
+from benchmarks._lib.records import Row
 from metalearn.records.plots import svg
 
 Series = list[tuple[Row, str, dict[str, float]]]  # rows, their labels, and values by contender

@@ -10,7 +10,7 @@ Recomputation is not counted: it is a choice, not a need.
 
 from typing import NamedTuple
 
-from benchmarks.work import BLOCKS, CHANNELS, Work, features
+from benchmarks._lib.work import BLOCKS, CHANNELS, Work, features
 
 INNER, INNER_FIRST = 9, 4
 OUTER, OUTER_FIRST = 3, 2

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from absl import flags
 
-from benchmarks.contenders import OURS, ROOT, Team, peers_python, python_path
-from benchmarks.measure import AGREE, Turns, agreement, compare, disagreeing, times
-from benchmarks.records import Row, add_row, path_of, recorded
-from benchmarks.roofline import Need, line, roofline
-from benchmarks.work import Work, tiny
+from benchmarks._lib.contenders import OURS, ROOT, Team, peers_python, python_path
+from benchmarks._lib.measure import AGREE, Turns, agreement, compare, disagreeing, times
+from benchmarks._lib.records import Row, add_row, path_of, recorded
+from benchmarks._lib.roofline import Need, line, roofline
+from benchmarks._lib.work import Work, tiny
 from experiments._cli.program import command_line, start
 from metalearn.errors import UserError
 from metalearn.runtime import commit

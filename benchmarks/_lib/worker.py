@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.work import Arrays, Work
+from benchmarks._lib.work import Arrays, Work
 
 
 class Contender(NamedTuple):

@@ -5,10 +5,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.contenders import OURS, Failed, Process, Team
-from benchmarks.records import Row
-from benchmarks.roofline import Peaks
-from benchmarks.work import Arrays, Work, difference, example
+from benchmarks._lib.contenders import OURS, Failed, Process, Team
+from benchmarks._lib.records import Row
+from benchmarks._lib.roofline import Peaks
+from benchmarks._lib.work import Arrays, Work, difference, example
 
 AT_ONCE = 16  # contenders that start at once on an accelerator
 AGREE = 1e-9  # relative difference of losses and of meta-gradients in float64

@@ -5,25 +5,20 @@ import time
 import jax
 import jax.numpy as jnp
 
-from benchmarks.ours import config_of, lab_of, training
-from benchmarks.program import FLAGS
-from benchmarks.work import Work
-from metalearn.training.assemble import training_sampler
-from metalearn.training.stream import Stream
+from benchmarks._lib.lab import training
+from benchmarks._lib.program import FLAGS
+from benchmarks._lib.work import Work
 
 
 class Racer:
-    """Training on so many devices [as many as share out the tasks evenly], from one kind of
-    source.
-    """
+    """Training on so many devices [all that share out the tasks evenly], from one source."""
 
     def __init__(self, work: Work, devices: int | None = None, stream: bool = False):
-        self.lab = lab_of(work, devices=devices, stream=stream)
-        self.chunk, self.state, self.key = training(work, self.lab)
-        sampler = training_sampler(config_of(work), self.lab, False)
-        self.stream = (
-            Stream(sampler, self.lab.train, self.key, work.tasks, self.lab.mesh) if stream else None
-        )
+        assembled = training(work, devices, stream)
+        self.chunk = assembled.chunk
+        self.state = assembled.state()
+        self.key = assembled.key()
+        self.supply = assembled.supply(self.key)
 
     def turn(self, steps: int) -> float:
         """Milliseconds a step of so many more."""
@@ -31,16 +26,15 @@ class Racer:
         step = int(self.state.step)
         goal = step + steps
         while step < goal:
-            stop = goal if self.stream is None else min(goal, self.stream.end(step))
-            source = self.lab.train if self.stream is None else self.stream.at(step)
+            stop = self.supply.end(step, goal)
+            source = self.supply.at(step)
             self.state, _ = self.chunk(self.state, self.key, source, jnp.int32(stop))
             step = stop
         jax.block_until_ready(self.state)
         return 1e3 * (time.perf_counter() - begin) / steps
 
     def close(self) -> None:
-        if self.stream is not None:
-            self.stream.close()
+        self.supply.close()
 
 
 def race(racers: dict[str, Racer]) -> dict[str, list[float]]:

@@ -1,0 +1,1 @@
+"""What the benchmark programs share: work, contenders, measuring, records, the page of them."""
