@@ -23,6 +23,7 @@ HEAVY = (
 # Themselves imported only when asked for
 LAZY = (
     "metalearn.data.glyphs",
+    "metalearn.data.glyph_classes",
     "metalearn.data.tfds_builders",
 )
 # Run in an environment that holds nothing of ours,

@@ -8,14 +8,11 @@ that is missing is newer than the record, and had the value that is its default 
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalearn.config import RENAMED, Config
-from metalearn.errors import UserError
+from metalearn.config import Config
 from metalearn.learners.registry import readers
 
 FORMAT = (
@@ -24,8 +21,6 @@ FORMAT = (
 # Settings that name the folder of an earlier run; what that was is in the lineage.
 STAGES = ("init_from", "teacher")
 ELSEWHERE = (*STAGES, "test_norms")  # what a record tells in its lineage and in its test
-SHARES = ("accuracy", "ci95", "ece", "valid_accuracy")
-TIMES = ("train_wall_s", "tasks_per_s", "peak_memory_mb")
 
 
 @dataclass(frozen=True)
@@ -220,69 +215,15 @@ def to_json(record: Record) -> dict[str, Any]:
     }
 
 
-def from_json(found: Any) -> Record:
-    """The record that `to_json` made these dicts of.
-
-    Raises:
-      UserError: a part is missing or cannot be right, or the record is of an older version; without
-        the file's name.
-    """
-    if not isinstance(found, dict):
-        raise UserError("it is no object")
-    if "config" not in found and "command" in found:
-        raise UserError(
-            f"it is of an older version, which kept no settings; make it again: {found['command']}"
-        )
-    if found.get("format") != FORMAT:
-        raise UserError(f"it is of format {found.get('format')}, and this version reads {FORMAT}")
-    parts = {name: _part(found, name) for name in ("config", "test", "measured", "provenance")}
-    return Record(
-        config_from_json(parts["config"]),
-        _typed(Evaluation, parts["test"]),
-        _checked(_typed(Measured, parts["measured"])),
-        tuple(_stage_from_json(stage) for stage in _list(found, "lineage")),
-        _typed(Provenance, parts["provenance"]),
-    )
-
-
-def config_from_json(found: Mapping[str, Any]) -> Config:
-    """A config from some of its settings, by today's names or older ones, the others at their
-    defaults.
-
-    Raises:
-      UserError: a setting that there is not, or a value of another type.
-    """
-    return _typed(Config, {RENAMED.get(name, name): value for name, value in found.items()})
-
-
 def lineage_to_json(lineage: tuple[Stage, ...], timed: bool = True) -> list[dict[str, Any]]:
     """The stages as nested dicts; timed with the seconds that each took."""
     return [_stage_to_json(stage, timed) for stage in lineage]
-
-
-def lineage_from_json(found: Any) -> tuple[Stage, ...]:
-    """The stages that `lineage_to_json` made these dicts of.
-
-    Raises:
-      UserError: as `from_json`.
-    """
-    return tuple(_stage_from_json(stage) for stage in _list({"lineage": found}, "lineage"))
 
 
 def _stage_to_json(stage: Stage, timed: bool = True) -> dict[str, Any]:
     before = lineage_to_json(stage.lineage, timed)
     found = {"role": stage.role, "config": settings(stage.config, training=True), "lineage": before}
     return found | ({"train_wall_s": stage.train_wall_s} if timed else {})
-
-
-def _stage_from_json(found: Any) -> Stage:
-    if not isinstance(found, dict) or found.get("role") not in STAGES:
-        raise UserError("wrong or missing lineage")
-    seconds = found.get("train_wall_s")
-    if seconds is not None and not _number(seconds):
-        raise UserError("wrong or missing train_wall_s of its lineage")
-    before = tuple(_stage_from_json(stage) for stage in _list(found, "lineage"))
-    return Stage(found["role"], config_from_json(_part(found, "config")), before, seconds)
 
 
 def _seedless(stage: Stage) -> Stage:
@@ -292,59 +233,3 @@ def _seedless(stage: Stage) -> Stage:
 
 def _flat(lineage: tuple[Stage, ...]) -> list[Stage]:
     return [stage for last in lineage for stage in (*_flat(last.lineage), last)]
-
-
-def _part(found: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = found.get(name)
-    if not isinstance(part, dict):
-        raise UserError(f"wrong or missing {name}")
-    return part
-
-
-def _list(found: Mapping[str, Any], name: str) -> list:
-    part = found.get(name)
-    if not isinstance(part, list):
-        raise UserError(f"wrong or missing {name}")
-    return part
-
-
-def _typed(kind: type, found: Mapping[str, Any]) -> Any:
-    """A dataclass from a dict, each value of the type that the field says."""
-    known = {f.name: f for f in fields(kind)}
-    for name in found:
-        if name not in known:
-            raise UserError(f"unknown {name}: it is of another version")
-    for name, f in known.items():
-        required = f.default is dataclasses.MISSING
-        if name not in found and required:
-            raise UserError(f"wrong or missing {name}")
-        if name in found and not _is(found[name], f.type):
-            raise UserError(f"wrong or missing {name}")
-    return kind(**found)
-
-
-def _is(value: Any, kind: Any) -> bool:
-    """Whether a value read from JSON is of a field's type; text has one line."""
-    if kind == float | None:
-        return value is None or _number(value)
-    if kind is float:
-        return _number(value)
-    if kind is str:
-        return isinstance(value, str) and "\n" not in value
-    return type(value) is kind
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _checked(measured: Measured) -> Measured:
-    """The measurements, if shares are between 0 and 1 and times are not negative."""
-    for name in (*SHARES, "accuracy_before", "ci95_before"):
-        value = getattr(measured, name)
-        if value is not None and not 0 <= value <= 1:
-            raise UserError(f"wrong or missing {name}")
-    for name in TIMES:
-        if getattr(measured, name) < 0:
-            raise UserError(f"wrong or missing {name}")
-    return measured

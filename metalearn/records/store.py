@@ -12,7 +12,8 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import write_whole
 from metalearn.learners.presets import CHARACTERS
-from metalearn.records.record import Planned, Record, from_json, to_json
+from metalearn.records.parse import from_json
+from metalearn.records.record import Planned, Record, to_json
 
 # Data sets whose images are published: their name tells which images they are. Of all others the
 # digest does.
