@@ -35,7 +35,7 @@ FACES = (
 )
 
 # Scripts by the first word of a character's Unicode name. CANADIAN is the Aboriginal syllabics;
-# SYMBOL is every symbol (arrows, operators, currencies, dingbats) but those told apart by position
+# SYMBOL is every symbol (arrows, operators, currencies, dingbats) but those that differ in position
 # alone (Braille, box drawing).
 SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "train": ("LATIN", "DIGIT", "GREEK", "COPTIC", "CYRILLIC", "CANADIAN", "SYMBOL"),
@@ -63,9 +63,7 @@ class Face(NamedTuple):
 
 @functools.cache
 def load_face(name: str) -> Face:
-    """The face of a font file that matplotlib ships, without layout rules: one code point, one
-    glyph.
-    """
+    """The face of a font file of matplotlib, without layout rules: one code point, one glyph."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
     with TTFont(path, lazy=True) as font:
         points = frozenset(
@@ -93,10 +91,10 @@ def script_of(char: str) -> str | None:
 
 
 def render(name: str, char: str) -> Image.Image | None:
-    """A character in a face, white on black, centred, its longer side INK: an 'L' image of CANVAS x
-    CANVAS.
+    """A character in a face, white on black, centred, as an 'L' image of CANVAS x CANVAS.
 
-    None where the face lacks the character or draws nothing of any size.
+    Its longer side is INK. None where the face lacks the character, or draws it smaller than
+    SMALLEST.
     """
     face = load_face(name)
     if ord(char) not in face.points:
@@ -118,18 +116,14 @@ def render(name: str, char: str) -> Image.Image | None:
 
 
 def pixels(name: str, chars: Sequence[str]) -> np.ndarray:
-    """Renderings of characters in one face: float32 [C, SIDE * SIDE] in [0, 1], 0 where it has
-    none.
-    """
+    """Renderings of characters in one face, float32 [C, SIDE * SIDE] in [0, 1]; 0 without one."""
     empty = Image.new("L", (CANVAS, CANVAS))
     images = (render(name, char) or empty for char in chars)
     return np.stack([np.asarray(image.reduce(FINE), np.float32).ravel() for image in images]) / 255
 
 
 def distances(chars: Sequence[str]) -> np.ndarray:
-    """How unlike characters are in the two faces in which they are most alike: float32 [C, C] in
-    [0, 1].
-    """
+    """Distances of characters, float32 [C, C] in [0, 1], in the faces where they differ least."""
     nearest = np.ones((len(chars), len(chars)), np.float32)
     for one, other in COMPARED:
         a = pixels(one, chars)

@@ -1,11 +1,10 @@
-"""`glyphs`: characters of many scripts, drawn from the fonts that come with matplotlib. Nothing is
-downloaded.
+"""`glyphs`: characters of many scripts, drawn from the fonts that come with matplotlib.
 
-A class is a character, its drawings are the faces that have it under random affine maps and stroke
-widths. Splits hold whole scripts, so test scripts are unseen in training, as in Omniglot's
-alphabets (Lake et al. 2015, https://doi.org/10.1126/science.aab3050). The fonts are DejaVu
-(https://dejavu-fonts.github.io) and STIX (https://www.stixfonts.org). The same matplotlib, Pillow
-and FreeType give the same bytes.
+Nothing is downloaded. A class is a character; its drawings are the faces that have it, under random
+affine maps and stroke widths. Splits hold whole scripts, so test scripts are unseen in training, as
+in Omniglot's alphabets (Lake et al. 2015, https://doi.org/10.1126/science.aab3050). The fonts are
+DejaVu (https://dejavu-fonts.github.io) and STIX (https://www.stixfonts.org). The same matplotlib,
+Pillow and FreeType give the same bytes.
 """
 
 import unicodedata
@@ -26,16 +25,12 @@ SEED = 20
 
 
 def jitter(rng: np.random.Generator, image: Image.Image, strength: float) -> np.ndarray:
-    """A random drawing of a rendering: turned, scaled, sheared, moved, its strokes thinned or
-    thickened.
+    """A random drawing, uint8 [SIDE, SIDE]: an affine map, then thinner or thicker strokes.
 
     Args:
-      rng: where the seven random numbers come from.
-      image: 'L' image of CANVAS x CANVAS.
+      rng: source of the seven random numbers.
+      image: the rendering, an 'L' image of CANVAS x CANVAS.
       strength: 1 for characters that several faces vary already, more for others.
-
-    Returns:
-      uint8 [SIDE, SIDE].
     """
     turn, scale, aspect, shear, right, down, weight = rng.uniform(-1, 1, 7)
     angle = np.deg2rad(12) * strength * turn
@@ -59,9 +54,7 @@ def jitter(rng: np.random.Generator, image: Image.Image, strength: float) -> np.
 
 
 def draw(char: str) -> np.ndarray:
-    """The drawings of a class, which depend on nothing but the character: uint8 [DRAWINGS, SIDE,
-    SIDE, 1].
-    """
+    """The drawings of a class, uint8 [DRAWINGS, SIDE, SIDE, 1], the same for every seed."""
     rng = np.random.default_rng([SEED, ord(char)])
     faces = [image for name in FACES if (image := render(name, char)) is not None]
     order = rng.permutation(len(faces))
@@ -71,15 +64,14 @@ def draw(char: str) -> np.ndarray:
 
 
 def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> Prepared:
-    """Draws the dataset.
+    """`Reader.read`: splits of uint8 [M, 28, 28, 1], ink high, 20 drawings a class.
 
     Args:
-      folder: not looked at.
+      folder: not read.
       scripts: the scripts of each split; fewer make a smaller dataset.
 
     Returns:
-      Splits of uint8 [M, 28, 28, 1], ink high, 20 drawings a class; classes are named as in
-      'greek/U+03B1'.
+      The splits, their classes named as in 'greek/U+03B1'.
     """
     splits = {}
     for split, classes in characters(scripts).items():
@@ -90,7 +82,7 @@ def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> Prepar
 
 
 def fingerprint(folder: Path) -> str:
-    """Versions of what the drawings depend on; the folder is not looked at."""
+    """Versions of what the drawings depend on; the folder is not read."""
     drawn_by = f"matplotlib {matplotlib.__version__} pillow {PIL.__version__}"
     return (
         f"{drawn_by} freetype {features.version('freetype2')} unicode {unicodedata.unidata_version}"

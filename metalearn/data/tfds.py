@@ -1,9 +1,8 @@
-"""`tfds:NAME`: any image classification dataset of TensorFlow Datasets, such as `tfds:eurosat` or
-`tfds:NAME/CONFIG`.
+"""`tfds:NAME` or `tfds:NAME/CONFIG`: any image classification dataset of TensorFlow Datasets.
 
-All its splits are pooled, an image that stands in several of them counting once, and the classes
-are split by a seed, 64 % for training, 16 % for validation and 20 % for test. Where its splits are
-`train`, `validation` (or `valid`) and `test` and share no class, it is a few-shot dataset already
+All its splits are pooled, an image that is in several of them counting once, and the classes are
+split by a seed, 64 % for training, 16 % for validation and 20 % for test. Where its splits are
+`train`, `validation` (or `valid`) and `test` and share no class, it is a few-shot dataset already,
 and they stay as they are.
 
 A dataset that is prepared in array_record, parquet or tfrecord format is read without TensorFlow.
@@ -24,7 +23,7 @@ from PIL import Image
 from metalearn.data.decode import EXACT, on_white
 from metalearn.data.download import hash_of, identities
 from metalearn.data.folder import SIZE
-from metalearn.data.images import DECODER, told_on_white
+from metalearn.data.images import DECODER, on_white_note
 from metalearn.data.shares import shared_out
 from metalearn.data.source import Prepared, Reader, Split
 from metalearn.data.splits import SPLITS
@@ -42,7 +41,7 @@ OWN_SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "test":
 
 
 class Seen(NamedTuple):
-    """What was met in an image; see `metalearn.data.decode.Picture`."""
+    """Properties of an image as it was read; see `metalearn.data.decode.Picture`."""
 
     transparent: bool
     exact: bool
@@ -67,8 +66,8 @@ def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) 
     """`Reader.read`: classes in the order of their labels.
 
     Raises:
-      UserError: unknown, not prepared and not to be prepared, without images and labels, fewer than
-        three classes.
+      UserError: an unknown dataset, one that cannot be prepared, one without images and labels, or
+        with fewer than three classes.
     """
     builder = prepared(name, folder)
     image_key, label_key = feature_keys(builder, name)
@@ -88,7 +87,7 @@ def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) 
         splits[split] = Split(images, counts, names)
         seen += kinds
     clear = sum(kind.transparent for kind in seen)
-    notes = [f"note: {told_on_white(clear, len(seen))}"] if clear else []
+    notes = [f"note: {on_white_note(clear, len(seen))}"] if clear else []
     decoder = "" if all(kind.exact for kind in seen) else DECODER
     return Prepared(splits, notes, decoder, by_seed=published is None)
 
@@ -111,7 +110,11 @@ def _published_splits(found: dict[str, Classes]) -> dict[str, Classes] | None:
 
 
 def _split_classes(found: dict[str, Classes], name: str, seed: int) -> dict[str, Classes]:
-    """Train, valid and test by the seed, classes sorted by label; see the module's docstring."""
+    """Train, valid and test by the seed, classes sorted by label.
+
+    Raises:
+      UserError: fewer than three classes.
+    """
     labels = sorted(set().union(*found.values()))
     if len(labels) < 3:
         raise UserError(f"tfds:{name} has {len(labels)} classes; it takes 6 or more to split them.")
@@ -131,8 +134,16 @@ def _decode(
     mode: str,
     name: str,
 ) -> tuple[np.ndarray, list[Seen]]:
-    """uint8 [M, H, W, Ch]; images of another size are resized, not cropped, with Pillow's Lanczos
-    filter.
+    """Images uint8 [M, H, W, Ch] and their properties; other sizes are resized, not cropped.
+
+    Args:
+      encoded: files of images.
+      size: H and W; resizing is by Pillow's Lanczos filter.
+      mode: Pillow's, of Ch channels.
+      name: of the dataset, for messages.
+
+    Raises:
+      UserError: an image does not decode.
     """
     images = np.empty((len(encoded), *size, len(mode)), np.uint8)
 
