@@ -19,7 +19,7 @@ from benchmarks.work import CHANNELS
 from experiments._cli.flags import FLAGS, config_from_flags, define
 from experiments._cli.program import start
 from metalearn.config import Config
-from metalearn.data.episodes import task_sampler
+from metalearn.data.sampler import task_sampler
 from metalearn.errors import UserError
 from metalearn.learners.registry import make_method
 from metalearn.ops.optimizers import make_optimizer

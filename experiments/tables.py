@@ -21,7 +21,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Read, then write what was asked for."""
+    """Reads the records, then writes tables and plots."""
     root = Path(FLAGS.results_dir)
     made = {
         Path(FLAGS.out): markdown(root),

@@ -1,4 +1,4 @@
-"""The layers of the package, read off its imports; and the size of its functions."""
+"""The layers of the package, by its imports; and the sizes of its functions and files."""
 
 import ast
 import subprocess
@@ -33,6 +33,14 @@ PEERS += [
     ROOT / "benchmarks" / name for name in ("__init__.py", "work.py", "worker.py", "first_step.py")
 ]
 MOST_STATEMENTS = 35  # of a function, those of functions inside it too
+MOST_LINES = 250  # of a file
+# Still longer
+LONG = (
+    "metalearn/training/loop.py",
+    "metalearn/training/step.py",
+    "metalearn/learners/registry.py",
+    "metalearn/learners/presets.py",
+)
 
 # Every module belongs to a part: a folder of the package, or a file at its top. A part may import
 # itself and the parts in the lines below its own.
@@ -125,6 +133,15 @@ def statements(function: ast.FunctionDef) -> int:
     return sum(isinstance(node, ast.stmt) for node in ast.walk(function)) - 1
 
 
+@pytest.mark.parametrize("folder", ["metalearn", "experiments", "benchmarks"])
+def test_files_have_at_most_250_lines(folder: str) -> None:
+    lines = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {name: n for name, n in lines.items() if n > MOST_LINES and name not in LONG} == {}
+
+
 def test_functions_are_small() -> None:
     """Nine of ten functions have at most 25 statements, lines in which nothing is packed."""
     trees = [ast.parse(path.read_text()) for path in FILES]
@@ -144,9 +161,7 @@ def test_what_peers_run_imports_nothing_of_ours(path: Path) -> None:
 
 
 def test_importing_programs_does_nothing() -> None:
-    """Neither starts the process over nor changes what signals do; a program's first import is what
-    does.
-    """
+    """It neither restarts the process nor changes signal handlers, as a program's start does."""
     code = "import signal; old = signal.getsignal(2); import experiments, experiments._cli.begin as begin; "
     code += "print(signal.getsignal(2) is old, begin.is_program())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

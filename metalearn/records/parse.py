@@ -1,4 +1,4 @@
-"""A record from JSON: every part must be there, and every value of its type and in its range."""
+"""Records read from JSON, every value checked for its type and its range."""
 
 import dataclasses
 import math
@@ -26,8 +26,8 @@ def from_json(found: Any) -> Record:
     """The record that `to_json` made these dicts of.
 
     Raises:
-      UserError: a part is missing or cannot be right, or the record is of an older version; without
-        the file's name.
+      UserError: a part is missing or has an impossible value, or the record is of an older version.
+        The message does not name the file: the caller knows it.
     """
     if not isinstance(found, dict):
         raise UserError("it is no object")
@@ -48,11 +48,10 @@ def from_json(found: Any) -> Record:
 
 
 def config_from_json(found: Mapping[str, Any]) -> Config:
-    """A config from some of its settings, by today's names or older ones, the others at their
-    defaults.
+    """A config from some of its settings, by today's names or older ones; others are defaults.
 
     Raises:
-      UserError: a setting that there is not, or a value of another type.
+      UserError: an unknown setting, or a value of another type.
     """
     return _typed(Config, {RENAMED.get(name, name): value for name, value in found.items()})
 
@@ -106,7 +105,7 @@ def _typed(kind: type, found: Mapping[str, Any]) -> Any:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value read from JSON is of a field's type; text has one line."""
+    """Whether a value read from JSON is of a field's type; text must have one line."""
     if kind == float | None:
         return value is None or _number(value)
     if kind is float:

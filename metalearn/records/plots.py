@@ -1,8 +1,7 @@
-"""Plots of the tables: accuracy against shots and against training time, and paired differences
-between methods.
+"""Plots of the tables: accuracy against shots and training time, and paired differences.
 
-matplotlib is imported only here, when drawing. The same records give the same bytes (for one
-version of matplotlib); each file carries a digest of what it shows, by which a stale one is found.
+matplotlib is imported only when drawing. The same records give the same bytes (for one version of
+matplotlib). Each file holds a digest of what it shows, by which an outdated one is found.
 """
 
 import io
@@ -27,10 +26,9 @@ COLOURS = tuple(f"C{i}" for i in range(10)) + (
 
 
 def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
-    """A look for every method, the same in all panels: a colour of its own, a marker for each body
-    and recipe of it.
+    """The style of each point, the same in all panels.
 
-    Markers are hollow if transductive.
+    A colour for each method, a marker for each of its bodies and recipes, hollow if transductive.
     """
     labels: dict[str, list[str]] = {}
     for p in sorted(found, key=lambda p: p.label):
@@ -49,8 +47,9 @@ def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _lines(found: list[Point]) -> dict[int, dict[tuple[str, str], list[Point]]]:
-    """For each number of ways the methods tested with the usual number of queries and with more
-    than one of shots.
+    """By number of ways, the points of methods tested with several numbers of shots.
+
+    Only tests with the usual number of queries.
     """
     lines: dict[int, dict[tuple[str, str], list[Point]]] = {}
     for p in found:
@@ -64,9 +63,7 @@ def _lines(found: list[Point]) -> dict[int, dict[tuple[str, str], list[Point]]]:
 
 
 def _shots(figure: Any, found: list[Point]) -> None:
-    """Accuracy against shots: a panel for each number of ways, see `_lines`; each line is named at
-    its end.
-    """
+    """Draws accuracy against shots: a panel for each number of ways, lines named at their ends."""
     looks = _styles(found)
     panels = _lines(found)
     if not panels:
@@ -91,7 +88,7 @@ def _shots(figure: Any, found: list[Point]) -> None:
 
 
 def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[str, Any]]) -> None:
-    """Name the last points of lines, from the lowest to the highest, to the right of them."""
+    """Writes the names of lines beside their last points, given from the lowest to the highest."""
     low, high = panel.get_ylim()
     heights = spread([p.accuracy for p in ends], (high - low) / 60)
     panel.set_ylim(min(low, heights[0]), max(high, heights[-1] + (high - low) / 60))
@@ -104,8 +101,9 @@ def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[
 
 
 def spread(heights: list[float], least: float) -> list[float]:
-    """The ascending heights moved as little as needed for neighbours to be `least` apart: groups
-    stay centred.
+    """The ascending heights, moved so that neighbours are at least `least` apart.
+
+    Groups that must be moved stay centred where they were.
     """
 
     def lowest(group: list[float]) -> float:
@@ -120,9 +118,7 @@ def spread(heights: list[float], least: float) -> list[float]:
 
 
 def _time(figure: Any, found: list[Point]) -> None:
-    """Accuracy against minutes of training: a panel for each test, with the usual number of
-    queries.
-    """
+    """Draws accuracy against minutes of training: a panel for each test with usual queries."""
     usual = [p for p in found if p.queries == Config.queries]
     looks = _styles(usual)
     tests = sorted({(p.ways, p.shots) for p in usual})
@@ -152,7 +148,7 @@ def _ticks() -> Any:
 
 
 def _paired(figure: Any, found: list[Point]) -> None:
-    """Differences on paired episodes: a panel for each list of them, one above the other."""
+    """Draws differences on paired episodes: a panel for each list, one above the other."""
     tests = paired_tests(found)
     heights = [len(lines) + 3 for _, lines in tests]
     panels = (
@@ -175,7 +171,7 @@ DRAW: dict[str, Callable[[Any, list[Point]], None]] = {
 
 
 def draw_plots(root: Path) -> list[Path]:
-    """Draw the plots of all datasets with records in root to `<root>/plots/`; the files."""
+    """Draws the plots of all datasets with records in root; the files, in `<root>/plots/`."""
     folder = root / "plots"
     paths = []
     for dataset, rows in load(root)[0].items():
@@ -213,8 +209,8 @@ def _draw(
 def svg(figure: Any, **metadata: str | None) -> bytes:
     """The figure as SVG, the same bytes for the same numbers on any machine; text stays text.
 
-    There is no date, and what matplotlib names by hashes of coordinates, whose last digits depend
-    on the processor, is named by its order.
+    It has no date. matplotlib names some elements by hashes of coordinates, whose last digits
+    depend on the processor: here they are named by their order.
     """
     import matplotlib as mpl
 

@@ -18,8 +18,15 @@ SIDES = ("inductive", "transductive")
 
 
 class Point(NamedTuple):
-    """One side of a row: a method as tested, over its seeds; accuracies in percent, seconds of all
-    its training.
+    """A point of a plot: one side of a row, means over its seeds.
+
+    Attributes:
+      label: method, backbone, normalisation and steps.
+      ways, shots, queries: of the test.
+      side: one of `SIDES`.
+      accuracy, ci95: in percent.
+      seconds: of all its training, earlier stages included.
+      records: one a seed.
     """
 
     label: str
@@ -61,14 +68,13 @@ def _point(side: str, records: list[Record]) -> Point:
 
 
 def paired(found: list[Point]) -> list[tuple[str, float, float]]:
-    """Each method of one test against the most accurate: label, difference in points and half its
-    95 % CI.
+    """Paired differences from the most accurate method: label, points, half of the 95 % CI.
 
-    Over episodes, in each of which a method's accuracy is its mean over seeds. Methods whose
-    episodes were not kept are left out; one alone is compared with nothing.
+    They are taken episode by episode, with a method's accuracy in an episode its mean over seeds.
+    Methods without counts of their episodes are left out; [] where fewer than two are left.
 
     Args:
-      found: points of the very same episodes.
+      found: points of one list of test episodes.
     """
     kept = [p for p in found if all(counts_path(_path(r)).exists() for r in p.records)]
     if len(kept) < 2:
@@ -98,7 +104,7 @@ def _path(record: Record) -> Path:
 
 
 def paired_tests(found: list[Point]) -> list[tuple[str, list[tuple[str, float, float]]]]:
-    """For each list of test episodes what it is, and its methods compared; at least two."""
+    """A title and the paired differences for each list of test episodes with several methods."""
     groups = [list(group) for _, group in groupby(found, _test)]
     tests = [
         (f"{_named(group[0])}, {group[0].records[0].config.episodes} episodes", paired(group))
@@ -114,6 +120,6 @@ def _named(p: Point) -> str:
 
 
 def digest(found: list[Point]) -> str:
-    """Of everything that a dataset's plots show."""
+    """A digest of everything that a dataset's plots show."""
     shown = [p[:-1] for p in found], paired_tests(found)
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]

@@ -1,8 +1,8 @@
 """A record: what a test measured, and every setting that decided it, as one JSON file.
 
-A record holds its settings itself. Nothing that reads one looks at its command, or at today's
-recipes: those may change, the record does not. The settings are those that its method reads; one
-that is missing is newer than the record, and had the value that is its default today.
+A record holds its settings itself. Nothing that reads it looks at its command or at today's
+recipes: those may change, the record does not. The settings are those that its method reads. One
+that is missing was added after the record, which has the value that is its default today.
 """
 
 import dataclasses
@@ -15,24 +15,23 @@ from typing import Any
 from metalearn.config import Config
 from metalearn.learners.registry import readers
 
-FORMAT = (
-    2  # raised when files of before can no longer be read, or this code could not read new ones
-)
+# Raised when older files can no longer be read, or older code could not read new files
+FORMAT = 2
 # Settings that name the folder of an earlier run; what that was is in the lineage.
 STAGES = ("init_from", "teacher")
-ELSEWHERE = (*STAGES, "test_norms")  # what a record tells in its lineage and in its test
+ELSEWHERE = (*STAGES, "test_norms")  # settings that a record holds in its lineage and its test
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Which test it was, beside the settings.
+    """Which test it was, beyond the settings.
 
     Attributes:
       norm: where normalisation took its moments from.
       episode_hash: of the list of test episodes, see `metalearn.data.episodes.episode_hash`.
       best_step: the update whose checkpoint was tested, picked by validation.
       statistics: what running statistics were measured on: `training` batches, augmented as in
-        training, or `clean` images, as in the first records; of no meaning where `norm` is another.
+        training, or `clean` images, as in the first records; without meaning for another `norm`.
     """
 
     norm: str
@@ -49,11 +48,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured: accuracies, their intervals and the calibration error as fractions.
+    """What was measured; accuracies, their intervals and the calibration error as fractions.
 
     Attributes:
       accuracy, ci95: mean over test episodes, and half the width of its 95 % confidence interval.
-      transductive: whether a prediction depended on the episode's other queries; a probe found out.
+      transductive: whether predictions depend on the episode's other queries, by a probe.
       accuracy_before, ci95_before: the same before adaptation, None where that means nothing.
       ece: expected calibration error.
       valid_accuracy: of the checkpoint tested, on the validation episodes.
@@ -93,10 +92,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from: the command, the code, the machine, the images.
+    """Where the numbers come from: command, code, machine, images.
 
     Attributes:
-      command: what makes the record again.
+      command: makes the record again.
       commit: of the code, with `+` if it had changes.
       device: accelerator or processor.
       images: digest of the data set's images, empty where it is not known.
@@ -112,9 +111,9 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Planned:
-    """What is known of a test before it is made; as in `Record` and `Provenance`.
+    """What is known of a test before it is made; fields as in `Record` and `Provenance`.
 
-    Two tests are the same where their `identity` is: settings, test, earlier stages and images
+    Two tests are the same if their `identity` is: if settings, test, earlier stages and images
     agree.
     """
 
@@ -138,7 +137,7 @@ class Record:
     Attributes:
       config: every setting, of training and of test.
       test: which test it was.
-      measured: what came out.
+      measured: the results.
       lineage: the trainings before this one, the latest last.
       provenance: where the numbers come from.
       path: the file that it was read from; None before it is written.
@@ -153,7 +152,7 @@ class Record:
 
     @property
     def planned(self) -> Planned:
-        """The test without what came out."""
+        """The test without its results."""
         return Planned(self.config, self.test, self.lineage, self.provenance.images)
 
     @property
@@ -163,9 +162,7 @@ class Record:
 
     @property
     def command_identity(self) -> str:
-        """The identity without the update that validation picked: what the same command gives
-        again.
-        """
+        """The identity without the update that validation picked; one for all runs of a command."""
         test = dataclasses.replace(self.test, best_step=0)
         return dataclasses.replace(self.planned, test=test).identity
 
@@ -194,13 +191,13 @@ class Record:
 
 
 def settings(config: Config, training: bool = False) -> dict[str, Any]:
-    """The settings that the config's method reads, but for those told elsewhere in a record.
+    """The settings that the config's method reads, without those held elsewhere in a record.
 
-    training leaves out those that do not touch the trained weights.
+    With training, only those that the trained weights depend on.
     """
     found = config.training() if training else dataclasses.asdict(config)
-    told_here = [name for name in found if name not in ELSEWHERE]
-    return {name: found[name] for name in told_here if config.method in readers(name)}
+    held_here = [name for name in found if name not in ELSEWHERE]
+    return {name: found[name] for name in held_here if config.method in readers(name)}
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -216,7 +213,7 @@ def to_json(record: Record) -> dict[str, Any]:
 
 
 def lineage_to_json(lineage: tuple[Stage, ...], timed: bool = True) -> list[dict[str, Any]]:
-    """The stages as nested dicts; timed with the seconds that each took."""
+    """The stages as nested dicts; with timed, the seconds that each took too."""
     return [_stage_to_json(stage, timed) for stage in lineage]
 
 

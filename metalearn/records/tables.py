@@ -1,10 +1,11 @@
-"""RESULTS.md: a summary, then a table for each data set; the same records give the same bytes."""
+"""RESULTS.md: a summary, then a table for each dataset; the same records give the same bytes."""
 
 from pathlib import Path
 
 from metalearn.records.cells import cells, queries_of
 from metalearn.records.findings import filled, named_records
-from metalearn.records.report import Published, Row, beside, load
+from metalearn.records.published import Published
+from metalearn.records.report import Row, beside, load
 from metalearn.records.store import file_name
 from metalearn.records.summary import summary
 
@@ -65,9 +66,7 @@ def markdown(root: Path) -> str:
 
 
 def findings(root: Path) -> str:
-    """docs/findings.md: the text `findings.md` in root with its numbers filled in, empty if there
-    is none.
-    """
+    """docs/findings.md: `findings.md` in root with its numbers filled in; empty without one."""
     text = filled(root / "findings.md", named_records(root, load(root)[0]))
     origin = "from `results/findings.md`, whose numbers are those of records"
     said = f"Written by `python -m experiments.tables` {origin}."

@@ -15,17 +15,15 @@ from scipy.stats import chisquare
 
 from metalearn.data.augment import augmentation
 from metalearn.data.episodes import (
-    batch_sampler,
     check,
     episode_hash,
     episode_indices,
     make_task,
     smallest,
     standardise,
-    task_sampler,
     to_device,
-    turn,
 )
+from metalearn.data.sampler import batch_sampler, task_sampler, turn
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
 from metalearn.evaluation.episodes import draw_episodes
