@@ -42,7 +42,11 @@ class Tested(NamedTuple):
 
 
 def tests(workdir: Path, settings: dict) -> list[Tested]:
-    """A run's tests with these settings, read if they were made before."""
+    """A run's tests with these settings, read if they were made before.
+
+    Raises:
+      UserError: the run cannot be tested so, or its counts cannot be read.
+    """
     trained = read_workdir(workdir).config
     config = dataclasses.replace(trained, **settings)
     lab = open_lab(config)
@@ -90,7 +94,11 @@ def measured(record: Record) -> str:
 
 
 def main(run_a: str, run_b: str) -> None:
-    """Tests both runs, and compares every normalisation of one with every one of the other."""
+    """Tests both runs, and compares every normalisation of one with every one of the other.
+
+    Raises:
+      UserError: a run cannot be tested so, or the two were tested on different images.
+    """
     first, second = (read_workdir(Path(run)).config for run in (run_a, run_b))
     given = test_settings_given()
     for run in (first, second):

@@ -18,7 +18,11 @@ from metalearn.run import test_again
 
 
 def main() -> None:
-    """Reads the run's configuration, changes its test, and makes that test."""
+    """Reads the run's configuration, changes its test, and makes that test.
+
+    Raises:
+      UserError: no run is given, or its test cannot be made.
+    """
     if not FLAGS.workdir:
         raise UserError("which run? give its folder with --workdir")
     workdir = Path(FLAGS.workdir)

@@ -15,7 +15,11 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Compares every pair of splits and prints what they share."""
+    """Compares every pair of splits and prints what they share.
+
+    Raises:
+      UserError: the dataset cannot be loaded.
+    """
     dataset = load(FLAGS.dataset, FLAGS.data_dir, FLAGS.cache_dir, FLAGS.seed)
     for (first, second), shared in overlap(dataset).items():
         size = len(getattr(dataset, second).images)

@@ -144,7 +144,11 @@ def end_process(process: subprocess.Popen) -> None:
 
 
 def main() -> None:
-    """Makes what is missing, one command after the other, until time is up."""
+    """Makes what is missing, one command after the other, until time is up.
+
+    Raises:
+      UserError: a flag cannot be right, or runs failed.
+    """
     root = Path(FLAGS.results_dir)
     runs = Path(FLAGS.runs_dir)
     end = time.monotonic() + seconds(FLAGS.budget)

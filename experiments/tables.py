@@ -21,7 +21,11 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Reads the records, then writes tables and plots."""
+    """Reads the records, then writes tables and plots.
+
+    Raises:
+      UserError: a file that is no record, or one that cannot be written.
+    """
     root = Path(FLAGS.results_dir)
     made = {
         Path(FLAGS.out): markdown(root),

@@ -67,7 +67,11 @@ def check_digests(files: tuple[RemoteFile, ...], folder: Path) -> None:
 
 
 def fingerprint(folder: Path, files: tuple[RemoteFile, ...]) -> str:
-    """Names, sizes and modification times of `files` below `folder`, hashed."""
+    """Names, sizes and modification times of `files` below `folder`, hashed.
+
+    Raises:
+      UserError: a file that cannot be read.
+    """
     return hash_of(identities(folder, [folder / file.name for file in files]))
 
 

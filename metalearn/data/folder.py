@@ -59,7 +59,11 @@ def read(folder: Path, seed: int, size: int) -> Prepared:
 
 
 def fingerprint(folder: Path, options: tuple[int, ...]) -> str:
-    """Names, sizes and times of the images below `folder`, hashed together with `options`."""
+    """Names, sizes and times of the images below `folder`, hashed together with `options`.
+
+    Raises:
+      UserError: no such folder, or a file that cannot be read.
+    """
     return hash_of(options, identities(folder, find_images(folder)))
 
 
@@ -128,7 +132,11 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def unread_endings(folder: Path) -> list[str]:
-    """A note on files below `folder` that are not read but may be images; [] without any."""
+    """A note on files below `folder` that are not read but may be images; [] without any.
+
+    Raises:
+      UserError: no such folder, or one that links to a folder around it.
+    """
     endings = Counter(path.suffix.lower() for path in _files(folder))
     passed = sorted(endings.keys() - ENDINGS - SILENT)
     if not passed:

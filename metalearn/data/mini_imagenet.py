@@ -58,7 +58,11 @@ def _count_notes(splits: dict[str, ClassFiles]) -> list[str]:
 
 
 def fingerprint(folder: Path, size: int) -> str:
-    """The images' identity, as for a folder, and that of the three lists."""
+    """The images' identity, as for a folder, and that of the three lists.
+
+    Raises:
+      UserError: no such folder, or a file that cannot be read.
+    """
     lists = [folder / name for name in CSV.values() if (folder / name).is_file()]
     return hash_of(size, identities(folder, find_images(folder) + lists))
 

@@ -98,7 +98,11 @@ def _shrink(path: Path, name: str, data: bytes) -> tuple[np.ndarray, float]:
 
 
 def read(folder: Path, facts: tuple[Facts, ...] = FACTS) -> dict[str, Split]:
-    """`Reader.read`: classes sorted by alphabet and character number, named 'Greek/character03'."""
+    """`Reader.read`: classes sorted by alphabet and character number, named 'Greek/character03'.
+
+    Raises:
+      UserError: a damaged archive, or a character that is missing.
+    """
     characters: Characters = {}
     for file, fact in zip(FILES, facts, strict=True):
         characters |= read_characters(folder / file.name, fact)

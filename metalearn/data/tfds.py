@@ -65,6 +65,12 @@ def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
 def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) -> Prepared:
     """`Reader.read`: classes in the order of their labels.
 
+    Args:
+      folder: where TFDS keeps its datasets.
+      name: of the dataset, as TFDS knows it.
+      seed: of the class split.
+      image_size: see `reader`.
+
     Raises:
       UserError: an unknown dataset, one that cannot be prepared, one without images and labels, or
         with fewer than three classes.
@@ -93,7 +99,17 @@ def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) 
 
 
 def fingerprint(folder: Path, name: str, seed: int, image_size: int | None) -> str:
-    """Names, sizes and times of the prepared files, hashed together with the options."""
+    """Names, sizes and times of the prepared files, hashed together with the options.
+
+    Args:
+      folder: where TFDS keeps its datasets.
+      name: of the dataset, as TFDS knows it.
+      seed: of the class split.
+      image_size: see `reader`.
+
+    Raises:
+      UserError: a dataset that is unknown or cannot be prepared, or a file that cannot be read.
+    """
     builder = prepared(name, folder)
     files = [Path(path) for split in builder.info.splits.values() for path in split.filepaths]
     return hash_of(seed, image_size, identities(Path(builder.data_dir), sorted(files)))

@@ -40,6 +40,12 @@ def classify(kind: str, params: PyTree, z: Array, scale: float = 1.0) -> Array:
     `linear` is z w + b. `cosine` is scale * g * cos(z, w), the weight-normalised layer of Chen et
     al. 2019, section 3.2. Their released code learns the lengths g and multiplies by 2 (up to 200
     classes) or 10.
+
+    Args:
+      kind: `linear`, or anything else for `cosine`.
+      params: as `init_classifier` makes them.
+      z: features.
+      scale: of the cosine classifier's logits.
     """
     if kind == "linear":
         return z @ params["w"] + params["b"]

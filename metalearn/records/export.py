@@ -16,7 +16,11 @@ SIDES = ("inductive", "transductive")
 
 
 def latex(root: Path) -> str:
-    """A LaTeX table (booktabs) for each dataset that has a record."""
+    """A LaTeX table (booktabs) for each dataset that has a record.
+
+    Raises:
+      UserError: a file that is no record, or a wrong row of published.csv.
+    """
     datasets, published = load(root)
     special: dict[str, str | int | None] = {
         "_": r"\_",
@@ -64,7 +68,11 @@ def latex(root: Path) -> str:
 
 
 def table_csv(root: Path) -> str:
-    """All tables as CSV: our numbers as fractions, published ones in percent as in their source."""
+    """All tables as CSV: our numbers as fractions, published ones in percent as in their source.
+
+    Raises:
+      UserError: a file that is no record, or a wrong row of published.csv.
+    """
     datasets, published = load(root)
     lines = [_csv_line(row, published) for rows in datasets.values() for row in rows]
     out = io.StringIO()

@@ -171,7 +171,11 @@ DRAW: dict[str, Callable[[Any, list[Point]], None]] = {
 
 
 def draw_plots(root: Path) -> list[Path]:
-    """Draws the plots of all datasets with records in root; the files, in `<root>/plots/`."""
+    """Draws the plots of all datasets with records in root; the files, in `<root>/plots/`.
+
+    Raises:
+      UserError: a file that is no record, or a plot that cannot be written.
+    """
     folder = root / "plots"
     paths = []
     for dataset, rows in load(root)[0].items():

@@ -174,7 +174,11 @@ def differences(row: Row, theirs: list[Published]) -> dict[str, float]:
 
 
 def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
-    """The rows of each dataset, in the order of the tables, and all published numbers."""
+    """The rows of each dataset, in the order of the tables, and all published numbers.
+
+    Raises:
+      UserError: a file that is no record, or a wrong row of published.csv.
+    """
     published = read_published(root / "published.csv")
     records = read_records(root)
     found = {p.dataset for p in published} | {dataset_of(r) for r in records}

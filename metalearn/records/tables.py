@@ -57,7 +57,11 @@ number may not have; ᶜ has running statistics of clean images.
 
 
 def markdown(root: Path) -> str:
-    """RESULTS.md: how to read it, a summary, a table for each dataset."""
+    """RESULTS.md: how to read it, a summary, a table for each dataset.
+
+    Raises:
+      UserError: a file that is no record, or a wrong row of published.csv.
+    """
     datasets, published = load(root)
     lines = summary(datasets, published)
     best = [SUMMARY, _table(lines)] if lines else []
@@ -66,7 +70,11 @@ def markdown(root: Path) -> str:
 
 
 def findings(root: Path) -> str:
-    """docs/findings.md: `findings.md` in root with its numbers filled in; empty without one."""
+    """docs/findings.md: `findings.md` in root with its numbers filled in; empty without one.
+
+    Raises:
+      UserError: a file that is no record, or a name in the text without a record.
+    """
     text = filled(root / "findings.md", named_records(root, load(root)[0]))
     origin = "from `results/findings.md`, whose numbers are those of records"
     said = f"Written by `python -m experiments.tables` {origin}."
