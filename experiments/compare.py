@@ -2,7 +2,7 @@
 
 `python -m experiments.compare RUN_A RUN_B [--shots=5] [--episodes=…] [--test_norms=…]`. Ways, shots
 and queries are those of RUN_A unless given. Each run is tested under all its method's
-normalisations; a test already made is read.
+normalisations; a test that was made before is read.
 """
 
 import dataclasses
@@ -26,8 +26,13 @@ EPISODES = ("ways", "shots", "queries", "eval_seed", "episodes")
 
 
 class Tested(NamedTuple):
-    """A run under one normalisation: its name, its record, the accuracy of each episode [E], the
-    test images.
+    """A run, tested under one normalisation.
+
+    Attributes:
+      name: method, backbone and normalisation.
+      record: of the test.
+      accuracies: float [E], of each episode.
+      images: of the test split.
     """
 
     name: str
@@ -37,7 +42,11 @@ class Tested(NamedTuple):
 
 
 def tests(workdir: Path, settings: dict) -> list[Tested]:
-    """A run's tests with these settings, made now unless they were before."""
+    """A run's tests with these settings, read if they were made before.
+
+    Raises:
+      UserError: the run cannot be tested so, or its counts cannot be read.
+    """
     trained = read_workdir(workdir).config
     config = dataclasses.replace(trained, **settings)
     lab = tested_lab(config, workdir)
@@ -49,7 +58,7 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
     )
     found = []
     for record in test_again(config, lab, workdir, command):
-        assert record.path is not None  # it lies in the run's folder
+        assert record.path is not None  # it is in the run's folder
         counts = read_counts(record.path)
         name = f"{method_of(record.config)} {record.config.backbone} ({record.test.norm})"
         found.append(
@@ -59,8 +68,10 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
 
 
 def compared(a: Tested, b: Tested) -> str:
-    """A's accuracy, B's, their difference with its paired 95 % CI, and the p-value of a paired
-    t-test.
+    """Both accuracies, their difference with its paired 95 % CI, the p-value of a paired t-test.
+
+    Raises:
+      UserError: the two were tested on different images.
     """
     if a.record.test.episode_hash != b.record.test.episode_hash or not np.array_equal(
         a.images, b.images
@@ -83,7 +94,11 @@ def measured(record: Record) -> str:
 
 
 def main(run_a: str, run_b: str) -> None:
-    """Test both, compare every normalisation of one with every one of the other."""
+    """Tests both runs, and compares every normalisation of one with every one of the other.
+
+    Raises:
+      UserError: a run cannot be tested so, or the two were tested on different images.
+    """
     first, second = (read_workdir(Path(run)).config for run in (run_a, run_b))
     given = test_settings_given()
     for run in (first, second):

@@ -1,5 +1,6 @@
-"""Methods that train the body through a head: `python -m experiments.embedding --method=r2d2
---dataset=cifar_fs`.
+"""Methods that train the body through a head fitted to each task.
+
+`python -m experiments.embedding --method=r2d2 --dataset=cifar_fs`.
 """
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over

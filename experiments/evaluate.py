@@ -1,5 +1,4 @@
-"""Test a trained run again on other episodes, shots, ways or normalisation, or with another
-method's head.
+"""Test a trained run again: on other episodes, shots or ways, by other normalisation or head.
 
 `python -m experiments.evaluate --workdir=runs/omniglot-protonet-... --shots=5`. Everything else is
 as in the run. One pre-trained body serves all methods that are fitted to its features:
@@ -20,7 +19,11 @@ from metalearn.run import test_again
 
 
 def main() -> None:
-    """Read the run's configuration, change its test, make that test."""
+    """Reads the run's configuration, changes its test, and makes that test.
+
+    Raises:
+      UserError: no run is given, or its test cannot be made.
+    """
     if not FLAGS.workdir:
         raise UserError("which run? give its folder with --workdir")
     workdir = Path(FLAGS.workdir)

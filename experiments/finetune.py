@@ -1,5 +1,6 @@
-"""Supervised pre-training, then a head per task: `python -m experiments.finetune --method=rfs
---dataset=cifar_fs`.
+"""Supervised pre-training on the base classes, then a head fitted to each task.
+
+`python -m experiments.finetune --method=rfs --dataset=cifar_fs`.
 """
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over

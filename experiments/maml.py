@@ -1,5 +1,6 @@
-"""MAML and the other methods with an inner loop: `python -m experiments.maml --method=reptile
---dataset=cifar_fs`.
+"""MAML and the other methods with an inner loop.
+
+`python -m experiments.maml --method=reptile --dataset=cifar_fs`.
 """
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over

@@ -1,4 +1,4 @@
-"""Count the images of a dataset that stand in two of its splits, equal to the pixel.
+"""Count the images of a dataset that occur in two of its splits, equal in every pixel.
 
 `python -m experiments.overlap --dataset=cifar_fs`. The splits are used as published, such images
 included: this says how many there are. Images that are only nearly equal are not found.
@@ -13,7 +13,11 @@ from metalearn.data.overlap import overlap
 
 
 def main() -> None:
-    """Load, compare every pair of splits, say."""
+    """Compares every pair of splits and prints what they share.
+
+    Raises:
+      UserError: the dataset cannot be loaded.
+    """
     dataset = load(FLAGS.dataset, FLAGS.data_dir, FLAGS.cache_dir, FLAGS.seed)
     for (first, second), shared in overlap(dataset).items():
         size = len(getattr(dataset, second).images)

@@ -1,5 +1,6 @@
-"""Prototypical networks on any dataset: `python -m experiments.protonet --dataset=omniglot
---shots=5`.
+"""Prototypical networks.
+
+`python -m experiments.protonet --dataset=omniglot --shots=5`.
 """
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over

@@ -1,5 +1,6 @@
-"""Run what a table still lacks, most informative first, within a budget of time; the same command
-goes on later.
+"""Make the records that a table still lacks, most informative first, within a budget of time.
+
+The same command continues later.
 
 `python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`.
 Every run is a program of this project by its published recipe (`experiments/queue.txt`, or
@@ -28,12 +29,12 @@ from metalearn.files import check_writable
 from metalearn.records.record import STAGES, Record, settings
 from metalearn.records.report import read_records
 
-LEAST = 10.0  # seconds left in which nothing new is begun
-PATIENCE = 120.0  # seconds for a run that was told to stop
+LEAST = 10.0  # no run is started with fewer seconds left
+PATIENCE = 120.0  # seconds for a run to save and end after SIGTERM
 
 
 def seconds(budget: str) -> float:
-    """`90`, `90s`, `10m` or `2h` in seconds.
+    """`90`, `90s`, `10m` or `2h`, in seconds.
 
     Raises:
       UserError: anything else.
@@ -45,11 +46,17 @@ def seconds(budget: str) -> float:
 
 
 def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: str) -> list[Run]:
-    """The runs of a table (`all`: of all) in the queue, every one by its first seed before any by
-    its second.
+    """The runs of a table in the queue, all with their first seed, then all with their second.
+
+    Args:
+      queue: all runs there are.
+      table: a dataset, or `all`.
+      methods: only these; empty for all.
+      seeds: trainings of each run.
+      more: further flags for every training, as one string.
 
     Raises:
-      UserError: no such table or method.
+      UserError: no such table or method, or flags that cannot be split.
     """
     tables = list(dict.fromkeys(run.flags["dataset"] for run in queue))
     if table not in ("all", *tables):
@@ -72,7 +79,7 @@ def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: st
 
 
 def steps(run: Run) -> Iterator[tuple[str, Config]]:
-    """What a run consists of: commands, and the settings that each is made with."""
+    """The commands of a run, each with the settings that it is made with."""
     trained = trained_config({"method": run.module} | parsed(shlex.split(run.train)[1:]))
     yield run.train, trained
     for test in run.tests:
@@ -80,7 +87,7 @@ def steps(run: Run) -> Iterator[tuple[str, Config]]:
 
 
 def missing(run: Run, records: list[Record]) -> list[str]:
-    """The commands of a run whose records are not there."""
+    """The commands of a run without a record."""
     return [command for command, config in steps(run) if not any(_of(r, config) for r in records)]
 
 
@@ -93,7 +100,7 @@ def _of(record: Record, config: Config) -> bool:
 
 
 def places(workdir: Path) -> list[str]:
-    """Flags that say where things lie."""
+    """Flags for the folders of data, caches, checkpoints and records."""
     given = [
         f"--{name}={FLAGS[name].value}" for name in ("data_dir", "cache_dir") if FLAGS[name].value
     ]
@@ -101,8 +108,12 @@ def places(workdir: Path) -> list[str]:
 
 
 def perform(command: str, workdir: Path, end: float) -> int:
-    """Run a command until it ends or `end` (of time.monotonic) comes; its exit status, or that of
-    SIGTERM.
+    """Runs a command until it ends or time is up; its exit status, or that of SIGTERM.
+
+    Args:
+      command: a program of `experiments` and its flags.
+      workdir: folder of the run; output goes to `<workdir>.log`.
+      end: when time is up, by time.monotonic.
     """
     words = [sys.executable, "-m", *shlex.split(command), *places(workdir)]
     workdir.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +132,7 @@ def perform(command: str, workdir: Path, end: float) -> int:
 
 
 def end_process(process: subprocess.Popen) -> None:
-    """Tell it to stop, upon which it saves; kill it if it does not."""
+    """Sends SIGTERM, upon which a run saves and ends; kills it if it has not after a while."""
     process.terminate()
     try:
         process.wait(PATIENCE)
@@ -131,7 +142,11 @@ def end_process(process: subprocess.Popen) -> None:
 
 
 def main() -> None:
-    """Go through the queue."""
+    """Makes what is missing, one command after the other, until time is up.
+
+    Raises:
+      UserError: a flag cannot be right, or runs failed.
+    """
     root = Path(FLAGS.results_dir)
     runs = Path(FLAGS.runs_dir)
     end = time.monotonic() + seconds(FLAGS.budget)
@@ -155,7 +170,7 @@ def main() -> None:
                 return
             begin = time.monotonic()
             status = perform(command, workdir, end)
-            said = {0: "done", 143: "stopped by the budget, to be gone on with"}
+            said = {0: "done", 143: "stopped by the budget, to be continued"}
             print(
                 f"{run.name}, {command.split()[0]}: "
                 f"{said.get(status, f'failed, see {workdir}.log')} "

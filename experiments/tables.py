@@ -18,7 +18,11 @@ from metalearn.records.tables import findings, markdown
 
 
 def main() -> None:
-    """Read, then write what was asked for."""
+    """Reads the records, then writes tables and plots.
+
+    Raises:
+      UserError: a file that is no record, or one that cannot be written.
+    """
     root = Path(FLAGS.results_dir)
     made = {
         Path(FLAGS.out): markdown(root),

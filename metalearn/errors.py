@@ -1,8 +1,8 @@
-"""The exceptions a user is meant to read."""
+"""Exceptions whose messages are for the user."""
 
 
 class UserError(Exception):
-    """Something the user can put right.
+    """An error that the user can correct.
 
     The message is one line that says what is wrong, where, and what to do about it. Programs under
     `experiments/` print it without a traceback and exit with status 2.
@@ -10,10 +10,10 @@ class UserError(Exception):
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived; everything is saved. Programs exit with 128 plus the signal's
-    number.
+    """SIGINT or SIGTERM arrived, and everything is saved.
 
-    Like KeyboardInterrupt no Exception: whoever mends what went wrong lets it pass.
+    Programs exit with 128 plus the signal's number. Like KeyboardInterrupt it is no `Exception`, so
+    that code that recovers from errors does not catch it.
     """
 
     def __init__(self, signal: int, message: str):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and folders in which there is room."""
+"""Files that are written whole or not at all, and a check that a folder can be written to."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ from metalearn.errors import UserError
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file whole or not at all, its folder too.
+    """Writes a file whole or not at all, and makes its folder.
 
     Raises:
       UserError: it cannot be written.
@@ -30,10 +30,10 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, whole or not at all.
+    """Writes a text as UTF-8, whole or not at all.
 
     Raises:
-      UserError: it cannot be written, or holds half a character.
+      UserError: it cannot be written, or has characters that UTF-8 cannot encode.
     """
     try:
         encoded = text.encode()
@@ -51,14 +51,14 @@ def _no_room(path: Path, error: OSError) -> UserError:
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and see that a file can be written there, one of its own: others may check it
-    just now.
+    """Makes the folder and checks that a file can be written there.
 
     Raises:
       UserError: it cannot.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Under a name of its own: other processes may check the same folder at once
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"room")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The machine: devices, precision, memory, and leaving politely."""
+"""The machine: devices, precision, memory, the commit, and ending on a signal."""
 
 import ctypes
 import functools
@@ -21,11 +21,15 @@ T = TypeVar("T")
 
 
 def configure(meta_batch: int, precision: str) -> None:
-    """Set up JAX before it touches a device.
+    """Sets up JAX, before it uses a device.
 
     On a CPU, one single-threaded device per core that the meta-batch divides into is faster than
-    one device with many threads; elsewhere XLA_FLAGS of the host platform mean nothing. What the
-    user set in XLA_FLAGS stays.
+    one device with many threads. On other platforms the number of host devices has no effect. What
+    the user has set in XLA_FLAGS stays.
+
+    Args:
+      meta_batch: T, tasks of an outer update.
+      precision: `float32`, `tf32` or `bfloat16`.
 
     Raises:
       UserError: unknown precision.
@@ -53,7 +57,7 @@ def configure(meta_batch: int, precision: str) -> None:
 
 
 def device_name() -> str:
-    """The accelerator's name, or the processor's and how many cores this process may use."""
+    """The accelerator's name, or the processor's with the number of cores of this process."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         return f"{jax.device_count()}x {device.device_kind}"
@@ -68,7 +72,7 @@ def device_name() -> str:
 
 
 def device_memory() -> int:
-    """Bytes of memory of one of this process's devices; those of a CPU share the machine's."""
+    """Bytes of memory of one device; the devices of a CPU share the machine's equally."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if jax.local_devices()[0].platform != "cpu" and "bytes_limit" in stats:
         return stats["bytes_limit"]
@@ -76,9 +80,7 @@ def device_memory() -> int:
 
 
 def peak_memory_mb() -> float:
-    """Most memory used so far, MiB: the device's where it counts, else this process's resident
-    set.
-    """
+    """Peak memory so far, MiB: the device's if it is counted, else the process's resident set."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if jax.local_devices()[0].platform != "cpu" and "peak_bytes_in_use" in stats:
         return round(stats["peak_bytes_in_use"] / 2**20, 1)
@@ -87,11 +89,14 @@ def peak_memory_mb() -> float:
 
 
 def compiled(program: Callable[..., tuple[T, Any]], *arguments: Any) -> T:
-    """The first of what the program returns, here for arguments that leave it nothing to do but to
-    be compiled.
+    """Compiles the program by a call; the state that it returns.
 
-    What compiling took and freed is given back, where the C library can do that: work need not hold
-    it beside its own.
+    Memory that compilation freed is given back to the system where the C library can do that, so
+    that it does not add to the peak of the work.
+
+    Args:
+      program: returns a state and something else.
+      arguments: such that the call has nothing to compute.
     """
     state, _ = program(*arguments)
     jax.block_until_ready(state)
@@ -102,12 +107,12 @@ def compiled(program: Callable[..., tuple[T, Any]], *arguments: Any) -> T:
 
 @functools.cache
 def commit() -> str:
-    """The checkout's commit when first asked for, `+` if tracked files differ from it.
+    """The commit of the code, at the time of the first call; `+` if tracked files differ from it.
 
     A copy without its repository has the commit that METALEARN_COMMIT names, else `unknown`.
     """
     root = Path(__file__).resolve().parent.parent
-    told = os.environ.get("METALEARN_COMMIT") or "unknown"
+    given = os.environ.get("METALEARN_COMMIT") or "unknown"
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -116,7 +121,7 @@ def commit() -> str:
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
-            return told  # a repository that the copy only lies in
+            return given  # another repository, which holds a copy of this one
         changed = git(
             "status",
             "--porcelain",
@@ -128,12 +133,13 @@ def commit() -> str:
         )
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
-        return told
+        return given
 
 
 def overlook_closed_loops() -> None:
-    """Keep quiet about TensorStore's threads that, after a failed read, report to a loop that orbax
-    has closed.
+    """Hides one harmless message of TensorStore's threads after a failed read.
+
+    They report to an event loop that orbax has closed by then.
     """
     shown = sys.unraisablehook
 
@@ -145,8 +151,9 @@ def overlook_closed_loops() -> None:
 
 
 class Interrupt:
-    """Turns the first SIGINT or SIGTERM into `.signal`, asked for between chunks; a second one ends
-    at once.
+    """Keeps the first SIGINT or SIGTERM in `.signal`, for the training loop to end between chunks.
+
+    A second one ends the process at once.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The layers of the package, read off its imports; and the size of its functions."""
+"""The layers of the package, by its imports; and the sizes of its functions and files."""
 
 import ast
 import subprocess
@@ -28,6 +28,7 @@ HEAVY = (
 # Themselves imported only when asked for
 LAZY = (
     "metalearn.data.glyphs",
+    "metalearn.data.glyph_classes",
     "metalearn.data.tfds_builders",
 )
 # Run in an environment that holds nothing of ours,
@@ -44,6 +45,14 @@ PEERS += [
     )
 ]
 MOST_STATEMENTS = 35  # of a function, those of functions inside it too
+MOST_LINES = 250  # of a file
+# Still longer
+LONG = (
+    "metalearn/training/loop.py",
+    "metalearn/training/step.py",
+    "metalearn/learners/registry.py",
+    "metalearn/learners/presets.py",
+)
 
 # Every module belongs to a part: a folder of the package, or a file at its top. A part may import
 # itself and the parts in the lines below its own.
@@ -138,6 +147,15 @@ def statements(function: ast.FunctionDef) -> int:
     return sum(isinstance(node, ast.stmt) for node in ast.walk(function)) - 1
 
 
+@pytest.mark.parametrize("folder", ["metalearn", "experiments", "benchmarks"])
+def test_files_have_at_most_250_lines(folder: str) -> None:
+    lines = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {name: n for name, n in lines.items() if n > MOST_LINES and name not in LONG} == {}
+
+
 def test_functions_are_small() -> None:
     """Nine of ten functions have at most 25 statements, lines in which nothing is packed."""
     trees = [ast.parse(path.read_text()) for path in FILES]
@@ -166,9 +184,7 @@ def test_experiments_get_their_flags_from_the_command_line_folder() -> None:
 
 
 def test_importing_programs_does_nothing() -> None:
-    """Neither starts the process over nor changes what signals do; a program's first import is what
-    does.
-    """
+    """It neither restarts the process nor changes signal handlers, as a program's start does."""
     code = "import signal; old = signal.getsignal(2); import experiments, experiments._cli.begin as begin; "
     code += "print(signal.getsignal(2) is old, begin.is_program())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

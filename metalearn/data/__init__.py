@@ -12,8 +12,8 @@ from metalearn.data.download import check_digests, fetch
 from metalearn.data.source import Dataset, Reader, Split
 from metalearn.errors import UserError
 
-# Where each dataset's `Reader` is, or a function of load's options that makes one. Imported when
-# asked for.
+# Where each dataset's `Reader` is, or a function of load's options that makes one. A module is
+# imported when its dataset is asked for: some need packages that others do without.
 READERS = {
     "cifar_fs": "metalearn.data.cifar:cifar_fs",
     "fc100": "metalearn.data.cifar:fc100",
@@ -33,8 +33,7 @@ def load(
     seed: int = 0,
     image_size: int | None = None,
 ) -> Dataset:
-    """Opens a dataset, prepared and memory-mapped; the first call prepares it and downloads what is
-    missing.
+    """A dataset, memory-mapped; the first call downloads its files and prepares it.
 
     Args:
       name: one of `READERS`, or 'tfds:NAME'.
@@ -49,6 +48,13 @@ def load(
 
     Raises:
       UserError: unknown name, missing or damaged files, a cache that cannot be written.
+
+    Example: `glyphs` is drawn, not downloaded; the first time it takes about a minute.
+
+        >>> from metalearn.data import load
+        >>> glyphs = load("glyphs")
+        >>> glyphs.train.images.shape[1:], glyphs.train.images.dtype, int(glyphs.train.counts[0])
+        ((28, 28, 1), dtype('uint8'), 20)
     """
     if image_size and image_size > LARGEST_IMAGE:
         raise UserError(f"--image_size={image_size} is too large: at most {LARGEST_IMAGE}")
@@ -68,7 +74,7 @@ def load(
     if dataset is None:
         dataset = cached(root, key, prepare)
     dataset = dataset._replace(name=name, rotations=reader.rotations)
-    for line in (*dataset.notes, *told_constant(dataset)):
+    for line in (*dataset.notes, *constant_channels(dataset)):
         print(line, file=sys.stderr)
     return dataset
 
@@ -78,7 +84,7 @@ def _slug(text: str) -> str:
 
 
 def _of_another_version(root: Path, key: str, prefix: str) -> Dataset | None:
-    """The newest cache that another version of a library made, if this one has made none."""
+    """The newest cache made with another version of a library, if there is none of this one."""
     if open_cache(root / key) is not None:
         return None
     caches = (path for path in root.glob(f"{prefix}*") if path.suffix != TEMPORARY)
@@ -86,8 +92,8 @@ def _of_another_version(root: Path, key: str, prefix: str) -> Dataset | None:
     return next((found for path in newest if (found := open_cache(path)) is not None), None)
 
 
-def told_constant(dataset: Dataset) -> list[str]:
-    """A line where colours of the training images are the same in all pixels."""
+def constant_channels(dataset: Dataset) -> list[str]:
+    """A note on channels that are the same in all training pixels; [] where there are none."""
     flat = [str(i) for i, deviation in enumerate(dataset.std, 1) if deviation == 0]
     if not flat:
         return []

@@ -23,12 +23,11 @@ _DAMAGE = (
 
 
 def damaged(path: Path, why: object) -> UserError:
-    """The one line shown for a file whose contents are wrong: which file, why, what to do."""
+    """The error for a file whose contents are wrong: which file, why, what to do."""
     reason = " ".join(str(why).split()) or type(why).__name__
     return UserError(
         f"{path} is damaged or not the official file ({reason}): delete it and start again to "
-        "download it, or copy it "
-        "there again."
+        "download it, or copy it there again."
     )
 
 
@@ -51,6 +50,7 @@ def read_tar_gz(path: Path, wanted: set[str]) -> dict[str, bytes]:
                 )
                 if stream is not None:
                     found[member.name] = _read_exactly(stream, member.size)
+            # The checksum of gzip stands at its end, after the last member
             while raw.read(2**20):
                 pass
     except _DAMAGE as error:
@@ -61,8 +61,9 @@ def read_tar_gz(path: Path, wanted: set[str]) -> dict[str, bytes]:
 
 
 def read_zip(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
-    """Name and contents of every member whose name ends in `suffix`, sorted by name; checksums are
-    verified.
+    """Name and contents of every member whose name ends in `suffix`, sorted by name.
+
+    Checksums are verified.
 
     Raises:
       UserError: truncated or corrupt archive, a member that points outside the archive.

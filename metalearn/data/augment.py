@@ -17,12 +17,11 @@ def flip(key: Key, x: Array) -> Array:
 
 
 def crop(key: Key, x: Array) -> Array:
-    """Shift each image of x uint8 [B,H,W,Ch] by up to an eighth of its size either way, black where
-    it moved from.
-    """
+    """Shift each image of x uint8 [B,H,W,Ch] by up to an eighth of its size, onto black."""
     _, height, width, _ = x.shape
     tall = height // 8
     wide = width // 8
+    # Padding and a random window, as the 32-pixel images of CIFAR are usually cropped
     padded = jnp.pad(x, ((0, 0), (tall, tall), (wide, wide), (0, 0)))
     most = jnp.array([2 * tall + 1, 2 * wide + 1], jnp.int32)
     corner = jax.random.randint(key, (len(x), 2), 0, most, jnp.int32)
@@ -34,14 +33,15 @@ def crop(key: Key, x: Array) -> Array:
 
 
 def jitter(key: Key, x: Array) -> Array:
-    """Brightness, contrast and saturation of each image of x uint8 [B,H,W,Ch], each by a factor in
-    [0.6, 1.4].
+    """Random brightness, contrast and saturation of each image of x uint8 [B,H,W,Ch].
 
-    The three factors of the few-shot literature (Chen et al. 2019), applied in that order.
+    Each by a factor in [0.6, 1.4], in this order; the three factors of the few-shot literature
+    (Chen et al. 2019).
     """
     shape = (3, len(x), 1, 1, 1)
     bright, contrast, colour = jax.random.uniform(key, shape, jnp.float32, minval=0.6, maxval=1.4)
     channels = x.shape[-1]
+    # ITU-R 601 luma, as Pillow makes RGB grey
     shares = [0.299, 0.587, 0.114] if channels == 3 else [1 / channels] * channels
     grey_weights = jnp.array(shares, jnp.float32)
     y = jnp.clip(x.astype(jnp.float32) * bright, 0, 255)
@@ -56,10 +56,22 @@ TRANSFORMS = {"flip": flip, "crop": crop, "jitter": jitter}
 
 
 def augmentation(names: str) -> Callable[[Key, Array], Array] | None:
-    """The transforms named, comma-separated, in that order; None for 'none'.
+    """A function that applies the named transforms in order; None for 'none'.
+
+    Args:
+      names: keys of `TRANSFORMS`, separated by commas.
 
     Raises:
       UserError: unknown name.
+
+    Example: each image is altered by itself, and stays uint8.
+
+        >>> import jax, jax.numpy as jnp
+        >>> from metalearn.data.augment import augmentation
+        >>> augment = augmentation("flip,crop")
+        >>> images = augment(jax.random.key(0), jnp.zeros((2, 32, 32, 3), jnp.uint8))
+        >>> images.shape, images.dtype
+        ((2, 32, 32, 3), dtype('uint8'))
     """
     if names == "none":
         return None
@@ -80,7 +92,7 @@ def augmentation(names: str) -> Callable[[Key, Array], Array] | None:
 
 
 class Copies(NamedTuple):
-    """Augmented copies of the support images at test, to which a head is fitted in their stead.
+    """Augmented copies of the support images at test; heads are fitted to them all.
 
     A split of M images is read as (number + 1) * M: row v * M + i is version v of image i, and
     version 0 is the image itself. A version depends on v and i alone, so it is the same in every
@@ -100,8 +112,12 @@ class Copies(NamedTuple):
         return 1 if self.transform is None else self.number + 1
 
     def rows(self, indices: Array, shots: int, size: int) -> tuple[Array, int]:
-        """An episode's positions [N, K+Q] in a split of `size` images with rows of copies [N,
-        K'+Q], and K'.
+        """The rows [N,K'+Q] of an episode's support copies and queries, and K', copies a class.
+
+        Args:
+          indices: the episode's positions [N,K+Q] in the split.
+          shots: K.
+          size: number of images of the split.
         """
         if self.transform is None:
             return indices, shots
@@ -110,14 +126,19 @@ class Copies(NamedTuple):
         return jnp.concatenate([*copies, query], 1), shots * self.number
 
     def altered(self, x: Array, rows: Array, size: int) -> Array:
-        """The versions at rows [B], of a split of `size` images, of the uint8 images x [B,H,W,Ch]
-        that they are of.
+        """The versions of images that rows ask for, uint8 [B,H,W,Ch].
+
+        Args:
+          x: the images themselves, uint8 [B,H,W,Ch].
+          rows: [B], as `rows` gives them.
+          size: number of images of the split.
         """
         if self.transform is None:
             return x
         transform = self.transform
 
         def one(image: Array, row: Array) -> Array:
+            # The key depends on version and image alone: the same in every episode and method
             version = row // size
             key = jax.random.fold_in(jax.random.fold_in(random_key(0), version), row % size)
             return jnp.where(version == 0, image, transform(key, image[None])[0])

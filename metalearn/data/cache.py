@@ -1,9 +1,8 @@
-"""Prepared data sets on disk: per split one .npy file that is memory-mapped, and one small JSON
-file.
+"""Prepared datasets on disk: a memory-mapped .npy file per split, and one small JSON file.
 
 A cache is a folder, `NAME-vVERSION-FINGERPRINT`. It is written under another name, flushed to disk
-and renamed, all under a lock that dies with its process, so that under its own name it is whole or
-absent whenever a run is killed.
+and renamed, all under a lock that the system releases when its process ends. So under its own name
+it is whole or absent, whenever a run is killed.
 """
 
 import fcntl
@@ -31,7 +30,7 @@ def default_root() -> Path:
     """$METALEARN_CACHE, else $XDG_CACHE_HOME/metalearn, else ~/.cache/metalearn.
 
     Raises:
-      UserError: it is below a home folder that nobody knows.
+      UserError: it is below a home folder, and this user has none.
     """
     if own := os.environ.get("METALEARN_CACHE"):
         return expanded(own)
@@ -39,7 +38,7 @@ def default_root() -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` as the home folder, which is asked for only where it is named.
+    """The path with `~` replaced by the home folder, which is looked up only where it is named.
 
     Raises:
       UserError: there is no such home folder.
@@ -52,9 +51,9 @@ def expanded(path: str | Path) -> Path:
 
 
 def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dataset:
-    """The data set cached as `root/key`, prepared first if there is none or if it is not whole.
+    """The dataset cached as `root/key`, prepared first if it is absent or not whole.
 
-    Of processes that start at once, one prepares and the others wait for it. The data set's `name`
+    Of processes that start at once, one prepares and the others wait for it. The dataset's `name`
     and `rotations` are left for the caller to fill in.
 
     Raises:
@@ -65,6 +64,7 @@ def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dat
     with _writing(root):
         root.mkdir(parents=True, exist_ok=True)
     with _lock(root, key):
+        # Once more: while this process waited for the lock, its holder may have prepared it
         if (dataset := open_cache(root / key)) is None:
             splits = prepare()
             made = splits if isinstance(splits, Prepared) else Prepared(splits)
@@ -79,9 +79,7 @@ def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dat
 
 
 def open_cache(folder: Path) -> Dataset | None:
-    """The cache in `folder`, images memory-mapped; None where it is absent, truncated or
-    unreadable.
-    """
+    """The cache in `folder`, images memory-mapped; None where it is absent or not whole."""
     try:
         info = json.loads((folder / INFO).read_text("utf-8"))
         splits = {split: _open_split(folder, split, info) for split in SPLITS}
@@ -110,6 +108,7 @@ def _open_split(folder: Path, split: str, info: dict[str, Any]) -> Split:
     path = folder / f"{split}.npy"
     counts = np.array(part["counts"], np.int32)
     names = tuple(part["names"])
+    # Of a file that was not written whole; a digest would have to read all of it
     if path.stat().st_size != part["bytes"]:
         raise ValueError(f"{path} has the wrong size")
     images = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -124,7 +123,7 @@ def _open_split(folder: Path, split: str, info: dict[str, Any]) -> Split:
 
 
 def _write(root: Path, key: str, splits: Prepared) -> None:
-    """Writes `root/key` so that it appears at once and whole. The caller holds the key's lock."""
+    """Writes `root/key` so that it appears whole or not at all; the caller holds the key's lock."""
     temporary = root / (key + TEMPORARY)
     _remove_stale(root)
     shutil.rmtree(temporary, ignore_errors=True)
@@ -161,6 +160,7 @@ def _write(root: Path, key: str, splits: Prepared) -> None:
 
 def pixel_moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation, float32 [Ch], of uint8 images [M, H, W, Ch] scaled to [0, 1]."""
+    # From counts of the 256 values: exact, whatever the number of pixels, and in one pass
     channels = images.shape[-1]
     histogram = np.zeros((channels, 256), np.int64)
     for start in range(0, len(images), 1024):
@@ -186,6 +186,7 @@ def digest_of(splits: dict[str, Split]) -> str:
 
 def contents_of(splits: Mapping[str, Split]) -> str:
     """16 hexadecimal digits of the images of each class, whatever split it is in."""
+    # Sorted, so that the seed that shares out the classes does not matter
     found = []
     for images, counts, names in splits.values():
         ends = np.cumsum(counts)
@@ -205,7 +206,7 @@ def _flush_folder(folder: Path) -> None:
 
 @contextmanager
 def _writing(root: Path) -> Iterator[None]:
-    """Turns the operating system's refusals into one readable line."""
+    """Turns an `OSError` while writing into a `UserError`."""
     try:
         yield
     except OSError as error:
@@ -217,7 +218,7 @@ def _writing(root: Path) -> Iterator[None]:
 
 @contextmanager
 def _lock(root: Path, key: str) -> Iterator[None]:
-    """Holds the lock of `key`; the system releases it when the process dies, however it dies."""
+    """Holds the lock of `key`, which the system releases when the process ends in any way."""
     with _writing(root):
         descriptor = os.open(root / f".{key}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -229,9 +230,7 @@ def _lock(root: Path, key: str) -> Iterator[None]:
 
 
 def _remove_stale(root: Path) -> None:
-    """Removes what killed processes left half-written: temporary folders whose lock nobody
-    holds.
-    """
+    """Removes half-written folders of killed processes: those whose lock is free."""
     for folder in root.glob("*" + TEMPORARY):
         lock = root / f".{folder.name.removesuffix(TEMPORARY)}.lock"
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)

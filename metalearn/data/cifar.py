@@ -1,11 +1,10 @@
-"""CIFAR-FS and FC100: the 100 classes of CIFAR-100, 600 images of 32x32 RGB each, split for
-few-shot learning.
+"""CIFAR-FS and FC100: the 100 classes of CIFAR-100, split for few-shot learning.
 
 CIFAR-FS (Bertinetto et al., 2019, https://arxiv.org/abs/1805.08136) splits the classes 64/16/20 at
 random; FC100 (Oreshkin et al., 2018, https://arxiv.org/abs/1805.10123) splits by superclass, 12/4/4
 = 60/20/20 classes, which makes the test classes less like the training classes. Images: Krizhevsky
-(2009), Learning multiple layers of features from tiny images. Training and test images of CIFAR-100
-are taken together.
+(2009), Learning multiple layers of features from tiny images; 600 of each class, 32x32 RGB, those
+of training and of test taken together.
 """
 
 from functools import partial
@@ -32,8 +31,12 @@ TOLERANCE = 1e-4
 
 
 class Facts(NamedTuple):
-    """What must hold of the archive: images per class, and moments of the training pixels / 255
-    (None: any).
+    """What must hold of the archive, by which it is verified.
+
+    Attributes:
+      train: training images per class.
+      test: test images per class.
+      moments: mean and standard deviation of the training pixels / 255; None for any.
     """
 
     train: int = 500
@@ -60,7 +63,7 @@ class Cifar100(NamedTuple):
 
 
 def read_cifar100(path: Path, facts: Facts = FACTS) -> Cifar100:
-    """Reads and verifies the official binary archive.
+    """The contents of the official binary archive, verified.
 
     Raises:
       UserError: damaged archive, or labels, counts or pixel statistics other than CIFAR-100's.
@@ -78,6 +81,7 @@ def read_cifar100(path: Path, facts: Facts = FACTS) -> Cifar100:
     _check_moments(path, records[: 100 * facts.train, 2:], facts)
     parents = _parents(path, records)
     per_class = facts.train + facts.test
+    # Sorted by their bytes, so that positions in a split do not depend on the archive's order
     keys = [record.tobytes() for record in records[:, 1:]]  # fine label, then pixels
     order = sorted(range(len(keys)), key=keys.__getitem__)
     images = np.empty((100, per_class, 32, 32, 3), np.uint8)
@@ -116,7 +120,7 @@ def _parents(path: Path, records: np.ndarray) -> np.ndarray:
 
 
 def _check_moments(path: Path, pixels: np.ndarray, facts: Facts) -> None:
-    """Compares mean and deviation of planar `pixels` uint8 [M, 3072] with the known ones."""
+    """Compares the moments of planar `pixels` uint8 [M, 3072] with the known ones."""
     if facts.moments is None:
         return
     for channel in range(3):
@@ -133,8 +137,10 @@ def _check_moments(path: Path, pixels: np.ndarray, facts: Facts) -> None:
 
 
 def read(folder: Path, split: str, facts: Facts = FACTS) -> dict[str, Split]:
-    """`Reader.read` of the class list `split`, of fine classes (`cifar_fs`) or of superclasses
-    (`fc100`).
+    """`Reader.read` by the class list `split`: fine classes (`cifar_fs`) or superclasses (`fc100`).
+
+    Raises:
+      UserError: a damaged archive, or one without a class of the list.
     """
     data = read_cifar100(folder / ARCHIVE.name, facts)
     return {
@@ -144,7 +150,7 @@ def read(folder: Path, split: str, facts: Facts = FACTS) -> dict[str, Split]:
 
 
 def _select(path: Path, data: Cifar100, names: list[str]) -> Split:
-    """The classes that are called by one of `names`, or whose superclass is, sorted by name."""
+    """The classes whose own name or whose superclass's name is in `names`, sorted by name."""
     if missing := sorted(set(names) - set(data.fine) - set(data.coarse)):
         raise damaged(path, f"no class called {missing[0]}")
     chosen = sorted(

@@ -1,4 +1,4 @@
-"""One image file to pixels: turned upright, on white, of eight bits, RGB."""
+"""An image file to pixels: upright, opaque on white, RGB of eight bits."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-# Endings of image files. Which of them are read depends on what Pillow was built with.
+# Extensions of image files. Which of them are read depends on what Pillow was built with.
 PICTURES = frozenset(
     ".apng .avif .bmp .dib .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jxl .pbm .pcx .pgm "
     ".png .pnm .ppm .tga .tif .tiff .webp".split()
 )
-# Formats that every version of a decoder gives the same pixels of.
+# Formats whose pixels are the same with every version of a decoder.
 EXACT = frozenset(("BMP", "DIB", "GIF", "PCX", "PNG", "PPM", "TGA", "TIFF"))
 ORIENTATION = 0x0112  # EXIF's tag
 TURNS = {
@@ -41,8 +41,8 @@ class Picture(NamedTuple):
 
     Attributes:
       pixels: uint8 [size, size, 3].
-      transparent: whether anything in it is, and so was laid on white.
-      levels: its own, where it has more than eight bits.
+      transparent: whether any pixel is, and so was laid on white.
+      levels: its range of values where it has more than eight bits, else None.
       halved: whether it has colours of 16 bits, of which Pillow gives the upper 8.
       exact: whether any version of Pillow gives these pixels.
     """
@@ -55,7 +55,7 @@ class Picture(NamedTuple):
 
 
 def readable() -> frozenset[str]:
-    """The endings of image files that this Pillow can read."""
+    """The extensions of image files that this build of Pillow can read."""
     known = Image.registered_extensions()
     return frozenset(ending for ending in PICTURES if known.get(ending) in Image.OPEN)
 
@@ -65,8 +65,9 @@ def read_image(path: Path, size: int, levels: Levels | None = None) -> Picture:
 
     Args:
       path: of the file.
-      size: height and width.
-      levels: what becomes 0 and 255 in images of more than eight bits; by default its own.
+      size: height and width, in pixels.
+      levels: values that become 0 and 255 in images of more than eight bits; by default the lowest
+        and the highest of the image.
 
     Raises:
       Unreadable: it does not decode.
@@ -94,7 +95,7 @@ def _picture(file: Image.Image, size: int, levels: Levels | None) -> Picture:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF block says, of which nothing else is looked at."""
+    """The image turned as the orientation in its EXIF block says."""
     image.load()  # the block may stand behind the pixels
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
@@ -104,9 +105,10 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def on_white(image: Image.Image, mode: str) -> tuple[Image.Image, bool]:
-    """The image in this mode, without alpha, and whether anything in it was transparent.
+    """The image in this mode, without alpha, and whether any pixel was transparent.
 
-    What is transparent has a colour too, most often black: an icon would be gone.
+    Transparent pixels have a colour too, most often black: dropping alpha would make a black icon
+    on a transparent ground all black.
     """
     if not image.has_transparency_data:
         return image.convert(mode), False
@@ -130,7 +132,10 @@ def _levels(image: Image.Image) -> Levels:
 
 
 def _eight_bits(image: Image.Image, levels: Levels) -> Image.Image:
-    """Values from the lowest to the highest as 0 to 255; Pillow itself would cut them off."""
+    """The image with values from the lowest to the highest level as 0 to 255.
+
+    Pillow's own conversion would clip them at 255.
+    """
     span = (levels.high - levels.low) or 1.0
     values = (np.asarray(image, np.float64) - levels.low) * (255 / span)
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))

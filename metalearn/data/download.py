@@ -1,4 +1,4 @@
-"""Official files: found below the data folder, or downloaded there."""
+"""Official files: found in the data folder, or downloaded to it."""
 
 import hashlib
 import logging
@@ -11,9 +11,9 @@ from metalearn.errors import UserError
 
 
 def fetch(files: tuple[RemoteFile, ...], folder: Path) -> None:
-    """Downloads those of `files` that are not below `folder`.
+    """Downloads those of `files` that are not in `folder`.
 
-    A download is checked against the official digest and appears under its name only when it is
+    A download is checked against the official digest, and appears under its name only when it is
     whole.
 
     Raises:
@@ -32,12 +32,12 @@ def _download(file: RemoteFile, folder: Path) -> None:
     try:
         target = folder / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        pooch.get_logger().setLevel("WARNING")  # the progress bar says it all
+        pooch.get_logger().setLevel("WARNING")  # the progress bar shows the download
         progress = pooch.HTTPDownloader(progressbar=True, timeout=60)
         pooch.retrieve(
             file.url, file.digest, fname=target.name, path=target.parent, downloader=progress
         )
-    except OSError as error:  # requests' exceptions are OSErrors too, with an essay for a message
+    except OSError as error:  # requests' exceptions are OSErrors too, with very long messages
         raise UserError(_by_hand(file, folder, error.strerror or type(error).__name__)) from error
     except ValueError as error:
         raise UserError(_by_hand(file, folder, "what came is not the official file")) from error
@@ -51,8 +51,9 @@ def _by_hand(file: RemoteFile, folder: Path, why: str) -> str:
 
 
 def check_digests(files: tuple[RemoteFile, ...], folder: Path) -> None:
-    """Warns of each file that is not byte for byte the official one; its contents were verified by
-    the reader.
+    """Warns of each file that is not byte for byte the official one.
+
+    Not an error: the reader has verified the contents, which another archive may hold as well.
     """
     for file in files:
         kind, _, official = file.digest.partition(":")
@@ -66,17 +67,20 @@ def check_digests(files: tuple[RemoteFile, ...], folder: Path) -> None:
 
 
 def fingerprint(folder: Path, files: tuple[RemoteFile, ...]) -> str:
-    """Names, sizes and modification times of `files` below `folder`, hashed."""
+    """Names, sizes and modification times of `files` below `folder`, hashed.
+
+    Raises:
+      UserError: a file that cannot be read.
+    """
     return hash_of(identities(folder, [folder / file.name for file in files]))
 
 
 def identities(folder: Path, paths: Sequence[Path]) -> list[tuple[str, int, int]]:
-    """Name relative to `folder`, size in bytes and modification time in nanoseconds of each of
-    `paths`.
+    """Name relative to `folder`, size (bytes) and modification time (ns) of each of `paths`.
 
     Raises:
-      UserError: a file that cannot be looked at, such as a broken link, or one that has no contents
-        of its own: opening a pipe would wait for ever.
+      UserError: a file that cannot be read, such as a broken link, or that is not a regular file:
+        opening a pipe would wait for ever.
     """
     found = []
     for path in paths:
@@ -84,7 +88,7 @@ def identities(folder: Path, paths: Sequence[Path]) -> list[tuple[str, int, int]
             status = path.stat()
         except OSError as error:
             raise UserError(
-                f"{path} cannot be read ({error.strerror}): mend it or take it out."
+                f"{path} cannot be read ({error.strerror}): repair it or take it out."
             ) from error
         if not stat.S_ISREG(status.st_mode):
             raise UserError(f"{path} is no file but a pipe, a socket or a device: take it out.")

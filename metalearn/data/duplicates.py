@@ -1,4 +1,4 @@
-"""Images that stand more than once in a dataset, equal to the pixel."""
+"""Images that occur more than once in a dataset, equal in every pixel."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,16 +9,18 @@ import numpy as np
 
 
 class Place(NamedTuple):
-    """Where an image stands."""
+    """Where an image occurs: its split, its class, its file's name."""
 
     split: str
     label: str
     name: str
 
 
-def told_duplicates(images: np.ndarray, places: Sequence[Place]) -> list[str]:
-    """What to say of the duplicates among images uint8 [M, ...]: one line each for those of a
-    class, of several classes, and of several splits."""
+def duplicate_notes(images: np.ndarray, places: Sequence[Place]) -> list[str]:
+    """Notes on the duplicates among images uint8 [M, ...]; [] where there are none.
+
+    One line each for those within a class, in several classes, and in several splits.
+    """
     groups = _alike(images, places)
     beyond = [group for group in groups if _several_splits(group)]
     mixed = [group for group in groups if not _several_splits(group) and _several_labels(group)]
@@ -35,13 +37,13 @@ def told_duplicates(images: np.ndarray, places: Sequence[Place]) -> list[str]:
     if beyond:
         lines.append(
             f"warning: {_images(len(beyond))} in several splits, such as "
-            f"{_two(_apart(beyond[0]))}: a test of what was trained on tells little"
+            f"{_two(_apart(beyond[0]))}: accuracy on images already seen says little"
         )
     return lines
 
 
 def _alike(images: np.ndarray, places: Sequence[Place]) -> list[list[Place]]:
-    """The places of each image that has several."""
+    """The places of each image that occurs more than once."""
     found = defaultdict(list)
     for image, place in zip(images, places, strict=True):
         found[sha256(image.tobytes()).digest()].append(place)
@@ -57,7 +59,7 @@ def _several_labels(group: Iterable[Place]) -> bool:
 
 
 def _of_one_class(group: Iterable[Place]) -> list[list[Place]]:
-    """For each place but the first of a class, that one and it."""
+    """Pairs of the first place in a class and each further one in it."""
     firsts: dict[tuple[str, str], Place] = {}
     pairs = []
     for place in group:
@@ -68,17 +70,17 @@ def _of_one_class(group: Iterable[Place]) -> list[list[Place]]:
 
 
 def _apart(group: Sequence[Place]) -> list[Place]:
-    """The first place and one of another split."""
+    """The first place, and one in another split."""
     return [group[0], next(place for place in group if place.split != group[0].split)]
 
 
 def _mixed(group: Sequence[Place]) -> list[Place]:
-    """The first place and one of another class."""
+    """The first place, and one in another class."""
     return [group[0], next(place for place in group if place.label != group[0].label)]
 
 
 def _images(count: int) -> str:
-    return "1 image stands" if count == 1 else f"{count} images stand"
+    return "1 image occurs" if count == 1 else f"{count} images occur"
 
 
 def _two(group: Sequence[Place]) -> str:

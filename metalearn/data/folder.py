@@ -3,11 +3,11 @@
 Either `FOLDER/CLASS/*.jpg`, and the classes are split by a seed, 64 % for training, 16 % for
 validation and 20 % for test (at least two each, of six or more); or `FOLDER/train/CLASS/*.jpg`,
 `FOLDER/valid/...` and `FOLDER/test/...` (or another of `NAMES`, in whatever case), where no class
-may stand in two of them: a test class has to be new.
+may be in two of them: a test class has to be new.
 
-Below a class folder, images may lie at any depth. Files and folders whose names begin with a dot
-are passed over, and so are a folder without any image and files whose endings are not in `ENDINGS`,
-of which it is told. An image that does not decode is an error, never skipped.
+Images may be at any depth below a class folder. Files and folders whose names begin with a dot are
+passed over, and so are folders without any image. Files whose extensions are not in `ENDINGS` are
+passed over with a note. An image that does not decode is an error, never skipped.
 """
 
 import os
@@ -26,6 +26,7 @@ from metalearn.data.splits import SPLITS
 from metalearn.errors import UserError
 
 ENDINGS = readable()
+# Extensions of files that are passed over without a note
 SILENT = frozenset(("", *".csv .db .html .ini .json .md .txt .xml .yaml .yml".split()))
 SIZE = 84  # pixels
 NAMES = {
@@ -40,9 +41,7 @@ NAMES = {
 
 
 def reader(seed: int = 0, image_size: int | None = None) -> Reader:
-    """The reader of a folder of class folders; `seed` and `image_size` as in
-    `metalearn.data.load`.
-    """
+    """The reader of a folder of class folders; options as in `metalearn.data.load`."""
     size = image_size or SIZE
     identity = partial(fingerprint, options=(seed, size))
     return Reader(partial(read, seed=seed, size=size), (), 2, 1, identity)
@@ -55,25 +54,32 @@ def read(folder: Path, seed: int, size: int) -> Prepared:
       UserError: an image that does not decode, fewer than three classes, a class in two splits.
     """
     found = read_splits(folder, find_splits(folder, seed), size)
-    notes = [*told_endings(folder), *found.notes]
+    notes = [*unread_endings(folder), *found.notes]
     return Prepared(found, notes, found.decoder, by_seed=not find_own_splits(folder))
 
 
 def fingerprint(folder: Path, options: tuple[int, ...]) -> str:
-    """Names, sizes and times of the images below `folder`, hashed together with `options`."""
+    """Names, sizes and times of the images below `folder`, hashed together with `options`.
+
+    Raises:
+      UserError: no such folder, or a file that cannot be read.
+    """
     return hash_of(options, identities(folder, find_images(folder)))
 
 
 def find_splits(folder: Path, seed: int) -> dict[str, ClassFiles]:
-    """The images of each class of each split; see the module's docstring for the layouts."""
+    """The images of each class of each split; see the module's docstring for the layouts.
+
+    Raises:
+      UserError: too few classes, a split without a folder, or a class in two splits.
+    """
     found = find_own_splits(folder)
     if not found:
         return _split_by_seed(folder, find_classes(folder), seed)
     if missing := [split for split in SPLITS if split not in found]:
         raise UserError(
             f"{folder} has {', '.join(found)} but no {missing[0]} with class folders: add it, or "
-            "put all class folders "
-            f"into {folder} itself to have them split."
+            f"put all class folders into {folder} itself to have them split."
         )
     for one, other in combinations(SPLITS, 2):
         if shared := sorted(found[one].keys() & found[other].keys()):
@@ -85,7 +91,7 @@ def find_splits(folder: Path, seed: int) -> dict[str, ClassFiles]:
 
 
 def find_own_splits(folder: Path) -> dict[str, ClassFiles]:
-    """The classes in folders that are named as splits are; folders of the same split are one."""
+    """The classes in folders that are named like splits; folders of one split are merged."""
     found: dict[str, ClassFiles] = {}
     for path in _folders(folder):
         split = NAMES.get(path.name.lower(), "")
@@ -105,9 +111,7 @@ def _split_by_seed(folder: Path, classes: ClassFiles, seed: int) -> dict[str, Cl
 
 
 def find_classes(folder: Path) -> ClassFiles:
-    """The visible folders in `folder` with at least one image, sorted by name; {} where there is no
-    such folder.
-    """
+    """The visible folders in `folder` with at least one image, and those; {} without `folder`."""
     found = {path.name: find_images(path) for path in _folders(folder)}
     return {name: images for name, images in found.items() if images}
 
@@ -127,8 +131,12 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(path for path in _files(folder) if path.suffix.lower() in ENDINGS)
 
 
-def told_endings(folder: Path) -> list[str]:
-    """A line with the endings of files below `folder` that are not read, if they may be images."""
+def unread_endings(folder: Path) -> list[str]:
+    """A note on files below `folder` that are not read but may be images; [] without any.
+
+    Raises:
+      UserError: no such folder, or one that links to a folder around it.
+    """
     endings = Counter(path.suffix.lower() for path in _files(folder))
     passed = sorted(endings.keys() - ENDINGS - SILENT)
     if not passed:
@@ -138,7 +146,11 @@ def told_endings(folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All visible files below `folder`."""
+    """All visible files below `folder`.
+
+    Raises:
+      UserError: no such folder, or one that links to a folder around it.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: pass the folder of your images as --data_dir.")
     for root, folders, files in os.walk(folder, followlinks=True):

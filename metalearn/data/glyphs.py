@@ -1,194 +1,36 @@
-"""`glyphs`: characters of many scripts, drawn from the fonts that come with matplotlib. Nothing is
-downloaded.
+"""`glyphs`: characters of many scripts, drawn from the fonts that come with matplotlib.
 
-A class is a character, its drawings are the faces that have it under random affine maps and stroke
-widths. Splits hold whole scripts, so test scripts are unseen in training, as in Omniglot's
-alphabets (Lake et al. 2015, https://doi.org/10.1126/science.aab3050). The fonts are DejaVu
-(https://dejavu-fonts.github.io) and STIX (https://www.stixfonts.org). The same matplotlib, Pillow
-and FreeType give the same bytes.
+Nothing is downloaded. A class is a character; its drawings are the faces that have it, under random
+affine maps and stroke widths. Splits hold whole scripts, so test scripts are unseen in training, as
+in Omniglot's alphabets (Lake et al. 2015, https://doi.org/10.1126/science.aab3050). The fonts are
+DejaVu (https://dejavu-fonts.github.io) and STIX (https://www.stixfonts.org). The same matplotlib,
+Pillow and FreeType give the same bytes.
 """
 
-import functools
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import PIL
-from fontTools.ttLib import TTFont
-from PIL import Image, ImageDraw, ImageFilter, ImageFont, features
+from PIL import Image, ImageFilter, features
 
+from metalearn.data.glyph_classes import CANVAS, FACES, FINE, SCRIPTS, SIDE, characters, render
 from metalearn.data.source import Prepared, Reader, Split
 
-SIDE = 28  # pixels of a drawing
-FINE = 4  # pixels are drawn this many times finer, then averaged
-CANVAS = SIDE * FINE
-INK = 18 * FINE  # the longer side of a character, before jitter
-EM = 96  # font size that characters are rendered at
-# Characters with a shorter longer side (dots, primes) are left out: size is not kept
-SMALLEST = EM // 4
 DRAWINGS = 20  # of each class
 FEW = 4  # characters in no more faces than this are jittered more
 SEED = 20
 
-# Upright DejaVu Sans has every character used, so any two can be compared. The serif italics are
-# left out: in them some letters take the shape of others (Cyrillic te is an m).
-UPRIGHT = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral")
-FACES = (
-    *UPRIGHT,
-    *(
-        "DejaVuSans-Bold",
-        "DejaVuSans-Oblique",
-        "DejaVuSans-BoldOblique",
-        "DejaVuSerif-Bold",
-        "STIXGeneralBol",
-    ),
-    *("DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
-)
-
-# Scripts by the first word of a character's Unicode name. CANADIAN is the Aboriginal syllabics;
-# SYMBOL is every symbol (arrows, operators, currencies, dingbats) but those told apart by position
-# alone (Braille, box drawing).
-SCRIPTS: Mapping[str, tuple[str, ...]] = {
-    "train": ("LATIN", "DIGIT", "GREEK", "COPTIC", "CYRILLIC", "CANADIAN", "SYMBOL"),
-    "valid": ("ARMENIAN", "HEBREW", "LAO", "OGHAM"),
-    "test": ("ARABIC", "GEORGIAN", "NKO", "TIFINAGH"),
-}
-SYMBOLS = ((0x0020, 0x00FF), (0x20A0, 0x20CF), (0x2100, 0x24FF), (0x25A0, 0x27FF), (0x2900, 0x2BFF))
-
-# Pairs of faces that lookalikes are searched in; the last finds those that differ in stroke width
-# only.
-COMPARED = (*((name, name) for name in UPRIGHT), (UPRIGHT[0], "DejaVuSans-Bold"))
-
-# Squared distance of two renderings over the sum of their squared norms: 0 the same, 1 no ink in
-# common. Chosen by looking at pairs: below the first, two characters of a split are alike; across
-# splits the second is stricter.
-ALIKE, ALIKE_ACROSS = 0.07, 0.15
-
-
-class Face(NamedTuple):
-    """One font file: what draws with it and the code points it has a glyph for."""
-
-    font: ImageFont.FreeTypeFont
-    points: frozenset[int]
-
-
-@functools.cache
-def load_face(name: str) -> Face:
-    """The face of a font file that matplotlib ships, without layout rules: one code point, one
-    glyph.
-    """
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
-    with TTFont(path, lazy=True) as font:
-        points = frozenset(
-            point for point, glyph in font.getBestCmap().items() if glyph != ".notdef"
-        )
-    return Face(ImageFont.truetype(str(path), EM, layout_engine=ImageFont.Layout.BASIC), points)
-
-
-def script_of(char: str) -> str | None:
-    """The script a character is filed under; None for those never drawn.
-
-    Marks, spaces, controls and private use have other categories than letters, digits and symbols.
-    Characters that decompose (accented, circled, superscript, presentation forms) are variants of
-    others.
-    """
-    category = unicodedata.category(char)
-    if (
-        category not in {"Lu", "Ll", "Lo", "Nd", "Sm", "Sc", "So"}
-        or unicodedata.normalize("NFKD", char) != char
-    ):
-        return None
-    if category.startswith("S"):
-        return "SYMBOL" if any(first <= ord(char) <= last for first, last in SYMBOLS) else None
-    return unicodedata.name(char).split()[0].split("-")[0]
-
-
-def render(name: str, char: str) -> Image.Image | None:
-    """A character in a face, white on black, centred, its longer side INK: an 'L' image of CANVAS x
-    CANVAS.
-
-    None where the face lacks the character or draws nothing of any size.
-    """
-    face = load_face(name)
-    if ord(char) not in face.points:
-        return None
-    page = Image.new("L", (4 * EM, 3 * EM))
-    ImageDraw.Draw(page).text((EM, EM), char, fill=255, font=face.font)
-    box = page.getbbox()
-    if box is None or max(box[2] - box[0], box[3] - box[1]) < SMALLEST:
-        return None
-    ink = page.crop(box)
-    zoom = INK / max(ink.size)
-    width, height = (max(1, round(side * zoom)) for side in ink.size)
-    canvas = Image.new("L", (CANVAS, CANVAS))
-    canvas.paste(
-        ink.resize((width, height), Image.Resampling.BICUBIC),
-        ((CANVAS - width) // 2, (CANVAS - height) // 2),
-    )
-    return canvas
-
-
-def pixels(name: str, chars: Sequence[str]) -> np.ndarray:
-    """Renderings of characters in one face: float32 [C, SIDE * SIDE] in [0, 1], 0 where it has
-    none.
-    """
-    empty = Image.new("L", (CANVAS, CANVAS))
-    images = (render(name, char) or empty for char in chars)
-    return np.stack([np.asarray(image.reduce(FINE), np.float32).ravel() for image in images]) / 255
-
-
-def distances(chars: Sequence[str]) -> np.ndarray:
-    """How unlike characters are in the two faces in which they are most alike: float32 [C, C] in
-    [0, 1].
-    """
-    nearest = np.ones((len(chars), len(chars)), np.float32)
-    for one, other in COMPARED:
-        a = pixels(one, chars)
-        b = a if one == other else pixels(other, chars)
-        norms = np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1)
-        apart = 1 - 2 * (a @ b.T) / np.maximum(norms, 1)
-        nearest = np.minimum(nearest, np.minimum(apart, apart.T))
-    return nearest
-
-
-def characters(scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> dict[str, list[tuple[str, str]]]:
-    """The `(script, character)` classes of each split, by code point, no two alike.
-
-    Of characters that look alike the first by code point stays, whichever split it belongs to.
-    """
-    split_of = {script: split for split, names in scripts.items() for script in names}
-    filed = [(script_of(char), char) for char in map(chr, sorted(load_face(UPRIGHT[0]).points))]
-    found = [
-        (s, char) for s, char in filed if s in split_of and render(UPRIGHT[0], char) is not None
-    ]
-    chars = [char for _, char in found]
-    splits = np.array([split_of[str(script)] for script, _ in found])
-    limit = np.where(splits[:, None] == splits[None, :], ALIKE, ALIKE_ACROSS)
-    alike = distances(chars) < limit
-    kept: list[int] = []
-    for i in range(len(chars)):
-        if not alike[i, kept].any():
-            kept.append(i)
-    return {
-        split: [(str(found[i][0]), chars[i]) for i in kept if splits[i] == split]
-        for split in scripts
-    }
-
 
 def jitter(rng: np.random.Generator, image: Image.Image, strength: float) -> np.ndarray:
-    """A random drawing of a rendering: turned, scaled, sheared, moved, its strokes thinned or
-    thickened.
+    """A random drawing, uint8 [SIDE, SIDE]: an affine map, then thinner or thicker strokes.
 
     Args:
-      rng: where the seven random numbers come from.
-      image: 'L' image of CANVAS x CANVAS.
+      rng: source of the seven random numbers.
+      image: the rendering, an 'L' image of CANVAS x CANVAS.
       strength: 1 for characters that several faces vary already, more for others.
-
-    Returns:
-      uint8 [SIDE, SIDE].
     """
     turn, scale, aspect, shear, right, down, weight = rng.uniform(-1, 1, 7)
     angle = np.deg2rad(12) * strength * turn
@@ -212,9 +54,7 @@ def jitter(rng: np.random.Generator, image: Image.Image, strength: float) -> np.
 
 
 def draw(char: str) -> np.ndarray:
-    """The drawings of a class, which depend on nothing but the character: uint8 [DRAWINGS, SIDE,
-    SIDE, 1].
-    """
+    """The drawings of a class, uint8 [DRAWINGS, SIDE, SIDE, 1], the same for every seed."""
     rng = np.random.default_rng([SEED, ord(char)])
     faces = [image for name in FACES if (image := render(name, char)) is not None]
     order = rng.permutation(len(faces))
@@ -224,15 +64,14 @@ def draw(char: str) -> np.ndarray:
 
 
 def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> Prepared:
-    """Draws the dataset.
+    """`Reader.read`: splits of uint8 [M, 28, 28, 1], ink high, 20 drawings a class.
 
     Args:
-      folder: not looked at.
+      folder: not read.
       scripts: the scripts of each split; fewer make a smaller dataset.
 
     Returns:
-      Splits of uint8 [M, 28, 28, 1], ink high, 20 drawings a class; classes are named as in
-      'greek/U+03B1'.
+      The splits, their classes named as in 'greek/U+03B1'.
     """
     splits = {}
     for split, classes in characters(scripts).items():
@@ -243,7 +82,7 @@ def read(folder: Path, scripts: Mapping[str, Sequence[str]] = SCRIPTS) -> Prepar
 
 
 def fingerprint(folder: Path) -> str:
-    """Versions of what the drawings depend on; the folder is not looked at."""
+    """Versions of what the drawings depend on; the folder is not read."""
     drawn_by = f"matplotlib {matplotlib.__version__} pillow {PIL.__version__}"
     return (
         f"{drawn_by} freetype {features.version('freetype2')} unicode {unicodedata.unidata_version}"

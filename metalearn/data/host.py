@@ -1,6 +1,4 @@
-"""Splits too large for a device: they stay in the host's memory map, and images are fetched by
-position.
-"""
+"""Splits too large for a device: images stay memory-mapped on the host, fetched by position."""
 
 from typing import Any
 
@@ -13,10 +11,9 @@ from metalearn.types import Array, ClassSource
 
 
 class HostImages:
-    """The images of a split, uint8 [M,H,W,Ch], read from the disk or its cache when asked for by
-    arrays of positions.
+    """The images of a split, uint8 [M,H,W,Ch], read from disk when indexed by arrays of positions.
 
-    With rotations=4 each class also stands turned by 90, 180, 270 degrees, in the order of
+    With rotations=4 the classes turned by 90, 180 and 270 degrees follow, in the order of
     `episodes.to_device`.
     """
 
@@ -40,21 +37,20 @@ class HostImages:
 
 
 def to_host(split: Split, rotations: int = 1) -> ClassSource:
-    """The split as `to_device` has it, but with `HostImages`: not for use inside a jitted
-    function.
-    """
+    """The split as `to_device` gives it, but with `HostImages`, which no jitted function takes."""
     starts, counts = class_places(split, rotations)
     images: Any = HostImages(split.images, rotations)
     return ClassSource(images, jnp.asarray(starts), jnp.asarray(counts))
 
 
 def fetched(images: Array | HostImages, rows: np.ndarray) -> tuple[np.ndarray, Array | None]:
-    """What a jitted function makes images of by `taken`: rows and the images on the device, or from
-    the host theirs.
+    """Arguments of a jitted function that gets the images at these rows by `taken`.
+
+    From the device, the rows and all images; from the host, the images of the rows and None.
     """
     return (images[rows], None) if isinstance(images, HostImages) else (rows, images)
 
 
 def taken(rows: Array, images: Array | None) -> Array:
-    """The images at these rows, of what `fetched` gave."""
+    """The images of the rows, from the two values that `fetched` gave."""
     return rows if images is None else images[rows]

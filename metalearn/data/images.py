@@ -1,4 +1,4 @@
-"""All image files of a dataset to arrays, and what is to be told of them."""
+"""All image files of a dataset to arrays, with notes on what was done to them."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +10,12 @@ import PIL
 from tqdm import tqdm
 
 from metalearn.data.decode import Levels, Picture, Unreadable, read_image
-from metalearn.data.duplicates import Place, told_duplicates
+from metalearn.data.duplicates import Place, duplicate_notes
 from metalearn.data.source import Prepared, Split
 from metalearn.errors import UserError
 
 ClassFiles = dict[str, list[Path]]  # class name -> its images, sorted
-NAMED = 5  # files that do not decode
+NAMED = 5  # files that do not decode are named, at most
 DECODER = f"pillow {PIL.__version__}"
 
 T = TypeVar("T")
@@ -29,7 +29,10 @@ class Seen(NamedTuple):
 
 
 def read_splits(folder: Path, splits: dict[str, ClassFiles], size: int) -> Prepared:
-    """Every image RGB, `size` x `size`; those of more than eight bits by the range of all.
+    """Every image as RGB, `size` x `size`; those of more than eight bits scaled by their range.
+
+    One range, from the lowest to the highest value of all such images: by a range of its own, each
+    image would lose its brightness.
 
     Raises:
       UserError: images that do not decode; all are counted, the first few named.
@@ -45,13 +48,13 @@ def read_splits(folder: Path, splits: dict[str, ClassFiles], size: int) -> Prepa
     names = [path.relative_to(folder).as_posix() for path in paths]
     owners = zip(_owners(splits), names, strict=True)
     places = [Place(split, label, name) for (split, label), name in owners]
-    notes = [*_told(pictures, names, levels), *told_duplicates(images, places)]
+    notes = [*_notes(pictures, names, levels), *duplicate_notes(images, places)]
     decoder = "" if all(picture.exact for picture in pictures) else DECODER
     return Prepared(_cut(images, splits), notes, decoder)
 
 
 def _owners(splits: dict[str, ClassFiles]) -> list[tuple[str, str]]:
-    """Split and class of each image."""
+    """Split and class of each image, in the order of the arrays."""
     classes = [(split, label) for split, found in splits.items() for label in found]
     return [owner for owner in classes for _ in splits[owner[0]][owner[1]]]
 
@@ -68,7 +71,7 @@ def _cut(images: np.ndarray, splits: dict[str, ClassFiles]) -> dict[str, Split]:
 
 
 def _read_all(paths: Sequence[Path], images: np.ndarray) -> list[Seen]:
-    """Fill images uint8 [M, size, size, 3]; a bar on a terminal."""
+    """Fill images uint8 [M, size, size, 3], with a progress bar on a terminal."""
 
     def fill(index: int) -> Seen:
         try:
@@ -87,7 +90,7 @@ def _read_deep(
     images: np.ndarray,
     levels: Levels,
 ) -> None:
-    """Fill in again those of more than eight bits whose own range is not that of all."""
+    """Read again those of more than eight bits whose own range is not the common one."""
 
     def fill(index: int) -> None:
         images[index] = read_image(paths[index], images.shape[1], levels).pixels
@@ -116,18 +119,18 @@ def _check_readable(paths: Sequence[Path], seen: Sequence[Seen]) -> None:
 
 
 def _common(pictures: Sequence[Picture]) -> Levels | None:
-    """The range of all images of more than eight bits; None where there are none."""
+    """The common range of images of more than eight bits; None where there are none."""
     found = [picture.levels for picture in pictures if picture.levels is not None]
     if not found:
         return None
     return Levels(min(one.low for one in found), max(one.high for one in found))
 
 
-def _told(pictures: Sequence[Picture], names: Sequence[str], levels: Levels | None) -> list[str]:
-    """What was done to some images, in a line for each kind."""
+def _notes(pictures: Sequence[Picture], names: Sequence[str], levels: Levels | None) -> list[str]:
+    """Notes on what was done to some images, a line for each kind."""
     lines = []
     if clear := [i for i, picture in enumerate(pictures) if picture.transparent]:
-        lines.append(f"note: {told_on_white(len(clear), len(pictures))}, such as {names[clear[0]]}")
+        lines.append(f"note: {on_white_note(len(clear), len(pictures))}, such as {names[clear[0]]}")
     if levels is not None:
         deep = sum(picture.levels is not None for picture in pictures)
         lines.append(
@@ -142,6 +145,6 @@ def _told(pictures: Sequence[Picture], names: Sequence[str], levels: Levels | No
     return lines
 
 
-def told_on_white(clear: int, count: int) -> str:
-    """That so many images of all are not opaque."""
+def on_white_note(clear: int, count: int) -> str:
+    """The note that some images are not opaque."""
     return f"{clear} of {count} images are transparent in places and were laid on white"

@@ -1,10 +1,11 @@
-"""miniImageNet: 100 classes of ImageNet, 600 images each, 84x84 RGB; Vinyals et al. (2016,
-https://arxiv.org/abs/1606.04080) in the 64/16/20 split of Ravi & Larochelle (2017,
+"""miniImageNet: 100 classes of ImageNet, 600 images each, 84x84 RGB, split 64/16/20.
+
+Vinyals et al. (2016, https://arxiv.org/abs/1606.04080), in the split of Ravi & Larochelle (2017,
 https://openreview.net/forum?id=rJY0-Kcll).
 
 ImageNet's terms forbid passing its images on, so you bring the folder: all images in it or in its
-`images/`, named `n0153282900000005.jpg`, or class folders `n01532829/*.JPEG`, at any depth. Where
-`train.csv`, `val.csv` and `test.csv` (columns `filename,label`) lie in the folder they choose the
+`images/`, named `n0153282900000005.jpg`, or class folders `n01532829/*.JPEG`, at any depth. If
+`train.csv`, `val.csv` and `test.csv` (columns `filename,label`) are in the folder, they choose the
 images; without them, all images of the 100 classes are taken. What is an image, and how it is
 decoded, is as in `metalearn.data.folder`.
 """
@@ -15,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from metalearn.data.download import hash_of, identities
-from metalearn.data.folder import SIZE, find_images, told_endings
+from metalearn.data.folder import SIZE, find_images, unread_endings
 from metalearn.data.images import ClassFiles, read_splits
 from metalearn.data.source import Prepared, Reader
 from metalearn.data.splits import load_split
@@ -40,12 +41,12 @@ def read(folder: Path, size: int) -> Prepared:
     """
     splits = find_splits(folder)
     found = read_splits(folder, splits, size)
-    notes = [*told_endings(folder), *_told_counts(splits), *found.notes]
+    notes = [*unread_endings(folder), *_count_notes(splits), *found.notes]
     return Prepared(found, notes, found.decoder)
 
 
-def _told_counts(splits: dict[str, ClassFiles]) -> list[str]:
-    """A line where classes have more or fewer images than are published."""
+def _count_notes(splits: dict[str, ClassFiles]) -> list[str]:
+    """A warning where classes have more or fewer images than are published."""
     counts = {name: len(files) for classes in splits.values() for name, files in classes.items()}
     other = [name for name, count in counts.items() if count != IMAGES]
     if not other:
@@ -57,19 +58,26 @@ def _told_counts(splits: dict[str, ClassFiles]) -> list[str]:
 
 
 def fingerprint(folder: Path, size: int) -> str:
-    """The images' identity, as for a folder, and that of the three lists."""
+    """The images' identity, as for a folder, and that of the three lists.
+
+    Raises:
+      UserError: no such folder, or a file that cannot be read.
+    """
     lists = [folder / name for name in CSV.values() if (folder / name).is_file()]
     return hash_of(size, identities(folder, find_images(folder) + lists))
 
 
 def find_splits(folder: Path) -> dict[str, ClassFiles]:
-    """The images of each class of each split."""
+    """The images of each class of each split.
+
+    Raises:
+      UserError: no images, some lists but not all, a class or a listed image that is missing.
+    """
     images = find_images(folder)
     if not images:
         raise UserError(
             f"{folder} has no images: miniImageNet cannot be downloaded for you (ImageNet's "
-            "terms), put its images "
-            "there, as images/n0153282900000005.jpg or n01532829/*.JPEG."
+            "terms), put its images there, as images/n0153282900000005.jpg or n01532829/*.JPEG."
         )
     present = [name for name in CSV.values() if (folder / name).is_file()]
     if present and len(present) < len(CSV):
@@ -104,8 +112,8 @@ def _by_class(images: list[Path]) -> ClassFiles:
     """Images by WordNet identifier: what the file's name begins with, or else the folder's name.
 
     Raises:
-      UserError: two of a class have the same name. One picture in two places would be asked about
-        while it is shown.
+      UserError: two images of a class have the same name: one picture, twice, could be both support
+        and query.
     """
     classes: dict[str, dict[str, Path]] = {}
     for path in images:
@@ -120,8 +128,10 @@ def _by_class(images: list[Path]) -> ClassFiles:
 
 
 def _listed(folder: Path, name: str, images: list[Path]) -> ClassFiles:
-    """The images that the list `folder/name` names, by label; a listed file may lie in any of the
-    known layouts.
+    """The images that the list `folder/name` names, by label, in any of the known layouts.
+
+    Raises:
+      UserError: no such columns, a file that is missing or listed twice.
     """
     known = set(images)
     classes: ClassFiles = {}

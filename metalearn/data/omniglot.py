@@ -2,8 +2,8 @@
 
 Lake, Salakhutdinov & Tenenbaum (2015), Human-level concept learning through probabilistic program
 induction, Science 350. Split of Vinyals et al. (2016, https://arxiv.org/abs/1606.04080):
-1028/172/423 characters, times four rotations (made by whoever puts the split on a device;
-`Reader.rotations` says that they belong to the data set).
+1028/172/423 characters, times four rotations. These are made when the split is put on a device;
+`Reader.rotations` says that they belong to the dataset.
 
 Images are uint8 28x28x1, ink high on black. The 105x105 drawings are black and white, so they are
 turned to grey before Pillow's Lanczos filter shrinks them (on a bilevel image Pillow would silently
@@ -35,8 +35,12 @@ FILES = tuple(
 
 
 class Facts(NamedTuple):
-    """What must hold of one archive; `ink` is the mean share of black pixels of its 105x105
-    drawings (None: any).
+    """What must hold of one archive, by which it is verified.
+
+    Attributes:
+      characters: number of characters.
+      ink: mean share of black pixels of the 105x105 drawings; None for any.
+      drawers: drawings of each character.
     """
 
     characters: int
@@ -94,7 +98,11 @@ def _shrink(path: Path, name: str, data: bytes) -> tuple[np.ndarray, float]:
 
 
 def read(folder: Path, facts: tuple[Facts, ...] = FACTS) -> dict[str, Split]:
-    """`Reader.read`: classes sorted by alphabet and character number, named 'Greek/character03'."""
+    """`Reader.read`: classes sorted by alphabet and character number, named 'Greek/character03'.
+
+    Raises:
+      UserError: a damaged archive, or a character that is missing.
+    """
     characters: Characters = {}
     for file, fact in zip(FILES, facts, strict=True):
         characters |= read_characters(folder / file.name, fact)

@@ -1,5 +1,6 @@
-"""Images that stand in two splits of a dataset: a test image that was trained on tells nothing
-about new classes.
+"""Images that occur in two splits of a dataset.
+
+Accuracy on a test image that was trained on says nothing about new classes.
 """
 
 from collections import defaultdict
@@ -14,7 +15,7 @@ SPLITS = ("train", "valid", "test")
 
 
 class Shared(NamedTuple):
-    """An image of two splits, equal to the pixel: its positions and its classes in both."""
+    """An image of two splits, equal in every pixel: its positions and its classes in both."""
 
     first: int
     second: int
@@ -23,9 +24,7 @@ class Shared(NamedTuple):
 
 
 def overlap(dataset: Dataset) -> dict[tuple[str, str], list[Shared]]:
-    """For each pair of splits, the images of the second that stand in the first too, by
-    position.
-    """
+    """For each pair of splits, the images of the second that also occur in the first."""
     splits = {name: getattr(dataset, name) for name in SPLITS}
     rows = {name: _positions(split) for name, split in splits.items()}
     return {(a, b): _shared(splits[a], rows[a], splits[b]) for a, b in combinations(SPLITS, 2)}

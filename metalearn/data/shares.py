@@ -1,4 +1,4 @@
-"""How a seed shares out classes to training, validation and test."""
+"""How a seed splits classes into training, validation and test classes."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -26,11 +26,11 @@ def shared_out(labels: Sequence[Label], seed: int) -> dict[str, list[Label]]:
 
 
 def sizes(classes: int) -> tuple[int, int]:
-    """How many classes are for validation and for test: enough for an episode if they last."""
+    """Numbers of classes for validation and for test, if possible enough for an episode."""
     least = FEWEST if classes >= 3 * FEWEST else 1
     return max(least, round(VALID * classes)), max(least, round(TEST * classes))
 
 
 def classes_needed(ways: int) -> int:
-    """The fewest classes that a seed shares out so that every split has `ways` of them."""
+    """The fewest classes in all with which every split has `ways` of them."""
     return next(n for n in count(3 * ways) if min(*sizes(n), n - sum(sizes(n))) >= ways)

@@ -25,9 +25,9 @@ class Prepared(dict[str, Split]):
     """The splits `train`, `valid` and `test` of a dataset as its reader made them.
 
     Attributes:
-      notes: what is to be told of them each time, lines that begin with 'note: ' or 'warning: '.
-      decoder: the library, with its version, without which the pixels would be others; '' where
-        the published files alone decide.
+      notes: lines that are printed whenever the dataset is loaded, which begin with 'note: ' or
+        'warning: '.
+      decoder: the library, with its version, that decided the pixels; '' where the files alone do.
       by_seed: whether a seed shared out the classes.
     """
 
@@ -51,7 +51,7 @@ class Dataset(NamedTuple):
       name: as the user gave it.
       train, valid, test: the splits.
       mean, std: float32 [Ch], statistics of the training split's pixels scaled to [0, 1].
-      rotations: 4 where each class also stands rotated by 90, 180 and 270 degrees as a class of its
+      rotations: 4 where each class, turned by 90, 180 and 270 degrees, also makes classes of its
         own, else 1.
       digest: of all images, their classes and the splits, as they are prepared.
       contents: of all images and their classes, whatever split they are in; '' in an old cache.
@@ -73,16 +73,12 @@ class Dataset(NamedTuple):
 
     @property
     def images(self) -> str:
-        """The digest that records hold: where a seed shares out the classes, the same for every
-        seed.
-        """
+        """The digest that records hold; the same for every seed that splits the classes."""
         return self.contents if self.by_seed and self.contents else self.digest
 
 
 class RemoteFile(NamedTuple):
-    """A file a dataset is read from: `name` below the data folder, its official address, its
-    official digest.
-    """
+    """A file of a dataset: `name` in the data folder, its official address and digest."""
 
     name: str
     url: str
@@ -94,14 +90,14 @@ class Reader(NamedTuple):
 
     Attributes:
       read: `(folder) -> {'train': Split, 'valid': Split, 'test': Split}`, or a `Prepared`, which
-        tells more; raises `UserError` on wrong contents.
-      files: what `read` needs below the folder; empty where the user's own folder is read.
+        says more; raises `UserError` on wrong contents.
+      files: what `read` needs in the folder; empty where the user's own folder is read.
       version: raised whenever `read` would give other arrays than before; part of the cache's name.
       rotations: see `Dataset`.
       fingerprint: `(folder) -> str` of the inputs' identity (names, sizes, times); part of the
         cache's name.
-      lasting: whether a cache with another fingerprint serves as well: what was drawn by another
-        version of a library. Runs on it go on.
+      lasting: whether a cache with another fingerprint serves as well, such as one drawn by another
+        version of a library; runs on it can be continued.
     """
 
     read: Callable[[Path], dict[str, Split]]

@@ -1,9 +1,8 @@
-"""`tfds:NAME`: any image classification dataset of TensorFlow Datasets, such as `tfds:eurosat` or
-`tfds:NAME/CONFIG`.
+"""`tfds:NAME` or `tfds:NAME/CONFIG`: any image classification dataset of TensorFlow Datasets.
 
-All its splits are pooled, an image that stands in several of them counting once, and the classes
-are split by a seed, 64 % for training, 16 % for validation and 20 % for test. Where its splits are
-`train`, `validation` (or `valid`) and `test` and share no class, it is a few-shot dataset already
+All its splits are pooled, an image that is in several of them counting once, and the classes are
+split by a seed, 64 % for training, 16 % for validation and 20 % for test. Where its splits are
+`train`, `validation` (or `valid`) and `test` and share no class, it is a few-shot dataset already,
 and they stay as they are.
 
 A dataset that is prepared in array_record, parquet or tfrecord format is read without TensorFlow.
@@ -11,14 +10,12 @@ One that is not is downloaded and prepared first, in array_record format; most d
 needs TensorFlow for that, once.
 """
 
-import difflib
 import io
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -26,20 +23,25 @@ from PIL import Image
 from metalearn.data.decode import EXACT, on_white
 from metalearn.data.download import hash_of, identities
 from metalearn.data.folder import SIZE
-from metalearn.data.images import DECODER, told_on_white
+from metalearn.data.images import DECODER, on_white_note
 from metalearn.data.shares import shared_out
 from metalearn.data.source import Prepared, Reader, Split
 from metalearn.data.splits import SPLITS
+from metalearn.data.tfds_examples import (
+    MODES,
+    Classes,
+    encoded_images,
+    feature_keys,
+    one_line,
+    prepared,
+)
 from metalearn.errors import UserError
 
-MODES = {1: "L", 3: "RGB", 4: "RGB", None: "RGB"}  # channels -> Pillow's mode, without alpha
 OWN_SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "test": "test"}
-
-Classes = dict[int, list[bytes]]  # label -> its encoded images, in the order of the files
 
 
 class Seen(NamedTuple):
-    """What was met in an image; see `metalearn.data.decode.Picture`."""
+    """Properties of an image as it was read; see `metalearn.data.decode.Picture`."""
 
     transparent: bool
     exact: bool
@@ -63,17 +65,23 @@ def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
 def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) -> Prepared:
     """`Reader.read`: classes in the order of their labels.
 
+    Args:
+      folder: where TFDS keeps its datasets.
+      name: of the dataset, as TFDS knows it.
+      seed: of the class split.
+      image_size: see `reader`.
+
     Raises:
-      UserError: unknown, not prepared and not to be prepared, without images and labels, fewer than
-        three classes.
+      UserError: an unknown dataset, one that cannot be prepared, one without images and labels, or
+        with fewer than three classes.
     """
     builder = prepared(name, folder)
-    image_key, label_key = _keys(builder, name)
+    image_key, label_key = feature_keys(builder, name)
     features = builder.info.features
     height, width, channels = features[image_key].shape
     if image_size or height is None or width is None:
         height = width = image_size or SIZE
-    found = {split: _collect(builder, name, split) for split in builder.info.splits}
+    found = {split: encoded_images(builder, name, split) for split in builder.info.splits}
     published = _published_splits(found)
     splits = {}
     seen: list[Seen] = []
@@ -85,138 +93,26 @@ def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) 
         splits[split] = Split(images, counts, names)
         seen += kinds
     clear = sum(kind.transparent for kind in seen)
-    notes = [f"note: {told_on_white(clear, len(seen))}"] if clear else []
+    notes = [f"note: {on_white_note(clear, len(seen))}"] if clear else []
     decoder = "" if all(kind.exact for kind in seen) else DECODER
     return Prepared(splits, notes, decoder, by_seed=published is None)
 
 
 def fingerprint(folder: Path, name: str, seed: int, image_size: int | None) -> str:
-    """Names, sizes and times of the prepared files, hashed together with the options."""
+    """Names, sizes and times of the prepared files, hashed together with the options.
+
+    Args:
+      folder: where TFDS keeps its datasets.
+      name: of the dataset, as TFDS knows it.
+      seed: of the class split.
+      image_size: see `reader`.
+
+    Raises:
+      UserError: a dataset that is unknown or cannot be prepared, or a file that cannot be read.
+    """
     builder = prepared(name, folder)
     files = [Path(path) for split in builder.info.splits.values() for path in split.filepaths]
     return hash_of(seed, image_size, identities(Path(builder.data_dir), sorted(files)))
-
-
-def prepared(name: str, folder: Path) -> Any:
-    """The `tfds.core.DatasetBuilder` of `name`, prepared below `folder`.
-
-    Raises:
-      UserError: unknown name, or a dataset that cannot be prepared here.
-    """
-    try:
-        import tensorflow_datasets as tfds
-
-        from metalearn.data import tfds_builders  # noqa: F401, registers ours
-    except ImportError as error:
-        raise UserError(
-            f"tfds:{name} needs tensorflow-datasets ({error}): pip install tensorflow-datasets"
-        ) from error
-    try:
-        builder = tfds.builder(name, data_dir=folder)
-    except tfds.core.DatasetNotFoundError as error:
-        close = difflib.get_close_matches(
-            name, tfds.list_builders(with_community_datasets=False), 1
-        )
-        hint = f"did you mean tfds:{close[0]}?" if close else f"nor is it prepared in {folder}."
-        raise UserError(f"TensorFlow Datasets has no dataset {name!r}; {hint}") from error
-    except (
-        Exception
-    ) as error:  # a wrong configuration or version, in as many ways as there are datasets
-        raise UserError(f"tfds:{name} cannot be opened: {_line(error)}") from error
-    if not builder.is_prepared():
-        _prepare(builder, name, folder)
-    return builder
-
-
-def _prepare(builder: Any, name: str, folder: Path) -> None:
-    from tensorflow_datasets.core.download import downloader
-
-    downloader.MAX_RETRIES = 4  # not 10: without a network their growing pauses take minutes
-    try:
-        builder.download_and_prepare(file_format="array_record")
-    except UserError:
-        raise
-    except Exception as error:  # whatever the dataset's own code raises
-        needs = "pip install tensorflow" if "tensorflow" in _line(error) else "mend that"
-        raise UserError(
-            f"tfds:{name} is not in {folder} and could not be prepared ({_line(error)}): {needs}, "
-            "or put it there as "
-            "download_and_prepare(file_format='array_record') writes it on another machine."
-        ) from error
-
-
-def _line(error: BaseException) -> str:
-    """One short line; network errors, whose own is an essay, by their names."""
-    text = (error.strerror or "") if isinstance(error, OSError) else " ".join(str(error).split())
-    text = text.rpartition('}": ')[2]  # without TFDS's account of its own arguments
-    text = text or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-def _keys(builder: Any, name: str) -> tuple[str, str]:
-    """The features that hold the image and the label."""
-    import tensorflow_datasets as tfds
-
-    image, label = "image", "label"
-    if len(builder.info.supervised_keys or ()) == 2:
-        image, label = builder.info.supervised_keys
-    features = dict(builder.info.features.items())
-    kinds = {image: tfds.features.Image, label: tfds.features.ClassLabel}
-    if all(isinstance(features.get(key), kind) for key, kind in kinds.items()):
-        if features[image].np_dtype == np.uint8 and features[image].shape[-1] in MODES:
-            return image, label
-    raise UserError(
-        f"tfds:{name} has no 8-bit images with one class label each, but "
-        f"{', '.join(sorted(features))}."
-    )
-
-
-def _collect(builder: Any, name: str, split: str) -> Classes:
-    """The encoded images of one split by label; images without a label (-1) are left out."""
-    import tensorflow_datasets as tfds
-
-    image_key, label_key = _keys(builder, name)
-    classes: Classes = {}
-    for example in _examples(builder, name, split, {image_key: tfds.decode.SkipDecoding()}):
-        if (label := int(example[label_key])) >= 0:
-            classes.setdefault(label, []).append(example[image_key])
-    return classes
-
-
-def _examples(
-    builder: Any, name: str, split: str, decoders: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """The examples of one split, read without TensorFlow."""
-    import tensorflow_datasets as tfds
-
-    formats = builder.info.available_file_formats()
-    if formats & {tfds.core.FileFormat.ARRAY_RECORD, tfds.core.FileFormat.PARQUET}:
-        yield from builder.as_data_source(split, decoders=decoders)
-    elif tfds.core.FileFormat.TFRECORD in formats:
-        for path in builder.info.splits[split].filepaths:
-            for record in _tfrecords(Path(path)):
-                yield builder.info.features.deserialize_example_np(record, decoders=decoders)
-    else:
-        raise UserError(
-            f"{builder.data_dir} is in a format that is not read here: prepare tfds:{name} again, "
-            "with "
-            "download_and_prepare(file_format='array_record')."
-        )
-
-
-def _tfrecords(path: Path) -> Iterator[bytes]:
-    """The records of a TFRecord file: 8 bytes of length, 4 of checksum, the record, 4 of
-    checksum.
-    """
-    with open(path, "rb") as stream:
-        while header := stream.read(12):
-            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else 0
-            record = stream.read(length + 4)
-            if len(header) < 12 or len(record) < length + 4:
-                raise UserError(
-                    f"{path} is cut short: delete its folder and prepare the dataset again."
-                )
-            yield record[:-4]
 
 
 def _published_splits(found: dict[str, Classes]) -> dict[str, Classes] | None:
@@ -230,7 +126,11 @@ def _published_splits(found: dict[str, Classes]) -> dict[str, Classes] | None:
 
 
 def _split_classes(found: dict[str, Classes], name: str, seed: int) -> dict[str, Classes]:
-    """Train, valid and test by the seed, classes sorted by label; see the module's docstring."""
+    """Train, valid and test by the seed, classes sorted by label.
+
+    Raises:
+      UserError: fewer than three classes.
+    """
     labels = sorted(set().union(*found.values()))
     if len(labels) < 3:
         raise UserError(f"tfds:{name} has {len(labels)} classes; it takes 6 or more to split them.")
@@ -250,8 +150,16 @@ def _decode(
     mode: str,
     name: str,
 ) -> tuple[np.ndarray, list[Seen]]:
-    """uint8 [M, H, W, Ch]; images of another size are resized, not cropped, with Pillow's Lanczos
-    filter.
+    """Images uint8 [M, H, W, Ch] and their properties; other sizes are resized, not cropped.
+
+    Args:
+      encoded: files of images.
+      size: H and W; resizing is by Pillow's Lanczos filter.
+      mode: Pillow's, of Ch channels.
+      name: of the dataset, for messages.
+
+    Raises:
+      UserError: an image does not decode.
     """
     images = np.empty((len(encoded), *size, len(mode)), np.uint8)
 
@@ -271,5 +179,5 @@ def _decode(
         raise
     except Exception as error:  # decoders raise what their formats can get wrong
         raise UserError(
-            f"tfds:{name}: an image does not decode ({_line(error)}): prepare it again."
+            f"tfds:{name}: an image does not decode ({one_line(error)}): prepare it again."
         ) from error

@@ -1,1 +1,1 @@
-"""Evaluation: the shared list of test episodes, what is measured on them, partial results."""
+"""Evaluation: the shared test episodes, metrics, running statistics, partial results."""

@@ -1,4 +1,4 @@
-"""Adapting to every test episode and predicting its queries, as one compiled program."""
+"""Adapts to every test episode and predicts its queries, as one compiled program."""
 
 import time
 from collections.abc import Callable
@@ -19,15 +19,21 @@ from metalearn.evaluation.partial import PartialResult
 from metalearn.parallel import broadcast_from_first, by_first, max_over_processes
 from metalearn.types import Array, ClassSource, Key, Learner, PyTree, random_key
 
-SAVE_SECONDS = 30.0  # between saves of a test under way
-AHEAD = 4  # blocks that may be under way
+SAVE_SECONDS = 30.0  # between saves of partial results
+AHEAD = 4  # blocks of episodes dispatched to the devices at a time
 
 
 def embedder(
     learner: Learner, source: ClassSource, prepare: Prepare, mesh: Mesh, copies: Copies
 ) -> Callable[..., ClassSource]:
-    """`meta -> ` the split as features float32 [M,D], each image embedded once, and so each of its
-    copies.
+    """`meta -> ` the split as features float32 [M,D], each image and each copy embedded once.
+
+    Args:
+      learner: one that embeds images one by one.
+      source: the split, on the device or on the host.
+      prepare: uint8 images to float32.
+      mesh: its axis `tasks` shares out the images.
+      copies: of the support images; M counts them too.
     """
     assert learner.embed is not None
     embed = learner.embed
@@ -46,9 +52,11 @@ def embedder(
         return mapped(meta, copies.altered(taken(found, images), rows, len(source.images)))
 
     def features(meta: PyTree) -> ClassSource:
+        # All blocks have one shape, so one program is compiled: the last repeats its last image
         blocks = [
             np.minimum(np.arange(start, start + block), size - 1) for start in range(0, size, block)
         ]
+        # `np.asarray` waits for each block: image blocks from the host do not pile up on the device
         parts = [
             np.asarray(run(meta, rows, *fetched(source.images, rows % len(source.images))))
             for rows in blocks
@@ -59,9 +67,7 @@ def embedder(
 
 
 def gather_rows(tree: PyTree) -> PyTree:
-    """Inside a mapping over the mesh: the rows of every device's arrays, in order, on all of
-    them.
-    """
+    """All-gather over the mesh: the rows of every device's arrays, in order, on every device."""
     return jax.lax.all_gather(tree, "tasks", tiled=True)
 
 
@@ -75,12 +81,11 @@ def evaluator(
     block: int | None = None,
     copies: Copies = THEMSELVES,
 ) -> Callable[..., Result]:
-    """`(meta, unfinished=None) -> Result`: adapts to every episode's support set, predicts its
-    queries; compiled once.
+    """`(meta, unfinished=None) -> Result`: adapts to every episode and predicts its queries.
 
     Learners that embed images one by one embed the split once and look features up. With a
-    `PartialResult`, a long test keeps what it has done every half minute, and goes on from what an
-    earlier call kept. It raises `UserError` where logits are not finite.
+    `PartialResult`, the results so far are saved every half minute, and a later call continues from
+    them.
 
     Args:
       learner: built for the episodes' N.
@@ -90,8 +95,31 @@ def evaluator(
       mesh: its axis `tasks` shares out the episodes.
       seed: of the keys that `adapt` gets (heads with a random start).
       block: episodes a device works on at once (default: 32, but 2 on a CPU where each one adapts a
-        network, which keeps them in its caches).
+        network, so that activations stay in its caches).
       copies: of support images, which the learner adapts to.
+
+    Raises:
+      UserError: by the function returned, where logits are not finite.
+
+    Example: prototypical networks on the pixels themselves, of 6 classes in 6 shades of grey.
+
+        >>> import jax, numpy as np
+        >>> from metalearn.evaluation.episodes import draw_episodes
+        >>> from metalearn.evaluation.evaluator import evaluator
+        >>> from metalearn.learners.protonet import protonet
+        >>> from metalearn.types import ClassSource, Network
+        >>> images = np.repeat(np.arange(6, dtype=np.uint8), 5)[:, None, None, None]
+        >>> source = ClassSource(images, starts=np.arange(0, 30, 5), counts=np.full(6, 5))
+        >>> def flatten(params, x, moments=None, key=None):
+        ...     return x.reshape(len(x), -1)
+        >>> network = Network(lambda key, x: {}, flatten, lambda params, x: {})
+        >>> learner = protonet(network, ways=3, norm="support")
+        >>> meta = learner.init(jax.random.key(0), images[:1])
+        >>> episodes = draw_episodes(source, 10, ways=3, shots=1, queries=2, seed=0)
+        >>> mesh = jax.sharding.Mesh(jax.devices(), "tasks")
+        >>> test = evaluator(learner, source, episodes, lambda x: x.astype("float32"), mesh)
+        >>> test(meta).accuracy
+        1.0
     """
     size = len(source.images)
     on_cpu = mesh.devices.flat[0].platform == "cpu"
@@ -103,7 +131,7 @@ def evaluator(
         key: Key, indices: Array, found: Array, meta: PyTree, images: Array | None
     ) -> dict[str, Array]:
         if learner.head is not None:
-            assert images is not None  # features lie on the device
+            assert images is not None  # features are on the device
             task = make_task(images, *copies.rows(indices, episodes.shots, size))
             head = learner.head(meta)
             fitted = head.fit(key, task.support_x, task.support_y, len(indices))
@@ -112,6 +140,9 @@ def evaluator(
         adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
         return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
 
+    # Episodes are shared out over the mesh and `vmap` runs those of a device together. Every device
+    # gets all results, so that every process has them: shard_map's check cannot see that rows after
+    # an all-gather are the same everywhere, hence check_vma=False
     tasks = P("tasks")
     everywhere = P()
     mapped = jax.vmap(one, (0, 0, 0, None, None))
@@ -132,6 +163,7 @@ def evaluator(
             run, episodes.indices, at_once, seed, meta, looked_up, unfinished
         )
         check_finite(found["finite"])
+        # In float64: a float32 sum over thousands of episodes would lose digits
         return Result(
             found["accuracy"],
             float(found["loss"].mean(dtype=np.float64)),
@@ -151,15 +183,17 @@ def _in_blocks(
     source: ClassSource,
     unfinished: PartialResult | None,
 ) -> tuple[dict, float]:
-    """run's results over all episodes, and seconds spent on those that an earlier call had done.
+    """Results of `run` over all episodes, and the seconds that an earlier call spent on some.
 
-    The last block is filled up with its last episode, cut off afterwards.
+    The last block is filled up with the last episode, and the surplus cut off afterwards.
     """
     count = len(indices)
     key_of = jax.jit(jax.vmap(partial(jax.random.fold_in, random_key(seed))))
     done, earlier = ({}, 0.0) if unfinished is None else unfinished.read()
     known = len(done.get("accuracy", ()))
-    if max_over_processes(known, -known) != (known, -known):  # not all processes see the same file
+    # The largest and the smallest number of known episodes: if they differ, processes do not see
+    # the same file, and would wait for each other in different blocks
+    if max_over_processes(known, -known) != (known, -known):
         done = {}
         known = 0
         earlier = 0.0
@@ -170,7 +204,10 @@ def _in_blocks(
         found, images = fetched(source.images, indices[rows])
         parts.append(run(key_of(rows), indices[rows], found, meta, images))
         if unfinished is not None and len(parts) > AHEAD:
+            # Dispatch is asynchronous: without waiting here all blocks would be queued at once, and
+            # the time would not be that of finished work
             jax.block_until_ready(parts[-AHEAD])
+            # All processes must save after the same block, so the first one's clock decides
             (now,) = broadcast_from_first(time.perf_counter() - begin)
             if now - (saved - begin) > SAVE_SECONDS:
                 parts = [_joined(parts, count)]
@@ -180,4 +217,5 @@ def _in_blocks(
 
 
 def _joined(parts: list[dict], count: int) -> dict[str, np.ndarray]:
+    """The first `count` rows of all parts."""
     return {k: np.concatenate([np.asarray(part[k]) for part in parts])[:count] for k in parts[0]}

@@ -1,4 +1,4 @@
-"""What is measured on test episodes: accuracy, its interval, cross-entropy, calibration."""
+"""Metrics of test episodes: accuracy with its interval, cross-entropy, calibration."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from metalearn.errors import UserError
 from metalearn.ops.losses import cross_entropy
 from metalearn.types import Array
 
-BINS = 15
+BINS = 15  # of confidence, for the calibration error
 
 
 class Result(NamedTuple):
     """What evaluating a learner on E episodes gives.
 
     Attributes:
-      accuracies: float32 [E], fraction of right queries of each episode.
+      accuracies: float32 [E], fraction of each episode's queries that are classified correctly.
       loss: mean cross-entropy of the queries, nats.
       ece: expected calibration error over all queries (Guo et al. 2017, equation 3, 15 bins), in
         [0, 1].
@@ -31,36 +31,41 @@ class Result(NamedTuple):
 
     @property
     def accuracy(self) -> float:
+        """Mean over episodes."""
         return float(self.accuracies.mean())
 
     @property
     def ci95(self) -> float:
-        """Half width of the 95 % confidence interval of the mean over episodes, 1.96 sd /
-        sqrt(E).
-        """
+        """Half the width of the 95 % confidence interval of the mean, 1.96 sd / sqrt(E)."""
         return float(1.96 * self.accuracies.std(ddof=1) / len(self.accuracies) ** 0.5)
 
 
 def episode_metrics(logits: Array, labels: Array) -> dict[str, Array]:
     """Accuracy, loss and calibration counts [3, BINS] of one episode.
 
-    The counts are queries, right ones, summed confidence. `finite` says whether all that means
-    anything: of logits that are NaN the first class is the largest, so that a method that diverged
-    has the accuracy of chance.
+    For each bin of confidence, the counts are queries, correct ones, and summed confidence.
+    `finite` says whether the numbers mean anything.
     """
     probability = jax.nn.softmax(logits, -1)
     right = (logits.argmax(-1) == labels).astype(jnp.float32)
     confidence = probability.max(-1)
+    # Guo et al. bin by intervals that are open below, (b / BINS, (b + 1) / BINS]
     bins = jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(jnp.int32)
     member = jax.nn.one_hot(bins, BINS)
     calibration = jnp.stack([member.sum(0), right @ member, confidence @ member])
     loss = cross_entropy(logits, labels)
+    # NaN logits have their largest at class 0: a method that diverged would have chance accuracy.
+    # Finite logits may still overflow in the loss
     finite = jnp.isfinite(logits).all() & jnp.isfinite(loss)
     return {"accuracy": right.mean(), "loss": loss, "calibration": calibration, "finite": finite}
 
 
 def check_finite(finite: np.ndarray) -> None:
-    """Raise `UserError` unless the logits of every episode were finite."""
+    """Checks that the logits of every episode were finite.
+
+    Raises:
+      UserError: some were not; the first such episode is named.
+    """
     if finite.all():
         return
     bad = np.flatnonzero(~finite)

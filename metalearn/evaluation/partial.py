@@ -1,4 +1,4 @@
-"""Partial results: what a test under way keeps, to go on from if it is stopped."""
+"""Partial results of a long test, which continues from them if it was stopped."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,20 +10,18 @@ from metalearn.files import write_whole
 
 
 class PartialResult(NamedTuple):
-    """Where a long test keeps what it has done, to go on from there if it is stopped.
+    """The file of a test's partial results.
 
     Attributes:
       path: of an `.npz` file.
-      test: what is tested on what, in words; a file of another test does not count.
+      test: identifies the test; the file of another test is ignored.
     """
 
     path: Path
     test: str
 
     def read(self) -> tuple[dict[str, np.ndarray], float]:
-        """Results of the first episodes, none if there is no such file, and the seconds that they
-        took.
-        """
+        """Results of the first episodes and the seconds that they took; empty without a file."""
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
@@ -31,12 +29,12 @@ class PartialResult(NamedTuple):
             return {}, 0.0
         if str(found.pop("test", "")) != self.test:
             return {}, 0.0
-        if "finite" not in found:  # kept before that was looked at
+        if "finite" not in found:  # saved by a version that did not check
             return {}, 0.0
         return found, float(found.pop("seconds"))
 
     def write(self, found: dict[str, np.ndarray], seconds: float) -> None:
-        """Keep the results of the first episodes.
+        """Saves the results of the first episodes, whole or not at all.
 
         Raises:
           UserError: the file cannot be written.

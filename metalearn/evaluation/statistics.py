@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.data.episodes import Sampler
 from metalearn.data.host import fetched, taken
+from metalearn.data.sampler import Sampler
 from metalearn.types import Array, Batch, ClassSource, Key, Learner, PyTree, Task, random_key
 
 LEAST_BATCHES = 16  # that running statistics are measured on,

@@ -1,4 +1,4 @@
-"""Bodies by name. Flax stays in here: what leaves is a `Network` of pure functions."""
+"""Backbones by name. Flax stays in this folder: others get a `Network` of pure functions."""
 
 from collections.abc import Callable
 
@@ -73,7 +73,7 @@ def as_network(module: nn.Module) -> Network:
 
 
 def mirrored(network: Network) -> Network:
-    """The same network with features that are the mean of those of an image and of its mirror."""
+    """The same network with features averaged over each image and its mirror image."""
 
     def apply(
         params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None
@@ -81,10 +81,11 @@ def mirrored(network: Network) -> Network:
         z = network.apply(params, x, moments, key)
         return (z + network.apply(params, x[:, :, ::-1], moments, key)) / 2
 
+    # Without `prepare`: an image prepared for the first layer cannot be mirrored any more
     return Network(network.init, apply, network.moments)
 
 
-# Initial kernels by name; where there is none, each network's own.
+# Initial kernels by name; None for each network's own.
 INITIALIZERS: dict[str, nn.initializers.Initializer | None] = {
     "default": None,
     "torch": nn.initializers.variance_scaling(
@@ -101,7 +102,7 @@ def make_network(
     shared: bool = False,
     initial: str = "default",
 ) -> Network:
-    """A body of `BACKBONES`.
+    """A backbone by name: images [B,H,W,Ch] -> features [B,D], or a map [B,H,W,F] of some.
 
     Args:
       name: key of `BACKBONES`.
@@ -113,6 +114,16 @@ def make_network(
 
     Raises:
       UserError: unknown name, norm or initial weights.
+
+    Example: a narrow Conv4 has 2 x 2 places of 8 filters left of images of 32 pixels.
+
+        >>> import jax, jax.numpy as jnp
+        >>> from metalearn.models import make_network
+        >>> network = make_network("conv4-8")
+        >>> images = jnp.zeros((3, 32, 32, 3))
+        >>> params = network.init(jax.random.key(0), images)
+        >>> network.apply(params, images).shape
+        (3, 32)
     """
     if name not in BACKBONES:
         raise UserError(f"unknown backbone '{name}': choose one of {', '.join(BACKBONES)}")
@@ -133,8 +144,9 @@ def _kernel_init(initial: str) -> nn.initializers.Initializer | None:
 
 
 def flattened(network: Network) -> Network:
-    """The same network with features [B,D] where it has maps [B,H,W,F]: what every head but a
-    relation takes.
+    """The same network with maps [B,H,W,F] flattened to features [B,D].
+
+    Every head takes these but that of relation networks.
     """
 
     def apply(
@@ -149,7 +161,17 @@ def flattened(network: Network) -> Network:
 def make_relation(
     width: int = 64, dtype: jnp.dtype = jnp.float32, shared: bool = True, initial: str = "default"
 ) -> Network:
-    """What compares feature maps in relation networks; see `Relation`."""
+    """The relation module, which compares feature maps; see `Relation`.
+
+    Args:
+      width: filters of its convolutions.
+      dtype: of the convolutions' inputs.
+      shared: see `metalearn.models.conv`.
+      initial: initial kernels, a key of `INITIALIZERS`.
+
+    Raises:
+      UserError: unknown initial weights.
+    """
     return as_network(
         Relation(width, dtype=dtype, shared=shared, kernel_init=_kernel_init(initial))
     )

@@ -23,9 +23,8 @@ from metalearn.types import Array
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after an axis so that the output has ceil(size / stride) places
-    (TensorFlow's 'SAME').
-    """
+    """Zeros before and after an axis for ceil(size / stride) output places, TensorFlow's 'SAME'."""
+    # An odd one goes to the end, as in TensorFlow; PyTorch pads both ends alike
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -38,6 +37,8 @@ def patches(x: Array, kernel: int, stride: int = 1) -> Array:
     x = jnp.pad(x, ((0, 0), rows, cols, (0, 0)))
     tall = x.shape[1] - kernel + 1
     wide = x.shape[2] - kernel + 1
+    # Slices of the padded images; the places of a patch are in the order of the kernel's axes, so
+    # that a kernel [kernel, kernel, Ch, F] needs no transposition to be multiplied with
     views = [
         x[:, i : i + tall : stride, j : j + wide : stride]
         for i in range(kernel)
@@ -49,18 +50,23 @@ def patches(x: Array, kernel: int, stride: int = 1) -> Array:
 def conv(
     x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, shared: bool = False
 ) -> Array:
-    """Convolution of x [B,H,W,Ch] with w [kernel, kernel, Ch, F], 'SAME' padding; float32 [B, H',
-    W', F].
+    """Convolution [B,H',W',F] with 'SAME' padding, in the type of x.
 
-    dtype is that of the products' inputs, in derivatives too on an accelerator, which rounds
-    results to it; a CPU keeps the sums, in float32. shared promises speed where no `vmap` gives
-    tasks, or trainings at once, kernels of their own; the result is the same.
+    Args:
+      x: [B,H,W,Ch].
+      w: [kernel, kernel, Ch, F].
+      stride: of both axes.
+      dtype: of the products' inputs. On an accelerator it is that of derivatives too, and results
+        are rounded to it; a CPU keeps the sums in float32.
+      shared: whether all images share the kernel. It decides the form, not the result: the form
+        for shared kernels is slow where `vmap` gives each task a kernel of its own.
     """
     form = _form(stride, w.shape[0], shared)
     return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
 
 
 def _form(stride: int, kernel: int, shared: bool) -> Callable[[Array, Array], Array]:
+    """What computes the convolution fastest; the module's docstring says why."""
     if shared and jax.default_backend() != "cpu":
         return partial(_native, stride=stride)
     if shared and stride == 1 and kernel == 3:
@@ -69,15 +75,16 @@ def _form(stride: int, kernel: int, shared: bool) -> Callable[[Array, Array], Ar
 
 
 def _by_patches(x: Array, w: Array, stride: int) -> Array:
-    """The product stays two-dimensional, which is what makes it fast on a CPU."""
+    """Patches times weights, as a product of two matrices: one of more axes is slow on a CPU."""
     kernel, _, channels, filters = w.shape
+    # A 1x1 kernel needs no neighbours: its patches are the images themselves
     p = x[:, ::stride, ::stride] if kernel == 1 else patches(x, kernel, stride)
     y = product(p.reshape(-1, kernel * kernel * channels), w.reshape(-1, filters))
     return y.reshape(*p.shape[:3], filters)
 
 
 def product(a: Array, b: Array) -> Array:
-    """a @ b, summed in float32 at least."""
+    """a @ b, summed in float32 at least; see `_result` for the type of the result."""
     return jnp.matmul(a, b, preferred_element_type=_result(a))
 
 
@@ -107,9 +114,9 @@ def _native(x: Array, w: Array, stride: int = 1) -> Array:
 def conv3x3(x: Array, w: Array) -> Array:
     """x [B,H,W,Ch] convolved with w [3,3,Ch,F] at stride 1, in the form for a CPU.
 
-    <dy, x * w> is linear in dy, x and w: the gradient in x is a convolution with the kernel turned
-    round, and so are the derivatives of the gradient in w. Two operations are differentiable in
-    reverse mode as often as one likes.
+    <dy, x * w> is linear in dy, x and w. The gradient in x is therefore a convolution with the
+    turned kernel, and the derivatives of the gradient in w are convolutions too: this function and
+    `kernel_gradient` are each other's derivatives, to any order in reverse mode.
     """
     return winograd.conv3x3(x, w) if winograd.pays(x, w.shape[-1]) else _native(x, w)
 
@@ -129,11 +136,13 @@ def _kernel_gradient_by_patches(x: Array, dy: Array) -> Array:
 
 
 def _turned(w: Array) -> Array:
+    """The kernel of the transposed convolution: rotated by 180 degrees, Ch and F exchanged."""
     return jnp.flip(w, (0, 1)).swapaxes(2, 3)
 
 
 def _conv3x3_vjp(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     (x, w) = kept
+    # dy comes in the type of the sums; products take inputs of one type
     dy = dy.astype(kept[0].dtype)
     return conv3x3(dy, _turned(w)).astype(x.dtype), kernel_gradient(x, dy).astype(w.dtype)
 
@@ -149,20 +158,20 @@ kernel_gradient.defvjp(lambda x, dy: (kernel_gradient(x, dy), (x, dy)), _kernel_
 
 
 def max_pool(x: Array, size: int = 2) -> Array:
-    """Maximum over size x size windows of x [B,H,W,F], stride `size`, incomplete windows dropped
-    (as PyTorch).
+    """Maximum over size x size windows of x [B,H,W,F], at stride `size`.
 
-    The gradient goes to the first of equal maxima.
+    Incomplete windows are dropped, as in PyTorch. The gradient goes to the first of equal maxima.
     """
+    # Each place of the windows is a strided view; the module's docstring says why
     rows = x.shape[1] // size * size
     cols = x.shape[2] // size * size
     return largest([x[:, i:rows:size, j:cols:size] for i in range(size) for j in range(size)])
 
 
 def largest(views: Sequence[Array]) -> Array:
-    """Maximum of arrays of one shape, element by element. The gradient goes to the first of equal
-    maxima.
-    """
+    """Elementwise maximum of arrays; the gradient goes to the first of equal maxima."""
+    # Not `jnp.maximum`, which would share the gradient out between equal maxima. They are common:
+    # a constant patch of an image has the same output at every place
     best = views[0]
     for view in views[1:]:
         best = jnp.where(best >= view, best, view)

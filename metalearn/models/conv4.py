@@ -14,22 +14,21 @@ OWN_KERNELS = nn.initializers.glorot_uniform()
 
 
 class Conv4(nn.Module):
-    """Blocks of 3x3 convolution, normalisation, ReLU and halving; images [B,H,W,Ch] -> features
-    [B,D].
+    """Blocks of 3x3 convolution, normalisation, ReLU and halving; [B,H,W,Ch] -> [B,D].
 
     Vinyals et al. 2016 and Snell et al. 2017: 64 filters, max-pool, flattened. Finn et al. 2017: 32
     filters for miniImageNet; for Omniglot 64 filters, stride 2 in place of pooling, features
     averaged over places (Nichol et al. 2018, released code: flattened). Bertinetto et al. 2019,
-    released code: 96-192-384-512 or 64 filters, leaky ReLU, dropout and the outputs of the last two
-    blocks as features, the last one's maxima, and once more the one before's, over windows that
-    overlap (stride 1). Sung et al. 2018: only the first two blocks halve, and the last one's map is
-    handed over as it is. Tian et al. 2020, released code: the last block does not halve, its map is
-    averaged over places.
+    released code: 96-192-384-512 or 64 filters, leaky ReLU, dropout, and as features the maxima of
+    the last two blocks (once more, of the one before the last) over windows that overlap (stride
+    1). Sung et al. 2018: only the first two blocks halve, and the map of the last one is the
+    output. Tian et al. 2020, released code: the last block does not halve, and its map is averaged
+    over places.
 
     Attributes:
       widths: filters of each block.
       downsample: `pool` (2x2 maximum after normalisation) or `stride` (stride-2 convolution).
-      halved: the first so many blocks do.
+      halved: number of blocks that halve, the first ones.
       readout: `flatten`, `mean` over places, `last two` blocks (2x2 maxima at stride 1, flattened
         and joined), or `map` [B,H,W,F].
       norm: kind of `Norm`, whose shift is each channel's bias: kernels have none (`group` and
@@ -52,16 +51,15 @@ class Conv4(nn.Module):
     kernel_init: nn.initializers.Initializer | None = None
 
     def prepare(self, x: Array) -> Prepared:
-        """Images x [B,H,W,Ch] as `__call__` takes them too: for more than one pass with kernels
-        that change.
-        """
+        """The first layer's patches of images x [B,H,W,Ch], for passes with changing kernels."""
         return prepare(x, self._stride(0), self.dtype, self._windows(x))
 
     @nn.compact
     def __call__(self, images: Array | Prepared, deterministic: bool = True) -> Array:
-        """Features of the images."""
+        """Features of the images, or of images that `prepare` has made ready."""
         x = images
         outputs = []
+        # The form by windows serves a single pass too, without an inner loop
         if not isinstance(x, Prepared) and self._windows(x):
             x = self.prepare(x)
         for i, width in enumerate(self.widths):
@@ -83,6 +81,7 @@ class Conv4(nn.Module):
         channels = x.channels if isinstance(x, Prepared) else x.shape[-1]
         w = self.param(f"conv{i}", self.kernel_init or OWN_KERNELS, (3, 3, channels, width))
         if isinstance(x, Prepared):
+            # Patches and their moments do not change with w: both are computed once per episode
             y = x.conv(w)
             moments = x.moments(w)
             pools = x.windows or self._pools(i, x.patches)
@@ -100,14 +99,13 @@ class Conv4(nn.Module):
         return self.downsample == "pool" and block < self.halved and min(x.shape[1:3]) > 1
 
     def _windows(self, x: Array) -> bool:
-        """Whether windows of images x are pooled, whole ones, in which nothing else need be known
-        of each place.
+        """Whether the first layer works on the whole 2x2 windows that are pooled after it.
+
+        Not with moments per image (`group`, `layer`): those of the patches are over all images.
         """
         return self.norm == "batch" and self._pools(0, x) and x.shape[1] % 2 == x.shape[2] % 2 == 0
 
 
 def _overlapping(x: Array) -> Array:
-    """Maxima of all 2x2 windows of x [B,H,W,C], at stride 1; of a map too small for one, the
-    map.
-    """
+    """Maxima of all 2x2 windows of x [B,H,W,C] at stride 1; a smaller map stays as it is."""
     return nn.max_pool(x, (2, 2)) if min(x.shape[1:3]) > 1 else x

@@ -1,6 +1,4 @@
-"""Normalisation whose moments come from outside or from the images at hand, never from hidden
-state.
-"""
+"""Normalisation by moments of the images at hand or from outside, never by hidden state."""
 
 import flax.linen as nn
 import jax
@@ -25,8 +23,14 @@ class Norm(nn.Module):
     BatchNorm").
 
     Pooling commutes with an increasing affine map. So the sign of the scale moves into y, the
-    maximum is taken first and the affine map is applied to a quarter of the elements: exactly the
-    usual order's result, for less work.
+    maximum is taken first, and the affine map is applied to a quarter of the elements: the same
+    result as in the usual order, for less work.
+
+    Attributes:
+      kind: of `KINDS`.
+      pool: side of the windows that are pooled, 1 for none.
+      groups: number of groups of channels, for `group`.
+      eps: added to the variance.
     """
 
     kind: str = "batch"
@@ -36,11 +40,10 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, y: Array | list[Array], known: tuple[Array, Array] | None = None) -> Array:
-        """Normalise y; known are its mean [F] and variance [F] over images and places where the
-        caller has them.
+        """Normalise y, by its mean [F] and variance [F] over images and places if they are known.
 
-        A list holds each place of the windows to be pooled by itself; its moments must be known, or
-        not be needed.
+        A list holds each place of the windows to be pooled as an array of its own; its moments must
+        then be known, or not be needed.
         """
         views = y if isinstance(y, list) else [y]
         features = views[0].shape[-1]
@@ -48,6 +51,8 @@ class Norm(nn.Module):
         shift = self.param("shift", nn.initializers.zeros, (features,))
         mean, var = self._moments(views[0], known)
         if self.pool > 1:
+            # With a negative scale the largest output comes from the smallest input. Zero counts
+            # as positive: then all outputs are the shift, whichever is picked
             sign = jnp.where(scale < 0, -1.0, 1.0)
             views = [view * sign for view in views]
             views = [largest(views) if len(views) > 1 else max_pool(views[0], self.pool)]
@@ -75,6 +80,7 @@ class Norm(nn.Module):
         if self.has_variable("moments", "mean"):
             return self.get_variable("moments", "mean"), self.get_variable("moments", "var")
         mean, var = known or (y.mean((0, 1, 2)), None)
+        # In one pass over y, as in Flax; rounding may take a variance near zero below it
         if var is None:
             var = jnp.maximum(jnp.square(y).mean((0, 1, 2)) - jnp.square(mean), 0.0)
         if self.is_mutable_collection("moments"):

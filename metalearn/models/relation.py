@@ -1,4 +1,4 @@
-"""The comparing half of relation networks."""
+"""The relation module of relation networks."""
 
 from functools import partial
 
@@ -13,16 +13,20 @@ OWN_KERNELS = nn.initializers.glorot_uniform()
 
 
 class Relation(nn.Module):
-    """Scores [Q,N], before the sigmoid, of feature maps of queries [Q,H,W,F] beside those of
-    classes [N,H,W,F].
+    """Relation scores [Q,N], before the sigmoid, of maps of N classes and of Q queries [.,H,W,F].
 
-    Sung et al. 2018, figure 2: both maps joined by channels, two blocks of 3x3 convolution,
-    normalisation, ReLU and 2x2 maximum, then layers of `hidden` and 1 units, which begin as in the
-    released code (small weights, biases of 1: all units live). The first convolution of a joined
-    pair is the sum of those of its halves, so it is not done by pairs. A map too small to be halved
-    stays as it is. Deviations: convolutions are padded (there on Omniglot alone, and not the body's
-    first two), and the pairs of each query are normalised among themselves (there: those of all
-    queries, so that a query's scores depend on the others, as its features do on the other images).
+    Sung et al. 2018, figure 2: both maps concatenated by channels, two blocks of 3x3 convolution,
+    normalisation, ReLU and 2x2 maximum, then dense layers of `hidden` and 1 units, initialised as
+    in the released code (small weights, biases of 1: all units are active). A map too small to be
+    halved stays as it is. Deviations: convolutions are padded (there on Omniglot alone, and not the
+    body's first two), and the pairs of each query are normalised by their own moments (there by
+    those of all queries' pairs, so that a query's scores depend on the other queries).
+
+    Attributes:
+      width: filters of the convolutions.
+      hidden: units of the first dense layer.
+      shared: see `conv`.
+      kernel_init: of the convolutions; None for Glorot & Bengio 2010.
     """
 
     width: int = 64
@@ -37,6 +41,8 @@ class Relation(nn.Module):
         scores = (len(queries), len(classes))
         channels = classes.shape[-1]
         w = self._kernel(0, 2 * channels)
+        # A convolution is linear: that of a concatenated pair is the sum of those of its halves.
+        # So N + Q convolutions serve all N Q pairs
         of_classes = self._conv(classes, w[:, :, :channels])
         of_queries = self._conv(queries, w[:, :, channels:])
         x = self._rest(0, of_queries[:, None] + of_classes[None])
@@ -58,5 +64,6 @@ class Relation(nn.Module):
 
     def _rest(self, block: int, y: Array) -> Array:
         """Normalisation among the pairs of each query, ReLU and halving of pairs y [Q,N,H,W,F]."""
+        # `vmap` over queries: moments are over the N pairs of one query, parameters are shared
         norm = nn.vmap(Norm, variable_axes={"params": None}, split_rngs={"params": False})
         return nn.relu(norm("batch", 2 if min(y.shape[2:4]) > 1 else 1, name=f"norm{block}")(y))

@@ -14,10 +14,10 @@ OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class DropBlock(nn.Module):
-    """Drop square regions of feature maps (Ghiasi et al. 2018), kept elements rescaled.
+    """Drop square regions of feature maps x [B,H,W,F], and rescale what is kept.
 
-    x [B,H,W,F]; each channel of each image drops its own `size` x `size` squares so that about
-    `rate` of the elements fall. With size 1 this is dropout.
+    Ghiasi et al. 2018. Each channel of each image drops `size` x `size` squares of its own, so that
+    about `rate` of the elements are dropped. With size 1 this is dropout.
     """
 
     rate: float
@@ -30,29 +30,40 @@ class DropBlock(nn.Module):
         _, height, width, _ = x.shape
         size = min(self.size, height, width)
         places = (height - size + 1) * (width - size + 1)
+        # Equation 1: corners are drawn where a whole square fits, each drops size^2 elements
         gamma = self.rate / size**2 * height * width / places
         corner = jax.random.bernoulli(
             self.make_rng("dropout"),
             gamma,
             (len(x), height - size + 1, width - size + 1, x.shape[-1]),
         )
+        # An element is dropped if any of the size^2 corners whose squares hold it was drawn
         spread = jnp.pad(corner, ((0, 0), (size - 1, size - 1), (size - 1, size - 1), (0, 0)))
         dropped = jnp.zeros(x.shape, bool)
         for i in range(size):
             for j in range(size):
                 dropped |= spread[:, i : i + height, j : j + width]
+        # Squares overlap, so the share kept is counted, not expected
         keep = (~dropped).astype(x.dtype)
         return x * keep * (keep.size / jnp.maximum(keep.sum(), 1.0))
 
 
 class ResNet12(nn.Module):
-    """Four residual blocks of three 3x3 convolutions, leaky ReLU 0.1, 2x2 max-pool; [B,H,W,Ch] ->
-    [B,D].
+    """Four residual blocks of three 3x3 convolutions, each 2x2 max-pooled; [B,H,W,Ch] -> [B,D].
 
-    Lee et al. 2019 (MetaOptNet): widths 64-160-320-640, dropout 0.1 in the first two blocks and
-    DropBlock in the last two (5 for 84-pixel images, 2 for 32), features flattened. Tian et al.
-    2020 (RFS) averages over places instead.
+    Lee et al. 2019 (MetaOptNet): leaky ReLU of slope 0.1, widths 64-160-320-640, dropout 0.1 in the
+    first two blocks and DropBlock in the last two (5 for 84-pixel images, 2 for 32), features
+    flattened. Tian et al. 2020 (RFS) averages over places instead.
     Deviation: DropBlock drops at its full rate from the start (there it grows over 40,000 passes).
+
+    Attributes:
+      widths: filters of each block.
+      readout: `mean` over places, or `flatten`.
+      norm: kind of `Norm`.
+      drop: rate of dropout and DropBlock.
+      dropblock: side of the dropped squares in the last two blocks.
+      shared: see `conv`.
+      kernel_init: of the kernels; None for He et al. 2015.
     """
 
     widths: Sequence[int] = (64, 160, 320, 640)

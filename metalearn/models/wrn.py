@@ -11,17 +11,18 @@ OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class WideResNet(nn.Module):
-    """WRN-d-k of Zagoruyko & Komodakis 2016, section 2: [B,H,W,Ch] -> [B,64k], averaged over
-    places.
+    """WRN-d-k of Zagoruyko & Komodakis 2016, section 2: [B,H,W,Ch] -> [B,64k].
 
     A convolution of 16 filters, then three groups of (d - 4) / 6 pre-activated blocks of two 3x3
-    convolutions, with 16k, 32k and 64k filters; the second and third group halve. Dhillon et al.
-    2020 fine-tune WRN-28-10.
+    convolutions, with 16k, 32k and 64k filters; the second and third group halve, and the last
+    map is averaged over places. Dhillon et al. 2020 fine-tune WRN-28-10.
 
     Attributes:
       depth: d.
       widen: k.
       norm: kind of `Norm`.
+      shared: see `conv`.
+      kernel_init: of the kernels; None for He et al. 2015.
     """
 
     depth: int = 28
@@ -45,6 +46,7 @@ class WideResNet(nn.Module):
         active = self._activate(x, f"{name}_norm0")
         y = self._activate(self._conv(active, width, 3, stride, f"{name}_conv0"), f"{name}_norm1")
         y = self._conv(y, width, 3, 1, f"{name}_conv1")
+        # Where the width changes, the shortcut is a 1x1 convolution of the activated input
         return y + (
             x if x.shape[-1] == width else self._conv(active, width, 1, stride, f"{name}_shortcut")
         )

@@ -7,7 +7,7 @@ import optax
 
 from metalearn.types import Array, PyTree
 
-UNROLLED = 5  # steps, at most, that an accelerator takes one after the other in the program itself
+UNROLLED = 5  # inner steps, at most, that are unrolled on an accelerator
 
 
 def descend(
@@ -17,21 +17,35 @@ def descend(
     steps: int,
     first_order: bool = False,
 ) -> PyTree:
-    """params after `steps` updates of the optimizer on loss(params), differentiable in the params
-    it starts from.
+    """params after `steps` updates of the optimizer on loss(params), differentiable in params.
 
-    With several losses a step makes an update on each, one after the other, with one state of the
-    optimizer.
+    Each step is rematerialised in the backward pass: memory grows by the params and the optimizer's
+    state a step, not by activations. A few steps on an accelerator are unrolled and keep their
+    activations: time there goes with the number of kernels, to which a loop and a second forward
+    pass would add.
 
-    Each step is rematerialised in the backward pass, so that memory does not grow with `steps` by
-    more than one copy of the params a step. Not so for a few steps on an accelerator: there the
-    number of kernels decides, to which a loop adds, and a second forward pass; and memory is ample.
+    Args:
+      loss: of the params; of several, each step makes an update on every one, in turn, with one
+        state of the optimizer.
+      params: the initial parameters.
+      optimizer: of the inner loop.
+      steps: J.
+      first_order: take the derivative of the result in params to be the identity (Finn et al. 2017,
+        section 5.2), whatever the optimizer.
 
-    First order takes the derivative of the result in params to be the identity (Finn et al. 2017,
-    section 5.2), whatever the optimizer: the value is adapted, the gradient passes straight
-    through.
+    Example: each step of size 0.25 halves the distance to the minimum of (x - 1)^2, so three steps
+    from 0 end at 1 - 1/8, and the end moves by 1/8 of what the start moves.
+
+        >>> import jax, jax.numpy as jnp, optax
+        >>> from metalearn.ops.inner_loop import descend
+        >>> def adapted(start):
+        ...     return descend(lambda x: (x - 1) ** 2, start, optax.sgd(0.25), steps=3)
+        >>> start = jnp.float32(0)
+        >>> float(adapted(start)), float(jax.grad(adapted)(start))
+        (0.875, 0.125)
     """
     losses = loss if isinstance(loss, tuple) else (loss,)
+    # In first order nothing within the loop is to be differentiated once more
     start = jax.tree.map(jax.lax.stop_gradient, params) if first_order else params
 
     def step(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], None]:
@@ -43,16 +57,24 @@ def descend(
 
     few = steps <= UNROLLED and jax.default_backend() != "cpu"
     if not few:
+        # Forward and backward pass are two loops, between which XLA shares nothing anyway
         step = jax.checkpoint(step, prevent_cse=False)
     begin = start, optimizer.init(start)
     (adapted, _), _ = jax.lax.scan(step, begin, length=steps, unroll=few)
     if not first_order:
         return adapted
-    return jax.tree.map(lambda p, a: p + jax.lax.stop_gradient(a - p), params, adapted)
+
+    def straight_through(initial: Array, final: Array) -> Array:
+        """Has the value of `final` and the derivative of `initial`."""
+        return initial + jax.lax.stop_gradient(final - initial)
+
+    return jax.tree.map(straight_through, params, adapted)
 
 
 def learned_sgd(rates: PyTree) -> optax.GradientTransformation:
     """Gradient descent with a step size for every parameter, differentiable in these rates."""
-    return optax.stateless(
-        lambda grads, params: jax.tree.map(lambda rate, g: -rate * g, rates, grads)
-    )
+
+    def updates(grads: PyTree, params: PyTree) -> PyTree:
+        return jax.tree.map(lambda rate, g: -rate * g, rates, grads)
+
+    return optax.stateless(updates)

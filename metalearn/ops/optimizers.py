@@ -7,7 +7,7 @@ from metalearn.errors import UserError
 from metalearn.settings import Common
 from metalearn.types import PyTree
 
-BY_LENGTH = ("cosine", "linear", "steps")  # schedules that depend on how long training is
+BY_LENGTH = ("cosine", "linear", "steps")  # schedules that depend on the length of training
 
 
 def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
@@ -16,11 +16,11 @@ def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
     Args:
       text: `constant`, `cosine` or `linear` (to 0 at `steps`), `halve:N` (halved every N steps), or
         `steps:F@P,...` (times F after a share P of the steps).
-      lr: at the first step.
-      steps: of the whole training.
+      lr: learning rate at the first step.
+      steps: outer updates of the whole training.
 
     Raises:
-      UserError: anything else.
+      UserError: text is none of these.
     """
     name, _, argument = text.partition(":")
     if name == "constant":
@@ -38,7 +38,7 @@ def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
 
 
 def _drops(text: str, argument: str, steps: int) -> dict[int, float]:
-    """Factors of the learning rate by the step after which they hold."""
+    """Factors of the learning rate by the step from which they hold."""
     drops: dict[int, float] = {}
     for part in argument.split(","):
         factor, _, share = part.partition("@")
@@ -50,6 +50,7 @@ def _drops(text: str, argument: str, steps: int) -> dict[int, float]:
             raise UserError(
                 f"--schedule={text}: '{part}' is no FACTOR@SHARE, as in steps:0.1@0.6,0.1@0.8"
             )
+        # Two shares may round to one step of a short training: both factors hold from there
         step = round(float(share) * steps)
         drops[step] = drops.get(step, 1.0) * float(factor)
     return drops
@@ -58,17 +59,22 @@ def _drops(text: str, argument: str, steps: int) -> dict[int, float]:
 def make_optimizer(config: Common) -> optax.GradientTransformation:
     """The config's outer optimiser; weight decay is coupled (added to the gradient).
 
+    As in PyTorch's SGD and Adam: with Adam the decay is rescaled like the gradient, unlike that of
+    AdamW (Loshchilov & Hutter 2019).
+
     Raises:
       UserError: an unknown optimiser, schedule or kind of decay.
     """
-    lr = schedule(config.schedule, config.lr, max(config.steps, 1))  # of none: any
-    masks = {"kernels": _kernels, "all": None}  # kernels: without vectors and scalars
+    lr = schedule(config.schedule, config.lr, max(config.steps, 1))  # without steps, any length
+    # `kernels` spares vectors and scalars: biases, and the scale and shift of normalisation
+    masks = {"kernels": _kernels, "all": None}
     if config.decay not in masks:
         raise UserError(f"unknown decay '{config.decay}': choose {' or '.join(masks)}")
     decay = optax.add_decayed_weights(config.weight_decay, mask=masks[config.decay])
     if config.optimizer == "adam":
         return optax.chain(decay, optax.adam(lr))
     if config.optimizer == "sgd":
+        # None: a momentum of zero would still keep a copy of the parameters
         return optax.chain(decay, optax.sgd(lr, config.momentum or None, config.nesterov))
     raise UserError(f"unknown optimizer '{config.optimizer}': choose adam or sgd")
 

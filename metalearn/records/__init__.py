@@ -1,3 +1,1 @@
-"""Records: what runs measured, as files that anyone can check, and the tables and plots made from
-them.
-"""
+"""Records of what runs measured, as files that anyone can check, and their tables and plots."""

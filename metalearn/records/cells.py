@@ -1,9 +1,10 @@
-"""What a line of a table says of a row of records, in words and rounded numbers."""
+"""The cells of a table's line: what a row of records measured, in words and rounded numbers."""
 
 from metalearn.config import Config
 from metalearn.learners.registry import PRETRAINED
+from metalearn.records.published import Published
 from metalearn.records.record import Record
-from metalearn.records.report import Published, Row, beside, between_seeds, mean
+from metalearn.records.report import Row, beside, between_seeds, mean
 from metalearn.records.store import method_of
 
 FROM_BODY = "from a trained body"
@@ -11,7 +12,7 @@ NONE = "–"
 
 
 def cells(row: Row, published: list[Published]) -> dict[str, str]:
-    """A line of the table."""
+    """The cells of a table's line, by column."""
     first = row.records[0]
     theirs = beside(row, published)
     return {
@@ -56,15 +57,15 @@ def queries_of(r: Record) -> str:
 
 
 def tested_as(r: Record) -> str:
-    """`5-way 1-shot`, and what is unusual of the test: queries, episodes."""
+    """`5-way 1-shot`, and numbers of queries and episodes that are not the usual ones."""
     queries = "" if r.config.queries == Config.queries else f", {queries_of(r)}"
     episodes = "" if r.config.episodes == Config.episodes else f", {r.config.episodes} episodes"
     return f"{r.config.ways}-way {r.config.shots}-shot{queries}{episodes}"
 
 
 def notes_of(r: Record) -> list[str]:
-    """What is to be told of a record's training: `from a trained body`, `cosine`."""
-    said = {
+    """Notes on what is special of a record's training: `from a trained body`, `cosine`."""
+    notes = {
         FROM_BODY: "init_from" in r.roles,
         "rotations": r.config.rotation and not r.config.all_turns,
         "rotations, all turns": r.config.rotation and r.config.all_turns,
@@ -75,7 +76,7 @@ def notes_of(r: Record) -> list[str]:
         "ridge": r.config.method == "metaoptnet" and r.config.head == "ridge",
         "always pulled": r.config.proximal_every_step,
     }
-    return [note for note, told in said.items() if told]
+    return [note for note, holds in notes.items() if holds]
 
 
 def trained_on(r: Record) -> str:
@@ -88,7 +89,7 @@ def trained_on(r: Record) -> str:
 
 
 def beside_cell(p: Published, backbone: str) -> str:
-    """`48.70 ± 1.84 (source; its backbone, what it was trained on too, how it was tested)`."""
+    """`48.70 ± 1.84 (source; its backbone, its further training data, how it was tested)`."""
     rerun = "rerun " if p.kind == "rerun" else ""
     notes = [
         p.source,

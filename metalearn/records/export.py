@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from metalearn.records.cells import NONE, cells, steps_of, trained_on
+from metalearn.records.published import Published
 from metalearn.records.record import Record
-from metalearn.records.report import Published, Row, beside, between_seeds, differences, load, mean
+from metalearn.records.report import Row, beside, between_seeds, differences, load, mean
 from metalearn.records.store import dataset_of, variants
 
 SIDES = ("inductive", "transductive")
 
 
 def latex(root: Path) -> str:
-    """A table (booktabs) for each dataset that has a record."""
+    """A LaTeX table (booktabs) for each dataset that has a record.
+
+    Raises:
+      UserError: a file that is no record, or a wrong row of published.csv.
+    """
     datasets, published = load(root)
     special: dict[str, str | int | None] = {
         "_": r"\_",
@@ -63,8 +68,10 @@ def latex(root: Path) -> str:
 
 
 def table_csv(root: Path) -> str:
-    """A line for each row of all tables: ours as fractions, the published number as in its source,
-    in percent.
+    """All tables as CSV: our numbers as fractions, published ones in percent as in their source.
+
+    Raises:
+      UserError: a file that is no record, or a wrong row of published.csv.
     """
     datasets, published = load(root)
     lines = [_csv_line(row, published) for rows in datasets.values() for row in rows]
@@ -115,5 +122,5 @@ def _side(name: str, side: list[Record]) -> dict[str, Any]:
 
 
 def _of_all(row: Row, field: str) -> str:
-    """The values of a field of the records' provenance, each once."""
+    """The distinct values of a field of the records' provenance."""
     return ", ".join(sorted({getattr(r.provenance, field) for r in row.records}))

@@ -1,4 +1,4 @@
-"""Findings: a text with numbers of records in it."""
+"""Findings: a text whose numbers are filled in from records."""
 
 import re
 from pathlib import Path
@@ -11,8 +11,9 @@ from metalearn.records.report import Row
 
 
 def named_records(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[Record]]:
-    """Records by name, `<dataset>/<file's stem>`, and all seeds of a row by their name without the
-    seed.
+    """Records by name, `<dataset>/<file's stem>`.
+
+    Without its `-seed<k>`, a name stands for all seeds of its row.
     """
     named: dict[str, list[Record]] = {}
     for side in (side for rows in datasets.values() for row in rows for side in row if side):
@@ -27,13 +28,13 @@ def named_records(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[
 
 
 def filled(path: Path, records: dict[str, list[Record]]) -> str:
-    """The text at path, if there is one, with numbers in it: {record} is its accuracy, {record -
-    record} points.
+    """The text at path with its numbers filled in; empty if there is none.
 
-    A record's name without its seed stands for the mean over seeds, if they stand in one row.
+    {record} becomes its accuracy, and {record - record} a difference in points. A record's name
+    without its seed stands for the mean over seeds, if they are in one row.
 
     Raises:
-      UserError: it names a record that is not there.
+      UserError: the text names a record that is not there, or is not UTF-8.
     """
 
     def number(named: re.Match) -> str:

@@ -1,5 +1,6 @@
-"""Pictures of a run: its learning curve, and one test episode. matplotlib is imported only here,
-when drawing.
+"""Pictures of a run: its learning curve, and one test episode.
+
+matplotlib is imported only when drawing.
 """
 
 import os
@@ -17,8 +18,8 @@ from metalearn.types import Task
 GREEN, RED, GREY = "#2e7d32", "#c62828", "#777777"
 PITCH, ROW = 1.12, 1.32  # from image to image and from row to row, in images
 LETTER = 0.11  # about the width of a letter, in images
-LONGEST_NAME = 24  # letters of a class's name in front of its row,
-SHORT_NAME = 11  # and below an image
+LONGEST_NAME = 24  # letters of a class's name beside its row, at most
+SHORT_NAME = 11  # letters of a class's name below an image, at most
 
 
 def _figure(width: float, height: float) -> Any:
@@ -28,7 +29,7 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, path: Path, dpi: int) -> None:
-    """Write the picture whole or not at all."""
+    """Writes the picture whole or not at all."""
     part = path.with_name(path.name + ".part")
     figure.savefig(part, dpi=dpi, format="png")
     os.replace(part, path)
@@ -36,7 +37,7 @@ def _save(figure: Any, path: Path, dpi: int) -> None:
 
 @contextmanager
 def told_if_not_drawn(path: Path) -> Iterator[None]:
-    """Tell in one line of whatever goes wrong inside: no result is lost for want of a picture."""
+    """Prints one line of warning for any exception inside: a failed picture costs no result."""
     try:
         yield
     except Exception as error:
@@ -45,9 +46,7 @@ def told_if_not_drawn(path: Path) -> Iterator[None]:
 
 
 def draw_curve(metrics: Path, path: Path, title: str) -> None:
-    """Training and validation accuracy (%) against outer updates, from the rows of
-    `metrics.jsonl`.
-    """
+    """Draws training and validation accuracy (%) against outer updates, from `metrics.jsonl`."""
     rows = read_rows(metrics)
     trained = [(r["step"], 100 * r["accuracy"]) for r in rows if "accuracy" in r]
     valid = [
@@ -95,16 +94,17 @@ def draw_episode(
     names: Sequence[str] = (),
     most: int = 10,
 ) -> None:
-    """One episode: a row per class, its support images left, then queries framed green (right) or
-    red (wrong).
+    """Draws one episode: a row per class, support images left, queries right.
+
+    Queries are framed green where they are classified correctly, else red.
 
     Args:
       task: uint8 images, as in the archive.
       predicted: int [Q], class predicted for each query.
       path: of the PNG.
       title: above it.
-      names: of the N classes; without, they are numbered.
-      most: images shown of either kind per class.
+      names: of the N classes; by default they are numbered.
+      most: images shown of each class, of either kind.
     """
     ways = int(task.support_y.max()) + 1
     named = [shorten(name, LONGEST_NAME) for name in names] or [
@@ -142,8 +142,9 @@ def draw_episode(
 
 
 def shorten(name: str, most: int) -> str:
-    """The name, or an ellipsis between its first and last letters, where names of siblings
-    differ.
+    """The name in at most so many letters: an ellipsis replaces its middle.
+
+    Names of related classes differ at their beginning or at their end.
     """
     if len(name) <= most:
         return name
@@ -152,7 +153,7 @@ def shorten(name: str, most: int) -> str:
 
 
 def _show(axes: Any, image: Any, left: float, top: float, frame: str) -> None:
-    """The image in a unit square, framed."""
+    """Shows the image in a unit square, framed."""
     pixels = np.asarray(image)
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.shape[-1] == 1 else {}
     square = (left, left + 1, top + 1, top)

@@ -1,30 +1,22 @@
-"""Plots of the tables: accuracy against shots and against training time, and paired differences
-between methods.
+"""Plots of the tables: accuracy against shots and training time, and paired differences.
 
-matplotlib is imported only here, when drawing. The same records give the same bytes (for one
-version of matplotlib); each file carries a digest of what it shows, by which a stale one is found.
+matplotlib is imported only when drawing. The same records give the same bytes (for one version of
+matplotlib). Each file holds a digest of what it shows, by which an outdated one is found.
 """
 
-import hashlib
 import io
 import re
 from collections.abc import Callable
-from itertools import groupby
 from pathlib import Path
-from statistics import fmean
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from metalearn.config import Config
 from metalearn.files import write_whole
-from metalearn.records.cells import FROM_BODY, notes_of, queries_of, steps_of
-from metalearn.records.record import Record
-from metalearn.records.report import Row, load, mean
-from metalearn.records.store import counts_path, file_name, method_of, read_counts
+from metalearn.records.points import Point, digest, paired_tests, points
+from metalearn.records.report import load
+from metalearn.records.store import file_name
 from metalearn.records.tables import PLOTS
 
-SIDES = ("inductive", "transductive")
 HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips
 MARKERS = "osD^vP*X"
 COLOURS = tuple(f"C{i}" for i in range(10)) + (
@@ -33,107 +25,10 @@ COLOURS = tuple(f"C{i}" for i in range(10)) + (
 )  # fmt: skip
 
 
-class Point(NamedTuple):
-    """One side of a row: a method as tested, over its seeds; accuracies in percent, seconds of all
-    its training.
-    """
-
-    label: str
-    ways: int
-    shots: int
-    queries: int
-    side: str
-    accuracy: float
-    ci95: float
-    seconds: float
-    records: tuple[Record, ...]
-
-
-def points(rows: list[Row]) -> list[Point]:
-    """Both sides of all rows, sorted by test (ways, shots, queries, episodes) and label."""
-    found = []
-    for row in rows:
-        for side in SIDES:
-            records = getattr(row, side)
-            if records:
-                found.append(_point(side, records))
-    return sorted(found, key=lambda p: (*_test(p), p.label))
-
-
-def _test(p: Point) -> tuple[int, int, int, str]:
-    return p.ways, p.shots, p.queries, p.records[0].test.episode_hash
-
-
-def _point(side: str, records: list[Record]) -> Point:
-    first = records[0]
-    config = first.config
-    accuracy, ci95 = (mean(records, name) or 0.0 for name in ("accuracy", "ci95"))
-    seconds = fmean(r.total_wall_s for r in records)
-    test = (config.ways, config.shots, config.queries)
-    notes = [note for note in notes_of(first) if note != FROM_BODY]  # its steps tell that
-    how = ", ".join([first.test.normalisation, *notes])
-    label = f"{method_of(config)} {config.backbone} ({how}), {steps_of(first)} steps"
-    return Point(label, *test, side, 100 * accuracy, 100 * ci95, seconds, tuple(records))
-
-
-def paired(found: list[Point]) -> list[tuple[str, float, float]]:
-    """Each method of one test against the most accurate: label, difference in points and half its
-    95 % CI.
-
-    Over episodes, in each of which a method's accuracy is its mean over seeds. Methods whose
-    episodes were not kept are left out; one alone is compared with nothing.
-
-    Args:
-      found: points of the very same episodes.
-    """
-    kept = [p for p in found if all(counts_path(_path(r)).exists() for r in p.records)]
-    if len(kept) < 2:
-        return []
-    best = max(kept, key=lambda p: p.accuracy)
-    theirs = _episodes(best)
-    out = []
-    for p in kept:
-        if p is not best:
-            difference = 100 * (_episodes(p) - theirs)
-            half = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
-            out.append((p.label, float(difference.mean()), float(half)))
-    return [
-        (f"{best.label} (best, {best.side})", 0.0, 0.0),
-        *sorted(out, key=lambda line: -line[1]),
-    ]
-
-
-def _episodes(p: Point) -> np.ndarray:
-    queries = p.ways * p.queries
-    return np.mean([read_counts(_path(r)) / queries for r in p.records], axis=0)
-
-
-def _path(record: Record) -> Path:
-    assert record.path is not None  # it was read from there
-    return record.path
-
-
-def _paired_tests(found: list[Point]) -> list[tuple[str, list[tuple[str, float, float]]]]:
-    """For each list of test episodes what it is, and its methods compared; at least two."""
-    groups = [list(group) for _, group in groupby(found, _test)]
-    tests = [
-        (f"{_named(group[0])}, {group[0].records[0].config.episodes} episodes", paired(group))
-        for group in groups
-    ]
-    return [(said, lines) for said, lines in tests if lines]
-
-
-def _named(p: Point) -> str:
-    return f"{p.ways}-way {p.shots}-shot" + (
-        "" if p.queries == Config.queries else f", {queries_of(p.records[0])}"
-    )
-
-
 def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
-    """A look for every method, the same in all panels: a colour of its own, a marker for each body
-    and recipe of it.
+    """The style of each point, the same in all panels.
 
-    Markers are hollow if transductive.
+    A colour for each method, a marker for each of its bodies and recipes, hollow if transductive.
     """
     labels: dict[str, list[str]] = {}
     for p in sorted(found, key=lambda p: p.label):
@@ -152,8 +47,9 @@ def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _lines(found: list[Point]) -> dict[int, dict[tuple[str, str], list[Point]]]:
-    """For each number of ways the methods tested with the usual number of queries and with more
-    than one of shots.
+    """By number of ways, the points of methods tested with several numbers of shots.
+
+    Only tests with the usual number of queries.
     """
     lines: dict[int, dict[tuple[str, str], list[Point]]] = {}
     for p in found:
@@ -167,9 +63,7 @@ def _lines(found: list[Point]) -> dict[int, dict[tuple[str, str], list[Point]]]:
 
 
 def _shots(figure: Any, found: list[Point]) -> None:
-    """Accuracy against shots: a panel for each number of ways, see `_lines`; each line is named at
-    its end.
-    """
+    """Draws accuracy against shots: a panel for each number of ways, lines named at their ends."""
     looks = _styles(found)
     panels = _lines(found)
     if not panels:
@@ -194,7 +88,7 @@ def _shots(figure: Any, found: list[Point]) -> None:
 
 
 def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[str, Any]]) -> None:
-    """Name the last points of lines, from the lowest to the highest, to the right of them."""
+    """Writes the names of lines beside their last points, given from the lowest to the highest."""
     low, high = panel.get_ylim()
     heights = spread([p.accuracy for p in ends], (high - low) / 60)
     panel.set_ylim(min(low, heights[0]), max(high, heights[-1] + (high - low) / 60))
@@ -207,8 +101,9 @@ def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[
 
 
 def spread(heights: list[float], least: float) -> list[float]:
-    """The ascending heights moved as little as needed for neighbours to be `least` apart: groups
-    stay centred.
+    """The ascending heights, moved so that neighbours are at least `least` apart.
+
+    Groups that must be moved stay centred where they were.
     """
 
     def lowest(group: list[float]) -> float:
@@ -223,9 +118,7 @@ def spread(heights: list[float], least: float) -> list[float]:
 
 
 def _time(figure: Any, found: list[Point]) -> None:
-    """Accuracy against minutes of training: a panel for each test, with the usual number of
-    queries.
-    """
+    """Draws accuracy against minutes of training: a panel for each test with usual queries."""
     usual = [p for p in found if p.queries == Config.queries]
     looks = _styles(usual)
     tests = sorted({(p.ways, p.shots) for p in usual})
@@ -255,8 +148,8 @@ def _ticks() -> Any:
 
 
 def _paired(figure: Any, found: list[Point]) -> None:
-    """Differences on paired episodes: a panel for each list of them, one above the other."""
-    tests = _paired_tests(found)
+    """Draws differences on paired episodes: a panel for each list, one above the other."""
+    tests = paired_tests(found)
     heights = [len(lines) + 3 for _, lines in tests]
     panels = (
         figure.subplots(len(tests), 1, squeeze=False, height_ratios=heights)[:, 0] if tests else ()
@@ -277,14 +170,12 @@ DRAW: dict[str, Callable[[Any, list[Point]], None]] = {
 }
 
 
-def digest(found: list[Point]) -> str:
-    """Of everything that a dataset's plots show."""
-    shown = [p[:-1] for p in found], _paired_tests(found)
-    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
-
-
 def draw_plots(root: Path) -> list[Path]:
-    """Draw the plots of all datasets with records in root to `<root>/plots/`; the files."""
+    """Draws the plots of all datasets with records in root; the files, in `<root>/plots/`.
+
+    Raises:
+      UserError: a file that is no record, or a plot that cannot be written.
+    """
     folder = root / "plots"
     paths = []
     for dataset, rows in load(root)[0].items():
@@ -322,8 +213,8 @@ def _draw(
 def svg(figure: Any, **metadata: str | None) -> bytes:
     """The figure as SVG, the same bytes for the same numbers on any machine; text stays text.
 
-    There is no date, and what matplotlib names by hashes of coordinates, whose last digits depend
-    on the processor, is named by its order.
+    It has no date. matplotlib names some elements by hashes of coordinates, whose last digits
+    depend on the processor: here they are named by their order.
     """
     import matplotlib as mpl
 

@@ -1,43 +1,37 @@
 """A record: what a test measured, and every setting that decided it, as one JSON file.
 
-A record holds its settings itself. Nothing that reads one looks at its command, or at today's
-recipes: those may change, the record does not. The settings are those that its method reads; one
-that is missing is newer than the record, and had the value that is its default today.
+A record holds its settings itself. Nothing that reads it looks at its command or at today's
+recipes: those may change, the record does not. The settings are those that its method reads. One
+that is missing was added after the record, which has the value that is its default today.
 """
 
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalearn.config import RENAMED, Config, in_order
-from metalearn.errors import UserError
+from metalearn.config import Config, in_order
 from metalearn.learners.registry import readers
 
-FORMAT = (
-    2  # raised when files of before can no longer be read, or this code could not read new ones
-)
+# Raised when older files can no longer be read, or older code could not read new files
+FORMAT = 2
 # Settings that name the folder of an earlier run; what that was is in the lineage.
 STAGES = ("init_from", "teacher")
-ELSEWHERE = (*STAGES, "test_norms")  # what a record tells in its lineage and in its test
-SHARES = ("accuracy", "ci95", "ece", "valid_accuracy")
-TIMES = ("train_wall_s", "tasks_per_s", "peak_memory_mb")
+ELSEWHERE = (*STAGES, "test_norms")  # settings that a record holds in its lineage and its test
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Which test it was, beside the settings.
+    """Which test it was, beyond the settings.
 
     Attributes:
       norm: where normalisation took its moments from.
       episode_hash: of the list of test episodes, see `metalearn.data.episodes.episode_hash`.
       best_step: the update whose checkpoint was tested, picked by validation.
       statistics: what running statistics were measured on: `training` batches, augmented as in
-        training, or `clean` images, as in the first records; of no meaning where `norm` is another.
+        training, or `clean` images, as in the first records; without meaning for another `norm`.
     """
 
     norm: str
@@ -54,11 +48,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured: accuracies, their intervals and the calibration error as fractions.
+    """What was measured; accuracies, their intervals and the calibration error as fractions.
 
     Attributes:
       accuracy, ci95: mean over test episodes, and half the width of its 95 % confidence interval.
-      transductive: whether a prediction depended on the episode's other queries; a probe found out.
+      transductive: whether predictions depend on the episode's other queries, by a probe.
       accuracy_before, ci95_before: the same before adaptation, None where that means nothing.
       ece: expected calibration error.
       valid_accuracy: of the checkpoint tested, on the validation episodes.
@@ -98,10 +92,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from: the command, the code, the machine, the images.
+    """Where the numbers come from: command, code, machine, images.
 
     Attributes:
-      command: what makes the record again.
+      command: makes the record again.
       commit: of the code, with `+` if it had changes.
       device: accelerator or processor.
       images: digest of the data set's images, empty where it is not known.
@@ -117,9 +111,9 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Planned:
-    """What is known of a test before it is made; as in `Record` and `Provenance`.
+    """What is known of a test before it is made; fields as in `Record` and `Provenance`.
 
-    Two tests are the same where their `identity` is: settings, test, earlier stages and images
+    Two tests are the same if their `identity` is: if settings, test, earlier stages and images
     agree.
     """
 
@@ -143,7 +137,7 @@ class Record:
     Attributes:
       config: every setting, of training and of test.
       test: which test it was.
-      measured: what came out.
+      measured: the results.
       lineage: the trainings before this one, the latest last.
       provenance: where the numbers come from.
       path: the file that it was read from; None before it is written.
@@ -158,7 +152,7 @@ class Record:
 
     @property
     def planned(self) -> Planned:
-        """The test without what came out."""
+        """The test without its results."""
         return Planned(self.config, self.test, self.lineage, self.provenance.images)
 
     @property
@@ -168,9 +162,7 @@ class Record:
 
     @property
     def command_identity(self) -> str:
-        """The identity without the update that validation picked: what the same command gives
-        again.
-        """
+        """The identity without the update that validation picked; one for all runs of a command."""
         test = dataclasses.replace(self.test, best_step=0)
         return dataclasses.replace(self.planned, test=test).identity
 
@@ -199,13 +191,13 @@ class Record:
 
 
 def settings(config: Config, training: bool = False) -> dict[str, Any]:
-    """The settings that the config's method reads, but for those told elsewhere in a record.
+    """The settings that the config's method reads, without those held elsewhere in a record.
 
-    training leaves out those that do not touch the trained weights.
+    With training, only those that the trained weights depend on.
     """
     found = config.training() if training else dataclasses.asdict(config)
-    told_here = [name for name in in_order(found) if name not in ELSEWHERE]
-    return {name: found[name] for name in told_here if config.method in readers(name)}
+    held_here = [name for name in in_order(found) if name not in ELSEWHERE]
+    return {name: found[name] for name in held_here if config.method in readers(name)}
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -220,69 +212,15 @@ def to_json(record: Record) -> dict[str, Any]:
     }
 
 
-def from_json(found: Any) -> Record:
-    """The record that `to_json` made these dicts of.
-
-    Raises:
-      UserError: a part is missing or cannot be right, or the record is of an older version; without
-        the file's name.
-    """
-    if not isinstance(found, dict):
-        raise UserError("it is no object")
-    if "config" not in found and "command" in found:
-        raise UserError(
-            f"it is of an older version, which kept no settings; make it again: {found['command']}"
-        )
-    if found.get("format") != FORMAT:
-        raise UserError(f"it is of format {found.get('format')}, and this version reads {FORMAT}")
-    parts = {name: _part(found, name) for name in ("config", "test", "measured", "provenance")}
-    return Record(
-        config_from_json(parts["config"]),
-        _typed(Evaluation, parts["test"]),
-        _checked(_typed(Measured, parts["measured"])),
-        tuple(_stage_from_json(stage) for stage in _list(found, "lineage")),
-        _typed(Provenance, parts["provenance"]),
-    )
-
-
-def config_from_json(found: Mapping[str, Any]) -> Config:
-    """A config from some of its settings, by today's names or older ones, the others at their
-    defaults.
-
-    Raises:
-      UserError: a setting that there is not, or a value of another type.
-    """
-    return _typed(Config, {RENAMED.get(name, name): value for name, value in found.items()})
-
-
 def lineage_to_json(lineage: tuple[Stage, ...], timed: bool = True) -> list[dict[str, Any]]:
-    """The stages as nested dicts; timed with the seconds that each took."""
+    """The stages as nested dicts; with timed, the seconds that each took too."""
     return [_stage_to_json(stage, timed) for stage in lineage]
-
-
-def lineage_from_json(found: Any) -> tuple[Stage, ...]:
-    """The stages that `lineage_to_json` made these dicts of.
-
-    Raises:
-      UserError: as `from_json`.
-    """
-    return tuple(_stage_from_json(stage) for stage in _list({"lineage": found}, "lineage"))
 
 
 def _stage_to_json(stage: Stage, timed: bool = True) -> dict[str, Any]:
     before = lineage_to_json(stage.lineage, timed)
     found = {"role": stage.role, "config": settings(stage.config, training=True), "lineage": before}
     return found | ({"train_wall_s": stage.train_wall_s} if timed else {})
-
-
-def _stage_from_json(found: Any) -> Stage:
-    if not isinstance(found, dict) or found.get("role") not in STAGES:
-        raise UserError("wrong or missing lineage")
-    seconds = found.get("train_wall_s")
-    if seconds is not None and not _number(seconds):
-        raise UserError("wrong or missing train_wall_s of its lineage")
-    before = tuple(_stage_from_json(stage) for stage in _list(found, "lineage"))
-    return Stage(found["role"], config_from_json(_part(found, "config")), before, seconds)
 
 
 def _seedless(stage: Stage) -> Stage:
@@ -292,59 +230,3 @@ def _seedless(stage: Stage) -> Stage:
 
 def _flat(lineage: tuple[Stage, ...]) -> list[Stage]:
     return [stage for last in lineage for stage in (*_flat(last.lineage), last)]
-
-
-def _part(found: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = found.get(name)
-    if not isinstance(part, dict):
-        raise UserError(f"wrong or missing {name}")
-    return part
-
-
-def _list(found: Mapping[str, Any], name: str) -> list:
-    part = found.get(name)
-    if not isinstance(part, list):
-        raise UserError(f"wrong or missing {name}")
-    return part
-
-
-def _typed(kind: type, found: Mapping[str, Any]) -> Any:
-    """A dataclass from a dict, each value of the type that the field says."""
-    known = {f.name: f for f in fields(kind)}
-    for name in found:
-        if name not in known:
-            raise UserError(f"unknown {name}: it is of another version")
-    for name, f in known.items():
-        required = f.default is dataclasses.MISSING
-        if name not in found and required:
-            raise UserError(f"wrong or missing {name}")
-        if name in found and not _is(found[name], f.type):
-            raise UserError(f"wrong or missing {name}")
-    return kind(**found)
-
-
-def _is(value: Any, kind: Any) -> bool:
-    """Whether a value read from JSON is of a field's type; text has one line."""
-    if kind == float | None:
-        return value is None or _number(value)
-    if kind is float:
-        return _number(value)
-    if kind is str:
-        return isinstance(value, str) and "\n" not in value
-    return type(value) is kind
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _checked(measured: Measured) -> Measured:
-    """The measurements, if shares are between 0 and 1 and times are not negative."""
-    for name in (*SHARES, "accuracy_before", "ci95_before"):
-        value = getattr(measured, name)
-        if value is not None and not 0 <= value <= 1:
-            raise UserError(f"wrong or missing {name}")
-    for name in TIMES:
-        if getattr(measured, name) < 0:
-            raise UserError(f"wrong or missing {name}")
-    return measured

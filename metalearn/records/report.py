@@ -1,15 +1,12 @@
-"""What a table of results is made of: records grouped over seeds, and the published numbers beside
-them.
-"""
+"""The contents of a table of results: records grouped over seeds, and published numbers."""
 
-import csv
-import io
 from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
 from metalearn.errors import UserError
+from metalearn.records.published import Published, read_published
 from metalearn.records.record import Record
 from metalearn.records.store import dataset_of, read_record
 
@@ -17,40 +14,12 @@ from metalearn.records.store import dataset_of, read_record
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")
 
 
-class Published(NamedTuple):
-    """A row of published.csv; accuracy and ci95 stay as their source writes them."""
-
-    dataset: str
-    method: str
-    backbone: str
-    ways: str
-    shots: str
-    accuracy: str
-    ci95: str
-    spread: str
-    transductive: str
-    kind: str
-    protocol: str
-    source: str
-
-    @property
-    def apart(self) -> bool:
-        """Trained on more than the training classes' episodes: not to be measured against."""
-        return any(
-            word in self.protocol for word in ("external data", "pre-trained", "train + validation")
-        )
-
-    @property
-    def number(self) -> str:
-        """`48.70 ± 1.84`."""
-        return self.accuracy + (
-            f" ± {self.ci95}" if self.ci95 else f" (± {self.spread})" if self.spread else ""
-        )
-
-
 class Row(NamedTuple):
-    """One line of the table: records that differ in seed, tested inductively and transductively;
-    one may be empty.
+    """A line of a table: records that differ in their seeds alone.
+
+    Attributes:
+      inductive: the seeds tested inductively; may be empty.
+      transductive: those tested transductively; may be empty.
     """
 
     inductive: list[Record]
@@ -62,52 +31,20 @@ class Row(NamedTuple):
         return self.inductive + self.transductive
 
 
-def read_published(path: Path) -> list[Published]:
-    """The rows of published.csv.
-
-    Raises:
-      UserError: no such file, or a row that is not as it should be.
-    """
-    try:
-        header, *lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"cannot read {path}: {error}; it comes with the repository") from error
-    if tuple(header) != Published._fields:
-        raise UserError(f"{path}: the first line must be {','.join(Published._fields)}")
-    for number, line in enumerate(lines, 2):
-        wrong = _wrong_line(line)
-        if wrong:
-            raise UserError(f"{path}, line {number}: {wrong}; put it right")
-    return [Published(*line) for line in lines]
-
-
-def _wrong_line(line: list[str]) -> str | None:
-    if len(line) != len(Published._fields):
-        return f"{len(line)} cells, not {len(Published._fields)}"
-    row = Published(*line)
-    if not (row.ways.isdecimal() and row.shots.isdecimal()):
-        return "ways and shots must be whole numbers"
-    for name, value in (("accuracy", row.accuracy), ("ci95", row.ci95 or "0")):
-        try:
-            fine = 0 <= float(value) <= 100
-        except ValueError:
-            fine = False
-        if not fine:
-            return f"{name} '{value}' is no percentage"
-    if row.transductive not in ("yes", "no", "unknown") or row.kind not in ("published", "rerun"):
-        return "transductive is yes, no or unknown, kind is published or rerun"
-    return (
-        None
-        if row.method and row.backbone and row.source
-        else "method, backbone and source must not be empty"
-    )
-
-
 def read_records(root: Path) -> list[Record]:
-    """Every record `<root>/<dataset>/*.json`, by path.
+    """Every record `<root>/<dataset>/*.json`, in the order of their paths.
 
     Raises:
       UserError: a file that is no record.
+
+    Example: a folder without any; `results` in the repository has some hundreds.
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from metalearn.records.report import read_records
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     read_records(Path(folder))
+        []
     """
     # benchmarks/ has measurements of speed, not of accuracy
     paths = [path for path in sorted(root.glob("*/*.json")) if path.parent.name != "benchmarks"]
@@ -136,7 +73,7 @@ def make_rows(records: list[Record]) -> list[Row]:
 
 
 def _order(record: Record) -> tuple:
-    """What lines of a table are sorted by, before what only tells them apart."""
+    """What the lines of a table are sorted by."""
     config = record.config
     head = config.transform, config.support_copies
     stages = tuple(stage.config.steps for stage in record.stages)
@@ -170,9 +107,7 @@ def _side(
 
 
 def known_as(record: Record) -> str:
-    """The record's method by its name in published.csv, where some variants have one of their
-    own.
-    """
+    """The record's method as published.csv names it, which has names for some variants."""
     method = record.config.method
     if method == "metaoptnet":
         return "metaoptnet-rr" if record.config.head == "ridge" else "metaoptnet-svm"
@@ -182,10 +117,10 @@ def known_as(record: Record) -> str:
 
 
 def beside(row: Row, published: list[Published]) -> list[Published]:
-    """The published numbers to set a row against, the one to measure by first.
+    """The published numbers to compare a row with, the best match first.
 
-    Ways, shots and method must agree, and the backbone as far as its source names it; where none
-    does, its family.
+    Ways, shots and method must agree, and the backbone as far as the source names it; if no source
+    has the same one, the nearest by family.
     """
     first = row.records[0]
     ours = first.config
@@ -210,20 +145,21 @@ def beside(row: Row, published: list[Published]) -> list[Published]:
 
 
 def mean(records: list[Record], field: str) -> float | None:
-    """Mean over seeds of something measured, None if there is nothing to average."""
+    """Mean over seeds of a field of `Measured`; None if no record has it."""
     values = [getattr(r.measured, field) for r in records]
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
 
 def between_seeds(records: list[Record]) -> float | None:
-    """Standard deviation of the accuracy between seeds, None for one seed."""
+    """Standard deviation of the accuracy between seeds; None for one seed."""
     return stdev(r.measured.accuracy for r in records) if len(records) > 1 else None
 
 
 def differences(row: Row, theirs: list[Published]) -> dict[str, float]:
-    """Ours minus theirs, in points, by side: minus the first that was tested as that side, or may
-    have been.
+    """Our accuracy minus the published one, in points, by side.
+
+    Of the published numbers, the first that was tested as that side, or whose test is unknown.
     """
     found = {}
     for side, records, other in (
@@ -238,7 +174,11 @@ def differences(row: Row, theirs: list[Published]) -> dict[str, float]:
 
 
 def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
-    """The rows of each dataset, in the order of the tables, and all published numbers."""
+    """The rows of each dataset, in the order of the tables, and all published numbers.
+
+    Raises:
+      UserError: a file that is no record, or a wrong row of published.csv.
+    """
     published = read_published(root / "published.csv")
     records = read_records(root)
     found = {p.dataset for p in published} | {dataset_of(r) for r in records}

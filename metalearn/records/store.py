@@ -12,17 +12,17 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import write_whole
 from metalearn.learners.recipes import CHARACTERS
-from metalearn.records.record import Planned, Record, from_json, to_json
+from metalearn.records.parse import from_json
+from metalearn.records.record import Planned, Record, to_json
 
-# Data sets whose images are published: their name tells which images they are. Of all others the
-# digest does.
+# Datasets whose images are published: their names identify the images. Others need the digest.
 PUBLISHED_IMAGES = ("omniglot", "cifar_fs", "fc100")
-# Support copies that a method's name stands for on photographs; 1 of all others
+# Copies of each support image in a method's recipe for photographs; 1 in all others
 COPIES = {"rfs": 5}
 
 
 def variants(config: Config) -> list[str]:
-    """What of a method's head is not as its name says: `l2` of simpleshot, `1 copy` of rfs."""
+    """How a method's head differs from its recipe: `l2` of simpleshot, `1 copy` of rfs."""
     notes = []
     if config.method == "simpleshot" and config.transform != Config.transform:
         notes.append(config.transform)
@@ -46,9 +46,7 @@ def tested_on(config: Config) -> str:
 
 
 def dataset_of(record: Record) -> str:
-    """`cifar_fs`, or `folder-1a2b3c4d` where only the images' digest tells which data set it is;
-    see `tested_on`.
-    """
+    """`cifar_fs`, or `folder-1a2b3c4d` where only the images' digest identifies the dataset."""
     names = [record.config.dataset, *filter(None, [record.config.test_dataset])]
     digests = record.provenance.images.split("+") + [""] * len(names)
     found = [
@@ -59,24 +57,26 @@ def dataset_of(record: Record) -> str:
 
 
 def file_name(dataset: str) -> str:
-    """A data set's name without what a file's name cannot have."""
+    """A dataset's name without characters that a file's name cannot have."""
     return dataset.replace(":", "_").replace("/", "_")
 
 
 def test_slug(config: Config) -> str:
-    """`<N>w<K>s`, `<Q>q` unless there are the usual 15 queries a class, and the variants:
-    `5w1s1q-l2`.
-    """
+    """`5w1s`, or `5w1s1q-l2`: ways, shots, unusual numbers of queries a class, variants."""
     queries = "" if config.queries == Config.queries else f"{config.queries}q"
     head = [note.replace(" ", "") for note in variants(config)]
     return "-".join([f"{config.ways}w{config.shots}s{queries}", *head])
 
 
 def run_slug(config: Config, norm: str, roles: set[str] | None = None) -> str:
-    """`<method>-[<training>-…]<backbone>-<test_slug>-<norm>-seed<k>`:
-    `protonet-init-conv4-64-5w1s-running-seed0`.
+    """The name of a test of a run, such as `protonet-init-conv4-64-5w1s-running-seed0`.
 
-    roles are what it took from earlier stages, where the config does not tell any more.
+    It is `<method>-[<training>-…]<backbone>-<test_slug>-<norm>-seed<k>`.
+
+    Args:
+      config: settings of training and test.
+      norm: of the test.
+      roles: what the training took from earlier stages, where the config does not hold it.
     """
     taken = {name for name in ("teacher", "init_from") if getattr(config, name)} | (roles or set())
     training = {
@@ -93,14 +93,12 @@ def run_slug(config: Config, norm: str, roles: set[str] | None = None) -> str:
 
 
 def default_workdir(config: Config) -> Path:
-    """`runs/<dataset>-<run_slug>`, where a run goes that is given no folder."""
+    """`runs/<dataset>-<run_slug>`, the folder of a run without --workdir."""
     return Path("runs") / f"{file_name(config.dataset)}-{run_slug(config, config.norm)}"
 
 
 def record_path(root: Path, record: Record) -> Path:
-    """`<root>/<dataset>/<run_slug>.json`; with -2, -3, … at its end where another test has the
-    name.
-    """
+    """`<root>/<dataset>/<run_slug>.json`, ending with -2, -3, … if another test has the name."""
     name = run_slug(record.config, record.test.norm, record.roles)
     folder = Path(root) / file_name(dataset_of(record))
     for number in count(1):
@@ -111,7 +109,7 @@ def record_path(root: Path, record: Record) -> Path:
 
 
 def _same(path: Path, record: Record) -> bool:
-    """Whether the file at path is what the same command made before; whatever else it is stays."""
+    """Whether the file at path is a record of the same command, which may replace it."""
     try:
         return read_record(path).command_identity == record.command_identity
     except UserError:
@@ -119,11 +117,14 @@ def _same(path: Path, record: Record) -> bool:
 
 
 def result_path(workdir: Path, trained: str, planned: Planned) -> Path:
-    """`<workdir>/result-[<method>-][<dataset>-]<test_slug>-<norm>.json`: the method where it is not
-    `trained`, that of the run, the dataset where it is not the run's.
+    """`<workdir>/result-[<method>-][<dataset>-]<test_slug>-<norm>.json`, where a test's record is.
 
-    The test's identity ends the name where another test of the same checkpoint has the name
-    without.
+    If another test of the same checkpoint has that name, this test's identity is added to it.
+
+    Args:
+      workdir: folder of the run.
+      trained: method of the run; the test's is in the name if it is another, as its dataset is.
+      planned: the test.
     """
     path = _usual_path(workdir, trained, planned)
     there = whole_record(path)
@@ -135,22 +136,18 @@ def result_path(workdir: Path, trained: str, planned: Planned) -> Path:
 
 
 def partial_path(workdir: Path, trained: str, planned: Planned) -> Path:
-    """Where a test under way is kept: `<workdir>/result-…-<identity>.npz`, which no other test
-    has.
-    """
+    """`<workdir>/result-…-<identity>.npz`, where a test's partial results are written."""
     path = _usual_path(workdir, trained, planned)
     return path.with_name(f"{path.stem}-{planned.identity}.npz")
 
 
 def picture_path(path: Path) -> Path:
-    """Where the first episode of the test with its record at path is drawn:
-    `<workdir>/episode-….png`.
-    """
+    """`<workdir>/episode-….png`, the drawing of a test's first episode; path is of its record."""
     return path.with_name(path.name.replace("result", "episode")).with_suffix(".png")
 
 
 def counts_path(path: Path) -> Path:
-    """Where a record's right queries of each episode are counted: beside it, `.npy` for `.json`."""
+    """The file of each episode's correct queries: beside the record, `.npy` for `.json`."""
     return path.with_suffix(".npy")
 
 
@@ -188,7 +185,7 @@ def read_record(path: Path) -> Record:
 
 
 def whole_record(path: Path) -> Record | None:
-    """The record at path if it is a whole one with its counts beside it, else None."""
+    """The record at path if it is complete, with its counts beside it; else None."""
     if not (path.exists() and counts_path(path).exists()):
         return None
     try:
@@ -200,7 +197,7 @@ def whole_record(path: Path) -> Record | None:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record whole or not at all.
+    """Writes a record whole or not at all.
 
     Raises:
       UserError: the file cannot be written.
@@ -209,7 +206,7 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write whole or not at all.
+    """Writes a JSON file whole or not at all.
 
     Raises:
       UserError: the file cannot be written.
@@ -219,10 +216,9 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def write_counts(path: Path, right: np.ndarray) -> None:
-    """Write how many queries of each episode [E] were right, beside the record at path; whole or
-    not at all.
+    """Writes the number of correct queries of each episode [E] beside the record at path.
 
-    With them two methods can be compared episode by episode.
+    Whole or not at all. With them two methods can be compared episode by episode.
 
     Raises:
       UserError: the file cannot be written.
@@ -232,7 +228,7 @@ def write_counts(path: Path, right: np.ndarray) -> None:
 
 
 def read_counts(path: Path) -> np.ndarray:
-    """How many queries of each episode [E] were right in the test of the record at path.
+    """The number of correct queries of each episode [E] in the test of the record at path.
 
     Raises:
       UserError: there is no such file, or it is not whole.

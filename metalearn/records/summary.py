@@ -1,10 +1,9 @@
-"""One table over all data sets: a line a method, its best inductive and transductive accuracy, the
-published beside.
-"""
+"""The summary of all tables: each method's best accuracies, with published ones beside them."""
 
 from metalearn.records.cells import NONE, measured
+from metalearn.records.published import Published
 from metalearn.records.record import Record
-from metalearn.records.report import DATASETS, Published, Row, beside, mean
+from metalearn.records.report import DATASETS, Row, beside, mean
 
 SHOTS = (1, 5)
 FEWEST = 600  # episodes of a test that counts here
@@ -12,7 +11,7 @@ WAYS = 5
 
 
 def summary(datasets: dict[str, list[Row]], published: list[Published]) -> list[dict[str, str]]:
-    """Lines of the table, sorted by method; columns are data sets and shots that have any row.
+    """Lines of the table, sorted by method; columns are datasets and shots that have any row.
 
     Only 5-way tests with 15 queries a class and at least 600 episodes count. A cell is `inductive /
     transductive`, a dash where there is none, and in brackets the first published number for the
@@ -40,7 +39,7 @@ def summary(datasets: dict[str, list[Row]], published: list[Published]) -> list[
 
 
 def _usual(rows: list[Row], shots: int) -> list[Row]:
-    """The rows of usual tests with so many shots."""
+    """The rows of usual tests with this number of shots."""
     return [row for row in rows if _is_usual(row.records[0], shots)]
 
 
@@ -60,7 +59,7 @@ def _cell(rows: list[Row], published: list[Published]) -> str:
 
 
 def _best(sides: list[list[Record]]) -> str:
-    """The most accurate of several, as `47.12 ± 0.20`, with the marks that the summary explains."""
+    """The most accurate of several, as `47.12 ± 0.20`, with the summary's footnote marks."""
     if not sides:
         return NONE
     best = max(sides, key=lambda side: mean(side, "accuracy") or 0.0)

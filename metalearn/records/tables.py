@@ -1,10 +1,11 @@
-"""RESULTS.md: a summary, then a table for each data set; the same records give the same bytes."""
+"""RESULTS.md: a summary, then a table for each dataset; the same records give the same bytes."""
 
 from pathlib import Path
 
 from metalearn.records.cells import cells, queries_of
 from metalearn.records.findings import filled, named_records
-from metalearn.records.report import Published, Row, beside, load
+from metalearn.records.published import Published
+from metalearn.records.report import Row, beside, load
 from metalearn.records.store import file_name
 from metalearn.records.summary import summary
 
@@ -56,7 +57,11 @@ number may not have; ᶜ has running statistics of clean images.
 
 
 def markdown(root: Path) -> str:
-    """RESULTS.md: how to read it, a summary, a table for each dataset."""
+    """RESULTS.md: how to read it, a summary, a table for each dataset.
+
+    Raises:
+      UserError: a file that is no record, or a wrong row of published.csv.
+    """
     datasets, published = load(root)
     lines = summary(datasets, published)
     best = [SUMMARY, _table(lines)] if lines else []
@@ -65,8 +70,10 @@ def markdown(root: Path) -> str:
 
 
 def findings(root: Path) -> str:
-    """docs/findings.md: the text `findings.md` in root with its numbers filled in, empty if there
-    is none.
+    """docs/findings.md: `findings.md` in root with its numbers filled in; empty without one.
+
+    Raises:
+      UserError: a file that is no record, or a name in the text without a record.
     """
     text = filled(root / "findings.md", named_records(root, load(root)[0]))
     origin = "from `results/findings.md`, whose numbers are those of records"

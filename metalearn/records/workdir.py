@@ -13,13 +13,8 @@ from typing import NamedTuple
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.ops.optimizers import BY_LENGTH
-from metalearn.records.record import (
-    STAGES,
-    Stage,
-    config_from_json,
-    lineage_from_json,
-    lineage_to_json,
-)
+from metalearn.records.parse import config_from_json, lineage_from_json
+from metalearn.records.record import STAGES, Stage, lineage_to_json
 from metalearn.records.store import write_json
 from metalearn.training.metric_log import seconds_until
 

@@ -10,18 +10,10 @@ from jax.sharding import Mesh
 
 from metalearn.config import Config
 from metalearn.data.augment import THEMSELVES, Copies, augmentation
-from metalearn.data.episodes import (
-    Prepare,
-    Sampler,
-    as_source,
-    batch_sampler,
-    check,
-    task_sampler,
-    turn,
-    turn_all,
-)
+from metalearn.data.episodes import Prepare, as_source, check
 from metalearn.data.host import HostImages, to_host
 from metalearn.data.inputs import inputs_of, standardise
+from metalearn.data.sampler import Sampler, batch_sampler, task_sampler, turn, turn_all
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.evaluation.episodes import draw_episodes

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import optax
 
 from metalearn.config import Config
-from metalearn.data.episodes import Sampler
+from metalearn.data.sampler import Sampler
 from metalearn.learners.method import Method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import replicate

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from metalearn.data.episodes import Sampler
+from metalearn.data.sampler import Sampler
 from metalearn.errors import UserError
 from metalearn.training.step import sample_key, task_keys
 from metalearn.types import Array, ClassSource, Feed, Key, PyTree, typed_key

@@ -15,16 +15,14 @@ from scipy.stats import chisquare
 
 from metalearn.data.augment import augmentation
 from metalearn.data.episodes import (
-    batch_sampler,
     check,
     episode_hash,
     episode_indices,
     make_task,
     smallest,
-    task_sampler,
     to_device,
-    turn,
 )
+from metalearn.data.sampler import batch_sampler, task_sampler, turn
 from metalearn.data.source import Split
 from metalearn.errors import UserError
 from metalearn.evaluation.episodes import draw_episodes

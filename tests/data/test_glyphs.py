@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalearn.data import glyphs
+from metalearn.data import glyph_classes, glyphs
 from metalearn.data.source import Split
 
 NOWHERE = Path("unused")
@@ -51,12 +51,12 @@ def test_a_class_depends_on_its_character_alone(few: dict[str, Split]) -> None:
 
 
 def test_drawings_of_a_class_differ(few: dict[str, Split]) -> None:
-    drawings = few["train"].images.reshape(-1, glyphs.DRAWINGS, glyphs.SIDE**2)
+    drawings = few["train"].images.reshape(-1, glyphs.DRAWINGS, glyph_classes.SIDE**2)
     assert all(len(np.unique(of_class, axis=0)) == glyphs.DRAWINGS for of_class in drawings)
 
 
 def test_script_of() -> None:
-    assert [glyphs.script_of(char) for char in "aλж7+ب"] == [
+    assert [glyph_classes.script_of(char) for char in "aλж7+ب"] == [
         "LATIN",
         "GREEK",
         "CYRILLIC",
@@ -66,29 +66,29 @@ def test_script_of() -> None:
     ]
     # an accented letter, a circled and a superscript digit; a space, a combining mark, a control,
     # private use
-    assert {glyphs.script_of(char) for char in "\u00e9\u2460\u00b2 \u0301\n\ue000"} == {None}
+    assert {glyph_classes.script_of(char) for char in "\u00e9\u2460\u00b2 \u0301\n\ue000"} == {None}
 
 
 def test_render_fits_and_fills_the_canvas() -> None:
     for char in "iW\u2192":
-        image = glyphs.render("DejaVuSans", char)
+        image = glyph_classes.render("DejaVuSans", char)
         assert image is not None
         left, top, right, bottom = image.getbbox() or (0, 0, 0, 0)
-        assert abs(max(right - left, bottom - top) - glyphs.INK) <= 2
-        assert abs(left + right - glyphs.CANVAS) <= 3
-        assert abs(top + bottom - glyphs.CANVAS) <= 3
+        assert abs(max(right - left, bottom - top) - glyph_classes.INK) <= 2
+        assert abs(left + right - glyph_classes.CANVAS) <= 3
+        assert abs(top + bottom - glyph_classes.CANVAS) <= 3
 
 
 def test_render_refuses_missing_and_tiny() -> None:
-    assert glyphs.render("DejaVuSans", "\u4e00") is None  # no Chinese: would be a box
-    assert glyphs.render("DejaVuSans", ".") is None
-    assert glyphs.render("STIXGeneral", "\u0628") is None  # Arabic, which STIX lacks
+    assert glyph_classes.render("DejaVuSans", "\u4e00") is None  # no Chinese: would be a box
+    assert glyph_classes.render("DejaVuSans", ".") is None
+    assert glyph_classes.render("STIXGeneral", "\u0628") is None  # Arabic, which STIX lacks
 
 
 def test_distances_of_lookalikes_and_others() -> None:
-    apart = glyphs.distances("A\u0391\u0410BW")
+    apart = glyph_classes.distances("A\u0391\u0410BW")
     assert apart[:3, :3].max() < 0.01
-    assert apart[3, 4] > glyphs.ALIKE_ACROSS
+    assert apart[3, 4] > glyph_classes.ALIKE_ACROSS
     np.testing.assert_allclose(apart, apart.T)
 
 
@@ -104,7 +104,12 @@ def test_whole_shapes_and_counts(whole: dict[str, Split]) -> None:
     for name, split in whole.items():
         classes = len(split.names)
         assert classes >= enough[name]
-        assert split.images.shape == (classes * glyphs.DRAWINGS, glyphs.SIDE, glyphs.SIDE, 1)
+        assert split.images.shape == (
+            classes * glyphs.DRAWINGS,
+            glyph_classes.SIDE,
+            glyph_classes.SIDE,
+            1,
+        )
         assert split.images.dtype == np.uint8
         assert split.counts.dtype == np.int32
         assert (split.counts == glyphs.DRAWINGS).all()
@@ -135,7 +140,7 @@ def test_whole_test_classes_are_unlike_training_classes(whole: dict[str, Split])
 
 
 def test_whole_has_no_empty_drawings_and_no_boxes(whole: dict[str, Split]) -> None:
-    font = glyphs.load_face("DejaVuSans").font
+    font = glyph_classes.load_face("DejaVuSans").font
     box = bytes(font.getmask(chr(0x10FFFF)))
     for split in whole.values():
         assert split.images.max(axis=(1, 2, 3)).min() > 150

@@ -64,11 +64,11 @@ def test_duplicates_are_told(tmp_path: Path, capsys: Capture) -> None:
     load("folder", images, tmp_path / "cache", image_size=8)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "note: 1 image stands more than once in a class, such as train/a/0.png and "
+        "note: 1 image occurs more than once in a class, such as train/a/0.png and "
         "train/a/again.png: one may be shown as support and asked as query",
-        "warning: 1 image stands in several classes, such as train/a/0.png and train/d/other.bmp",
-        "warning: 1 image stands in several splits, such as valid/b/0.png and test/c/seen.png: "
-        "a test of what was trained on tells little",
+        "warning: 1 image occurs in several classes, such as train/a/0.png and train/d/other.bmp",
+        "warning: 1 image occurs in several splits, such as valid/b/0.png and test/c/seen.png: "
+        "accuracy on images already seen says little",
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from metalearn.config import Config
 from metalearn.data.augment import Copies, augmentation
-from metalearn.data.episodes import batch_sampler
+from metalearn.data.sampler import batch_sampler
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
 from metalearn.evaluation.episodes import Episodes, draw_episodes, task_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from metalearn.data.episodes import batch_sampler, task_sampler
+from metalearn.data.sampler import batch_sampler, task_sampler
 from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.embedding import embedding, with_centre
 from metalearn.learners.heads import nearest_centroid

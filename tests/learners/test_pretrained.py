@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metalearn.data.episodes import turn, turn_all
+from metalearn.data.sampler import turn, turn_all
 from metalearn.errors import UserError
 from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.pretrained import pretrained

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalearn.records.plots import HASHES, digest, draw_plots, paired, points, spread
+from metalearn.records.plots import HASHES, draw_plots, spread
+from metalearn.records.points import digest, paired, points
 from metalearn.records.store import write_counts
 from metalearn.records.tables import PLOTS, load, markdown
 from tests.made_up import write

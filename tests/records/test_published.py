@@ -7,7 +7,7 @@ import pytest
 
 from metalearn.data import READERS
 from metalearn.learners.registry import METHODS
-from metalearn.records.report import Published, read_published
+from metalearn.records.published import Published, read_published
 from tests.programs import ROOT
 
 PATH = ROOT / "results" / "published.csv"

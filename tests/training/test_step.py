@@ -15,7 +15,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from metalearn.data.episodes import task_sampler
+from metalearn.data.sampler import task_sampler
 from metalearn.learners.maml import maml
 from metalearn.learners.protonet import protonet
 from metalearn.training.step import (

@@ -13,9 +13,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from metalearn.data.augment import augmentation
-from metalearn.data.episodes import batch_sampler, task_sampler, to_device
+from metalearn.data.episodes import to_device
 from metalearn.data.host import HostImages, to_host
 from metalearn.data.inputs import inputs_of, standardise
+from metalearn.data.sampler import batch_sampler, task_sampler
 from metalearn.data.source import Dataset, Split
 from metalearn.evaluation.episodes import draw_episodes
 from metalearn.evaluation.evaluator import evaluator

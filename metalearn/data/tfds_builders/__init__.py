@@ -1,11 +1,9 @@
-"""CIFAR-FS, FC100 and Omniglot as TensorFlow Datasets; importing this package registers them with
-TFDS.
+"""CIFAR-FS, FC100 and Omniglot as TensorFlow Datasets; importing this package registers them.
 
-Example:
-    >>> import tensorflow_datasets as tfds
-    >>> import metalearn.data.tfds_builders
-    >>> train = tfds.data_source('cifar_fs', split='train', data_dir='~/tensorflow_datasets')
-    >>> train[0]['image'].shape, train[0]['label']
+    import tensorflow_datasets as tfds
+    import metalearn.data.tfds_builders
+    train = tfds.data_source('cifar_fs', split='train', data_dir='~/tensorflow_datasets')
+    train[0]['image'].shape, train[0]['label']
 
 Neither preparing nor reading them needs TensorFlow. Their splits are `train`, `validation` and
 `test`, and share no class; examples are sorted by class. Official archives are taken from

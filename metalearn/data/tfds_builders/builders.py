@@ -1,4 +1,4 @@
-"""One TFDS builder per dataset, over the readers that the library itself uses."""
+"""One TFDS builder per dataset, from the readers that the library itself uses."""
 
 import io
 from collections.abc import Iterator
@@ -17,9 +17,7 @@ TFDS_SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 
 
 class FewShotBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """A dataset of disjoint classes from a `Reader`, stored as PNG in array_record format unless
-    told otherwise.
-    """
+    """A dataset of disjoint classes from a `Reader`, stored as PNG, by default in array_record."""
 
     VERSION = tfds.core.Version("1.0.0")
     reader: ClassVar[Reader]
@@ -61,9 +59,7 @@ class FewShotBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  
         return {name: self._generate_examples(splits[split]) for name, split in TFDS_SPLITS.items()}
 
     def _archives(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """The folder with the official files: the first that has them all, else where they are
-        downloaded to.
-        """
+        """The folder with the official files: one that has them all, else that of downloads."""
         download_dir = Path(dl_manager.download_dir)
         folders = [download_dir, Path(self.data_dir_root)]
         try:

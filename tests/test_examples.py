@@ -1,0 +1,52 @@
+"""Examples in docstrings: each runs as it stands, and gives what it shows."""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+from metalearn.data import find_reader, glyphs
+from metalearn.data.cache import cached
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted((ROOT / "metalearn").rglob("*.py"))
+    if ">>> " in path.read_text()
+]
+# What a user calls first has an example.
+CALLED_FIRST = {
+    "metalearn.data",
+    "metalearn.data.augment",
+    "metalearn.data.episodes",
+    "metalearn.evaluation.episodes",
+    "metalearn.evaluation.evaluator",
+    "metalearn.models",
+    "metalearn.ops.inner_loop",
+    "metalearn.ops.losses",
+    "metalearn.records.report",
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which `glyphs` has three scripts: to draw all of them takes a minute."""
+    root = tmp_path_factory.mktemp("cache")
+    scripts = {"train": ("DIGIT",), "valid": ("OGHAM",), "test": ("NKO",)}
+    version = find_reader("glyphs").version
+    cached(root, f"glyphs-v{version}-few", lambda: glyphs.read(root, scripts))
+    return root
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstring_examples_give_what_they_show(
+    module: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METALEARN_CACHE", str(cache))
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted > 0 and result.failed == 0
+
+
+def test_functions_that_are_called_first_have_an_example() -> None:
+    assert set(MODULES) >= CALLED_FIRST
