@@ -20,7 +20,8 @@ from metalearn.learners.method import make_method
 from metalearn.learners.protonet import protonet
 from metalearn.models import make_network
 from metalearn.runtime import commit, compiled, configure, device_name, peak_memory_mb
-from metalearn.training.assemble import split_source, with_running_statistics
+from metalearn.training.lab import split_source
+from metalearn.training.parts import with_running_statistics
 from metalearn.training.step import task_mesh
 from metalearn.types import ClassSource, Learner, PyTree, Task
 

@@ -22,7 +22,7 @@ from experiments._cli.program import start
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.runtime import configure, device_name
-from metalearn.training.assemble import tasks_at_once
+from metalearn.training.parts import tasks_at_once
 from metalearn.training.step import TrainState, task_mesh
 from metalearn.training.stream import BLOCK_BYTES
 from metalearn.types import PyTree, largest_divisor

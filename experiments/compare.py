@@ -15,12 +15,13 @@ from scipy import stats
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import check_of, define, test_settings_given
-from experiments._cli.program import start, tested_lab
+from experiments._cli.lab import tested_lab
+from experiments._cli.program import start
 from metalearn.errors import UserError
 from metalearn.records.record import Record
 from metalearn.records.store import default_workdir, method_of, read_counts
 from metalearn.records.workdir import read_workdir
-from metalearn.run import test_again
+from metalearn.retest import test_again
 
 EPISODES = ("ways", "shots", "queries", "eval_seed", "episodes")
 

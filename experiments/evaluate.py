@@ -10,12 +10,13 @@ from pathlib import Path
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS
 from experiments._cli.flags import check_of, define, test_settings_given, tested_config
-from experiments._cli.program import command_line, finish, start, tested_lab
+from experiments._cli.lab import tested_lab
+from experiments._cli.program import command_line, finish, start
 from metalearn.errors import UserError
 from metalearn.learners.registry import METHODS
 from metalearn.records.store import default_workdir
 from metalearn.records.workdir import read_workdir
-from metalearn.run import test_again
+from metalearn.retest import test_again
 
 
 def main() -> None:

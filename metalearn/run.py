@@ -1,60 +1,31 @@
 """One run from settings to records: train, or resume, or find it done; test; draw; record."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import jax
-import numpy as np
-
 from metalearn.config import Config
-from metalearn.data.augment import augmentation
 from metalearn.errors import UserError
-from metalearn.learners.method import Method, make_method
-from metalearn.learners.pretrained import base_classes
-from metalearn.ops.optimizers import make_optimizer
+from metalearn.learners.method import Method
 from metalearn.parallel import by_first, first
 from metalearn.records.pictures import draw_curve, told_if_not_drawn
 from metalearn.records.record import STAGES, Record
 from metalearn.records.store import method_of, tested_on
 from metalearn.records.workdir import (
     Saved,
-    check_images,
     forget_untrained,
     lineage_of,
     open_workdir,
     read_workdir,
     sole,
 )
-from metalearn.testing import test_run, tested_norms
-from metalearn.training.assemble import (
-    Lab,
-    check_test,
-    make_trained,
-    training_sampler,
-    with_running_statistics,
-)
-from metalearn.training.checkpoint import Checkpoints, Trained
-from metalearn.training.checkpoint import shapes as leaf_shapes
+from metalearn.testing import check_settings, test_run, with_statistics
 from metalearn.training.distill import split
-from metalearn.training.loop import fit, placed
+from metalearn.training.lab import Lab
+from metalearn.training.loop import fit
+from metalearn.training.parts import check_test, make_trained, training_sampler
 from metalearn.training.state import Run
-from metalearn.types import random_key
-
-
-def check_settings(config: Config) -> None:
-    """Find settings that no dataset would make right before one is loaded.
-
-    Raises:
-      UserError: a number out of range, an unknown name, settings that contradict each other.
-    """
-    config.check()
-    method = make_method(config, 2)
-    make_optimizer(config)
-    augmentation(config.augment)
-    for norm in tested_norms(config, method):
-        method.test(norm)
 
 
 def check_together(runs: Sequence[Run]) -> None:
@@ -144,86 +115,6 @@ def _draw_curve(config: Config, workdir: Path) -> None:
     if metrics.exists() and (not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime):
         with told_if_not_drawn(curve):
             draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
-
-
-def read_trained(workdir: Path) -> Trained:
-    """What the finished run in a folder has trained.
-
-    Raises:
-      UserError: the folder holds no run, or the run is not finished or cannot be read.
-    """
-    steps = read_workdir(workdir).config.steps
-    with closing(Checkpoints(workdir)) as checkpoints:
-        return checkpoints.read_trained(steps)
-
-
-def test_again(config: Config, lab: Lab, workdir: Path, command: str) -> list[Record]:
-    """Test the best checkpoint of a finished run again, with other test settings, by another method
-    of its kind, or on another dataset.
-
-    Args:
-      config: the settings of the test.
-      lab: the dataset to test on; where it is another than that of training, its `inputs` are those
-        of the body.
-      workdir: the run's folder.
-      command: that makes this test.
-
-    Raises:
-      UserError: the run is not finished or cannot be read, or the settings do not fit it or the
-        dataset.
-    """
-    run = read_workdir(workdir)
-    if not config.test_dataset:
-        check_images(workdir, lab.dataset.digest, lab.dataset.decoder)
-    check_settings(config)
-    check_test(config, lab, "test")
-    trained = read_trained(workdir)
-    classes = base_classes(trained.meta)
-    method = make_trained(config, lab, classes=classes)
-    own = make_trained(run.config, lab, classes=classes)
-    _check_fits(config, method, run.config, own, trained, lab)
-    if config.test_dataset and "moments" not in trained.meta and needs_statistics(config, method):
-        raise UserError(
-            f"{workdir} keeps no running statistics, as it is of an older version: train it again "
-            "to test it on another dataset"
-        )
-    ready = placed(trained, lab)
-    if not config.test_dataset:
-        ready = with_statistics(run.config, own, lab, ready)
-    return test_run(Run(config, workdir), method, lab, ready, f"{run.command} && {command}")
-
-
-def with_statistics(config: Config, method: Method, lab: Lab, trained: Trained) -> Trained:
-    """What was trained by these settings on this dataset, with running statistics: its own, or of
-    an older version measured now.
-    """
-    if "moments" in trained.meta:
-        return trained
-    return trained._replace(meta=with_running_statistics(config, method, lab)(trained.meta))
-
-
-def needs_statistics(config: Config, method: Method) -> bool:
-    """Whether a test of the method under its normalisations uses running statistics."""
-    return any(method.test(norm).moments is not None for norm in tested_norms(config, method))
-
-
-def _check_fits(
-    config: Config, method: Method, trained: Config, own: Method, found: Trained, lab: Lab
-) -> None:
-    """Raise `UserError` unless what was trained is what the config's method trains."""
-    x = np.zeros((1, *(found.inputs or lab.inputs).shape), np.float32)
-    there = {k: v for k, v in found.meta.items() if k != "moments"}
-    shapes = [jax.eval_shape(m.train.init, random_key(0), x) for m in (own, method)]
-    if leaf_shapes(shapes[0]) != leaf_shapes(there):
-        raise UserError(
-            f"{trained.method} with {trained.backbone} on {trained.dataset} is another model than "
-            "that in its folder: its files were mixed up; train it again in another --workdir"
-        )
-    if shapes[0] != shapes[1]:
-        raise UserError(
-            f"--method={config.method} is trained otherwise than {trained.method}: train it by "
-            "itself"
-        )
 
 
 def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:

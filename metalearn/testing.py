@@ -9,13 +9,15 @@ import jax
 import numpy as np
 
 from metalearn.config import Config
+from metalearn.data.augment import augmentation
 from metalearn.data.episodes import as_task
 from metalearn.evaluation.episodes import Episodes, draw_episodes, task_of
 from metalearn.evaluation.evaluator import evaluator
 from metalearn.evaluation.metrics import Result
 from metalearn.evaluation.partial import PartialResult
 from metalearn.evaluation.probe import is_transductive
-from metalearn.learners.method import Method
+from metalearn.learners.method import Method, make_method
+from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import broadcast_from_first, by_first, on_this
 from metalearn.records.pictures import draw_episode, told_if_not_drawn
 from metalearn.records.record import Evaluation, Measured, Planned, Provenance, Record
@@ -29,9 +31,10 @@ from metalearn.records.store import (
 )
 from metalearn.records.workdir import Saved, read_workdir
 from metalearn.runtime import commit, device_name, peak_memory_mb
-from metalearn.training.assemble import Lab, split_source, support_copies
 from metalearn.training.checkpoint import Best, Trained
+from metalearn.training.lab import Lab, split_source
 from metalearn.training.metric_log import peak_memory_until, seconds_until
+from metalearn.training.parts import support_copies, with_running_statistics
 from metalearn.training.state import Run
 from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
 
@@ -62,6 +65,29 @@ class Tested(NamedTuple):
 def tested_norms(config: Config, method: Method) -> tuple[str, ...]:
     """The normalisations to test under: those asked for, else the method's own."""
     return tuple(config.test_norms.split(",")) if config.test_norms else method.norms
+
+
+def check_settings(config: Config) -> None:
+    """Find settings that no dataset would make right before one is loaded.
+
+    Raises:
+      UserError: a number out of range, an unknown name, settings that contradict each other.
+    """
+    config.check()
+    method = make_method(config, 2)
+    make_optimizer(config)
+    augmentation(config.augment)
+    for norm in tested_norms(config, method):
+        method.test(norm)
+
+
+def with_statistics(config: Config, method: Method, lab: Lab, trained: Trained) -> Trained:
+    """What was trained by these settings on this dataset, with running statistics: its own, or of
+    an older version measured now.
+    """
+    if "moments" in trained.meta:
+        return trained
+    return trained._replace(meta=with_running_statistics(config, method, lab)(trained.meta))
 
 
 def test_run(run: Run, method: Method, lab: Lab, trained: Trained, command: str) -> list[Record]:

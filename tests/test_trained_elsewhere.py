@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metalearn.run import read_trained
+from metalearn.retest import read_trained
 from tests.programs import make_images, program, told, weights, words
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks._lib.work import Work, images
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
-from metalearn.training.assemble import Lab, make_lab
-from metalearn.training.assembled import Training, assemble
+from metalearn.training.assemble import Training, assemble
+from metalearn.training.lab import Lab, make_lab
 
 
 def config_of(work: Work) -> Config:

@@ -10,8 +10,9 @@ from jax.sharding import Mesh
 from metalearn.config import Config
 from metalearn.data.inputs import inputs_of
 from metalearn.data.source import Dataset, Split
-from metalearn.training.assemble import Lab, make_trained
-from metalearn.training.assembled import Training, assemble
+from metalearn.training.assemble import Training, assemble
+from metalearn.training.lab import Lab
+from metalearn.training.parts import make_trained
 from metalearn.training.step import EACH, TrainState, start
 from metalearn.types import ClassSource, Key, PyTree, random_key
 

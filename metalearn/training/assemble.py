@@ -1,265 +1,104 @@
-"""A dataset on the devices, and what training and validation draw from it."""
+"""A training assembled of its settings and a dataset, the same for the loop and for benchmarks."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-import numpy as np
-from jax.sharding import Mesh
+import optax
 
 from metalearn.config import Config
-from metalearn.data.augment import THEMSELVES, Copies, augmentation
-from metalearn.data.episodes import Prepare, as_source, check
-from metalearn.data.host import HostImages, to_host
-from metalearn.data.inputs import inputs_of, standardise
-from metalearn.data.sampler import Sampler, batch_sampler, task_sampler, turn, turn_all
-from metalearn.data.source import Dataset
-from metalearn.errors import UserError
-from metalearn.evaluation.episodes import draw_episodes
-from metalearn.evaluation.evaluator import evaluator
-from metalearn.evaluation.metrics import Result
-from metalearn.evaluation.statistics import running_statistics
-from metalearn.learners.method import Method, make_method
-from metalearn.learners.registry import GRADIENT
+from metalearn.data.sampler import Sampler
+from metalearn.learners.method import Method
+from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import replicate
-from metalearn.runtime import device_memory
-from metalearn.training.step import task_mesh
-from metalearn.types import ClassSource, InputSpec, PyTree
+from metalearn.training.distill import with_teacher
+from metalearn.training.lab import Lab
+from metalearn.training.parts import make_trained, tasks_at_once, training_sampler
+from metalearn.training.state import Run, initial_state
+from metalearn.training.step import Chunk, Sample, TrainState, make_chunk, no_sums, stacked
+from metalearn.training.stream import Stream, Supply
+from metalearn.types import Key, PyTree, random_key
 
-STREAM_SHARE = 0.25  # of a device's memory: a larger split is streamed
 
+class Training(NamedTuple):
+    """What a training consists of; nothing of it is computed yet.
 
-class Lab(NamedTuple):
-    """A dataset on the devices: its training split, how images are prepared, and the mesh over
-    tasks.
+    The only arrays are those of the lab. They may be shapes alone, with a mesh of devices that are
+    not here: then the chunk can be compiled, and neither key, state nor supply be had.
 
     Attributes:
-      dataset: its three splits, on the host.
-      train: the training split, on the devices, or on the host if it is streamed.
-      inputs: the images that the body takes.
-      mesh: of the devices.
-      at_once: tasks that a device works on at a time (0: all of its share of the meta-batch).
-      stream: whether splits stay on the host; None where their size decides.
+      config: its settings; of several seeds at once, those of the first.
+      lab: the dataset on the devices.
+      method: what is trained, and how that is tested.
+      optimizer: the outer optimiser.
+      sampler: draws a batch in two halves, between which a host may fetch its images.
+      sample: `(key, source) -> batch`, as the compiled step draws one: by both halves of the
+        sampler, or by the second alone where images come from the host, or with a teacher's logits.
+      split: what batches are drawn from: the training split, or with a teacher that and the
+        teacher's parameters.
+      at_once: tasks a device works on at a time, 0 for all of its share.
+      chunk: `(state, key, source, stop[, sums]) -> (state, progress)`, see `make_chunk`.
     """
 
-    dataset: Dataset
-    train: ClassSource
-    inputs: InputSpec
-    mesh: Mesh
-    at_once: int = 0
-    stream: bool | None = None
+    config: Config
+    lab: Lab
+    method: Method
+    optimizer: optax.GradientTransformation
+    sampler: Sampler
+    sample: Sample
+    split: PyTree
+    at_once: int
+    chunk: Chunk
+
+    def key(self, seeds: Sequence[int] = ()) -> Key:
+        """The key that all tasks follow from, on every device; of several seeds [S]."""
+        of = seeds or (self.config.seed,)
+        return stacked([replicate(random_key(seed + 1), self.lab.mesh) for seed in of])
+
+    def state(self) -> TrainState:
+        """The state before the first step, on every device."""
+        return initial_state(self.config, self.method, self.lab, self.optimizer)
 
     @property
-    def prepare(self) -> Prepare:
-        """What makes the dataset's images what the body takes."""
-        return standardise(self.inputs)
+    def batch(self) -> tuple[str, int]:
+        """What a step goes through, `images` or `tasks`, and how many of them."""
+        if self.method.supervised:
+            return "images", self.config.batch_size
+        return "tasks", self.config.meta_batch
 
-    @property
-    def classes(self) -> int:
-        """Training classes, with those that are others turned."""
-        return len(self.dataset.train.counts) * self.dataset.rotations
+    def reported(self, meta: PyTree, source: PyTree) -> list[str]:
+        """Names of the numbers whose means over steps are reported."""
+        return sorted(no_sums(self.method.train.loss, self.sample, meta, random_key(0), source))
 
-    @property
-    def streamed(self) -> bool:
-        """Whether training images come from the host."""
-        return isinstance(self.train.images, HostImages)
-
-
-def make_lab(
-    dataset: Dataset,
-    devices: int | None = None,
-    at_once: int = 0,
-    stream: bool | None = None,
-    inputs: InputSpec | None = None,
-) -> Lab:
-    """The dataset with its training split on the devices.
-
-    Args:
-      dataset: as `metalearn.data.load` opens it.
-      devices: the first so many are used; all if None.
-      at_once: tasks that a device works on at a time; 0 for all of its share.
-      stream: whether splits stay on the host; None: those that would take more than a quarter of a
-        device's memory, for the rest is for what training works on.
-      inputs: the images that the body takes, of one trained on another dataset; by default this
-        one's.
-
-    Raises:
-      UserError: there are fewer devices.
-    """
-    if devices is not None and not 1 <= devices <= jax.local_device_count():
-        raise UserError(
-            f"--devices={devices} asks for {devices} devices, but there are "
-            f"{jax.local_device_count()}"
-        )
-    mesh = task_mesh(devices)
-    source = place(dataset, "train", mesh, stream)
-    return Lab(dataset, source, inputs or inputs_of(dataset), mesh, at_once, stream)
+    def supply(self, key: Key) -> Supply:
+        """Where the steps that follow from this key get their images from; to be closed."""
+        if not self.lab.streamed:
+            return Supply(self.split)
+        where = (self.config.meta_batch, self.lab.mesh)
+        return Supply(self.split, Stream(self.sampler, self.lab.train, key, *where))
 
 
-def place(dataset: Dataset, name: str, mesh: Mesh, stream: bool | None) -> ClassSource:
-    """The split `train`, `valid` or `test` on every device, or on the host, see `make_lab`."""
-    split = getattr(dataset, name)
-    if stream is None:
-        stream = split.images.nbytes * dataset.rotations > STREAM_SHARE * device_memory()
-    return (
-        to_host(split, dataset.rotations)
-        if stream
-        else replicate(as_source(split, dataset.rotations), mesh)
-    )
-
-
-def even_devices(meta_batch: int) -> int:
-    """The most devices of each process that share out the tasks of a step evenly.
-
-    Raises:
-      UserError: even one of each is too many.
-    """
-    processes = jax.process_count()
-    if meta_batch % processes:
-        raise UserError(
-            f"--meta_batch={meta_batch} cannot be shared out to {processes} processes: give a "
-            "multiple"
-        )
-    return math.gcd(meta_batch // processes, jax.local_device_count())
-
-
-def split_source(lab: Lab, name: str) -> ClassSource:
-    """The split `train`, `valid` or `test`, placed as the lab places splits."""
-    if name == "train":
-        return lab.train
-    return place(lab.dataset, name, lab.mesh, lab.stream)
-
-
-def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
-    """What draws a training batch: episodes of the training classes, or labelled images of all of
-    them.
-
-    Raises:
-      UserError: the dataset has too few classes or images, or a batch cannot be shared out.
-    """
-    augment = augmentation(config.augment)
-    if config.meta_batch % lab.mesh.size:
-        raise UserError(
-            f"--meta_batch={config.meta_batch} cannot be shared out to {lab.mesh.size} devices: "
-            "give a multiple, or fewer --devices"
-        )
-    if supervised:
-        if config.batch_size % config.meta_batch:
-            raise UserError(
-                f"--batch_size={config.batch_size} is no multiple of "
-                f"--meta_batch={config.meta_batch}"
-            )
-        sample = batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
-        return turned(sample, lab.dataset, config.all_turns) if config.rotation else sample
-    shape = (config.train_ways, config.train_shots, config.train_queries)
-    where = f"{lab.dataset.name}'s training split"
-    check(lab.dataset.train, where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
-    if config.most_train_shots >= config.train_shots + config.train_queries:
-        images = f"{config.train_shots} shots + {config.train_queries} queries"
-        raise UserError(
-            f"--most_train_shots={config.most_train_shots} leaves no queries of {images} in "
-            "training: lower it, or raise --train_queries"
-        )
-    largest = int(np.max(lab.dataset.train.counts))
-    return task_sampler(largest, *shape, lab.prepare, augment, config.most_train_shots)
-
-
-def turned(sampler: Sampler, dataset: Dataset, all_turns: bool = False) -> Sampler:
-    """The sampler of batches that are then turned, see `turn` and `turn_all`.
-
-    Raises:
-      UserError: turned images would be another class, or of another shape.
-    """
-    height, width = dataset.train.images.shape[1:3]
-    if dataset.rotations > 1:
-        raise UserError(
-            f"--rotation: turned images are classes of their own in {dataset.name}; leave it out"
-        )
-    if height != width:
-        raise UserError(
-            f"--rotation turns square images, those of {dataset.name} are {height} x {width}: "
-            "--image_size"
-        )
-    turn_batch = turn_all if all_turns else turn
-    return Sampler(sampler.rows, lambda key, source: turn_batch(sampler.make(key, source)))
-
-
-def support_copies(config: Config) -> Copies:
-    """The copies of support images that heads are fitted to at test, augmented as in Tian et al.
-    2020's last code.
-    """
-    if config.support_copies == 1:
-        return THEMSELVES
-    return Copies(config.support_copies, augmentation("crop,flip"))
-
-
-def tasks_at_once(config: Config, asked: int) -> int:
-    """How many tasks a device trains on at a time (0: all of its share).
-
-    As many as asked for, if that is not 0. Else on a CPU one, where tasks adapt the body: kernels
-    of several tasks at once are slower there.
-    """
-    one = config.method in GRADIENT and jax.local_devices()[0].platform == "cpu"
-    return asked or int(one)
-
-
-def make_trained(config: Config, lab: Lab, seeds: int = 1, classes: int | None = None) -> Method:
-    """The config's method, to be trained by so many seeds at once.
+def assemble(
+    config: Config, lab: Lab, method: Method | None = None, teacher: Run | None = None
+) -> Training:
+    """The training by these settings on this dataset.
 
     Args:
       config: the settings.
-      lab: the dataset.
-      seeds: trained together.
-      classes: that it is trained on; by default this dataset's.
+      lab: the dataset on the devices, or its shapes.
+      method: what is trained [the config's method, by one seed].
+      teacher: the finished run whose logits go with the batches.
 
     Raises:
-      UserError: as `make_method`.
+      UserError: the settings do not fit the dataset or the devices, or as `with_teacher`.
     """
-    shared = seeds == 1 and (
-        config.method not in GRADIENT or tasks_at_once(config, lab.at_once) == 1
-    )
-    return make_method(config, lab.classes if classes is None else classes, shared)
-
-
-def check_test(config: Config, lab: Lab, split: str) -> None:
-    """Raise `UserError` unless the split `valid` or `test` has classes and images for test
-    episodes.
-    """
-    name = {"valid": "validation", "test": "test"}[split]
-    where = f"{lab.dataset.name}'s {name} split"
-    shape = (config.ways, config.shots, config.queries)
-    check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
-
-
-def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], Result]:
-    """`meta -> Result` on the validation split's episodes, under the normalisation of training.
-
-    meta has running statistics where the method needs them.
-    """
-    check_test(config, lab, "valid")
-    source = split_source(lab, "valid")
-    learner = method.test(config.norm)
-    shape = (config.ways, config.shots, config.queries)
-    episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
-    where = (source, episodes, lab.prepare, lab.mesh)
-    return evaluator(learner, *where, block=lab.at_once or None, copies=support_copies(config))
-
-
-def with_running_statistics(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], PyTree]:
-    """`meta -> meta` with the running statistics of training, see `running_statistics`.
-
-    They are of the body, so that every head of the method's kind can be tested with them; where
-    the method has none, or meta holds them already, it stays as it is.
-
-    Args:
-      config: of the training.
-      method: that was trained.
-      lab: the dataset that it was trained on.
-    """
-    if config.method in GRADIENT:
-        return lambda meta: meta
-    layers = "running" if config.norm in ("batch", "support") else config.norm
+    method = method or make_trained(config, lab)
+    optimizer = make_optimizer(config)
     sampler = training_sampler(config, lab, method.supervised)
-    measured = running_statistics(method.test(layers), lab.train, sampler)
-    return lambda meta: meta if "moments" in meta else measured(meta)
+    sample: Sample = sampler.make if lab.streamed else sampler
+    split: PyTree = lab.train
+    if teacher is not None:
+        sample, split = with_teacher(config, teacher, lab, sampler)
+    at_once = tasks_at_once(config, lab.at_once)
+    shape = (config.meta_batch, lab.mesh, at_once, lab.streamed)
+    chunk = make_chunk(method.train.loss, sample, optimizer, *shape)
+    return Training(config, lab, method, optimizer, sampler, sample, split, at_once, chunk)

@@ -11,8 +11,9 @@ from jax.sharding import PartitionSpec as P
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.method import make_method
-from metalearn.training.assemble import Lab, with_running_statistics
 from metalearn.training.checkpoint import Checkpoints
+from metalearn.training.lab import Lab
+from metalearn.training.parts import with_running_statistics
 from metalearn.training.state import Run
 from metalearn.training.step import Sample
 from metalearn.types import Batch, Key, PyTree

@@ -16,9 +16,9 @@ from metalearn.learners.method import Method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import first, max_over_processes, replicate
 from metalearn.runtime import Interrupt, compiled
-from metalearn.training.assemble import Lab, make_validate, with_running_statistics
-from metalearn.training.assembled import Training, assemble
+from metalearn.training.assemble import Training, assemble
 from metalearn.training.checkpoint import Best, Trained
+from metalearn.training.lab import Lab
 from metalearn.training.member import (
     Interval,
     Member,
@@ -28,6 +28,7 @@ from metalearn.training.member import (
     write_part,
     write_row,
 )
+from metalearn.training.parts import make_validate, with_running_statistics
 from metalearn.training.progress import progress_bar
 from metalearn.training.state import Run, initial_state
 from metalearn.training.step import Progress, TrainState, apart, stacked, together, unstacked

@@ -10,8 +10,8 @@ import numpy as np
 from metalearn.errors import UserError
 from metalearn.parallel import broadcast_from_first, first
 from metalearn.runtime import peak_memory_mb
-from metalearn.training.assemble import Lab
 from metalearn.training.checkpoint import Best, Checkpoints
+from metalearn.training.lab import Lab
 from metalearn.training.metric_log import MetricLog, NoMetricLog
 from metalearn.training.progress import headline
 from metalearn.training.state import Run, begin

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from metalearn.config import Config
 from metalearn.parallel import first
 from metalearn.runtime import device_name
-from metalearn.training.assemble import Lab
+from metalearn.training.lab import Lab
 
 
 def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:

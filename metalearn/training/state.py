@@ -14,8 +14,8 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.method import Method
 from metalearn.parallel import replicate
-from metalearn.training.assemble import Lab
 from metalearn.training.checkpoint import Checkpoints, shapes
+from metalearn.training.lab import Lab
 from metalearn.training.step import TrainState, start
 from metalearn.types import random_key
 

@@ -23,7 +23,8 @@ from metalearn.evaluation.statistics import images_of, pool_moments, running_sta
 from metalearn.learners import embedding, maml
 from metalearn.learners.method import make_method
 from metalearn.learners.protonet import protonet
-from metalearn.training.assemble import make_lab, training_sampler, with_running_statistics
+from metalearn.training.lab import make_lab
+from metalearn.training.parts import training_sampler, with_running_statistics
 from metalearn.training.step import task_mesh
 from metalearn.types import Learner, PyTree, Task
 from tests.small import SIDE, easy_task, noise_source, prepare, tiny_network

@@ -15,7 +15,7 @@ from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.pretrained import pretrained
 from metalearn.ops.classifier import init_classifier
 from metalearn.ops.losses import cross_entropy, divergence
-from metalearn.training.assemble import turned
+from metalearn.training.parts import turned
 from metalearn.types import Batch
 from tests.small import SIDE, tiny_network
 

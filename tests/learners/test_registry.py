@@ -17,7 +17,7 @@ from metalearn.learners.maml import maml
 from metalearn.learners.method import make_method
 from metalearn.learners.registry import METHODS
 from metalearn.ops.optimizers import make_optimizer, schedule
-from metalearn.training.assemble import tasks_at_once
+from metalearn.training.parts import tasks_at_once
 from metalearn.types import Network
 from tests.small import easy_task, quick_jit, tiny_network
 

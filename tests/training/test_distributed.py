@@ -35,7 +35,7 @@ HASTE = """
 from experiments._cli.watch import watch_over
 watch_over()
 import atexit, dataclasses, jax, numpy, os, runpy
-import metalearn.training.loop as fit, metalearn.training.assembled as assembled
+import metalearn.training.loop as fit, metalearn.training.assemble as assembled
 import metalearn.parallel as hosts
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, hosts.HEARTBEAT_SECONDS = 0.02, 0.05, 10
 drawn, training_sampler = [], assembled.training_sampler

@@ -267,7 +267,7 @@ def test_what_does_not_go_together_costs_one_line(
 def test_a_split_too_large_for_the_device_is_told(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metalearn.training.assemble.STREAM_SHARE", 0.0)
+    monkeypatch.setattr("metalearn.training.lab.STREAM_SHARE", 0.0)
     said = run(images, workdir=tmp_path / "run", **TOGETHER)
     assert (
         "--seeds=2: mini_imagenet is streamed from the host: train one seed after the"

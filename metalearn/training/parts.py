@@ -1,0 +1,155 @@
+"""What a training is made of, and what validation and test need of it."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from metalearn.config import Config
+from metalearn.data.augment import THEMSELVES, Copies, augmentation
+from metalearn.data.episodes import check
+from metalearn.data.sampler import Sampler, batch_sampler, task_sampler, turn, turn_all
+from metalearn.data.source import Dataset
+from metalearn.errors import UserError
+from metalearn.evaluation.episodes import draw_episodes
+from metalearn.evaluation.evaluator import evaluator
+from metalearn.evaluation.metrics import Result
+from metalearn.evaluation.statistics import running_statistics
+from metalearn.learners.method import Method, make_method
+from metalearn.learners.registry import GRADIENT
+from metalearn.training.lab import Lab, split_source
+from metalearn.types import PyTree
+
+
+def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
+    """What draws a training batch: episodes of the training classes, or labelled images of all of
+    them.
+
+    Raises:
+      UserError: the dataset has too few classes or images, or a batch cannot be shared out.
+    """
+    augment = augmentation(config.augment)
+    if config.meta_batch % lab.mesh.size:
+        raise UserError(
+            f"--meta_batch={config.meta_batch} cannot be shared out to {lab.mesh.size} devices: "
+            "give a multiple, or fewer --devices"
+        )
+    if supervised:
+        if config.batch_size % config.meta_batch:
+            raise UserError(
+                f"--batch_size={config.batch_size} is no multiple of "
+                f"--meta_batch={config.meta_batch}"
+            )
+        sample = batch_sampler(config.batch_size // config.meta_batch, lab.prepare, augment)
+        return turned(sample, lab.dataset, config.all_turns) if config.rotation else sample
+    shape = (config.train_ways, config.train_shots, config.train_queries)
+    where = f"{lab.dataset.name}'s training split"
+    check(lab.dataset.train, where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
+    if config.most_train_shots >= config.train_shots + config.train_queries:
+        images = f"{config.train_shots} shots + {config.train_queries} queries"
+        raise UserError(
+            f"--most_train_shots={config.most_train_shots} leaves no queries of {images} in "
+            "training: lower it, or raise --train_queries"
+        )
+    largest = int(np.max(lab.dataset.train.counts))
+    return task_sampler(largest, *shape, lab.prepare, augment, config.most_train_shots)
+
+
+def turned(sampler: Sampler, dataset: Dataset, all_turns: bool = False) -> Sampler:
+    """The sampler of batches that are then turned, see `turn` and `turn_all`.
+
+    Raises:
+      UserError: turned images would be another class, or of another shape.
+    """
+    height, width = dataset.train.images.shape[1:3]
+    if dataset.rotations > 1:
+        raise UserError(
+            f"--rotation: turned images are classes of their own in {dataset.name}; leave it out"
+        )
+    if height != width:
+        raise UserError(
+            f"--rotation turns square images, those of {dataset.name} are {height} x {width}: "
+            "--image_size"
+        )
+    turn_batch = turn_all if all_turns else turn
+    return Sampler(sampler.rows, lambda key, source: turn_batch(sampler.make(key, source)))
+
+
+def support_copies(config: Config) -> Copies:
+    """The copies of support images that heads are fitted to at test, augmented as in Tian et al.
+    2020's last code.
+    """
+    if config.support_copies == 1:
+        return THEMSELVES
+    return Copies(config.support_copies, augmentation("crop,flip"))
+
+
+def tasks_at_once(config: Config, asked: int) -> int:
+    """How many tasks a device trains on at a time (0: all of its share).
+
+    As many as asked for, if that is not 0. Else on a CPU one, where tasks adapt the body: kernels
+    of several tasks at once are slower there.
+    """
+    one = config.method in GRADIENT and jax.local_devices()[0].platform == "cpu"
+    return asked or int(one)
+
+
+def make_trained(config: Config, lab: Lab, seeds: int = 1, classes: int | None = None) -> Method:
+    """The config's method, to be trained by so many seeds at once.
+
+    Args:
+      config: the settings.
+      lab: the dataset.
+      seeds: trained together.
+      classes: that it is trained on; by default this dataset's.
+
+    Raises:
+      UserError: as `make_method`.
+    """
+    shared = seeds == 1 and (
+        config.method not in GRADIENT or tasks_at_once(config, lab.at_once) == 1
+    )
+    return make_method(config, lab.classes if classes is None else classes, shared)
+
+
+def check_test(config: Config, lab: Lab, split: str) -> None:
+    """Raise `UserError` unless the split `valid` or `test` has classes and images for test
+    episodes.
+    """
+    name = {"valid": "validation", "test": "test"}[split]
+    where = f"{lab.dataset.name}'s {name} split"
+    shape = (config.ways, config.shots, config.queries)
+    check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
+
+
+def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], Result]:
+    """`meta -> Result` on the validation split's episodes, under the normalisation of training.
+
+    meta has running statistics where the method needs them.
+    """
+    check_test(config, lab, "valid")
+    source = split_source(lab, "valid")
+    learner = method.test(config.norm)
+    shape = (config.ways, config.shots, config.queries)
+    episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
+    where = (source, episodes, lab.prepare, lab.mesh)
+    return evaluator(learner, *where, block=lab.at_once or None, copies=support_copies(config))
+
+
+def with_running_statistics(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], PyTree]:
+    """`meta -> meta` with the running statistics of training, see `running_statistics`.
+
+    They are of the body, so that every head of the method's kind can be tested with them; where
+    the method has none, or meta holds them already, it stays as it is.
+
+    Args:
+      config: of the training.
+      method: that was trained.
+      lab: the dataset that it was trained on.
+    """
+    if config.method in GRADIENT:
+        return lambda meta: meta
+    layers = "running" if config.norm in ("batch", "support") else config.norm
+    sampler = training_sampler(config, lab, method.supervised)
+    measured = running_statistics(method.test(layers), lab.train, sampler)
+    return lambda meta: meta if "moments" in meta else measured(meta)
