@@ -19,7 +19,7 @@ def x() -> jax.Array:
 
 
 @pytest.mark.parametrize("names", ["flip", "crop", "jitter", "flip,crop,jitter"])
-def test_images_keep_their_kind_and_differ(names: str, x: jax.Array) -> None:
+def test_augmentation_keeps_shape_and_type_and_differs_by_image(names: str, x: jax.Array) -> None:
     augment = quick_jit(augmentation(names))
     found = augment(KEY, x)
     assert found.shape == x.shape and found.dtype == jnp.uint8
@@ -29,7 +29,7 @@ def test_images_keep_their_kind_and_differ(names: str, x: jax.Array) -> None:
     assert (found != augment(jax.random.key(1), x)).any()
 
 
-def test_flip_mirrors_half_of_them(x: jax.Array) -> None:
+def test_flip_mirrors_half_of_the_images(x: jax.Array) -> None:
     found = np.asarray(flip(KEY, x))
     mirrored = (found == np.asarray(x)[:, :, ::-1]).all((1, 2, 3))
     kept = (found == np.asarray(x)).all((1, 2, 3))
@@ -47,7 +47,7 @@ def test_crop_shifts_by_up_to_an_eighth_onto_black() -> None:
     assert set(np.unique(white)) == {0, 255}
 
 
-def test_jitter_of_grey_is_brightness_within_its_bounds() -> None:
+def test_jitter_of_grey_changes_brightness_within_its_bounds() -> None:
     """An even grey has no contrast and no saturation: only brightness is seen."""
     found = (
         np.asarray(jitter(KEY, jnp.full((500, 4, 4, 3), 100, jnp.uint8)))
@@ -59,21 +59,21 @@ def test_jitter_of_grey_is_brightness_within_its_bounds() -> None:
     assert abs(found.mean() - 100) < 3
 
 
-def test_jitter_stays_in_range_without_wrapping() -> None:
+def test_jitter_clips_instead_of_wrapping() -> None:
     x = jnp.tile(jnp.array([0, 255], jnp.uint8).reshape(1, 1, 2, 1), (100, 2, 1, 3))
     found = np.asarray(jitter(KEY, x)).astype(int)
     assert (found[:, :, 1] > found[:, :, 0]).all()  # dark stays darker than bright
 
 
-def test_jitter_of_one_channel_keeps_it_one() -> None:
+def test_jitter_of_one_channel_images() -> None:
     x = noise_source((8,), side=4).images
     assert jitter(KEY, x).shape == x.shape
 
 
-def test_none_is_no_transform() -> None:
+def test_augmentation_none_is_no_transform() -> None:
     assert augmentation("none") is None
 
 
-def test_unknown_names_are_refused() -> None:
+def test_unknown_augmentation_is_refused() -> None:
     with pytest.raises(UserError, match="unknown augmentation 'spin'"):
         augmentation("flip,spin")

@@ -44,7 +44,7 @@ def no_call() -> dict[str, Split]:
     raise AssertionError("prepared again")
 
 
-def test_opens_what_it_wrote_without_preparing_again(tmp_path: Path) -> None:
+def test_cache_opens_without_preparing_again(tmp_path: Path) -> None:
     written, expected = cached(tmp_path, "a", make_splits), make_splits()
     again = cached(tmp_path, "a", no_call)
     for dataset in (written, again):
@@ -62,7 +62,7 @@ def test_opens_what_it_wrote_without_preparing_again(tmp_path: Path) -> None:
     assert again.mean.dtype == again.std.dtype == np.float32
 
 
-def test_contents_are_the_same_however_classes_are_shared_out() -> None:
+def test_contents_digest_does_not_depend_on_the_split() -> None:
     """Which records are of the same images: the digest tells the split too, contents do not."""
     splits = make_splits()
     elsewhere = splits | {"train": splits["test"], "test": splits["train"]}
@@ -73,7 +73,7 @@ def test_contents_are_the_same_however_classes_are_shared_out() -> None:
     assert contents_of(splits | {"train": other}) != contents_of(splits)
 
 
-def test_moments_of_many_images() -> None:
+def test_pixel_moments_are_those_of_numpy() -> None:
     images = np.random.default_rng(1).integers(0, 256, (2500, 3, 2, 1), np.uint8)
     mean, std = pixel_moments(images)
     np.testing.assert_allclose(
@@ -103,7 +103,7 @@ def wrong_json(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [truncate, lengthen, drop_split, garble_json, wrong_json])
-def test_rebuilds_a_cache_that_is_not_whole(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+def test_damaged_cache_is_rebuilt(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     cached(tmp_path, "a", make_splits)
     spoil(tmp_path / "a")
     assert open_cache(tmp_path / "a") is None
@@ -111,7 +111,7 @@ def test_rebuilds_a_cache_that_is_not_whole(tmp_path: Path, spoil: Callable[[Pat
     np.testing.assert_array_equal(dataset.train.images, make_splits()["train"].images)
 
 
-def test_pickles_are_refused(tmp_path: Path) -> None:
+def test_cache_refuses_pickles(tmp_path: Path) -> None:
     cached(tmp_path, "a", make_splits)
     path = tmp_path / "a" / "train.npy"
     size = path.stat().st_size
@@ -123,7 +123,7 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("call", ["mkdir", "save", "fsync", "rename"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_refusal_to_write_is_one_line_and_leaves_nothing(
+def test_failed_write_is_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -139,14 +139,14 @@ def test_a_refusal_to_write_is_one_line_and_leaves_nothing(
     cached(tmp_path, "a", make_splits)
 
 
-def test_cache_folder_below_a_file_is_one_line(tmp_path: Path) -> None:
+def test_error_for_a_cache_folder_below_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write the cache"):
         cached(tmp_path / "file" / "cache", "a", make_splits)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_folder_opens_but_does_not_write(tmp_path: Path) -> None:
+def test_read_only_cache_opens_but_is_not_written(tmp_path: Path) -> None:
     cached(tmp_path, "a", make_splits)
     tmp_path.chmod(0o500)
     cached(tmp_path, "a", no_call)
@@ -154,7 +154,7 @@ def test_read_only_folder_opens_but_does_not_write(tmp_path: Path) -> None:
         cached(tmp_path, "b", make_splits)
 
 
-def test_an_error_of_the_reader_passes_through(tmp_path: Path) -> None:
+def test_error_of_the_reader_is_not_wrapped(tmp_path: Path) -> None:
     def fail() -> dict[str, Split]:
         raise FileNotFoundError("the archive")
 
@@ -163,7 +163,7 @@ def test_an_error_of_the_reader_passes_through(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
-def test_leftovers_of_dead_processes_are_removed(tmp_path: Path) -> None:
+def test_half_written_caches_of_dead_processes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "other.tmp").mkdir(parents=True)
     (tmp_path / "other.tmp" / "train.npy").write_bytes(b"half")
     (tmp_path / "a.tmp").mkdir()
@@ -171,7 +171,7 @@ def test_leftovers_of_dead_processes_are_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["a"]
 
 
-def test_what_a_live_process_is_writing_stays(tmp_path: Path) -> None:
+def test_cache_that_a_live_process_writes_is_kept(tmp_path: Path) -> None:
     (tmp_path / "other.tmp").mkdir()
     with open(tmp_path / ".other.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -202,7 +202,7 @@ def start(root: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", SCRIPT, str(root)], stdout=subprocess.PIPE)
 
 
-def test_killed_at_any_time_it_is_whole_or_absent(tmp_path: Path) -> None:
+def test_killed_preparation_leaves_a_whole_cache_or_none(tmp_path: Path) -> None:
     rng = random.Random(0)
     for _ in range(6):
         with start(tmp_path) as process:
@@ -225,13 +225,13 @@ def test_killed_at_any_time_it_is_whole_or_absent(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_two_at_once_prepare_once(tmp_path: Path) -> None:
+def test_processes_at_once_prepare_once(tmp_path: Path) -> None:
     with start(tmp_path) as one, start(tmp_path) as two:
         outputs = [process.communicate(timeout=60)[0].split() for process in (one, two)]
     assert sorted(outputs) == [[b"done"], [b"go", b"done"]]
 
 
-def test_a_cache_that_tells_nothing_more_is_opened(tmp_path: Path) -> None:
+def test_cache_of_an_older_version_is_opened(tmp_path: Path) -> None:
     """As they were written before there was anything to be told."""
     cached(tmp_path, "a", make_splits)
     path = tmp_path / "a" / "info.json"
@@ -243,7 +243,7 @@ def test_a_cache_that_tells_nothing_more_is_opened(tmp_path: Path) -> None:
     assert (dataset.notes, dataset.decoder, dataset.by_seed) == ((), "", False)
 
 
-def test_a_home_folder_is_asked_for_only_where_needed(monkeypatch: Patch, tmp_path: Path) -> None:
+def test_home_folder_is_looked_up_only_where_needed(monkeypatch: Patch, tmp_path: Path) -> None:
     """A container's user may have none, and no entry among the users either."""
 
     def unknown(_: Path) -> Path:
@@ -259,7 +259,7 @@ def test_a_home_folder_is_asked_for_only_where_needed(monkeypatch: Patch, tmp_pa
         default_root()
 
 
-def test_default_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_cache_folder_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METALEARN_CACHE", "/one")
     monkeypatch.setenv("XDG_CACHE_HOME", "/two")
     assert default_root() == Path("/one")

@@ -65,7 +65,7 @@ def patch_record(members: Members, byte: int, value: int) -> None:
     members[f"{cifar.FOLDER}/train.bin"] = bytes(data)
 
 
-def test_images_are_channels_last_and_sorted_by_class(tmp_path: Path) -> None:
+def test_cifar_images_are_channels_last_and_sorted_by_class(tmp_path: Path) -> None:
     members = make_members()
     data = cifar.read_cifar100(write(tmp_path, members), FACTS)
     assert data.images.shape == (100, 3, 32, 32, 3) and data.images.dtype == np.uint8
@@ -77,14 +77,14 @@ def test_images_are_channels_last_and_sorted_by_class(tmp_path: Path) -> None:
         assert any((image == candidate).all() for candidate in data.images[record[1]])
 
 
-def test_the_order_of_records_does_not_matter(tmp_path: Path) -> None:
+def test_cifar_does_not_depend_on_the_order_of_records(tmp_path: Path) -> None:
     one = cifar.read_cifar100(write(tmp_path, make_members(1)), FACTS).images
     two = cifar.read_cifar100(write(tmp_path, make_members(2)), FACTS).images
     np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize(("split", "sizes"), [("cifar_fs", (64, 16, 20)), ("fc100", (60, 20, 20))])
-def test_splits(tmp_path: Path, split: str, sizes: tuple[int, ...]) -> None:
+def test_cifar_fs_and_fc100_splits(tmp_path: Path, split: str, sizes: tuple[int, ...]) -> None:
     write(tmp_path, make_members())
     splits = cifar.read(tmp_path, split, FACTS)
     assert tuple(len(part.names) for part in splits.values()) == sizes
@@ -159,7 +159,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("case", SPOILT)
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, case: str) -> None:
+def test_error_for_a_damaged_cifar_archive_is_one_line(tmp_path: Path, case: str) -> None:
     spoil, message = SPOILT[case]
     spoil(tmp_path)
     with pytest.raises(UserError, match=message) as caught:
@@ -169,7 +169,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, case: str) -> None:
     assert list(tmp_path.parent.glob("evil")) == []
 
 
-def test_wrong_counts(tmp_path: Path) -> None:
+def test_cifar_with_wrong_counts_is_refused(tmp_path: Path) -> None:
     members = make_members()
     name = f"{cifar.FOLDER}/test.bin"
     members[name] = members[name][: 99 * cifar.RECORD] + members[name][: cifar.RECORD]
@@ -178,13 +178,13 @@ def test_wrong_counts(tmp_path: Path) -> None:
         cifar.read(tmp_path, "cifar_fs", FACTS)
 
 
-def test_other_pixels_are_refused(tmp_path: Path) -> None:
+def test_cifar_with_other_pixel_statistics_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, make_members())
     with pytest.raises(UserError, match="channel 0 has mean"):
         cifar.read_cifar100(path, FACTS._replace(moments=(cifar.MEAN, cifar.STD)))
 
 
-def test_load_warns_once_of_another_digest(
+def test_warning_of_another_digest_is_given_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path, make_members())
@@ -200,7 +200,7 @@ def test_load_warns_once_of_another_digest(
     )
 
 
-def test_real_archive(data_dir: Path, cache_dir: Path) -> None:
+def test_real_cifar_archive(data_dir: Path, cache_dir: Path) -> None:
     dataset = load("cifar_fs", data_dir, cache_dir)
     assert [len(split.images) for split in dataset[1:4]] == [38400, 9600, 12000]
     assert all((split.counts == 600).all() for split in dataset[1:4])

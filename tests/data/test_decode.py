@@ -24,7 +24,7 @@ def saved(path: Path, mode: str, value: int = 255) -> Path:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     assert (pixels(saved(tmp_path / "x.png", mode), 6) == 255).all()
 
 
@@ -57,7 +57,7 @@ def half_seen(mode: str) -> Image.Image:
         ("x.tif", "LA"),
     ],
 )
-def test_what_is_transparent_is_white(tmp_path: Path, name: str, mode: str) -> None:
+def test_transparent_pixels_become_white(tmp_path: Path, name: str, mode: str) -> None:
     lossless = {"lossless": True, "exact": True} if name.endswith("webp") else {}
     half_seen(mode).save(tmp_path / name, **lossless)
     picture = read_image(tmp_path / name, 8)
@@ -65,14 +65,14 @@ def test_what_is_transparent_is_white(tmp_path: Path, name: str, mode: str) -> N
     assert (picture.pixels[:, :4] == 255).all() and (picture.pixels[:, 4:] == 0).all()
 
 
-def test_half_transparent_colours_are_mixed_with_white(tmp_path: Path) -> None:
+def test_half_transparent_colours_are_blended_with_white(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (255, 0, 0, 51)).save(tmp_path / "x.png")
     assert (pixels(tmp_path / "x.png", 4) == [255, 204, 204]).all()
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif", "x.pgm"])
 @pytest.mark.parametrize("top", [255, 4095, 65535])
-def test_sixteen_bits_are_scaled(tmp_path: Path, name: str, top: int) -> None:
+def test_sixteen_bit_images_are_scaled_to_eight(tmp_path: Path, name: str, top: int) -> None:
     values = np.linspace(0, top, 16).reshape(4, 4).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / name)
     found = read_image(tmp_path / name, 4)
@@ -81,7 +81,7 @@ def test_sixteen_bits_are_scaled(tmp_path: Path, name: str, top: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
-def test_whole_and_real_numbers_are_scaled(tmp_path: Path, kind: type) -> None:
+def test_integer_and_float_images_are_scaled_to_eight_bits(tmp_path: Path, kind: type) -> None:
     values = np.linspace(-500, 1500, 16).reshape(4, 4).astype(kind)
     Image.fromarray(values).save(tmp_path / "x.tif")
     found = read_image(tmp_path / "x.tif", 4)
@@ -89,13 +89,13 @@ def test_whole_and_real_numbers_are_scaled(tmp_path: Path, kind: type) -> None:
     np.testing.assert_array_equal(found.pixels[..., 0], expected)
 
 
-def test_a_range_of_others_is_kept(tmp_path: Path) -> None:
+def test_given_levels_replace_those_of_the_image(tmp_path: Path) -> None:
     Image.fromarray(np.full((5, 5), 32768, np.uint16)).save(tmp_path / "x.png")
     assert (pixels(tmp_path / "x.png", 6, Levels(0, 65535)) == 128).all()
     assert (pixels(tmp_path / "x.png", 6) == 0).all()  # constant: there is nothing to see
 
 
-def test_pixels_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_nan_pixels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((5, 5), np.nan, np.float32)).save(tmp_path / "x.tif")
     with pytest.raises(Unreadable, match="some pixels are no numbers"):
         read_image(tmp_path / "x.tif", 6)
@@ -107,7 +107,7 @@ def top_half_white() -> Image.Image:
     return image
 
 
-def test_photographs_are_turned_upright(tmp_path: Path) -> None:
+def test_exif_orientation_turns_photographs_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     top_half_white().save(tmp_path / "x.png", exif=exif)
@@ -116,7 +116,7 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("resolution", [(-1, 0), (72, 0), (0, 0)])
-def test_a_damaged_resolution_hides_no_picture(
+def test_damaged_exif_resolution_does_not_stop_decoding(
     tmp_path: Path,
     resolution: tuple[int, int],
 ) -> None:
@@ -130,14 +130,14 @@ def test_a_damaged_resolution_hides_no_picture(
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_a_block_that_cannot_be_read_leaves_the_picture_as_it_is(tmp_path: Path) -> None:
+def test_unreadable_exif_leaves_the_image_as_it_is(tmp_path: Path) -> None:
     top_half_white().save(tmp_path / "x.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     found = pixels(tmp_path / "x.jpg", 8)
     assert found[0].min() > 200 and found[-1].max() < 50
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, struct.error, KeyError, RuntimeError])
-def test_whatever_a_decoder_raises_is_about_the_file(
+def test_decoder_errors_become_unreadable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def fail(*_: object) -> None:
@@ -148,7 +148,7 @@ def test_whatever_a_decoder_raises_is_about_the_file(
         read_image(saved(tmp_path / "x.png", "L"), 6)
 
 
-def test_colours_of_sixteen_bits_are_known(tmp_path: Path) -> None:
+def test_sixteen_bit_colours_are_recognised(tmp_path: Path) -> None:
     """Pillow writes none, so a PNG is put together by hand."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:

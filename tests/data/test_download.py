@@ -42,14 +42,14 @@ def server(tmp_path: Path) -> Iterator[str]:
     gc.collect()
 
 
-def test_downloads_what_is_missing_once(tmp_path: Path, server: str) -> None:
+def test_fetch_downloads_a_missing_file_once(tmp_path: Path, server: str) -> None:
     file = RemoteFile("data.bin", f"{server}/data.bin", DIGEST)
     fetch((file,), tmp_path / "new" / "folder")
     assert (tmp_path / "new" / "folder" / "data.bin").read_bytes() == CONTENT
     fetch((file._replace(url="http://127.0.0.1:9/none"),), tmp_path / "new" / "folder")
 
 
-def test_refuses_a_download_with_another_digest(tmp_path: Path, server: str) -> None:
+def test_fetch_refuses_another_digest(tmp_path: Path, server: str) -> None:
     file = RemoteFile("data.bin", f"{server}/data.bin", "md5:" + "0" * 32)
     with pytest.raises(UserError, match="not the official file"):
         fetch((file,), tmp_path / "new")
@@ -57,7 +57,7 @@ def test_refuses_a_download_with_another_digest(tmp_path: Path, server: str) -> 
 
 
 @pytest.mark.parametrize("path", ["/missing.bin", None])
-def test_a_failed_download_says_what_to_fetch_by_hand(
+def test_failed_download_names_the_address_to_fetch_by_hand(
     tmp_path: Path, server: str, path: str | None
 ) -> None:
     url = server + path if path else "http://127.0.0.1:9/data.bin"  # nobody listens on port 9
@@ -68,7 +68,7 @@ def test_a_failed_download_says_what_to_fetch_by_hand(
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_right_digest_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_official_digest_gives_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "data.bin").write_bytes(CONTENT)
     check_digests((RemoteFile("data.bin", "", DIGEST),), tmp_path)
     assert not caplog.records
@@ -77,13 +77,13 @@ def test_right_digest_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize(
     ("name", "hint"), [("cifarfs", "Did you mean cifar_fs"), ("zzz", "Known: cifar_fs, fc100")]
 )
-def test_unknown_name(tmp_path: Path, name: str, hint: str) -> None:
+def test_unknown_dataset_is_refused_with_a_hint(tmp_path: Path, name: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint) as caught:
         load(name, tmp_path, tmp_path)
     assert "tfds:NAME" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_readers_get_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_options_reach_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(
         "metalearn.data._import",
@@ -98,7 +98,7 @@ def test_readers_get_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar_fs", "fc100", "omniglot"])
-def test_official_files_have_addresses_and_digests(name: str) -> None:
+def test_every_official_file_has_an_address_and_a_digest(name: str) -> None:
     for file in find_reader(name).files:
         assert file.url.startswith("https://") and file.url.endswith(file.name)
         assert file.digest.startswith("md5:") and len(file.digest) == 36

@@ -39,7 +39,7 @@ def episodes() -> np.ndarray:
     return draw_episodes(noise_source(COUNTS), 3000, WAYS, SHOTS, QUERIES, seed=0).indices
 
 
-def test_classes_and_images_are_distinct(episodes: np.ndarray) -> None:
+def test_episode_classes_and_images_are_distinct(episodes: np.ndarray) -> None:
     assert episodes.shape == (3000, WAYS, SHOTS + QUERIES) and episodes.dtype == np.int32
     classes = CLASS_OF[episodes]
     assert (classes == classes[..., :1]).all()  # no image beyond its class
@@ -47,7 +47,7 @@ def test_classes_and_images_are_distinct(episodes: np.ndarray) -> None:
     assert (np.diff(np.sort(episodes)) > 0).all()
 
 
-def test_classes_and_images_are_uniform(episodes: np.ndarray) -> None:
+def test_episode_classes_and_images_are_uniform(episodes: np.ndarray) -> None:
     for way in range(WAYS):
         assert chisquare(np.bincount(CLASS_OF[episodes[:, way, 0]], minlength=6)).pvalue > 1e-3
     for place in (0, SHOTS + QUERIES - 1):
@@ -56,20 +56,20 @@ def test_classes_and_images_are_uniform(episodes: np.ndarray) -> None:
         assert chisquare(found, expected * found.sum() / expected.sum()).pvalue > 1e-3
 
 
-def test_a_class_as_large_as_the_episode_gives_all_it_has(episodes: np.ndarray) -> None:
+def test_class_with_just_enough_images_gives_all_of_them(episodes: np.ndarray) -> None:
     third = episodes[CLASS_OF[episodes[..., 0]] == 2]
     assert (np.sort(third) == np.arange(14, 18)).all()
     assert len(np.unique(third, axis=0)) == 24  # in every order
 
 
-def test_a_longer_list_begins_with_the_shorter(episodes: np.ndarray) -> None:
+def test_longer_episode_list_begins_with_the_shorter(episodes: np.ndarray) -> None:
     short = draw_episodes(noise_source(COUNTS), 130, WAYS, SHOTS, QUERIES, seed=0)
     np.testing.assert_array_equal(short.indices, episodes[:130])
     other = draw_episodes(noise_source(COUNTS), 130, WAYS, SHOTS, QUERIES, seed=1)
     assert other.hash != short.hash
 
 
-def test_the_list_of_a_seed_never_changes() -> None:
+def test_episode_list_of_a_seed_has_a_fixed_hash() -> None:
     """Accuracies are compared over years on these lists: a new hash here makes every record a
     stranger.
     """
@@ -88,7 +88,7 @@ def test_the_list_of_a_seed_never_changes() -> None:
     ],
     ids=["float64", "rbg", "unsafe_rbg", "not partitionable"],
 )
-def test_no_setting_of_jax_draws_another_list(
+def test_episode_list_does_not_depend_on_jax_settings(
     setting: Callable[[], AbstractContextManager], episodes: np.ndarray
 ) -> None:
     with setting():
@@ -97,7 +97,7 @@ def test_no_setting_of_jax_draws_another_list(
     np.testing.assert_array_equal(drawn.indices, episodes[:130])
 
 
-def test_float64_trains_on_the_same_images() -> None:
+def test_samplers_draw_the_same_images_in_float64() -> None:
     """Positions, labels and transforms: everything that is drawn on the device."""
 
     def drawn() -> list[Any]:
@@ -117,19 +117,19 @@ def test_float64_trains_on_the_same_images() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_jit_and_position_in_a_batch_do_not_change_an_episode(episodes: np.ndarray) -> None:
+def test_episode_does_not_depend_on_jit_or_vmap(episodes: np.ndarray) -> None:
     source = noise_source(COUNTS)
     key = jax.random.fold_in(jax.random.key(0), 17)
     pick = partial(episode_indices, largest=max(COUNTS), ways=WAYS, per_class=SHOTS + QUERIES)
     np.testing.assert_array_equal(pick(key, source.starts, source.counts), episodes[17])
 
 
-def test_smallest_breaks_ties_by_position() -> None:
+def test_smallest_takes_the_first_of_equal_ranks() -> None:
     ranks = jnp.array([7, 3, 2**32 - 1, 3, 0], jnp.uint32)
     np.testing.assert_array_equal(smallest(ranks, 4), [4, 1, 3, 0])
 
 
-def test_make_task_labels_by_row() -> None:
+def test_make_task_labels_classes_by_row() -> None:
     images = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1)
     task = make_task(jnp.asarray(images), jnp.array([[3, 5, 4], [10, 12, 11]]), shots=2)
     np.testing.assert_array_equal(task.support_x.reshape(-1), [3, 5, 10, 12])
@@ -145,7 +145,7 @@ def numbered_source() -> object:
     return source._replace(images=jnp.arange(sum(COUNTS), dtype=jnp.uint8).reshape(-1, 1, 1, 1))
 
 
-def test_task_sampler() -> None:
+def test_task_sampler_augments_and_prepares_support_and_queries() -> None:
     source = numbered_source()
 
     def transform(key, x):
@@ -178,7 +178,7 @@ def split(counts: tuple[int, ...]) -> Split:
     return Split(images, np.array(counts, np.int32), tuple(f"c{i}" for i in range(len(counts))))
 
 
-def test_rotations_are_classes_of_their_own() -> None:
+def test_rotated_classes_are_classes_of_their_own() -> None:
     given = split((2, 3))
     source = to_device(given, rotations=4)
     np.testing.assert_array_equal(source.counts, [2, 3] * 4)
@@ -189,7 +189,7 @@ def test_rotations_are_classes_of_their_own() -> None:
     np.testing.assert_array_equal(to_device(given).images, given.images)
 
 
-def test_check_accepts_what_fits_exactly() -> None:
+def test_check_accepts_classes_with_just_enough_images() -> None:
     check(split((4, 6, 5)), "the test split", 3, 1, 3)
     check(split((4, 6)), "the test split", 8, 1, 3, rotations=4)
 
@@ -204,12 +204,12 @@ def test_check_accepts_what_fits_exactly() -> None:
         ((2, 2, 3), "class 'c0' of the test split has 4 images, fewer than 2 shots [+] 3 queries"),
     ],
 )
-def test_check_says_what_does_not_fit(shape: tuple[int, int, int], message: str) -> None:
+def test_check_names_what_does_not_fit(shape: tuple[int, int, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         check(split((4, 6, 5)), "the test split", *shape)
 
 
-def test_check_says_how_many_classes_a_seed_needs() -> None:
+def test_check_says_how_many_classes_a_seeded_split_needs() -> None:
     with pytest.raises(UserError, match="has 3: lower the ways or bring 29 classes or more for"):
         check(split((4, 6, 5)), "the test split", 5, 1, 1, by_seed=True)
     with pytest.raises(UserError, match="has 1: bring 6 classes or more for the seed to split"):

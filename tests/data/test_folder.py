@@ -27,7 +27,7 @@ def make_classes(folder: Path, names: str, count: int = 2) -> None:
             save(folder / name / f"{number}.png", value=10 * index + number)
 
 
-def test_a_seed_splits_the_classes(tmp_path: Path) -> None:
+def test_seed_splits_the_classes(tmp_path: Path) -> None:
     make_classes(tmp_path / "images", "abcdefghij")
     dataset = load("folder", tmp_path / "images", tmp_path / "cache", seed=3, image_size=8)
     splits = dataset[1:4]
@@ -46,7 +46,7 @@ def test_a_seed_splits_the_classes(tmp_path: Path) -> None:
     assert len(others) > 1
 
 
-def test_a_changed_folder_is_read_again(tmp_path: Path) -> None:
+def test_changed_folder_is_prepared_again(tmp_path: Path) -> None:
     make_classes(tmp_path / "images", "abc")
     assert load("folder", tmp_path / "images", tmp_path / "cache").train.images.shape == (
         2,
@@ -74,7 +74,9 @@ def test_a_changed_folder_is_read_again(tmp_path: Path) -> None:
         ("TRAIN", "VAL", "TEST"),
     ],
 )
-def test_split_folders(tmp_path: Path, train: str, valid: str, test: str) -> None:
+def test_split_folders_by_any_of_their_names(
+    tmp_path: Path, train: str, valid: str, test: str
+) -> None:
     for split, names in ((train, "abc"), (valid, "d"), (test, "ef")):
         make_classes(tmp_path / split, names)
     splits = find_splits(tmp_path, 0)
@@ -102,7 +104,7 @@ def test_a_class_in_two_splits_is_refused(tmp_path: Path) -> None:
         find_splits(tmp_path, 0)
 
 
-def test_two_folders_of_one_split_are_one(tmp_path: Path) -> None:
+def test_folders_of_one_split_are_merged(tmp_path: Path) -> None:
     for split, names in (("train", "abc"), ("val", "de"), ("validation", "ef"), ("test", "g")):
         make_classes(tmp_path / split, names)
     counts = {name: len(files) for name, files in find_splits(tmp_path, 0)["valid"].items()}
@@ -116,13 +118,13 @@ def test_few_classes_are_split_so_that_an_episode_fits(tmp_path: Path, classes: 
     assert [len(split.counts) for split in dataset[1:4]] == [classes - 4, 2, 2] and dataset.by_seed
 
 
-def test_own_splits_are_not_by_seed(tmp_path: Path) -> None:
+def test_split_folders_are_not_split_by_seed(tmp_path: Path) -> None:
     for split, names in (("train", "abc"), ("val", "d"), ("test", "e")):
         make_classes(tmp_path / "images" / split, names)
     assert not load("folder", tmp_path / "images", tmp_path / "cache", image_size=8).by_seed
 
 
-def test_a_missing_split_folder_is_named(tmp_path: Path) -> None:
+def test_error_names_a_missing_split_folder(tmp_path: Path) -> None:
     make_classes(tmp_path / "train", "abc")
     make_classes(tmp_path / "test", "d")
     with pytest.raises(UserError, match="no valid"):
@@ -143,19 +145,19 @@ def test_hidden_and_other_files_are_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", ["", "ab"])
-def test_too_few_classes(tmp_path: Path, names: str) -> None:
+def test_too_few_classes_are_refused(tmp_path: Path, names: str) -> None:
     make_classes(tmp_path, names)
     with pytest.raises(UserError, match=f"{len(names)} class folders"):
         load("folder", tmp_path, tmp_path / "cache")
 
 
-def test_no_such_folder(tmp_path: Path) -> None:
+def test_error_names_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--data_dir"):
         load("folder", tmp_path / "none", tmp_path / "cache")
 
 
 @pytest.mark.parametrize("broken", [b"", b"not an image", None])
-def test_one_broken_image_is_named(tmp_path: Path, broken: bytes | None) -> None:
+def test_error_names_one_broken_image(tmp_path: Path, broken: bytes | None) -> None:
     make_classes(tmp_path / "images", "abc", 3)
     path = save(tmp_path / "images" / "b" / "1.jpg", size=(64, 64))
     path.write_bytes(path.read_bytes()[:300] if broken is None else broken)
@@ -165,7 +167,7 @@ def test_one_broken_image_is_named(tmp_path: Path, broken: bytes | None) -> None
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
-def test_all_broken_images_are_told_at_once(tmp_path: Path) -> None:
+def test_error_counts_all_broken_images(tmp_path: Path) -> None:
     make_classes(tmp_path / "images", "abc", 3)
     for name in "abc":
         for number in range(3):
@@ -178,7 +180,7 @@ def test_all_broken_images_are_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+def test_pipes_and_sockets_are_refused(tmp_path: Path, kind: str) -> None:
     """Opening a pipe would wait for ever."""
     make_classes(tmp_path, "abc")
     path = tmp_path / "a" / "x.png"
@@ -191,21 +193,21 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
             load("folder", tmp_path, tmp_path / "cache")
 
 
-def test_a_broken_link_is_named(tmp_path: Path) -> None:
+def test_error_names_a_broken_link(tmp_path: Path) -> None:
     make_classes(tmp_path, "abc")
     os.symlink(tmp_path / "gone.png", tmp_path / "a" / "link.png")
     with pytest.raises(UserError, match="link.png cannot be read"):
         load("folder", tmp_path, tmp_path / "cache")
 
 
-def test_a_link_in_a_circle_is_named(tmp_path: Path) -> None:
+def test_error_names_a_circular_link(tmp_path: Path) -> None:
     make_classes(tmp_path, "abc")
     os.symlink(tmp_path, tmp_path / "a" / "around")
     with pytest.raises(UserError, match="nested too deeply"):
         load("folder", tmp_path, tmp_path / "cache")
 
 
-def test_endings_that_are_passed_over_are_told(tmp_path: Path, capsys: Capture) -> None:
+def test_note_on_files_that_are_passed_over(tmp_path: Path, capsys: Capture) -> None:
     make_classes(tmp_path / "images", "abc", 1)
     for name in ("x.heic", "y.HEIC", "z.npy", "notes.txt"):
         (tmp_path / "images" / "a" / name).write_bytes(b"anything")
@@ -215,7 +217,7 @@ def test_endings_that_are_passed_over_are_told(tmp_path: Path, capsys: Capture) 
 
 
 @pytest.mark.parametrize("ending", ["jfif", "jpe", "avif", "tga", "jp2"])
-def test_less_usual_endings_are_read(tmp_path: Path, ending: str) -> None:
+def test_uncommon_image_formats_are_read(tmp_path: Path, ending: str) -> None:
     if f".{ending}" not in ENDINGS:
         pytest.skip(f"this Pillow reads no .{ending}")
     for index, name in enumerate("abc"):

@@ -36,26 +36,26 @@ def char_of(name: str) -> str:
     return chr(int(name.split("U+")[1], 16))
 
 
-def test_same_bytes_every_time(few: dict[str, Split]) -> None:
+def test_glyphs_are_the_same_bytes_every_time(few: dict[str, Split]) -> None:
     again = glyphs.read(NOWHERE, FEW_SCRIPTS)
     for split in few:
         assert few[split].names == again[split].names
         np.testing.assert_array_equal(few[split].images, again[split].images)
 
 
-def test_a_class_depends_on_its_character_alone(few: dict[str, Split]) -> None:
+def test_glyph_drawings_depend_on_the_character_alone(few: dict[str, Split]) -> None:
     names = few["valid"].names
     np.testing.assert_array_equal(
         few["valid"].images[-glyphs.DRAWINGS :], glyphs.draw(char_of(names[-1]))
     )
 
 
-def test_drawings_of_a_class_differ(few: dict[str, Split]) -> None:
+def test_glyph_drawings_of_a_class_differ(few: dict[str, Split]) -> None:
     drawings = few["train"].images.reshape(-1, glyphs.DRAWINGS, glyph_classes.SIDE**2)
     assert all(len(np.unique(of_class, axis=0)) == glyphs.DRAWINGS for of_class in drawings)
 
 
-def test_script_of() -> None:
+def test_script_of_letters_symbols_and_variants() -> None:
     assert [glyph_classes.script_of(char) for char in "aλж7+ب"] == [
         "LATIN",
         "GREEK",
@@ -79,26 +79,26 @@ def test_render_fits_and_fills_the_canvas() -> None:
         assert abs(top + bottom - glyph_classes.CANVAS) <= 3
 
 
-def test_render_refuses_missing_and_tiny() -> None:
+def test_render_gives_none_for_missing_and_tiny_characters() -> None:
     assert glyph_classes.render("DejaVuSans", "\u4e00") is None  # no Chinese: would be a box
     assert glyph_classes.render("DejaVuSans", ".") is None
     assert glyph_classes.render("STIXGeneral", "\u0628") is None  # Arabic, which STIX lacks
 
 
-def test_distances_of_lookalikes_and_others() -> None:
+def test_distances_are_small_for_lookalikes_alone() -> None:
     apart = glyph_classes.distances("A\u0391\u0410BW")
     assert apart[:3, :3].max() < 0.01
     assert apart[3, 4] > glyph_classes.ALIKE_ACROSS
     np.testing.assert_allclose(apart, apart.T)
 
 
-def test_fingerprint_names_its_versions() -> None:
+def test_glyphs_fingerprint_names_library_versions() -> None:
     assert all(
         word in glyphs.READER.fingerprint(NOWHERE) for word in ("matplotlib", "pillow", "freetype")
     )
 
 
-def test_whole_shapes_and_counts(whole: dict[str, Split]) -> None:
+def test_glyphs_shapes_and_counts(whole: dict[str, Split]) -> None:
     enough = {"train": 600, "valid": 100, "test": 200}
     assert list(whole) == list(enough)
     for name, split in whole.items():
@@ -116,19 +116,19 @@ def test_whole_shapes_and_counts(whole: dict[str, Split]) -> None:
     assert sum(len(split.names) for split in whole.values()) >= 1000
 
 
-def test_whole_scripts_stay_in_one_split(whole: dict[str, Split]) -> None:
+def test_glyph_scripts_are_in_one_split(whole: dict[str, Split]) -> None:
     scripts = [{name.split("/")[0] for name in split.names} for split in whole.values()]
     assert sum(map(len, scripts)) == len(set.union(*scripts))
     names = [name for split in whole.values() for name in split.names]
     assert len(names) == len(set(names))
 
 
-def test_whole_has_no_lookalikes(whole: dict[str, Split]) -> None:
+def test_glyphs_have_no_lookalikes(whole: dict[str, Split]) -> None:
     kept = {char_of(name) for split in whole.values() for name in split.names}
     assert [len(kept & set(group)) for group in LOOKALIKES] == [1] * len(LOOKALIKES)
 
 
-def test_whole_test_classes_are_unlike_training_classes(whole: dict[str, Split]) -> None:
+def test_glyph_test_classes_are_unlike_training_classes(whole: dict[str, Split]) -> None:
     def prototypes(split: Split) -> np.ndarray:  # [C, 784], each of norm 1
         mean = (
             split.images.reshape(len(split.names), glyphs.DRAWINGS, -1).astype(np.float32).mean(1)
@@ -139,7 +139,7 @@ def test_whole_test_classes_are_unlike_training_classes(whole: dict[str, Split])
         assert (prototypes(whole[held_out]) @ prototypes(whole["train"]).T).max() < 0.985
 
 
-def test_whole_has_no_empty_drawings_and_no_boxes(whole: dict[str, Split]) -> None:
+def test_glyphs_have_no_empty_drawings_and_no_boxes(whole: dict[str, Split]) -> None:
     font = glyph_classes.load_face("DejaVuSans").font
     box = bytes(font.getmask(chr(0x10FFFF)))
     for split in whole.values():

@@ -24,7 +24,7 @@ def write(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def test_transparent_images_are_laid_on_white_and_told(tmp_path: Path, capsys: Capture) -> None:
+def test_transparent_images_are_laid_on_white_with_a_note(tmp_path: Path, capsys: Capture) -> None:
     for index, name in enumerate("abc"):
         icon = np.zeros((8, 8, 4), np.uint8)
         icon[index, :, 3] = 255  # black on nothing
@@ -38,7 +38,7 @@ def test_transparent_images_are_laid_on_white_and_told(tmp_path: Path, capsys: C
         assert dark.sum() == 1 and (split.images[0][~dark] == 255).all()
 
 
-def test_many_bits_are_scaled_by_the_range_of_all(tmp_path: Path, capsys: Capture) -> None:
+def test_deep_images_are_scaled_by_their_common_range(tmp_path: Path, capsys: Capture) -> None:
     """Twelve bits in sixteen: the upper eight alone would leave 16 levels."""
     for index, ending in enumerate(("png", "tif", "pgm")):
         values = np.linspace(2000 * index, 2000 * index + 95, 64).reshape(8, 8).astype(np.uint16)
@@ -52,7 +52,7 @@ def test_many_bits_are_scaled_by_the_range_of_all(tmp_path: Path, capsys: Captur
         np.testing.assert_array_equal(by_class[name].reshape(-1), np.rint(values * (255 / 4095)))
 
 
-def test_duplicates_are_told(tmp_path: Path, capsys: Capture) -> None:
+def test_notes_on_duplicate_images(tmp_path: Path, capsys: Capture) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (5, 8, 8, 3), np.uint8)
     images = tmp_path / "images"
@@ -72,7 +72,9 @@ def test_duplicates_are_told(tmp_path: Path, capsys: Capture) -> None:
     ]
 
 
-def test_what_decoded_the_images_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoder_of_prepared_images_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another Pillow gives other pixels; those that were prepared stay, and say whose they are."""
     for index, name in enumerate("abc"):
         save(tmp_path / "images" / name / "0.jpg", 50 * index)
@@ -84,7 +86,7 @@ def test_what_decoded_the_images_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     assert first.digest == second.digest
 
 
-def test_exact_formats_of_the_right_size_need_no_decoder(tmp_path: Path) -> None:
+def test_lossless_images_of_the_right_size_have_no_decoder(tmp_path: Path) -> None:
     for name in "abc":
         save(tmp_path / "images" / name / "0.png", 50)
     assert load("folder", tmp_path / "images", tmp_path / "cache", image_size=9).decoder

@@ -26,7 +26,7 @@ def no_call() -> dict[str, Split]:
     raise AssertionError("prepared again")
 
 
-def test_drawings_of_another_version_serve_on(tmp_path: Path, monkeypatch: Patch) -> None:
+def test_lasting_cache_of_another_version_is_used(tmp_path: Path, monkeypatch: Patch) -> None:
     """A finished run can be tested after an upgrade: its images are there."""
 
     def load(version: str, prepare: Callable[[], dict[str, Split]]) -> Dataset:
@@ -43,7 +43,7 @@ def test_drawings_of_another_version_serve_on(tmp_path: Path, monkeypatch: Patch
     assert second.name == "drawn"
 
 
-def test_what_is_to_be_told_is_told_from_the_cache_too(
+def test_notes_are_printed_from_the_cache_too(
     tmp_path: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flat = make_splits()

@@ -42,7 +42,7 @@ def write_lists(folder: Path, layout: str = "flat", index: int = 1) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts(tmp_path: Path, layout: str) -> None:
+def test_images_are_found_in_every_layout(tmp_path: Path, layout: str) -> None:
     make(tmp_path / "mini", layout)
     splits = find_splits(tmp_path / "mini")
     assert {split: list(classes) for split, classes in splits.items()} == {
@@ -60,14 +60,14 @@ def test_lists_choose_the_images(tmp_path: Path, layout: str) -> None:
     assert len(chosen) == 100 and all(file.stem.endswith("1") for file in chosen)
 
 
-def test_load(tmp_path: Path) -> None:
+def test_mini_imagenet_loads_by_name(tmp_path: Path) -> None:
     make(tmp_path / "mini", "images", 1)
     dataset = load("mini_imagenet", tmp_path / "mini", tmp_path / "cache")
     assert [split.images.shape for split in dataset[1:4]] == [(n, 84, 84, 3) for n in (64, 16, 20)]
     assert abs(int(dataset.train.images[0, 40, 40, 0]) - 200) < 5
 
 
-def test_a_broken_image_is_named(tmp_path: Path) -> None:
+def test_error_names_a_broken_image(tmp_path: Path) -> None:
     make(tmp_path / "mini", "flat", 1)
     name = f"{SPLITS['valid'][3]}00000000.jpg"
     (tmp_path / "mini" / name).write_bytes(b"\xff\xd8\xff\xe0 not a whole jpeg")
@@ -75,7 +75,7 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
         load("mini_imagenet", tmp_path / "mini", tmp_path / "cache")
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_error_names_what_is_missing(tmp_path: Path) -> None:
     folder = tmp_path / "mini"
     folder.mkdir()
     with pytest.raises(UserError, match="put its images there"):
@@ -102,7 +102,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         ("n0153282900000000.jpg", "not there|class"),
     ],
 )
-def test_a_wrong_line_of_a_list_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_error_names_a_wrong_line_of_a_list(tmp_path: Path, line: str, message: str) -> None:
     make(tmp_path / "mini")
     write_lists(tmp_path / "mini")
     with open(tmp_path / "mini" / "train.csv", "a") as stream:
@@ -112,7 +112,7 @@ def test_a_wrong_line_of_a_list_is_named(tmp_path: Path, line: str, message: str
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "\xff\xfe"])
-def test_a_list_without_columns_is_named(tmp_path: Path, text: str) -> None:
+def test_error_names_a_list_without_columns(tmp_path: Path, text: str) -> None:
     make(tmp_path / "mini")
     write_lists(tmp_path / "mini")
     (tmp_path / "mini" / "train.csv").write_text(text, "latin-1")
@@ -121,7 +121,7 @@ def test_a_list_without_columns_is_named(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_picture_twice_is_refused(tmp_path: Path, layout: str) -> None:
+def test_duplicate_file_names_in_a_class_are_refused(tmp_path: Path, layout: str) -> None:
     """As unpacked archives leave it: support and queries would be the same pictures."""
     folder = tmp_path / "mini"
     make(folder, layout)
@@ -139,7 +139,7 @@ def _place(layout: str, wnid: str) -> str:
     return LAYOUTS[layout].format(wnid=wnid, i=0)
 
 
-def test_more_or_fewer_images_than_published_are_told(
+def test_warning_of_more_or_fewer_images_than_published(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path / "mini", "flat", 1)

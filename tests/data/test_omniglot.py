@@ -43,7 +43,7 @@ def write(folder: Path, members: Members) -> Path:
     return path
 
 
-def test_ink_is_high_and_drawings_are_in_order(tmp_path: Path) -> None:
+def test_omniglot_ink_is_high_and_drawings_are_in_order(tmp_path: Path) -> None:
     characters = omniglot.read_characters(write(tmp_path, make_members()), FACTS)
     assert sorted(characters) == [("Greek", 2), ("Greek", 11)]
     for images in characters.values():
@@ -53,14 +53,14 @@ def test_ink_is_high_and_drawings_are_in_order(tmp_path: Path) -> None:
         assert (np.diff(columns) > 0).all()  # drawers 1, 2, 3
 
 
-def test_share_of_ink_is_checked(tmp_path: Path) -> None:
+def test_omniglot_share_of_ink_is_verified(tmp_path: Path) -> None:
     path = write(tmp_path, make_members())
     omniglot.read_characters(path, FACTS._replace(ink=9 / 105))
     with pytest.raises(UserError, match="is ink, not 0.0779"):
         omniglot.read_characters(path, FACTS._replace(ink=0.0779))
 
 
-def test_lists_hold_each_character_once() -> None:
+def test_omniglot_split_has_each_character_once() -> None:
     splits = load_split("omniglot")
     sizes = {split: sum(map(len, alphabets.values())) for split, alphabets in splits.items()}
     assert sizes == {"train": 1028, "valid": 172, "test": 423}
@@ -112,7 +112,7 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("case", SPOILT)
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, case: str) -> None:
+def test_error_for_a_damaged_omniglot_archive_is_one_line(tmp_path: Path, case: str) -> None:
     spoil, message = SPOILT[case]
     spoil(tmp_path)
     with pytest.raises(UserError, match=message) as caught:
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, case: str) -> None:
     assert list(tmp_path.parent.glob("evil*")) == []
 
 
-def test_real_archives(data_dir: Path, cache_dir: Path) -> None:
+def test_real_omniglot_archives(data_dir: Path, cache_dir: Path) -> None:
     dataset = load("omniglot", data_dir, cache_dir)
     assert [split.images.shape for split in dataset[1:4]] == [
         (n * 20, 28, 28, 1) for n in (1028, 172, 423)

@@ -15,7 +15,7 @@ def split(images: np.ndarray, *counts: int) -> Split:
     return Split(images, np.array(counts, np.int32), tuple(f"c{i}" for i in range(len(counts))))
 
 
-def test_shared_images_are_found_with_their_classes() -> None:
+def test_overlap_names_shared_images_and_their_classes() -> None:
     images = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1), np.uint8)
     test = images[6:].copy()
     test[4] = images[2]
@@ -35,7 +35,7 @@ def test_shared_images_are_found_with_their_classes() -> None:
 @pytest.mark.parametrize(
     ("name", "counts"), [("cifar_fs", (8, 6, 1)), ("fc100", (2, 1, 0)), ("omniglot", (0, 0, 0))]
 )
-def test_real_splits(
+def test_overlap_of_the_published_splits(
     name: str, counts: tuple[int, int, int], data_dir: Path, cache_dir: Path
 ) -> None:
     found = overlap(load(name, data_dir, cache_dir))
@@ -46,7 +46,7 @@ def test_real_splits(
     }
 
 
-def test_the_program_says_it(tmp_path: Path) -> None:
+def test_overlap_program_prints_shared_images(tmp_path: Path) -> None:
     images = make_images(tmp_path / "images")
     said = process(
         "overlap",

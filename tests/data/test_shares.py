@@ -7,13 +7,13 @@ from metalearn.data.shares import classes_needed, shared_out, sizes
 
 
 @pytest.mark.parametrize("classes", range(3, 120))
-def test_every_class_is_in_one_split(classes: int) -> None:
+def test_seeded_split_puts_every_class_in_one_split(classes: int) -> None:
     parts = shared_out(list(range(classes)), seed=1)
     assert sorted(sum(parts.values(), [])) == list(range(classes))
     assert min(map(len, parts.values())) >= (2 if classes >= 6 else 1)
 
 
-def test_from_ten_classes_on_the_shares_alone_decide() -> None:
+def test_seeded_split_sizes_are_the_shares_from_ten_classes_on() -> None:
     """As they always were: records are of these splits."""
     for classes in range(10, 500):
         assert sizes(classes) == (round(0.16 * classes), round(0.2 * classes))
@@ -24,6 +24,6 @@ def test_from_ten_classes_on_the_shares_alone_decide() -> None:
 
 
 @pytest.mark.parametrize(("ways", "classes"), [(2, 6), (3, 16), (5, 29), (20, 122)])
-def test_the_fewest_classes_for_some_ways(ways: int, classes: int) -> None:
+def test_classes_needed_for_some_ways_are_the_fewest(ways: int, classes: int) -> None:
     assert classes_needed(ways) == classes
     assert min(sizes(classes)) >= ways > min(sizes(classes - 1))

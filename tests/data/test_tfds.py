@@ -81,7 +81,7 @@ def brightness_of(split: metalearn.data.Split) -> list[int]:
 
 
 @pytest.mark.parametrize("file_format", ["array_record", "parquet"])
-def test_classes_are_split_by_seed(tmp_path: Path, file_format: str) -> None:
+def test_tfds_classes_are_split_by_seed(tmp_path: Path, file_format: str) -> None:
     examples = {"train": of_classes(range(25)), "test": of_classes(range(25), 1, brightness=100)}
     prepare(tmp_path, file_format, shape=(6, 8, 3), splits=examples)
     splits = reader("toy").read(tmp_path)
@@ -106,12 +106,12 @@ def test_classes_are_split_by_seed(tmp_path: Path, file_format: str) -> None:
     assert reader("toy", seed=1).read(tmp_path)["test"].names != splits["test"].names
 
 
-def test_images_of_overlapping_splits_count_once(tmp_path: Path) -> None:
+def test_tfds_images_in_several_splits_count_once(tmp_path: Path) -> None:
     prepare(tmp_path, splits={"train": of_classes(range(3), 4), "small": of_classes(range(3), 2)})
     assert [found.counts.tolist() for found in reader("toy").read(tmp_path).values()] == [[4]] * 3
 
 
-def test_splits_without_a_common_class_stay(tmp_path: Path) -> None:
+def test_tfds_splits_without_a_common_class_are_kept(tmp_path: Path) -> None:
     examples = {
         "test": of_classes(range(7, 9)),
         "train": of_classes(range(2)) + of_classes(range(2)),
@@ -127,7 +127,7 @@ def test_splits_without_a_common_class_stay(tmp_path: Path) -> None:
     assert splits["train"].counts.tolist() == [4, 4]  # as they are: with their duplicates
 
 
-def test_images_of_several_sizes_are_resized(tmp_path: Path) -> None:
+def test_tfds_images_of_several_sizes_are_resized(tmp_path: Path) -> None:
     prepare(
         tmp_path, splits={"train": of_classes(range(3)) + of_classes(range(3), 1, (20, 30), 50)}
     )
@@ -136,7 +136,7 @@ def test_images_of_several_sizes_are_resized(tmp_path: Path) -> None:
     assert brightness_of(reader("toy", image_size=10).read(tmp_path)["train"]) == [0, 1, 50]
 
 
-def test_grey_images_stay_grey_and_unlabelled_ones_are_left_out(tmp_path: Path) -> None:
+def test_tfds_grey_images_stay_grey_and_unlabelled_ones_are_left_out(tmp_path: Path) -> None:
     examples = of_classes(range(3)) + [((8, 6), -1, 9)]
     prepare(tmp_path, shape=(6, 8, 1), splits={"train": examples})
     assert [found.images.shape for found in reader("toy").read(tmp_path).values()] == [
@@ -145,7 +145,7 @@ def test_grey_images_stay_grey_and_unlabelled_ones_are_left_out(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("channels", "stored"), [(4, 4), (3, 4)])
-def test_transparent_images_are_laid_on_white_and_told(
+def test_tfds_transparent_images_are_laid_on_white_with_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], channels: int, stored: int
 ) -> None:
     shape = (6, 8, channels)
@@ -187,7 +187,7 @@ def test_tfrecord_is_read_without_tensorflow(tmp_path: Path) -> None:
         reader("toy").read(tmp_path)
 
 
-def test_the_fingerprint_tells_files_and_options_apart(tmp_path: Path) -> None:
+def test_tfds_fingerprint_depends_on_files_and_options(tmp_path: Path) -> None:
     prepare(tmp_path / "one", splits={"train": of_classes(range(5))})
     prepare(tmp_path / "two", splits={"train": of_classes(range(5))})
     found = [
@@ -197,7 +197,7 @@ def test_the_fingerprint_tells_files_and_options_apart(tmp_path: Path) -> None:
     assert len(set(found)) == 4 and found[0] == reader("toy").fingerprint(tmp_path / "one")
 
 
-def test_load_reads_it_once(tmp_path: Path) -> None:
+def test_tfds_dataset_is_prepared_once(tmp_path: Path) -> None:
     prepare(tmp_path, shape=(6, 8, 3), splits={"train": of_classes(range(5))})
     dataset = metalearn.data.load("tfds:toy", tmp_path, tmp_path / "cache")
     assert dataset.name == "tfds:toy" and len(dataset.train.counts) == 3 and dataset.rotations == 1
@@ -212,7 +212,7 @@ def test_load_reads_it_once(tmp_path: Path) -> None:
         ("mnist/inverted", "BuilderConfig inverted not found"),
     ],
 )
-def test_unknown_names_are_one_line(tmp_path: Path, name: str, message: str) -> None:
+def test_error_for_unknown_tfds_names_is_one_line(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         reader(name).read(tmp_path)
     assert message in str(caught.value) and "\n" not in str(caught.value)
@@ -226,7 +226,7 @@ def test_unknown_names_are_one_line(tmp_path: Path, name: str, message: str) -> 
         (AssertionError("put it\nby hand"), r"\(put it by hand\)"),
     ],
 )
-def test_what_cannot_be_prepared_is_one_line(
+def test_error_for_tfds_preparation_is_one_line(
     tmp_path: Path, monkeypatch: Any, error: Exception, message: str
 ) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
@@ -238,7 +238,7 @@ def test_what_cannot_be_prepared_is_one_line(
     assert "\n" not in str(caught.value) and "file_format='array_record'" in str(caught.value)
 
 
-def test_other_data_than_images_of_classes_is_one_line(tmp_path: Path) -> None:
+def test_error_for_tfds_data_without_images_of_classes_is_one_line(tmp_path: Path) -> None:
     features = {
         "image": tfds.features.Image(shape=(None, None, 3)),
         "label": tfds.features.Scalar(np.int32),
@@ -250,13 +250,13 @@ def test_other_data_than_images_of_classes_is_one_line(tmp_path: Path) -> None:
         reader("toy").read(tmp_path)
 
 
-def test_too_few_classes_are_one_line(tmp_path: Path) -> None:
+def test_error_for_too_few_tfds_classes_is_one_line(tmp_path: Path) -> None:
     prepare(tmp_path, splits={"train": of_classes(range(2))})
     with pytest.raises(UserError, match="tfds:toy has 2 classes; it takes 6 or more"):
         reader("toy").read(tmp_path)
 
 
-def test_the_library_alone_imports_none_of_it() -> None:
+def test_importing_the_library_imports_no_tfds() -> None:
     code = (
         "import sys, metalearn.data, metalearn.data.tfds; "
         "print([name for name in ('tensorflow_datasets', 'tensorflow', 'tensorboardX') if name in sys.modules])"

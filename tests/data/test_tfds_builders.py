@@ -51,7 +51,7 @@ def assert_same(prepared: dict, info: tfds.core.DatasetInfo, splits: dict[str, S
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_prepared_and_read_without_tensorflow(
+def test_builders_prepare_and_read_without_tensorflow(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splits = tiny_splits(SHAPES[name])
@@ -64,7 +64,7 @@ def test_prepared_and_read_without_tensorflow(
     assert "tensorflow" not in sys.modules
 
 
-def test_array_record_is_the_default_and_other_formats_can_be_had(
+def test_builders_write_array_record_by_default_and_other_formats(
     tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(tfds_builders.CifarFs, "reader", tiny_reader(tiny_splits((32, 32, 3))))
@@ -75,7 +75,9 @@ def test_array_record_is_the_default_and_other_formats_can_be_had(
 
 
 @pytest.mark.parametrize("place", ["manual", ".", "downloads"])
-def test_archives_are_found(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builders_find_official_archives(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read_from = []
     reader = tiny_reader(
         tiny_splits((32, 32, 3)), (RemoteFile("archive", "http://localhost:9/archive", "md5:0"),)
@@ -91,7 +93,9 @@ def test_archives_are_found(place: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert read_from == [tmp_path / place]
 
 
-def test_real_omniglot(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builder_of_real_omniglot(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader = tfds_builders.OmniglotVinyals.reader
     reader = reader._replace(read=functools.cache(reader.read))
     monkeypatch.setattr(tfds_builders.OmniglotVinyals, "reader", reader)

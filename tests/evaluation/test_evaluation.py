@@ -34,7 +34,7 @@ COUNTS = (7, 5, 9, 6)
 SAMPLER = batch_sampler(64, prepare)
 
 
-def test_confidence_interval() -> None:
+def test_confidence_interval_of_the_mean_accuracy() -> None:
     accuracies = np.random.default_rng(0).uniform(size=50).astype(np.float32)
     result = Result(accuracies, 0.0, 0.0, 1.0)
     mean = sum(map(float, accuracies)) / 50
@@ -43,7 +43,7 @@ def test_confidence_interval() -> None:
     assert result.ci95 == pytest.approx(1.96 * (variance / 50) ** 0.5, rel=1e-5)
 
 
-def test_metrics_and_calibration() -> None:
+def test_episode_metrics_and_calibration_error() -> None:
     rng = np.random.default_rng(0)
     logits, labels = (
         2 * rng.normal(size=(40, 25, 4)).astype(np.float32),
@@ -65,7 +65,7 @@ def test_metrics_and_calibration() -> None:
     )
 
 
-def test_calibration_of_certain_predictions() -> None:
+def test_calibration_error_of_certain_predictions() -> None:
     logits = jnp.array([[1e4, 0.0], [1e4, 0.0], [1e4, 0.0], [1e4, 0.0]])
     counts = np.asarray(episode_metrics(logits, jnp.array([0, 0, 0, 1]))["calibration"])
     assert counts[:, -1].tolist() == [4, 3, 4]
@@ -73,7 +73,7 @@ def test_calibration_of_certain_predictions() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_logits_that_are_not_finite_are_told(value: float) -> None:
+def test_logits_that_are_not_finite_are_an_error(value: float) -> None:
     """Of NaN the first class is the largest: without a word it would be an accuracy of chance."""
     logits = np.zeros((3, 4, 2), np.float32)
     logits[1, 2, 0] = value
@@ -84,13 +84,13 @@ def test_logits_that_are_not_finite_are_told(value: float) -> None:
         check_finite(np.asarray(found["finite"]))
 
 
-def test_a_loss_beyond_float32_is_told() -> None:
+def test_loss_beyond_float32_is_an_error() -> None:
     """Finite logits whose difference is not: no infinity belongs into a record."""
     logits = jnp.array([[3e38, -3e38]])
     assert not episode_metrics(logits, jnp.array([1]))["finite"]
 
 
-def test_a_test_that_diverges_is_no_result(learner: Learner, episodes: Episodes) -> None:
+def test_evaluation_that_diverges_is_an_error(learner: Learner, episodes: Episodes) -> None:
     adrift = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), ready(learner))
     general = learner._replace(embed=None, head=None)
     for kind in (learner, general):
@@ -127,7 +127,7 @@ def agrees(found: Result, expected: Result) -> None:
     assert found.ece == pytest.approx(expected.ece, abs=1e-2)
 
 
-def test_looking_features_up_is_adapting_and_predicting(
+def test_feature_lookup_agrees_with_adapting_and_predicting(
     learner: Learner, episodes: Episodes, reference: Result
 ) -> None:
     general = learner._replace(embed=None, head=None)
@@ -136,7 +136,7 @@ def test_looking_features_up_is_adapting_and_predicting(
     assert len(reference.accuracies) == 25 and reference.accuracies.std() > 0
 
 
-def test_blocks_and_devices_change_nothing(
+def test_result_does_not_depend_on_blocks_and_devices(
     learner: Learner, episodes: Episodes, reference: Result
 ) -> None:
     """25 episodes in blocks of 2 x 4: the last holds one."""
@@ -144,7 +144,7 @@ def test_blocks_and_devices_change_nothing(
     agrees(run(ready(learner)), reference)
 
 
-def test_a_test_that_was_stopped_goes_on(
+def test_stopped_evaluation_continues_from_partial_results(
     learner: Learner,
     episodes: Episodes,
     reference: Result,
@@ -178,7 +178,7 @@ def test_a_test_that_was_stopped_goes_on(
     agrees(run(meta, kept), reference)
 
 
-def test_every_image_of_a_long_split_is_embedded_in_its_place(learner: Learner) -> None:
+def test_images_of_a_long_split_are_embedded_in_order(learner: Learner) -> None:
     """300 images in blocks of 256; episodes from the last class alone would show a shift."""
     source = noise_source((100, 100, 100))
     episodes = draw_episodes(source, 20, WAYS, SHOTS, QUERIES, seed=0)
@@ -191,7 +191,7 @@ def test_every_image_of_a_long_split_is_embedded_in_its_place(learner: Learner) 
 
 
 @pytest.mark.parametrize("norm", ["batch", "support", "group", "none"])
-def test_probe_of_gradient_methods(norm: str) -> None:
+def test_transduction_probe_of_gradient_methods(norm: str) -> None:
     layers = norm if norm in ("group", "none") else "batch"
     learner = maml.maml(tiny_network(layers), WAYS, inner_lr=0.1, inner_steps=2, norm=norm)
     found = is_transductive(
@@ -201,7 +201,7 @@ def test_probe_of_gradient_methods(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", embedding.NORMS)
-def test_probe_of_embedding_methods(norm: str) -> None:
+def test_transduction_probe_of_embedding_methods(norm: str) -> None:
     layers = norm if norm in ("group", "layer", "none") else "batch"
     learner = protonet(tiny_network(layers), WAYS, norm=norm)
     found = is_transductive(
@@ -222,7 +222,7 @@ def test_pooled_moments_are_those_of_all_batches_together() -> None:
         np.testing.assert_allclose(found["var"], y.reshape(-1, 4).var(0), rtol=1e-10)
 
 
-def test_measured_moments_are_near_those_of_the_whole_split(learner: Learner) -> None:
+def test_running_statistics_are_near_those_of_the_whole_split(learner: Learner) -> None:
     source, meta = (
         noise_source((200, 200)),
         learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1))),
@@ -272,13 +272,13 @@ def test_running_statistics_are_those_of_training_batches(method: str) -> None:
         assert np.abs(other - same).max() > 5 * np.abs(close - same).max()
 
 
-def test_no_moments_are_measured_where_none_are_used() -> None:
+def test_no_running_statistics_are_measured_where_none_are_used() -> None:
     learner = protonet(tiny_network(), WAYS, norm="batch")
     meta = {"body": {}}
     assert running_statistics(learner, noise_source(COUNTS), SAMPLER)(meta) is meta
 
 
-def test_copies_are_embedded_once_and_looked_up(learner: Learner) -> None:
+def test_support_copies_are_embedded_once_and_looked_up(learner: Learner) -> None:
     """As adapting to augmented images episode by episode; and not to the images themselves."""
     source = noise_source(COUNTS)
     episodes = draw_episodes(source, 20, WAYS, SHOTS, QUERIES, seed=0)
@@ -294,7 +294,7 @@ def test_copies_are_embedded_once_and_looked_up(learner: Learner) -> None:
     )
 
 
-def test_copies_of_an_episode() -> None:
+def test_support_copies_of_an_episode() -> None:
     """Every version of each support image once, with its label; versions differ, and are the same
     wherever they are.
     """

@@ -56,7 +56,7 @@ def parameter_count(network: Network) -> int:
         ("resnet12-flat", 32, 4 * 640),
     ],
 )
-def test_feature_sizes(name: str, side: int, features: int) -> None:
+def test_backbone_feature_sizes(name: str, side: int, features: int) -> None:
     assert feature_size(name, side) == features
 
 
@@ -66,7 +66,7 @@ def test_every_backbone_takes_images_of_one_pixel() -> None:
     }.keys() == BACKBONES.keys()
 
 
-def test_parameter_counts() -> None:
+def test_backbone_parameter_counts() -> None:
     def layer(kernel: int, inputs: int, outputs: int) -> int:
         return kernel**2 * inputs * outputs + 2 * outputs  # weights, scales, shifts; no bias
 
@@ -87,7 +87,7 @@ def test_parameter_counts() -> None:
     assert parameter_count(make_network("resnet12")) == resnet12((64, 160, 320, 640))
 
 
-def test_moments_of_the_same_images_change_nothing() -> None:
+def test_given_moments_of_the_same_images_give_the_same_features() -> None:
     network, x = tiny_network(), jax.random.normal(KEY, (5, 8, 8, 1))
     params = network.init(KEY, x)
     moments, apply = quick_jit(network.moments), quick_jit(network.apply)
@@ -98,7 +98,7 @@ def test_moments_of_the_same_images_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("norm", ["group", "layer", "none"])
-def test_other_normalisations_keep_no_moments(norm: str) -> None:
+def test_only_batch_normalisation_has_moments(norm: str) -> None:
     network, x = tiny_network(norm), jax.random.normal(KEY, (2, 8, 8, 1))
     params = network.init(KEY, x)
     assert network.moments(params, x) == {}
@@ -112,7 +112,7 @@ def drop(rate: float, size: int, key: jax.Array | None, side: int = 20) -> np.nd
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_dropblock_drops_about_its_rate_and_keeps_the_sum(size: int) -> None:
+def test_dropblock_drops_about_its_rate_and_rescales(size: int) -> None:
     assert (drop(0.1, size, None) == 1).all()
     dropped = drop(0.1, size, KEY)
     assert abs((dropped == 0).mean() - 0.1) < 0.015
@@ -133,12 +133,12 @@ def test_dropblock_drops_whole_squares() -> None:
     assert gone.any()
 
 
-def test_dropblock_wider_than_the_map_drops_it_whole() -> None:
+def test_dropblock_larger_than_the_map_drops_all_of_it() -> None:
     gone = (drop(0.3, 5, KEY, side=2) == 0).reshape(16, 4, 8)
     assert (gone.all(1) == gone.any(1)).all() and gone.any() and not gone.all()
 
 
-def test_resnet12_trains() -> None:
+def test_resnet12_gradients_are_finite_and_dropout_is_random() -> None:
     """Three of its blocks: the third has DropBlock, and a fourth would only compile for longer."""
     network = as_network(ResNet12(widths=(4, 4, 8)))
     x = jax.random.normal(KEY, (2, 16, 16, 3))
@@ -166,12 +166,12 @@ def test_bfloat16_products_stay_near_float32() -> None:
 
 
 @pytest.mark.parametrize(("name", "norm"), [("conv5", "batch"), ("conv4-64", "instance")])
-def test_unknown_names_are_refused(name: str, norm: str) -> None:
+def test_unknown_backbones_and_normalisations_are_refused(name: str, norm: str) -> None:
     with pytest.raises(UserError, match="choose one of"):
         make_network(name, norm)
 
 
-def test_features_of_the_last_two_blocks() -> None:
+def test_last_two_blocks_readout() -> None:
     """Overlapping maxima of the network with one block less, then its own; leaky activations,
     dropout needs a key.
     """
@@ -194,7 +194,7 @@ def test_features_of_the_last_two_blocks() -> None:
     assert 0.2 < (dropped[:, :16] == 0).mean() < 0.8 and (z != 0).all()
 
 
-def test_relation_module_joins_every_pair() -> None:
+def test_relation_module_scores_every_pair() -> None:
     """As by the convolution of joined maps, in numpy; its last units begin with biases of one."""
     module = make_relation(width=4)
     queries, classes = (
@@ -231,7 +231,7 @@ def test_relation_module_joins_every_pair() -> None:
             assert float(scores[q, n]) == pytest.approx(float(expected), rel=1e-3, abs=1e-4)
 
 
-def test_wide_resnet() -> None:
+def test_wide_resnet_parameters_and_features() -> None:
     """The published 36.5 million parameters, less the last layer's 640 x 10 + 10; a halving in two
     of three groups.
     """
@@ -245,7 +245,7 @@ def test_wide_resnet() -> None:
 
 @pytest.mark.parametrize("backbone", ["conv4-8", "conv4-64-strided"])
 @pytest.mark.parametrize("norm", ["batch", "group"])
-def test_prepared_images_have_the_same_features(backbone: str, norm: str) -> None:
+def test_prepared_images_give_the_same_features(backbone: str, norm: str) -> None:
     network, x = make_network(backbone, norm), 3 + jax.random.normal(KEY, (4, 8, 8, 3))
     params = network.init(KEY, x)
     found, wanted = (jax.jit(network.apply)(params, images) for images in (network.prepare(x), x))

@@ -50,7 +50,9 @@ def orders(function: Callable, x: jax.Array, w: jax.Array, stride: int) -> tuple
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("size", [(6, 6), (7, 5), (1, 2)])
-def test_conv(size: tuple[int, int], kernel: int, stride: int, float64: None) -> None:
+def test_convolution_agrees_with_lax_at_every_order_of_derivative(
+    size: tuple[int, int], kernel: int, stride: int, float64: None
+) -> None:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, *size, 3)), rng.normal(size=(kernel, kernel, 3, 4))
     if size == (7, 5) and kernel == 3:
@@ -69,7 +71,7 @@ def test_conv(size: tuple[int, int], kernel: int, stride: int, float64: None) ->
 @pytest.mark.parametrize(
     "width", [10, 12]
 )  # gradients of kernels take larger tiles where these fit
-def test_fewer_products_at_every_order_of_derivative(width: int, float64: None) -> None:
+def test_winograd_agrees_at_every_order_of_derivative(width: int, float64: None) -> None:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, 8, width, 64)), rng.normal(size=(3, 3, 64, 66)) / 24
     assert winograd.pays(jnp.asarray(x), 66)
@@ -82,13 +84,13 @@ def test_fewer_products_at_every_order_of_derivative(width: int, float64: None) 
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 8, 64), (1, 4, 8, 64), (1, 8, 8, 3)])
-def test_fewer_products_are_for_whole_tiles_of_many_channels(shape: tuple[int, ...]) -> None:
+def test_winograd_is_for_whole_tiles_of_many_channels(shape: tuple[int, ...]) -> None:
     assert winograd.pays(jnp.zeros((1, 8, 8, 64)), 64)
     assert not winograd.pays(jnp.zeros(shape), 64)
     assert not winograd.pays(jnp.zeros((1, 8, 8, 64), jnp.bfloat16), 64)
 
 
-def test_a_shared_kernel_may_be_each_tasks_own() -> None:
+def test_form_for_shared_kernels_is_right_for_kernels_per_task() -> None:
     x, w = (
         jax.random.normal(jax.random.key(0), (3, 2, 4, 4, 2)),
         jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4)),
@@ -100,7 +102,7 @@ def test_a_shared_kernel_may_be_each_tasks_own() -> None:
 
 
 @pytest.mark.parametrize("one", [False, True])
-def test_conv_of_low_precision_sums_in_float32(one: bool) -> None:
+def test_bfloat16_convolution_sums_in_float32(one: bool) -> None:
     x = jax.random.normal(jax.random.key(0), (2, 6, 6, 8))
     w = jax.random.normal(jax.random.key(1), (3, 3, 8, 4)) / 8
     assert (
@@ -113,7 +115,7 @@ def test_conv_of_low_precision_sums_in_float32(one: bool) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 4, 3), (1, 7, 5, 2), (1, 2, 3, 1)])
-def test_max_pool(shape: tuple[int, ...]) -> None:
+def test_max_pool_agrees_with_flax(shape: tuple[int, ...]) -> None:
     x = jax.random.normal(jax.random.key(0), shape)
     weight = jax.random.normal(jax.random.key(1), max_pool(x).shape)
 
@@ -125,6 +127,6 @@ def test_max_pool(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(*gradients)
 
 
-def test_gradient_of_equal_maxima_goes_to_the_first() -> None:
+def test_max_pool_gradient_goes_to_the_first_of_equal_maxima() -> None:
     gradient = jax.grad(lambda x: max_pool(x).sum())(jnp.zeros((1, 2, 2, 1)))
     np.testing.assert_array_equal(gradient.reshape(-1), [1, 0, 0, 0])

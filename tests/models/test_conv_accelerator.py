@@ -33,7 +33,9 @@ def example(kernel: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1)])
-def test_tasks_sharing_a_kernel_make_no_groups(kernel: int, stride: int, accelerated: None) -> None:
+def test_tasks_with_a_shared_kernel_make_no_grouped_convolution(
+    kernel: int, stride: int, accelerated: None
+) -> None:
     gradients = jax.grad(loss, (0, 1))
     traced = jax.make_jaxpr(gradients, static_argnums=2)(*example(kernel), stride)
     found = [op for op in operations(traced.jaxpr) if op.primitive is conv_general_dilated_p]
@@ -44,7 +46,7 @@ def test_tasks_sharing_a_kernel_make_no_groups(kernel: int, stride: int, acceler
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1)])
-def test_it_computes_what_a_cpu_does(
+def test_accelerator_forms_agree_with_those_of_a_cpu(
     kernel: int,
     stride: int,
     float64: None,
@@ -66,7 +68,7 @@ def types(program: Callable, *arguments: PyTree) -> list[set[str]]:
 
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("shared", [False, True])
-def test_low_precision_is_that_of_every_derivative(
+def test_derivatives_are_in_the_precision_asked_for(
     shared: bool,
     kernel: int,
     accelerated: None,
@@ -88,7 +90,7 @@ def test_low_precision_is_that_of_every_derivative(
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("backbone", ["conv4-64-strided", "resnet12"])
-def test_training_convolves_in_the_precision_asked_for(
+def test_training_step_convolves_in_the_precision_asked_for(
     backbone: str,
     precision: str,
     accelerated: None,

@@ -39,7 +39,7 @@ def ready(x: jax.Array, **how: object) -> Prepared:
 @pytest.mark.parametrize(
     "how", [{}, {"stride": 2}, {"windows": True}], ids=["patches", "strided", "windows"]
 )
-def test_convolution_and_moments(how: dict) -> None:
+def test_first_layer_convolution_and_moments(how: dict) -> None:
     x, w = example((6, 8))
     found, wanted = ready(x, **how), native(x, w, how.get("stride", 1))
     assert found.channels == 3
@@ -53,7 +53,7 @@ def test_convolution_and_moments(how: dict) -> None:
     np.testing.assert_allclose(var, wanted.var((0, 1, 2)), rtol=1e-12)
 
 
-def test_pooled_windows_at_every_order_of_derivative() -> None:
+def test_first_layer_windows_agree_at_every_order_of_derivative() -> None:
     x, w = example((6, 4))
     weight = jnp.cos(jnp.arange(2 * 3 * 2 * 5, dtype=jnp.float64)).reshape(2, 3, 2, 5)
 
@@ -70,7 +70,7 @@ def test_pooled_windows_at_every_order_of_derivative() -> None:
     )
 
 
-def test_equal_places_of_a_window_count_once() -> None:
+def test_first_layer_pooling_gradient_goes_to_the_first_of_equal_maxima() -> None:
     """As where they stand in one array: the gradient goes to the first of equal maxima."""
     x, w = jnp.ones((1, 6, 6, 1)), jnp.ones((3, 3, 1, 1))
     found = jax.grad(lambda w: largest(ready(x, windows=True).conv(w))[:, 1, 1].sum())(w)

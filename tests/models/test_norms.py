@@ -29,7 +29,9 @@ def close(a: Array, b: Array) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_folded_pooling_is_pooling_afterwards(kind: str, y: Array, params: PyTree) -> None:
+def test_folded_pooling_equals_pooling_after_normalisation(
+    kind: str, y: Array, params: PyTree
+) -> None:
     groups = 4
     variables = {"params": params}
     plain = max_pool(Norm(kind, groups=groups).apply(variables, y))
@@ -54,30 +56,30 @@ def theirs(layer: nn.Module, params: PyTree, y: Array, **variables: PyTree) -> A
     )
 
 
-def test_group(y: Array, params: PyTree) -> None:
+def test_group_normalisation_is_that_of_flax(y: Array, params: PyTree) -> None:
     expected = theirs(nn.GroupNorm(num_groups=4, epsilon=1e-5), params, y)
     close(Norm("group", groups=4).apply({"params": params}, y), expected)
 
 
-def test_group_of_few_channels_has_one_a_group(y: Array, params: PyTree) -> None:
+def test_group_normalisation_of_few_channels_has_one_per_group(y: Array, params: PyTree) -> None:
     few = jax.tree.map(lambda p: p[:4], params)
     expected = theirs(nn.GroupNorm(num_groups=4, epsilon=1e-5), few, y[..., :4])
     close(Norm("group", groups=8).apply({"params": few}, y[..., :4]), expected)
 
 
-def test_layer(y: Array, params: PyTree) -> None:
+def test_layer_normalisation_is_that_of_flax(y: Array, params: PyTree) -> None:
     expected = theirs(
         nn.LayerNorm(epsilon=1e-5, reduction_axes=(1, 2, 3), feature_axes=-1), params, y
     )
     close(Norm("layer").apply({"params": params}, y), expected)
 
 
-def test_none_scales_and_shifts(y: Array, params: PyTree) -> None:
+def test_no_normalisation_scales_and_shifts(y: Array, params: PyTree) -> None:
     # the constant of the layer's eps remains
     close(Norm("none").apply({"params": params}, y), y * params["scale"] + params["shift"])
 
 
-def test_batch_is_flax_with_moments_of_the_call(y: Array, params: PyTree) -> None:
+def test_batch_normalisation_is_that_of_flax_in_training(y: Array, params: PyTree) -> None:
     stats = {"mean": jnp.zeros(FEATURES), "var": jnp.ones(FEATURES)}
     layer = nn.BatchNorm(use_running_average=False, epsilon=1e-5)
     expected, _ = layer.apply(
@@ -88,7 +90,9 @@ def test_batch_is_flax_with_moments_of_the_call(y: Array, params: PyTree) -> Non
     close(Norm("batch").apply({"params": params}, y), expected)
 
 
-def test_batch_with_given_moments_is_flax_with_running_averages(y: Array, params: PyTree) -> None:
+def test_batch_normalisation_with_given_moments_is_that_of_flax_at_test(
+    y: Array, params: PyTree
+) -> None:
     stats = {"mean": jnp.linspace(0, 3, FEATURES), "var": jnp.linspace(0.5, 4, FEATURES)}
     expected = theirs(
         nn.BatchNorm(use_running_average=True, epsilon=1e-5), params, y, batch_stats=stats
@@ -98,7 +102,7 @@ def test_batch_with_given_moments_is_flax_with_running_averages(y: Array, params
     assert jnp.abs(found - Norm("batch").apply({"params": params}, y)).max() > 0.1
 
 
-def test_moments_are_written_where_asked_for(y: Array, params: PyTree) -> None:
+def test_moments_are_collected_if_mutable(y: Array, params: PyTree) -> None:
     out, state = Norm("batch").apply({"params": params}, y, mutable=["moments"])
     close(state["moments"]["mean"], np.asarray(y).mean((0, 1, 2)))
     close(state["moments"]["var"], np.asarray(y).var((0, 1, 2)))

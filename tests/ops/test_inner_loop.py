@@ -53,7 +53,7 @@ def plain_descend(
 
 
 @pytest.mark.parametrize("steps", [0, 1, STEPS])
-def test_linear_regression(steps: int) -> None:
+def test_inner_loop_meta_gradient_of_linear_regression(steps: int) -> None:
     task = Regression()
     turn = np.linalg.matrix_power(np.eye(4) - RATE * task.h, steps)
     best = np.linalg.solve(task.h, task.r)
@@ -68,7 +68,7 @@ def test_linear_regression(steps: int) -> None:
     np.testing.assert_allclose(meta_gradient, turn.T @ task.query_gradient(expected), atol=1e-13)
 
 
-def test_no_steps_is_the_identity() -> None:
+def test_inner_loop_without_steps_is_the_identity() -> None:
     task = Regression()
     for first_order in (False, True):
         adapted = descend(task.loss, task.w, optax.sgd(RATE), 0, first_order)
@@ -84,7 +84,9 @@ def test_no_steps_is_the_identity() -> None:
     ],
     ids=["sgd", "sgd with decay", "adamw"],
 )
-def test_first_order(optimizer: optax.GradientTransformation) -> None:
+def test_first_order_gradient_passes_straight_through(
+    optimizer: optax.GradientTransformation,
+) -> None:
     """The adapted value of second order, the gradient taken there and passed on as it is, whatever
     the optimiser.
     """
@@ -102,7 +104,9 @@ def test_first_order(optimizer: optax.GradientTransformation) -> None:
 @pytest.mark.parametrize(
     "optimizer", [optax.sgd(RATE), optax.adam(RATE, eps_root=1e-8)], ids=["sgd", "adam"]
 )
-def test_rematerialisation_changes_nothing(optimizer: optax.GradientTransformation) -> None:
+def test_rematerialised_steps_have_the_same_gradient(
+    optimizer: optax.GradientTransformation,
+) -> None:
     x, y, start = (
         jax.random.normal(jax.random.key(0), (5, 3)),
         jnp.arange(5) % 2,
@@ -120,7 +124,7 @@ def test_rematerialisation_changes_nothing(optimizer: optax.GradientTransformati
 
 @pytest.mark.parametrize("optimizer", [optax.sgd(RATE), optax.adam(RATE, eps_root=1e-8)])
 @pytest.mark.parametrize("first_order", [False, True], ids=["second order", "first order"])
-def test_unrolled_steps_of_an_accelerator_change_nothing(
+def test_unrolled_steps_have_the_same_gradient(
     first_order: bool,
     optimizer: optax.GradientTransformation,
     request: pytest.FixtureRequest,
@@ -156,7 +160,7 @@ def loops(steps: int) -> tuple[bool, bool]:
     return looped, not found.keys().isdisjoint({"remat", "remat2", "checkpoint"})
 
 
-def test_an_accelerator_unrolls_a_few_steps(request: pytest.FixtureRequest) -> None:
+def test_few_steps_are_unrolled_on_an_accelerator(request: pytest.FixtureRequest) -> None:
     assert loops(2) == loops(UNROLLED) == (True, True)
     request.getfixturevalue("accelerated")
     assert loops(2) == loops(UNROLLED) == (False, False)
@@ -164,7 +168,7 @@ def test_an_accelerator_unrolls_a_few_steps(request: pytest.FixtureRequest) -> N
 
 
 @pytest.mark.parametrize("adapts", ["all", "head", "body"])
-def test_second_order_gradient_is_that_of_finite_differences(adapts: str) -> None:
+def test_second_order_gradient_agrees_with_finite_differences(adapts: str) -> None:
     learner, task = (
         maml(smooth_network(), 2, inner_lr=0.5, inner_steps=2, adapts=adapts, norm="none"),
         smooth_task(),
@@ -193,7 +197,7 @@ def test_fomaml_gradient_is_the_query_gradient_at_the_adapted_weights() -> None:
 
 
 @pytest.mark.parametrize(("adapts", "kept"), [("head", "body"), ("body", "head")])
-def test_what_does_not_adapt_stays(adapts: str, kept: str) -> None:
+def test_parameters_that_do_not_adapt_stay(adapts: str, kept: str) -> None:
     learner, task = (
         maml(smooth_network(), 2, inner_lr=0.5, adapts=adapts, norm="none"),
         smooth_task(),

@@ -20,7 +20,7 @@ A = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 B = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
 
 
-def test_cross_entropy() -> None:
+def test_cross_entropy_is_the_mean_negative_log_likelihood() -> None:
     labels = np.array([0, 2, 1, 1, 0])
     p = np.exp(A) / np.exp(A).sum(-1, keepdims=True)
     np.testing.assert_allclose(
@@ -29,7 +29,7 @@ def test_cross_entropy() -> None:
     assert cross_entropy(jnp.array([[1e4, -1e4]]), jnp.array([1])) == 2e4  # finite however wrong
 
 
-def test_smoothed_cross_entropy() -> None:
+def test_label_smoothing_is_shared_by_the_other_classes() -> None:
     labels = np.array([0, 2, 1, 1, 0])
     log_p = np.log(np.exp(A) / np.exp(A).sum(-1, keepdims=True))
     own = log_p[np.arange(5), labels]
@@ -38,7 +38,7 @@ def test_smoothed_cross_entropy() -> None:
     np.testing.assert_allclose(smoothed_cross_entropy(A, labels, 0.0), -own.mean(), rtol=1e-6)
 
 
-def test_divergence() -> None:
+def test_distillation_divergence_and_its_temperature() -> None:
     """Zero where the two agree; its gradient is T (p_student - p_teacher) at temperature T, over
     the rows.
     """
@@ -53,11 +53,11 @@ def test_divergence() -> None:
     np.testing.assert_allclose(divergence(A, A + 7), 0, atol=1e-6)
 
 
-def test_accuracy() -> None:
+def test_accuracy_is_the_fraction_of_correct_predictions() -> None:
     assert accuracy(jnp.eye(4), jnp.array([0, 1, 2, 0])) == 0.75
 
 
-def test_distances() -> None:
+def test_pairwise_distances_and_similarities() -> None:
     np.testing.assert_allclose(
         squared_euclidean(A, B), np.square(A[:, None] - B).sum(-1), rtol=1e-5, atol=1e-6
     )
@@ -66,7 +66,7 @@ def test_distances() -> None:
     np.testing.assert_allclose(np.linalg.norm(unit(A), axis=-1), 1, rtol=1e-6)
 
 
-def test_classifiers() -> None:
+def test_linear_and_cosine_classifier_logits() -> None:
     w = B.T
     np.testing.assert_allclose(
         classify("linear", {"w": w, "b": np.arange(4.0)}, A), A @ w + np.arange(4), rtol=1e-5
@@ -81,7 +81,7 @@ def test_classifiers() -> None:
 
 
 @pytest.mark.parametrize(("kind", "rest"), [("linear", "b"), ("cosine", "g")])
-def test_initial_classifier(kind: str, rest: str) -> None:
+def test_initial_classifier_variance(kind: str, rest: str) -> None:
     params = init_classifier(jax.random.key(0), kind, 400, 5)
     assert params["w"].shape == (400, 5) and params[rest].shape == (5,)
     assert abs(params["w"].std() * 20 - 1) < 0.1

@@ -20,7 +20,7 @@ ROWS = [
 @pytest.mark.parametrize(
     "rows", [ROWS, ROWS[:1], ROWS[1:2], [], [{"step": 5, "accuracy": 0.5, "images_per_s": 3.0}]]
 )
-def test_a_curve_needs_no_particular_row(rows: list[dict], tmp_path: Path) -> None:
+def test_learning_curve_is_drawn_from_any_rows(rows: list[dict], tmp_path: Path) -> None:
     metrics, path = tmp_path / "metrics.jsonl", tmp_path / "curve.png"
     metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     draw_curve(metrics, path, "maml, glyphs")
@@ -45,7 +45,9 @@ def count(path: Path, colour: tuple[int, int, int]) -> int:
 @pytest.mark.parametrize(
     ("ways", "shots", "channels"), [(5, 1, 1), (5, 5, 3), (2, 1, 3), (1, 20, 1)]
 )
-def test_frames_say_what_is_right(ways: int, shots: int, channels: int, tmp_path: Path) -> None:
+def test_episode_frames_are_green_for_correct_queries(
+    ways: int, shots: int, channels: int, tmp_path: Path
+) -> None:
     task, path, green, red = (
         episode(ways, shots, 4, channels),
         tmp_path / "e.png",
@@ -63,7 +65,7 @@ def test_frames_say_what_is_right(ways: int, shots: int, channels: int, tmp_path
     assert count(path, green) == 0 and count(path, red) > 100
 
 
-def test_long_class_names_fit_beside_their_rows(tmp_path: Path) -> None:
+def test_episode_class_names_are_shortened_to_fit(tmp_path: Path) -> None:
     task = episode(3, 1, 4, 3)
     widths = []
     for i, names in enumerate((("a", "b", "c"), ("a", "b", "Granny-Smith and other apples"))):
@@ -75,7 +77,9 @@ def test_long_class_names_fit_beside_their_rows(tmp_path: Path) -> None:
     assert shorten("Granny-Smith", 8) == "Gra…mith" and shorten("kiwi", 8) == "kiwi"
 
 
-def test_a_failure_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_picture_is_one_line_of_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with told_if_not_drawn(tmp_path / "x.png"):
         draw_curve(tmp_path / "none.jsonl", tmp_path / "no" / "folder" / "x.png", "maml")
     said = capsys.readouterr().err

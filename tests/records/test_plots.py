@@ -49,7 +49,7 @@ def recorded(root: Path, name: str, right: np.ndarray, **changes: object) -> Non
     write_counts(path, right)
 
 
-def test_methods_are_paired_with_the_best_of_the_same_episodes(root: Path) -> None:
+def test_paired_differences_are_from_the_best_of_the_same_episodes(root: Path) -> None:
     found = [p for p in points(load(root)[0]["cifar_fs"]) if p.shots == 1 and p.queries == 15]
     (best, zero, _), (label, difference, half) = paired(found)
     assert (
@@ -67,7 +67,7 @@ def test_methods_are_paired_with_the_best_of_the_same_episodes(root: Path) -> No
     assert half == pytest.approx(1.96 * by_hand.std(ddof=1) / EPISODES**0.5)
 
 
-def test_the_same_records_draw_the_same_bytes(root: Path) -> None:
+def test_same_records_draw_the_same_bytes(root: Path) -> None:
     first = {path.name: path.read_bytes() for path in draw_plots(root)}
     assert sorted(first) == sorted(f"cifar_fs-{kind}.svg" for kind in PLOTS)
     assert {path.name: path.read_bytes() for path in draw_plots(root)} == first
@@ -80,26 +80,26 @@ def test_the_same_records_draw_the_same_bytes(root: Path) -> None:
     )  # alone with its episodes; none kept
 
 
-def test_names_are_spread_as_little_as_needed() -> None:
+def test_line_labels_are_spread_as_little_as_needed() -> None:
     assert spread([1.0, 2.0, 5.0], 1.0) == [1.0, 2.0, 5.0]
     assert spread([3.0, 3.0], 1.0) == [2.5, 3.5]
     np.testing.assert_allclose(spread([0.0, 3.0, 3.1, 3.9], 1.0), [0.0, 7 / 3, 10 / 3, 13 / 3])
 
 
-def test_a_line_needs_two_numbers_of_shots(root: Path) -> None:
+def test_shots_plot_needs_two_numbers_of_shots(root: Path) -> None:
     draw_plots(root)
     text = (root / "plots" / "cifar_fs-shots.svg").read_text()
     assert "protonet conv4-32 (running), 60000 steps, transductive, " in text and "maml" not in text
 
 
-def test_a_variant_is_named_apart_from_its_method(root: Path) -> None:
+def test_plots_name_variants_of_a_method(root: Path) -> None:
     cosine = {"method": "protonet", "norm": "running", "distance": "cosine"}
     recorded(root, "cosine", np.full(EPISODES, 50), train_wall_s=9.0, **cosine)
     found = {p.label for p in points(load(root)[0]["cifar_fs"]) if p.label.startswith("protonet")}
     assert found == {f"protonet conv4-32 (running{of}), 60000 steps" for of in ("", ", cosine")}
 
 
-def test_a_changed_record_is_seen(root: Path) -> None:
+def test_plot_digest_changes_with_a_record(root: Path) -> None:
     before = digest(points(load(root)[0]["cifar_fs"]))
     path = root / "cifar_fs" / "maml0.json"
     found = json.loads(path.read_text())
@@ -108,7 +108,7 @@ def test_a_changed_record_is_seen(root: Path) -> None:
     assert digest(points(load(root)[0]["cifar_fs"])) != before
 
 
-def test_no_plot_of_the_repository_is_stale() -> None:
+def test_plots_in_the_repository_are_up_to_date() -> None:
     for dataset, rows in load(ROOT / "results")[0].items():
         for kind in PLOTS if rows else ():
             path = ROOT / "results" / "plots" / f"{dataset}-{kind}.svg"

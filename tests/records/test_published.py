@@ -20,7 +20,7 @@ def published() -> list[Published]:
     return read_published(PATH)
 
 
-def test_no_number_changes_unnoticed(published: list[Published]) -> None:
+def test_published_numbers_have_a_fixed_digest(published: list[Published]) -> None:
     """A digest of every number and what it is of, to be changed with the file, after a look at the
     source.
     """
@@ -34,20 +34,20 @@ def test_no_number_changes_unnoticed(published: list[Published]) -> None:
     )
 
 
-def test_there_are_numbers_of_every_dataset(published: list[Published]) -> None:
+def test_published_numbers_are_of_every_dataset(published: list[Published]) -> None:
     counts = Counter(p.dataset for p in published)
     assert set(counts) == {"omniglot", "cifar_fs", "fc100", "mini_imagenet"} <= set(READERS)
     assert min(counts.values()) > 20
 
 
-def test_accuracies_are_percentages_above_chance(published: list[Published]) -> None:
+def test_published_accuracies_are_above_chance(published: list[Published]) -> None:
     for p in published:
         assert 100 / int(p.ways) < float(p.accuracy) < 100, p
         assert not p.ci95 or 0 < float(p.ci95) < 5, p
         assert not (p.ci95 and p.spread), p
 
 
-def test_more_shots_are_better(published: list[Published]) -> None:
+def test_published_accuracies_grow_with_shots(published: list[Published]) -> None:
     def name(p: Published) -> tuple:
         return (
             p.dataset,
@@ -67,33 +67,33 @@ def test_more_shots_are_better(published: list[Published]) -> None:
         assert p.shots == "5" or five is None or float(p.accuracy) < float(five.accuracy), p
 
 
-def test_tests_are_the_usual_ones(published: list[Published]) -> None:
+def test_published_tests_are_the_usual_ones(published: list[Published]) -> None:
     for p in published:
         assert p.shots in ("1", "5") and p.ways in (
             ("5", "20") if p.dataset == "omniglot" else ("5",)
         ), p
 
 
-def test_no_number_twice(published: list[Published]) -> None:
+def test_no_published_number_occurs_twice(published: list[Published]) -> None:
     assert not [p for p, n in Counter(published).items() if n > 1]
     by_source = Counter(p._replace(accuracy="", ci95="", spread="") for p in published)
     assert not [p for p, n in by_source.items() if n > 1]
 
 
-def test_every_number_has_a_source_and_none_is_from_memory(published: list[Published]) -> None:
+def test_every_published_number_has_a_source(published: list[Published]) -> None:
     assert all(len(p.source) > 3 for p in published)
     text = PATH.read_text()
     assert "MU" not in text and "memory" not in text and "/work" not in text
     assert all(cell == cell.strip() for p in published for cell in p)
 
 
-def test_external_data_is_said(published: list[Published]) -> None:
+def test_published_methods_with_external_data_are_marked(published: list[Published]) -> None:
     assert all(
         p.protocol.startswith("external data: ") == p.backbone.startswith("vit") for p in published
     )
 
 
-def test_methods_are_ours_or_known_not_to_be(published: list[Published]) -> None:
+def test_published_methods_are_ours_or_known_not_to_be(published: list[Published]) -> None:
     """A number under another spelling of a method's name would never stand beside ours."""
     names = {p.method for p in published}
     assert names - METHODS.keys() == NOT_OURS | VARIANTS

@@ -118,7 +118,7 @@ def table(root: Path) -> list[dict[str, str]]:
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def test_a_row_says_what_was_measured_and_what_was_published(root: Path) -> None:
+def test_table_row_has_measured_and_published_numbers(root: Path) -> None:
     baseline, maml = table(root)
     assert maml == {
         "#": "2",
@@ -135,7 +135,7 @@ def test_a_row_says_what_was_measured_and_what_was_published(root: Path) -> None
     assert found == ("58.00 ± 0.20 (running)", "classes, 60000 updates")
 
 
-def test_the_summary_has_the_best_of_each_method_beside_the_published(root: Path) -> None:
+def test_summary_has_the_best_of_each_method_beside_the_published(root: Path) -> None:
     write(root, "worse.json", norm="support", transductive=False, accuracy=0.3, steps=100)
     write(root, "few.json", accuracy=0.99, episodes=100)
     write(
@@ -157,7 +157,7 @@ def test_the_summary_has_the_best_of_each_method_beside_the_published(root: Path
     ]
 
 
-def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
+def test_below_a_table_are_episodes_commands_and_published_numbers(root: Path) -> None:
     text = markdown(root)
     assert (
         text.count("- 5-way 1-shot, 15 queries a class: 10000 episodes of seed 0, `abc123`\n") == 1
@@ -175,7 +175,7 @@ def test_below_are_episodes_commands_and_the_other_numbers(root: Path) -> None:
     )
 
 
-def test_commands_stand_below_what_they_go_on_from(root: Path) -> None:
+def test_commands_are_below_those_they_continue_from(root: Path) -> None:
     body, head, test = (
         "python -m experiments." + k
         for k in ("finetune --dataset=cifar_fs", "protonet", "evaluate")
@@ -185,14 +185,14 @@ def test_commands_stand_below_what_they_go_on_from(root: Path) -> None:
     assert f"{body}\n    {head}  # 4\n        {test}  # 3\n" in markdown(root)
 
 
-def test_a_row_says_how_many_episodes_if_not_the_usual_number(root: Path) -> None:
+def test_table_row_names_an_unusual_number_of_episodes(root: Path) -> None:
     write(root, "a.json", method="protonet", episodes=600)
     assert [row["test"] for row in table(root) if row["method"] == "protonet"] == [
         "5-way 1-shot, 600 episodes"
     ]
 
 
-def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -> None:
+def test_variants_of_a_head_have_rows_of_their_own(root: Path) -> None:
     for transform in ("cl2n", "l2"):
         write(root, f"{transform}.json", method="simpleshot", transform=transform)
     write(root, "rfs.json", method="rfs", support_copies=1)
@@ -222,12 +222,12 @@ def test_heads_that_are_not_as_their_recipe_have_rows_of_their_own(root: Path) -
         ),
     ],
 )
-def test_variants_of_a_training_have_names_of_their_own(settings: dict, name: str) -> None:
+def test_variants_of_a_training_have_file_names_of_their_own(settings: dict, name: str) -> None:
     found = [run_slug(Config(**s), "running") for s in (settings, {"method": settings["method"]})]
     assert found[0] == f"{name}-5w1s-running-seed0" and (found[0] != found[1] or len(settings) == 1)
 
 
-def test_what_was_found_is_told_with_the_numbers_of_records(root: Path) -> None:
+def test_findings_are_filled_in_with_numbers_of_records(root: Path) -> None:
     one, other = (
         "cifar_fs/maml-conv4-32-5w1s-batch-seed0",
         "cifar_fs/maml-conv4-32-5w1s-support-seed0",
@@ -278,7 +278,7 @@ def test_a_later_test_of_a_run_is_pooled_with_the_run(root: Path) -> None:
     assert row["transductive %"] == "58.00 ± 0.20 (batch)"
 
 
-def test_the_same_settings_on_other_images_are_another_table(root: Path) -> None:
+def test_other_images_with_the_same_settings_are_another_table(root: Path) -> None:
     for images in ("aaaaaaaa11111111", "bbbbbbbb22222222"):
         write(root, dataset="folder", images=images)
     text = markdown(root)
@@ -294,7 +294,7 @@ def test_other_images_of_a_published_data_set_are_another_row(root: Path) -> Non
     assert sorted("2 seeds" in found for found in maml) == [False, True]
 
 
-def test_clean_statistics_are_told_and_not_pooled_with_those_of_training(root: Path) -> None:
+def test_clean_statistics_are_named_and_not_pooled_with_those_of_training(root: Path) -> None:
     own = {"method": "rfs", "norm": "running", "transductive": False, "support_copies": 5}
     for seed, statistics in enumerate(("training", "clean")):
         write(root, f"{statistics}.json", seed=seed, statistics=statistics, **own)
@@ -323,7 +323,9 @@ def test_two_inductive_tests_are_two_rows(root: Path) -> None:
         ("mlp", "–"),
     ],
 )
-def test_the_nearest_backbone_is_beside(root: Path, backbone: str, first: str) -> None:
+def test_published_numbers_are_of_the_nearest_backbone(
+    root: Path, backbone: str, first: str
+) -> None:
     write(root, backbone=backbone)
     row = next(row for row in table(root) if row["backbone"] == backbone)
     assert row["published %"].split("; rerun")[0] == first
@@ -333,7 +335,7 @@ def test_the_nearest_backbone_is_beside(root: Path, backbone: str, first: str) -
         assert found["difference_transductive"] == ""
 
 
-def test_heads_on_bodies_trained_otherwise_are_two_rows(root: Path) -> None:
+def test_heads_on_different_bodies_are_two_rows(root: Path) -> None:
     own = {"method": "simpleshot", "transform": "l2", "norm": "running", "transductive": False}
     turned = {"rotation": True}
     for seed, how in enumerate(({}, {}, turned, turned | {"all_turns": True})):
@@ -347,7 +349,7 @@ def test_heads_on_bodies_trained_otherwise_are_two_rows(root: Path) -> None:
     ]
 
 
-def test_earlier_stages_are_told_and_pooled_but_for_their_seeds(root: Path) -> None:
+def test_earlier_stages_are_named_and_pooled_over_their_seeds(root: Path) -> None:
     for seed, stage in enumerate((BODY, reseeded(BODY, 1), changed(BODY, steps=800), TEACHER)):
         write(root, f"{seed}.json", method="protonet", seed=seed, lineage=(stage,))
     rows = [row for row in table(root) if row["method"] == "protonet"]
@@ -410,7 +412,7 @@ def test_csv_and_latex_have_the_measured_rows(root: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [markdown, latex, table_csv])
-def test_the_same_records_make_the_same_bytes(make: Callable[[Path], str], root: Path) -> None:
+def test_same_records_make_the_same_bytes(make: Callable[[Path], str], root: Path) -> None:
     first = make(root)
     files = sorted((path.name, path.read_text()) for path in (root / "cifar_fs").iterdir())
     shutil.rmtree(root / "cifar_fs")
@@ -420,7 +422,7 @@ def test_the_same_records_make_the_same_bytes(make: Callable[[Path], str], root:
     assert make(root) == first
 
 
-def test_numbers_in_the_readme_are_those_of_the_tables() -> None:
+def test_readme_numbers_are_those_of_the_tables() -> None:
     shown = re.findall(r"\d+\.\d+ ± \d+\.\d+", (ROOT / "README.md").read_text(encoding="utf-8"))
     pages = ("RESULTS.md", "docs/findings.md")
     tables = "".join((ROOT / page).read_text(encoding="utf-8") for page in pages)
@@ -439,7 +441,7 @@ def test_numbers_in_the_readme_are_those_of_the_tables() -> None:
         ("results/table.tex", latex),
     ],
 )
-def test_the_tables_are_up_to_date(name: str, make: Callable[[Path], str]) -> None:
+def test_tables_in_the_repository_are_up_to_date(name: str, make: Callable[[Path], str]) -> None:
     said = f"{name} is not what its command makes: run python -m experiments.tables"
     assert (ROOT / name).read_text(encoding="utf-8") == make(ROOT / "results"), said
 
@@ -455,7 +457,9 @@ def test_the_tables_are_up_to_date(name: str, make: Callable[[Path], str]) -> No
         ("provenance", {"command": "two\nlines"}, "wrong or missing command"),
     ],
 )
-def test_a_wrong_field_is_named(root: Path, part: str, change: dict, wrong: str) -> None:
+def test_error_names_a_wrong_field_of_a_record(
+    root: Path, part: str, change: dict, wrong: str
+) -> None:
     path = write(root, "bad.json")
     found = json.loads(path.read_text())
     path.write_text(json.dumps(found | {part: found[part] | change}))
@@ -464,7 +468,7 @@ def test_a_wrong_field_is_named(root: Path, part: str, change: dict, wrong: str)
     assert str(error.value) == f"{path} is no record: {wrong}; make the record again or delete it"
 
 
-def test_a_record_of_another_format_is_named(root: Path) -> None:
+def test_error_names_a_record_of_another_format(root: Path) -> None:
     path = write(root, "new.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
     with pytest.raises(
@@ -473,7 +477,7 @@ def test_a_record_of_another_format_is_named(root: Path) -> None:
         markdown(root)
 
 
-def test_a_record_that_kept_no_settings_is_named_with_its_command(root: Path) -> None:
+def test_error_for_a_record_without_settings_gives_its_command(root: Path) -> None:
     path = root / "cifar_fs" / "old.json"
     path.write_text(json.dumps({"method": "maml", "accuracy": 0.5, "command": COMMAND}))
     with pytest.raises(
@@ -483,7 +487,7 @@ def test_a_record_that_kept_no_settings_is_named_with_its_command(root: Path) ->
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "\xff"])
-def test_what_is_no_record_is_named(root: Path, text: str) -> None:
+def test_error_names_a_file_that_is_no_record(root: Path, text: str) -> None:
     path = root / "cifar_fs" / "bad.json"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=f"^{path} is no") as error:
@@ -491,7 +495,7 @@ def test_what_is_no_record_is_named(root: Path, text: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_test_recorded_twice_is_refused(root: Path) -> None:
+def test_two_records_of_one_test_are_refused(root: Path) -> None:
     write(root, "copy.json")
     with pytest.raises(UserError, match="record the same test; delete one"):
         markdown(root)
@@ -517,14 +521,14 @@ def test_a_test_recorded_twice_is_refused(root: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_published_row_is_named(root: Path, row: str, wrong: str) -> None:
+def test_error_names_a_wrong_published_row(root: Path, row: str, wrong: str) -> None:
     path = root / "published.csv"
     path.write_text(path.read_text() + row + "\n")
     with pytest.raises(UserError, match=wrong):
         read_published(path)
 
 
-def test_the_program_writes_all_three_and_tells_an_error_in_one_line(root: Path) -> None:
+def test_tables_program_writes_all_files_and_its_errors_are_one_line(root: Path) -> None:
     said = process(
         "tables", f"--results_dir={root}", "--csv=t.csv", "--latex", "t.tex", "--noplots", cwd=root
     )
