@@ -135,10 +135,10 @@ def readers(setting: str) -> list[str]:
 def preset(method: str, dataset: str, shots: int) -> Recipe:
     """The settings published (or chosen) for this method, dataset and number of shots.
 
-    Recipes are of 1 and 5 shots; other numbers take the nearer one. On data sets of no paper's, and
-    for every number of shots, a method has its recipe of 1 shot. {} for an unknown method.
+    Recipes are for 1 and 5 shots, and other numbers take the nearer one; a data set that no paper
+    has a recipe for takes that for 1 shot. {} for an unknown method.
     """
     if method not in METHODS:
         return {}
-    few = shots < 3 or dataset not in PUBLISHED
-    return METHODS[method].recipe(dataset, 1 if few else 5)
+    five = shots >= 3 and dataset in PUBLISHED
+    return METHODS[method].recipe(dataset, 5 if five else 1)

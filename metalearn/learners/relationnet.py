@@ -55,6 +55,6 @@ def build(settings: Settings, network: Network, ways: int, norm: str, relation: 
 
 
 def recipe(dataset: str, shots: int) -> Recipe:
-    """Sung et al. 2018's network and loss; all else is ours, as for matching networks."""
+    """Sung et al. 2018's network and loss; all else is ours, as for prototypical networks."""
     ours = PHOTOGRAPHS | dict(backbone="conv4-64-map", train_queries=10, meta_batch=1, steps=40_000)
     return ours | PLAIN if dataset in CHARACTERS else ours
