@@ -1,13 +1,14 @@
-"""Run what a table still lacks, most informative first, within a budget of time; the same command
-goes on later.
+"""Run what a table still lacks, most informative first, within a budget; later calls go on.
 
 `python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`.
 Every run is a program of this project by its published recipe (`experiments/queue.txt`, or
 --queue), with further tests of what it trained; one is done when there is a record with the very
-settings that its command has. Records go to --results_dir, checkpoints and logs to --runs_dir.
-`--list` only says what is missing. `python -m experiments.tables` then writes the tables.
+settings that its command has. `--seeds=3` trains by one seed after the other, `--more=--seeds=3`
+by three at once, where a program takes that. Records go to --results_dir, checkpoints and logs to
+--runs_dir; `--list` only says what is missing. `experiments.tables` then writes the tables.
 """
 
+import dataclasses
 import re
 import shlex
 import signal
@@ -15,19 +16,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from absl import flags
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import MOST_SEEDS, parsed, tested_config, trained_config
 from experiments._cli.program import start
-from experiments._cli.queue import QUEUE, Run, read_queue
+from experiments._cli.queue import QUEUE, Run, flag_words, read_queue
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.records.record import STAGES, Record, settings
 from metalearn.records.report import read_records
+from metalearn.training.distill import split
 
 FLAGS = flags.FLAGS
 LEAST = 10.0  # seconds left in which nothing new is begun
@@ -46,9 +50,18 @@ def seconds(budget: str) -> float:
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
-def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: str) -> list[Run]:
-    """The runs of a table (`all`: of all) in the queue, every one by its first seed before any by
-    its second.
+def wanted(
+    queue: list[Run], table: str, methods: set[str], seeds: int, more: str, instead: str = ""
+) -> list[Run]:
+    """The runs of a table in the queue, every one by its first seed before any by its second.
+
+    Args:
+      queue: all runs.
+      table: whose are wanted; `all` for those of all.
+      methods: whose are wanted; empty for all.
+      seeds: trainings of each, one after the other.
+      more: flags for the trainings whose lines do not have them.
+      instead: flags for all trainings, in place of what their lines have.
 
     Raises:
       UserError: no such table or method.
@@ -64,26 +77,68 @@ def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: st
         )
     if methods:
         chosen = [run.about(methods) for run in chosen if run.methods & methods]
-    try:
-        extra = shlex.split(more)
-    except ValueError as error:
-        raise UserError(f"--more={more}: {error}") from error
-    return [
-        run.with_flags([f"--seed={s}"][: s > 0] + extra) for s in range(seeds) for run in chosen
+    others = flag_words("more", more)
+    replaced = flag_words("instead", instead)
+    rounds = [
+        run.with_flags([f"--seed={s}"][: s > 0]).with_others(others).with_flags(replaced)
+        for s in range(seeds)
+        for run in chosen
     ]
+    if seeds > 1 and any(len(run.seeds) > 1 for run in rounds):
+        raise UserError(f"--seeds={seeds} beside --seeds in --more: give one of them")
+    numbered = [(i, one) for run in rounds for i, one in enumerate(apart(run))]
+    return [run for _, run in sorted(numbered, key=itemgetter(0))]
 
 
-def steps(run: Run) -> Iterator[tuple[str, Config]]:
-    """What a run consists of: commands, and the settings that each is made with."""
-    trained = trained_config({"method": run.module} | parsed(shlex.split(run.train)[1:]))
-    yield run.train, trained
-    for test in run.tests:
-        yield f"experiments.evaluate {test}", tested_config(trained, parsed(shlex.split(test)))
+def apart(run: Run) -> list[Run]:
+    """The run, or a run for each of its seeds where no program trains them together.
+
+    That is where the seed decides the classes too, or where images come from the host.
+    """
+    if len(run.seeds) == 1:
+        return [run]
+    classes = {split(dataclasses.replace(trained(run), seed=seed)) for seed in run.seeds}
+    return [run] if len(classes) == 1 and not run.streamed else run.by_seed()
 
 
-def missing(run: Run, records: list[Record]) -> list[str]:
-    """The commands of a run whose records are not there."""
-    return [command for command, config in steps(run) if not any(_of(r, config) for r in records)]
+def trained(run: Run) -> Config:
+    """The settings of its training, by the first of its seeds."""
+    return trained_config({"method": run.module} | parsed(shlex.split(run.train)[1:]))
+
+
+class Step(NamedTuple):
+    """A command of a run.
+
+    Attributes:
+      command: module and flags.
+      config: the settings of the record that it leaves.
+      folder: what the name of the folder that it works in has behind the run's.
+    """
+
+    command: str
+    config: Config
+    folder: str = ""
+
+
+def steps(run: Run) -> Iterator[Step]:
+    """What a run consists of: its training, for every seed that this trains, and their tests."""
+    by_seed = [dataclasses.replace(trained(run), seed=seed) for seed in run.seeds]
+    for config in by_seed:
+        yield Step(run.train, config)
+    for config in by_seed:
+        folder = f"-seed{config.seed}" if len(by_seed) > 1 else ""  # as `runs_from_flags` names it
+        for test in run.tests:
+            tested = tested_config(config, parsed(shlex.split(test)))
+            yield Step(f"experiments.evaluate {test}", tested, folder)
+
+
+def missing(run: Run, records: list[Record]) -> list[Step]:
+    """The steps of a run whose records are not there, each command once."""
+    lacking: dict[tuple[str, str], Step] = {}
+    for step in steps(run):
+        if not any(_of(record, step.config) for record in records):
+            lacking.setdefault((step.command, step.folder), step)
+    return list(lacking.values())
 
 
 def _of(record: Record, config: Config) -> bool:
@@ -103,9 +158,7 @@ def places(workdir: Path) -> list[str]:
 
 
 def perform(command: str, workdir: Path, end: float) -> int:
-    """Run a command until it ends or `end` (of time.monotonic) comes; its exit status, or that of
-    SIGTERM.
-    """
+    """Run a command until `end` (of time.monotonic) at most; its exit status, or SIGTERM's."""
     words = [sys.executable, "-m", *shlex.split(command), *places(workdir)]
     workdir.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -138,7 +191,12 @@ def main() -> None:
     runs = Path(FLAGS.runs_dir)
     end = time.monotonic() + seconds(FLAGS.budget)
     queue = wanted(
-        read_queue(Path(FLAGS.queue)), FLAGS.table, set(FLAGS.methods), FLAGS.seeds, FLAGS.more
+        read_queue(Path(FLAGS.queue)),
+        FLAGS.table,
+        set(FLAGS.methods),
+        FLAGS.seeds,
+        FLAGS.more,
+        FLAGS.instead,
     )
     if not FLAGS.list:
         check_writable(root)
@@ -151,16 +209,16 @@ def main() -> None:
         if FLAGS.list or not todo:
             print(f"{run.name}: {'missing' if todo else 'done'}", flush=True)
             continue
-        for command in todo:
+        for command, _, folder in todo:
             if end - time.monotonic() < LEAST:
                 print(f"the budget of {FLAGS.budget} is spent; the same command goes on")
                 return
             begin = time.monotonic()
-            status = perform(command, workdir, end)
+            status = perform(command, Path(f"{workdir}{folder}"), end)
             said = {0: "done", 143: "stopped by the budget, to be gone on with"}
             print(
-                f"{run.name}, {command.split()[0]}: "
-                f"{said.get(status, f'failed, see {workdir}.log')} "
+                f"{run.name}{folder}, {command.split()[0]}: "
+                f"{said.get(status, f'failed, see {workdir}{folder}.log')} "
                 f"({time.monotonic() - begin:.0f} s)",
                 flush=True,
             )
@@ -178,8 +236,12 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seeds", 1, "trainings of each run", lower_bound=1, upper_bound=MOST_SEEDS)
     flags.DEFINE_string("budget", "1h", "time to spend: 90s, 10m, 2h")
     flags.DEFINE_string(
-        "more", "", "more flags for every training, as one word: '--steps=100 --precision=tf32'"
+        "more",
+        "",
+        "more flags for every training, as one word: '--seeds=3 --precision=tf32'; what a line of "
+        "the queue gives stays as it is",
     )
+    flags.DEFINE_string("instead", "", "the same, in place of what a line gives: '--steps=2'")
     flags.DEFINE_boolean("list", False, "only say what is there and what is missing")
     flags.DEFINE_string("data_dir", None, "as in the experiments")
     flags.DEFINE_string("cache_dir", None, "as in the experiments")
