@@ -129,7 +129,7 @@ pack() { # gzip's first level: weights hardly shrink, and the time is short
     rm -f -- "$out"/archive.tgz.*
     tar -C "$out" --exclude='*.orbax-checkpoint-tmp*' -cf - results runs logs | gzip -1 |
         split -b "${PIECE:-16M}" -d - "$out/archive.tgz." || failed=1
-    echo "accelerator.sh: $(find "$out" -name 'archive.tgz.*' | wc -l) pieces of an archive;" \
+    echo "accelerator.sh: $(find "$out" -maxdepth 1 -name 'archive.tgz.*' | wc -l) pieces of an archive;" \
         "cat $out/archive.tgz.* | tar -xz joins and unpacks them"
 }
 

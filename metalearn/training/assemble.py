@@ -38,8 +38,9 @@ STREAM_SHARE = 0.25  # of a device's memory: a larger split is streamed
 
 
 class Lab(NamedTuple):
-    """A dataset on the devices: its training split, how images are prepared, and the mesh over
-    tasks.
+    """A dataset on the devices.
+
+    Its training split, how images are prepared, and the mesh over tasks.
 
     at_once is how many tasks a device works on at a time (0: all of its share of the meta-batch).
     Splits stay on the host and are streamed from there if stream is true, or None and they are too
@@ -62,8 +63,9 @@ class Lab(NamedTuple):
 def make_lab(
     dataset: Dataset, devices: int | None = None, at_once: int = 0, stream: bool | None = None
 ) -> Lab:
-    """Put the training split on every device, or on the first `devices`, each to work on `at_once`
-    tasks at a time.
+    """Put the training split on every device, or on the first `devices`.
+
+    Each is to work on `at_once` tasks at a time.
 
     It stays on the host if stream says so, or where that is None, if it would take more than a
     quarter of a device's
@@ -117,8 +119,9 @@ def split_source(lab: Lab, name: str) -> ClassSource:
 
 
 def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
-    """What draws a training batch: episodes of the training classes, or labelled images of all of
-    them.
+    """What draws a training batch.
+
+    Episodes of the training classes, or labelled images of all of them.
 
     Raises:
       UserError: the dataset has too few classes or images, or a batch cannot be shared out.
@@ -171,8 +174,9 @@ def turned(sampler: Sampler, dataset: Dataset, all_turns: bool = False) -> Sampl
 
 
 def support_copies(config: Config) -> Copies:
-    """The copies of support images that heads are fitted to at test, augmented as in Tian et al.
-    2020's last code.
+    """The copies of support images that heads are fitted to at test.
+
+    They are augmented as in Tian et al. 2020's last code.
     """
     if config.support_copies == 1:
         return THEMSELVES
@@ -202,8 +206,9 @@ def make_trained(config: Config, lab: Lab, seeds: int = 1) -> Method:
 
 
 def check_test(config: Config, lab: Lab, split: str) -> None:
-    """Raise `UserError` unless the split `valid` or `test` has classes and images for test
-    episodes.
+    """Raise `UserError` unless a split has classes and images for test episodes.
+
+    The split is `valid` or `test`.
     """
     name = {"valid": "validation", "test": "test"}[split]
     where = f"{lab.dataset.name}'s {name} split"
