@@ -1,19 +1,28 @@
 #!/usr/bin/env bash
-# Runs the benchmarks, then the queue of table runs, on a machine with an accelerator, most valuable first, within a
-# time budget, of which the benchmarks take at most half.
+# Trains and times what matters most on a machine with an accelerator, within a time budget:
 #
-#   benchmarks/accelerator.sh [BUDGET_SECONDS] [OUT]
+#   benchmarks/accelerator.sh [BUDGET_SECONDS] [OUT]        default: 600 runs/accelerator
 #
-# Leaves records in OUT/results (of benchmarks in OUT/results/benchmarks) and resumable runs (checkpoints, metrics,
-# pictures) in OUT/runs: the same command goes on where the last one stopped, and passes over what is done. Needs no
-# network: the archives are read from METALEARN_DATA_DIR (default: data), prepared arrays are kept in OUT/cache. Without
-# an accelerator everything is cut to a few steps, to see that it works; such records are not results.
+# 1. Are convolutions right here (benchmarks/lease/sanity.py)? If not, nothing else is run.
+# 2. One race with PyTorch, in at most a quarter of the time.
+# 3. The full recipes of experiments/queue.txt, most valuable first, by three seeds trained together
+#    in tf32 and validated every 5,000 steps; further tests follow each seed. A flag that a line
+#    gives stays as it is.
+# 4. The other benchmarks, with what time is left.
+# 5. OUT/archive.tgz.00 and so on: records, runs and logs, in pieces of at most 16 MiB.
+#
+# Leaves records in OUT/results (of benchmarks in OUT/results/benchmarks), resumable runs (checkpoints,
+# metrics, pictures) in OUT/runs, logs in OUT/logs: the same command goes on where the last one
+# stopped, passes over what is done, and makes the archive anew. Needs no network: the archives of
+# images are read from METALEARN_DATA_DIR (default: data), prepared arrays are kept in OUT/cache.
+# Without an accelerator everything is cut to a few steps by one seed, to see that it works; such
+# records are not results.
 #
 # Environment: PYTHON (default: .venv/bin/python if there, else python3), METALEARN_DATA_DIR,
 # METALEARN_PEERS (what benchmarks/peers/setup.sh made, or an interpreter that has PyTorch; default:
 # .venv-peers if there, else made in OUT/peers where there is an accelerator, with the PyTorch of
 # PYTHON if it has one), QUEUE (a file of runs instead of experiments/queue.txt), BENCHMARKS (one of
-# benchmarks instead of those below).
+# benchmarks instead of those below; the first is the race), PIECE (size of a piece, default 16M).
 set -uo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -24,25 +33,30 @@ python=${PYTHON:-python3}
 [[ -z ${PYTHON:-} && -x .venv/bin/python ]] && python=.venv/bin/python
 mkdir -p "$out/runs" "$out/results" "$out/cache" "$out/logs"
 export METALEARN_DATA_DIR=$data
-export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$out/cache/xla} JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$out/cache/xla}
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 
 platform=$("$python" -c 'import jax; print(jax.devices()[0].platform)' 2>/dev/null) || {
-    echo "accelerator.sh: $python cannot import jax: install requirements.txt, or name another with PYTHON=..." >&2
+    echo "accelerator.sh: $python cannot import jax: install requirements.txt, or name another" \
+        "with PYTHON=..." >&2
     exit 2
 }
-short=() quick=() seeds=3
+more="--seeds=3 --precision=tf32 --valid_every=5000" instead="" quick=()
 if [[ $platform == cpu ]]; then
     echo "accelerator.sh: no accelerator here, everything is cut to a few steps"
-    short=(--steps=2 --valid_every=2 --valid_episodes=4 --episodes=8 --meta_batch=2)
+    more=""
+    instead="--steps=2 --valid_every=2 --valid_episodes=4 --episodes=8 --meta_batch=2"
     quick=(--tiny --rounds=1 --seconds=0)
-    seeds=1
 fi
 
-# name | module and flags; what is quick and what most depends on it come first
+packing=$((budget / 20 < 120 ? budget / 20 : 120)) # seconds kept for the archive
+end=$((budget - packing))
+
+# name | module and flags; the race first, then what is quick and what most depends on
 benchmarks() {
     cat <<'RUNS'
-convolution | benchmarks.convolution
 meta_step-4 | benchmarks.meta_step --tasks=4
+convolution | benchmarks.convolution
 protonet_step | benchmarks.protonet_step
 meta_step-32 | benchmarks.meta_step --tasks=32
 startup | benchmarks.startup --rounds=3
@@ -55,8 +69,13 @@ precision | benchmarks.precision
 RUNS
 }
 
+lines() { # without comments and empty lines
+    if [[ -n ${BENCHMARKS:-} ]]; then cat -- "$BENCHMARKS"; else benchmarks; fi |
+        grep -vE '^[[:space:]]*(#|$)'
+}
+
 failed=0
-attempt() { # NAME END COMMAND...: run it until END (in seconds since the start) and say how it went
+attempt() { # NAME END COMMAND...: run it until END (in seconds since the start), say how it went
     local name=$1 left=$(($2 - SECONDS)) start=$SECONDS state
     shift 2
     ((left > 0)) || left=1
@@ -70,34 +89,56 @@ attempt() { # NAME END COMMAND...: run it until END (in seconds since the start)
     echo "$name: $state ($((SECONDS - start)) s)"
 }
 
-work_through() { # END FLAGS...: every line of standard input with these flags behind python -m
+work_through() { # END: every benchmark of standard input
     local end=$1 name command words
-    shift
     while IFS='|' read -r name command; do
         name=${name// /}
-        [[ -z $name || $name == \#* ]] && continue
         if ((end - SECONDS < 10)); then
-            echo "accelerator.sh: the time for this is spent; run the same command to go on"
+            echo "accelerator.sh: the time for benchmarks is spent; run the same command to go on"
             break
         fi
         read -ra words <<<"$command"
-        attempt "$name" "$end" "$python" -m "${words[@]}" "$@" </dev/null
+        attempt "$name" "$end" "$python" -m "${words[@]}" "${quick[@]}" \
+            --results_dir="$out/results/benchmarks" </dev/null
     done
 }
 
-export METALEARN_PEERS=${METALEARN_PEERS:-.venv-peers}
-if [[ ! -f $METALEARN_PEERS && ! -x $METALEARN_PEERS/bin/python ]]; then
+check_convolutions() {
+    local log=$out/logs/sanity.log
+    timeout 300 "$python" -m benchmarks.lease.sanity >"$log" 2>&1 && return
+    if grep -q WRONG "$log"; then
+        echo "accelerator.sh: convolutions are WRONG on this device, see $log: nothing is run" >&2
+    else
+        echo "accelerator.sh: convolutions could not be tried, see $log: nothing is run" >&2
+    fi
+    exit 3
+}
+
+find_peers() { # PyTorch and the others, where a network or PYTHON has them
+    local lender=()
+    export METALEARN_PEERS=${METALEARN_PEERS:-.venv-peers}
+    [[ -f $METALEARN_PEERS || -x $METALEARN_PEERS/bin/python ]] && return
     METALEARN_PEERS=$PWD/$out/peers
     [[ $out == /* ]] && METALEARN_PEERS=$out/peers
-    if [[ $platform != cpu && ! -f $METALEARN_PEERS/not-installed.txt ]]; then
-        lender=()
-        "$python" -c 'import torch' 2>/dev/null && lender=(env "PYTHON=$python")
-        attempt peers $((budget / 4)) "${lender[@]}" benchmarks/peers/setup.sh "$METALEARN_PEERS"
-    fi
-fi
-work_through $((budget / 2)) "${quick[@]}" --results_dir="$out/results/benchmarks" \
-    < <(if [[ -n ${BENCHMARKS:-} ]]; then cat -- "$BENCHMARKS"; else benchmarks; fi)
-"$python" -m experiments.reproduce --table=all --seeds=$seeds ${QUEUE:+--queue="$QUEUE"} --more="${short[*]}" \
-    --budget="$((budget > SECONDS ? budget - SECONDS : 0))" --data_dir="$data" --cache_dir="$out/cache" \
-    --runs_dir="$out/runs" --results_dir="$out/results" || failed=1
+    [[ $platform == cpu || -f $METALEARN_PEERS/not-installed.txt ]] && return
+    "$python" -c 'import torch' 2>/dev/null && lender=(env "PYTHON=$python")
+    attempt peers $((budget / 8)) "${lender[@]}" benchmarks/peers/setup.sh "$METALEARN_PEERS"
+}
+
+pack() { # gzip's first level: weights hardly shrink, and the time is short
+    rm -f -- "$out"/archive.tgz.*
+    tar -C "$out" --exclude='*.orbax-checkpoint-tmp*' -cf - results runs logs | gzip -1 |
+        split -b "${PIECE:-16M}" -d - "$out/archive.tgz." || failed=1
+    echo "accelerator.sh: $(find "$out" -maxdepth 1 -name 'archive.tgz.*' | wc -l) pieces of an archive;" \
+        "cat $out/archive.tgz.* | tar -xz joins and unpacks them"
+}
+
+check_convolutions
+find_peers
+work_through $((budget / 4)) < <(lines | head -n 1)
+"$python" -m experiments.reproduce --table=all ${QUEUE:+--queue="$QUEUE"} --more="$more" \
+    --instead="$instead" --budget="$((end > SECONDS ? end - SECONDS : 0))" --data_dir="$data" \
+    --cache_dir="$out/cache" --runs_dir="$out/runs" --results_dir="$out/results" || failed=1
+work_through "$end" < <(lines | tail -n +2)
+pack
 exit "$failed"

@@ -1,5 +1,6 @@
-"""Formulations of a task's own convolution and 2x2 maximum, timed on this backend: `python -m
-benchmarks.convolution`.
+"""Formulations of a task's own convolution and 2x2 maximum, timed on this backend.
+
+`python -m benchmarks.convolution [--tasks=4] [--again]`
 
 Every task has its own kernel. Under `vmap` over tasks `native` (`lax.conv`) becomes a grouped
 convolution; `patches` are multiplied with the weights; `block` gets all four places of a pooling
@@ -64,8 +65,9 @@ def block(x: Array, w: Array) -> Array:
 
 
 def windows(x: Array, w: Array) -> Array:
-    """The library's for a first layer: the maximum over the places of every pooling window; even H
-    and W.
+    """The library's for a first layer; even H and W.
+
+    The maximum over the places of every pooling window.
     """
     return reduce(jnp.maximum, prepare(x, dtype=x.dtype, windows=True).conv(w))
 
@@ -90,8 +92,9 @@ def squared_length(pair: tuple[Array, Array]) -> Array:
 
 
 def passes(form: Form, order: str) -> Form:
-    """`(x [B,H,W,Ch], w) -> number` that needs the forward pass, its gradient, or the gradient of
-    that.
+    """`(x [B,H,W,Ch], w) -> number` that needs this order of derivatives.
+
+    The forward pass, its gradient, or the gradient of that.
     """
 
     def forward(x: Array, w: Array) -> Array:

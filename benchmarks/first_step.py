@@ -1,5 +1,6 @@
-"""A fresh process from nothing to its second step: `python -m benchmarks.first_step MODULE WORK
-[ARGUMENT...]`.
+"""A fresh process from nothing to its second step.
+
+`python -m benchmarks.first_step MODULE WORK [ARGUMENT...]`
 
 Prints its clock (seconds since the epoch, as only that is shared with the parent) after each part.
 Imports nothing but the standard library before it starts to count.
@@ -11,8 +12,9 @@ import time
 
 
 def main() -> None:
-    """Import the contender, make it ready (data on the device, parameters drawn), make one step,
-    make another.
+    """Import the contender, make it ready, make one step, make another.
+
+    Ready is one with its data on the device and its parameters drawn.
     """
     module, work, *arguments = sys.argv[1:]
     marks = {"start": time.time()}

@@ -1,5 +1,6 @@
-"""Our contender: `metalearn` as a run of `experiments` uses it. `python -m benchmarks.ours
-WORK`.
+"""Our contender: `metalearn` as a run of `experiments` uses it.
+
+`python -m benchmarks.ours WORK`
 """
 
 from collections.abc import Callable
@@ -50,8 +51,9 @@ def training_steps(work: Work) -> Callable[[int], float]:
 
 
 def evaluation_steps(work: Work) -> Callable[[int], float]:
-    """Tests as a run makes them: moments measured, the split embedded, all episodes classified by
-    look-up.
+    """Tests as a run makes them.
+
+    Moments are measured, the split is embedded, all episodes are classified by look-up.
     """
     config = config_of(work)
     lab = lab_of(work)
@@ -119,8 +121,9 @@ def evaluation_loss(work: Work, given: Arrays) -> Arrays:
 
 
 def peaks(size: int) -> tuple[float, float]:
-    """FLOP/s of a square matrix product on every device, bytes/s (read and written) of a copy as
-    large.
+    """FLOP/s of a square matrix product on every device, bytes/s of a copy as large.
+
+    Bytes are both read and written.
     """
     mesh = task_mesh()
     a = jax.device_put(

@@ -1,5 +1,4 @@
-"""What a step of training needs, found by compiling it without data, and what follows for many
-devices.
+"""What a step of training needs, found by compiling it without data, on many devices.
 
 `python -m benchmarks.plan --method=maml --side=84 --meta_batch=32 --hosts=2 --devices=4` prints one
 JSON line; flags as in `experiments.maml`, where --devices are those of each host (1), and --side,
@@ -88,8 +87,9 @@ def share(meta_batch: int, devices: int, limit: int) -> int:
 def plan(
     config: Config, source: Source, step: Compiled, hosts: int, devices: int, at_once: int
 ) -> dict[str, int]:
-    """What a step needs on so many hosts, devices of all hosts together, and tasks at once on
-    each.
+    """What a step needs on so many hosts and devices of all hosts together.
+
+    Each device works on `at_once` tasks at a time.
     """
     image = math.prod(source.image)
     images = config.train_ways * (config.train_shots + config.train_queries)

@@ -1,5 +1,6 @@
-"""Accuracy and speed of lower precisions beside float32: `python -m benchmarks.precision
-[--data_dir=DIR]`.
+"""Accuracy and speed of lower precisions beside float32.
+
+`python -m benchmarks.precision [--data_dir=DIR]`
 
 Short runs on real images, as a user has them: every precision trains from the same seed on the same
 tasks, and is told by the same validation episodes; no test class is touched. float32 runs a second

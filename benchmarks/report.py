@@ -14,8 +14,9 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Write the text, and the plots into a folder of its name beside it; plots no longer made
-    go.
+    """Write the text, and the plots into a folder of its name beside it.
+
+    Plots that are no longer made go.
     """
     out = Path(FLAGS.out)
     folder = out.with_suffix("")

@@ -1,5 +1,6 @@
-"""From nothing to the first outer step of MAML, ours beside others': `python -m benchmarks.startup
-[--rounds=5]`.
+"""From nothing to the first outer step of MAML, ours beside others'.
+
+`python -m benchmarks.startup [--rounds=5]`
 
 Every time is a fresh process's; its data is a memory-mapped file, as ours and its peers' would be.
 A row's time ends with the first step. Its parts: `start` of the interpreter, `import`, `ready`

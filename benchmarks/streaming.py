@@ -1,5 +1,6 @@
-"""Training from images on the host beside training from images on the device: `python -m
-benchmarks.streaming`.
+"""Training from images on the host beside training from images on the device.
+
+`python -m benchmarks.streaming [--tasks=4]`
 
 Both are ours, in one process, with the same keys: they train on the same tasks, and end with the
 same weights to the bit, or it is an error. A row's time is a step's from the host; the device's

@@ -5,8 +5,9 @@ The same command continues later.
 `python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`.
 Every run is a program of this project by its published recipe (`experiments/queue.txt`, or
 --queue), with further tests of what it trained; one is done when there is a record with the very
-settings that its command has. Records go to --results_dir, checkpoints and logs to --runs_dir.
-`--list` only says what is missing. `python -m experiments.tables` then writes the tables.
+settings that its command has. `--seeds=3` trains by one seed after the other, `--more=--seeds=3`
+by three at once, where a program takes that. Records go to --results_dir, checkpoints and logs to
+--runs_dir; `--list` only says what is missing. `experiments.tables` then writes the tables.
 """
 
 import re
@@ -15,18 +16,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS, define_flag
-from experiments._cli.flags import MOST_SEEDS, parsed, tested_config, trained_config
+from experiments._cli.flags import MOST_SEEDS
+from experiments._cli.plan import missing, wanted
 from experiments._cli.program import start
-from experiments._cli.queue import QUEUE, Run, read_queue
-from metalearn.config import Config
+from experiments._cli.queue import QUEUE, read_queue
 from metalearn.errors import UserError
 from metalearn.files import check_writable
-from metalearn.records.record import STAGES, Record, settings
 from metalearn.records.report import read_records
 
 LEAST = 10.0  # no run is started with fewer seconds left
@@ -43,60 +42,6 @@ def seconds(budget: str) -> float:
     if not found:
         raise UserError(f"--budget={budget} is no time: write 90s, 10m or 2h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-
-
-def wanted(queue: list[Run], table: str, methods: set[str], seeds: int, more: str) -> list[Run]:
-    """The runs of a table in the queue, all with their first seed, then all with their second.
-
-    Args:
-      queue: all runs there are.
-      table: a dataset, or `all`.
-      methods: only these; empty for all.
-      seeds: trainings of each run.
-      more: further flags for every training, as one string.
-
-    Raises:
-      UserError: no such table or method, or flags that cannot be split.
-    """
-    tables = list(dict.fromkeys(run.flags["dataset"] for run in queue))
-    if table not in ("all", *tables):
-        raise UserError(f"there is no table '{table}': choose all or one of {', '.join(tables)}")
-    chosen = [run for run in queue if table in ("all", run.flags["dataset"])]
-    unknown = methods - {method for run in chosen for method in run.methods}
-    if unknown:
-        raise UserError(
-            f"no run of table {table} is about {', '.join(sorted(unknown))}: see --list"
-        )
-    if methods:
-        chosen = [run.about(methods) for run in chosen if run.methods & methods]
-    try:
-        extra = shlex.split(more)
-    except ValueError as error:
-        raise UserError(f"--more={more}: {error}") from error
-    return [
-        run.with_flags([f"--seed={s}"][: s > 0] + extra) for s in range(seeds) for run in chosen
-    ]
-
-
-def steps(run: Run) -> Iterator[tuple[str, Config]]:
-    """The commands of a run, each with the settings that it is made with."""
-    trained = trained_config({"method": run.module} | parsed(shlex.split(run.train)[1:]))
-    yield run.train, trained
-    for test in run.tests:
-        yield f"experiments.evaluate {test}", tested_config(trained, parsed(shlex.split(test)))
-
-
-def missing(run: Run, records: list[Record]) -> list[str]:
-    """The commands of a run without a record."""
-    return [command for command, config in steps(run) if not any(_of(r, config) for r in records)]
-
-
-def _of(record: Record, config: Config) -> bool:
-    """Whether a record is of a test with these settings."""
-    roles = {name for name in STAGES if getattr(config, name)}
-    norms = config.test_norms.split(",") if config.test_norms else [record.test.norm]
-    same = settings(record.config) == settings(config)
-    return same and record.roles == roles and record.test.norm in norms
 
 
 def places(workdir: Path) -> list[str]:
@@ -151,7 +96,12 @@ def main() -> None:
     runs = Path(FLAGS.runs_dir)
     end = time.monotonic() + seconds(FLAGS.budget)
     queue = wanted(
-        read_queue(Path(FLAGS.queue)), FLAGS.table, set(FLAGS.methods), FLAGS.seeds, FLAGS.more
+        read_queue(Path(FLAGS.queue)),
+        FLAGS.table,
+        set(FLAGS.methods),
+        FLAGS.seeds,
+        FLAGS.more,
+        FLAGS.instead,
     )
     if not FLAGS.list:
         check_writable(root)
@@ -164,16 +114,16 @@ def main() -> None:
         if FLAGS.list or not todo:
             print(f"{run.name}: {'missing' if todo else 'done'}", flush=True)
             continue
-        for command in todo:
+        for command, _, folder in todo:
             if end - time.monotonic() < LEAST:
                 print(f"the budget of {FLAGS.budget} is spent; the same command goes on")
                 return
             begin = time.monotonic()
-            status = perform(command, workdir, end)
+            status = perform(command, Path(f"{workdir}{folder}"), end)
             said = {0: "done", 143: "stopped by the budget, to be continued"}
             print(
-                f"{run.name}, {command.split()[0]}: "
-                f"{said.get(status, f'failed, see {workdir}.log')} "
+                f"{run.name}{folder}, {command.split()[0]}: "
+                f"{said.get(status, f'failed, see {workdir}{folder}.log')} "
                 f"({time.monotonic() - begin:.0f} s)",
                 flush=True,
             )
@@ -191,8 +141,12 @@ if __name__ == "__main__":
     define_flag("seeds", 1, "trainings of each run", lower_bound=1, upper_bound=MOST_SEEDS)
     define_flag("budget", "1h", "time to spend: 90s, 10m, 2h")
     define_flag(
-        "more", "", "more flags for every training, as one word: '--steps=100 --precision=tf32'"
+        "more",
+        "",
+        "more flags for every training, as one word: '--seeds=3 --precision=tf32'; what a line of "
+        "the queue gives stays as it is",
     )
+    define_flag("instead", "", "the same, in place of what a line gives: '--steps=2'")
     define_flag("list", False, "only say what is there and what is missing")
     define_flag("data_dir", None, "as in the experiments")
     define_flag("cache_dir", None, "as in the experiments")

@@ -2,6 +2,7 @@
 second call.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from metalearn.records.report import read_records
 from tests.programs import ROOT, environment, make_images
 
 SCRIPT = ROOT / "benchmarks" / "accelerator.sh"
+PIECE = 2**15  # bytes
 NAMES = [
     line.split(" | ")[0] for line in SCRIPT.read_text().splitlines() if " | benchmarks." in line
 ]
@@ -37,7 +39,9 @@ class Left:
         places |= {"QUEUE": root / "queue.txt", "PYTHON": sys.executable}
         cache = environment()["JAX_COMPILATION_CACHE_DIR"]
         self.env = environment(
-            **{name: str(path) for name, path in places.items()}, JAX_COMPILATION_CACHE_DIR=cache
+            **{name: str(path) for name, path in places.items()},
+            JAX_COMPILATION_CACHE_DIR=cache,
+            PIECE=str(PIECE),
         )
         self.said = self.call()
 
@@ -65,6 +69,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
 
 def test_everything_runs(left: Left) -> None:
     assert "everything is cut to a few steps" in left.said
+    assert (left.out / "logs" / "sanity.log").read_text().count(" ok ") == 9
     assert [name for name in NAMES if f"{name}: done (" not in left.said] == []
     for benchmark in {name.split("-")[0] for name in NAMES}:
         rows = left.rows(benchmark)
@@ -77,6 +82,39 @@ def test_everything_runs(left: Left) -> None:
         ("protonet", 2),
         ("simpleshot", 2),
     ]
+
+
+def test_the_race_comes_first_and_other_benchmarks_behind_the_trainings(left: Left) -> None:
+    begun = [line.split(": ")[0].split(", ")[0] for line in left.said.splitlines()]
+    trained = [name for name in begun if name.startswith(("protonet-folder", "finetune-"))]
+    ours = [name for name in begun if name in NAMES or name in trained]
+    assert ours == [NAMES[0], *trained, *NAMES[1:]] and len(trained) == 3
+
+
+def test_everything_left_is_in_an_archive_of_small_pieces(left: Left, tmp_path: Path) -> None:
+    pieces = sorted(left.out.glob("archive.tgz.*"))
+    assert pieces[0].name == "archive.tgz.00" and len(pieces) > 2
+    assert {path.stat().st_size for path in pieces[:-1]} == {PIECE}
+    assert f"cat {left.out}/archive.tgz.* | tar -xz joins and unpacks them" in left.said
+    joined = b"".join(path.read_bytes() for path in pieces)
+    subprocess.run(["tar", "-xz", "-C", str(tmp_path)], input=joined, check=True)
+    for name in ("results", "runs", "logs"):
+        kept = sorted(path.name for path in (tmp_path / name).rglob("*"))
+        assert kept and kept == sorted(path.name for path in (left.out / name).rglob("*"))
+
+
+def test_a_device_that_convolves_wrongly_is_left_alone(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    wrong = (
+        f'[[ $* == *lease.sanity ]] && echo "float32 WRONG" && exit 1\nexec {sys.executable} "$@"'
+    )
+    python.write_text(f"#!/usr/bin/env bash\n{wrong}\n")
+    os.chmod(python, 0o755)
+    command = ["bash", str(SCRIPT), "600", str(tmp_path / "out")]
+    env = environment(PYTHON=str(python))
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 3 and "convolutions are WRONG on this device" in done.stderr
+    assert done.stdout.count("\n") == 1 and not list((tmp_path / "out" / "runs").iterdir())
 
 
 def test_several_devices_find_the_gradient_of_one(left: Left) -> None:

@@ -11,14 +11,18 @@ import pytest
 
 from experiments import reproduce
 from experiments._cli.flags import trained_config
+from experiments._cli.plan import missing, steps, wanted
 from experiments._cli.queue import QUEUE, Run, read_queue
-from experiments.reproduce import missing, seconds, wanted
+from experiments.reproduce import seconds
 from metalearn.config import Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
 from metalearn.learners.registry import METHODS
+from metalearn.records.record import Record
+from metalearn.run import check_settings, check_together
+from metalearn.training.state import Run as Training
 from tests.made_up import made
-from tests.programs import TINY, fitting, make_images, process, told
+from tests.programs import ROOT, TINY, fitting, make_images, process, told
 
 MORE = " ".join(
     fitting("protonet", [f"--{name}={value}" for name, value in TINY.items() if name != "dataset"])
@@ -85,19 +89,22 @@ def test_a_command_is_stopped_when_the_time_is_over(
 
 
 def test_the_queue_begins_with_what_is_worth_most() -> None:
-    """MAML by its full recipe, ResNet-12, then all of Omniglot, then FC100."""
+    """MAML on two datasets, ResNet-12 pre-trained; at the end ResNet-12 trained by episodes."""
     queue = read_queue(QUEUE)
-    assert [(run.module, run.flags["shots"]) for run in queue[:2]] == [("maml", "1"), ("maml", "5")]
-    bodies = [run.about({run.flags.get("method", run.module)}) for run in queue[2:6]]
-    methods = [run.flags.get("method", run.module) for run in bodies]
-    assert methods == ["protonet", "metaoptnet", "rfs", "rfs"] and all(run.tests for run in bodies)
-    datasets = [run.flags["dataset"] for run in queue]
-    assert [name for name, _ in itertools.groupby(datasets)] == [
-        "cifar_fs",
-        "omniglot",
-        "fc100",
-        "cifar_fs",
+    begin = [(run.module, run.flags["dataset"], run.flags["shots"]) for run in queue[:5]]
+    assert begin == [
+        ("maml", "cifar_fs", "1"),
+        ("maml", "omniglot", "1"),
+        ("maml", "cifar_fs", "5"),
+        ("finetune", "cifar_fs", "5"),
+        ("finetune", "cifar_fs", "5"),
     ]
+    bodies = [next(steps(run)).config.backbone for run in queue]
+    assert bodies[3:5] == ["resnet12", "resnet12"] and all(run.tests for run in queue[3:5])
+    last = bodies.index("resnet12-flat")
+    assert set(bodies[last:]) == {"resnet12-flat"} and "resnet12" not in bodies[5:]
+    datasets = [run.flags["dataset"] for run in queue[5:last]]
+    assert [name for name, _ in itertools.groupby(datasets)] == ["omniglot", "fc100", "cifar_fs"]
 
 
 def test_a_run_that_fails_is_told_and_the_next_one_tried(tmp_path: Path, queue: Path) -> None:
@@ -118,10 +125,71 @@ def test_a_record_with_other_settings_does_not_count() -> None:
         "experiments.maml --dataset=folder",
         "experiments.evaluate --shots=5 --test_norms=support",
     ]
-    assert missing(run, []) == both
-    assert missing(run, [made(dataclasses.replace(trained, steps=2), "batch")]) == both
-    assert missing(run, [made(trained, "batch"), made(tested, "batch")]) == both[1:]
-    assert missing(run, [made(trained, "batch"), made(tested, "support")]) == []
+
+    def lacking(*records: Record) -> list[str]:
+        return [step.command for step in missing(run, list(records))]
+
+    assert lacking() == both
+    assert lacking(made(dataclasses.replace(trained, steps=2), "batch")) == both
+    assert lacking(made(trained, "batch"), made(tested, "batch")) == both[1:]
+    assert lacking(made(trained, "batch"), made(tested, "support")) == []
+
+
+def test_seeds_trained_together_are_one_training_and_tests_of_each() -> None:
+    line = Run("experiments.maml --dataset=cifar_fs", ("--shots=5",))
+    (run,) = wanted([line], "all", set(), 1, "--seeds=2 --valid_every=50")
+    train = "experiments.maml --dataset=cifar_fs --seeds=2 --valid_every=50"
+    test = "experiments.evaluate --shots=5"
+    found = [(step.command, step.folder) for step in missing(run, [])]
+    assert found == [(train, ""), (test, "-seed0"), (test, "-seed1")]
+    by_seed = [step.config for step in steps(run)]
+    assert [(config.seed, config.shots) for config in by_seed] == [(0, 1), (1, 1), (0, 5), (1, 5)]
+    records = [made(config, "batch") for config in by_seed[:3]]
+    assert [step.folder for step in missing(run, records)] == ["-seed1"]
+    assert [step.command for step in missing(run, records[1:])] == [train, test]
+
+
+@pytest.mark.slow
+def test_seeds_together_are_trained_and_tested(tmp_path: Path) -> None:
+    (tmp_path / "queue").write_text("experiments.protonet --dataset=glyphs | --shots=2")
+    command = [*flags(tmp_path, tmp_path / "queue"), "--table=glyphs", "--budget=4m"]
+    more = MORE.replace("--image_size=8", "--seeds=2")
+    said = process("reproduce", *command, f"--more={more}", cwd=tmp_path)
+    assert said.code == 0, said
+    told_of = [line.partition(", ")[0].rpartition("-")[2] for line in said.out.splitlines()]
+    assert told_of == ["2", "seed0", "seed1"] and said.out.count(": done (") == 3
+    records = [told(path) for path in (tmp_path / "results").glob("*/*.json")]
+    found = sorted((record["seed"], record["shots"]) for record in records)
+    assert found == [(0, 1), (0, 2), (1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("line", ["--dataset=folder", "--dataset=cifar_fs --stream"])
+def test_seeds_that_do_not_go_together_are_trained_one_by_one(line: str) -> None:
+    queue = [Run(f"experiments.protonet {line}"), Run("experiments.maml --dataset=cifar_fs")]
+    runs = wanted(queue, "all", set(), 1, "--seeds=2")
+    assert [run.seeds for run in runs] == [[0], [0, 1], [1]]
+    assert runs[2].train == f"experiments.protonet {line} --seeds=2 --seeds=1 --seed=1"
+
+
+def test_a_flag_of_the_line_stays_unless_it_is_replaced() -> None:
+    queue = [Run("experiments.maml --dataset=a --steps=7")]
+    (more,) = wanted(queue, "a", set(), 1, "--steps=3 --lr=1")
+    assert more.flags == {"dataset": "a", "steps": "7", "lr": "1"}
+    (instead,) = wanted(queue, "a", set(), 1, "--lr=1", "--steps=2 --lr=2")
+    assert instead.flags == {"dataset": "a", "steps": "2", "lr": "2"}
+
+
+def test_the_queue_can_be_trained_by_seeds_together() -> None:
+    """With the flags that benchmarks/accelerator.sh adds; all in the first round."""
+    more = "--seeds=3 --precision=tf32 --valid_every=5000"
+    assert f'more="{more}"' in (ROOT / "benchmarks" / "accelerator.sh").read_text()
+    queue = wanted(read_queue(QUEUE), "all", set(), 1, more)
+    assert len(queue) == len(read_queue(QUEUE))
+    for run in queue:
+        runs = [Training(step.config, Path()) for step in steps(run) if step.command == run.train]
+        assert [one.config.seed for one in runs] == [0, 1, 2]
+        check_settings(runs[0].config)
+        check_together(runs)
 
 
 def test_every_run_by_its_first_seed_before_any_by_its_second() -> None:
@@ -156,6 +224,12 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         wanted(queue, "imagenet", set(), 1, "")
     with pytest.raises(UserError, match="--more=--a='b: No closing quotation"):
         wanted(queue, "all", set(), 1, "--a='b")
+    with pytest.raises(UserError, match="--instead=--a='b: No closing quotation"):
+        wanted(queue, "all", set(), 1, "", "--a='b")
+    with pytest.raises(UserError, match="--seed and --seeds are numbers"):
+        wanted(queue, "all", set(), 1, "--seeds=x")
+    with pytest.raises(UserError, match="--seeds=2 beside --seeds in --more"):
+        wanted(queue, "all", set(), 2, "--seeds=3")
     with pytest.raises(UserError, match="no run of table omniglot is about mml"):
         wanted(queue, "omniglot", {"mml"}, 1, "")
     bad = tmp_path / "bad"

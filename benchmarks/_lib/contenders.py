@@ -128,9 +128,7 @@ class Process:
 
 
 class Team:
-    """Ours and its peers for one kind of method: commands to start them, reasons why some
-    cannot.
-    """
+    """Ours and its peers for one kind of method: how to start them, or why one cannot be."""
 
     def __init__(self, method: str, python: str, wanted: list[str] | None = None) -> None:
         """python: the peers' interpreter. wanted: peers by name, of any method; None for all.

@@ -15,8 +15,9 @@ AGREE = 1e-9  # relative difference of losses and of meta-gradients in float64
 
 
 class Turns(NamedTuple):
-    """How long to measure: rounds of one turn for each; a turn is so many steps, or (0) about so
-    many seconds.
+    """How long to measure.
+
+    Rounds of one turn for each contender; a turn is so many steps, or (0) about so many seconds.
     """
 
     rounds: int = 5
@@ -25,8 +26,10 @@ class Turns(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Milliseconds a step of every contender by round, what they said of themselves, and who is
-    missing and why.
+    """What was measured.
+
+    Milliseconds a step of every contender by round, what they said of themselves, who is missing
+    and why, and the device's peaks.
     """
 
     ms: dict[str, list[float]]
@@ -116,8 +119,9 @@ def _count(process: Process, turns: Turns) -> int:
 
 
 def _turn(process: Process, count: int) -> float:
-    """Milliseconds a step, after one that does not count where there are several: others have used
-    the caches.
+    """Milliseconds a step.
+
+    Of several, one before them does not count: others have used the caches.
     """
     if count > 1:
         process.ask("steps", count=1)
@@ -143,8 +147,9 @@ def _peaks(processes: dict[str, Process], work: Work) -> Peaks | None:
 
 
 def agreement(team: Team, work: Work) -> dict[str, float | str]:
-    """Relative difference of every peer's loss and meta-gradient from ours, in float64; or why
-    there is none.
+    """How far every peer's loss and meta-gradient are from ours in float64; or why none is there.
+
+    The difference is relative.
     """
     given = example(work)
     found: dict[str, float | str] = {}

@@ -1,5 +1,6 @@
-"""Small plots of times and memory as SVG, the same bytes for the same numbers; matplotlib is
-imported when drawing.
+"""Small plots of times and memory as SVG, the same bytes for the same numbers.
+
+Matplotlib is imported when drawing.
 """
 
 from typing import Any

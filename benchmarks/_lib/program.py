@@ -89,8 +89,9 @@ def setting(benchmark: str, work: Work, case: str = "") -> Row:
 
 
 def pending(benchmark: str, work: Work, case: str = "") -> tuple[Path, Row] | None:
-    """The file and the beginnings of a row still to be measured; None, with a word, if it is there
-    already.
+    """The file and the beginnings of a row still to be measured.
+
+    None, with a word, if it is there already.
     """
     row = setting(benchmark, work, case)
     path = path_of(Path(FLAGS.results_dir), benchmark, row["device"])

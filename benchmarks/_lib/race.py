@@ -38,8 +38,9 @@ class Racer:
 
 
 def race(racers: dict[str, Racer]) -> dict[str, list[float]]:
-    """Milliseconds a step, of every racer in each of --rounds turns, of --steps steps or as many as
-    fit --seconds.
+    """Milliseconds a step, of every racer in each of --rounds turns.
+
+    A turn is of --steps steps, or of as many as fit --seconds.
     """
     try:
         for racer in racers.values():

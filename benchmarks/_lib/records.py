@@ -1,5 +1,6 @@
-"""Records of benchmarks: `<root>/<benchmark>-<device>.json`, a list of rows; one row for each
-setting, the latest.
+"""Records of benchmarks: `<root>/<benchmark>-<device>.json`, a list of rows.
+
+There is one row for each setting, the latest.
 """
 
 import json

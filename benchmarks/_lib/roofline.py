@@ -1,5 +1,6 @@
-"""How much arithmetic and memory traffic a step needs at least, counted from shapes, against what
-the device can do.
+"""What a step needs at least, counted from shapes, against what the device can do.
+
+The need is arithmetic and memory traffic.
 
 A convolution's forward pass, its gradient in the input and its gradient in the kernel are products
 of one size. An outer step of MAML makes, for every inner step, the forward pass and both gradients,
@@ -17,16 +18,20 @@ OUTER, OUTER_FIRST = 3, 2
 
 
 class Need(NamedTuple):
-    """The least that a step takes: floating-point operations, and bytes moved if every product
-    reads its operands and writes its result once, in four bytes a number."""
+    """The least that a step takes.
+
+    Floating-point operations, and bytes moved if every product reads its operands and writes its
+    result once, in four bytes a number.
+    """
 
     flops: float
     bytes: float
 
 
 class Peaks(NamedTuple):
-    """What the device did in this very run: FLOP/s of a matrix product, bytes/s read and written by
-    a copy.
+    """What the device did in this very run.
+
+    FLOP/s of a matrix product, bytes/s read and written by a copy.
     """
 
     flops: float

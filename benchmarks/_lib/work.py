@@ -1,5 +1,4 @@
-"""What is timed, told to every contender in the same words; and tensors on which all of them must
-agree.
+"""What is timed, told to every contender in the same words; tensors on which all must agree.
 
 Only NumPy is needed here: the peers' environment holds nothing of ours.
 """
@@ -44,9 +43,7 @@ def tiny(work: Work) -> Work:
 
 
 def images(work: Work) -> np.ndarray:
-    """The split, uint8 [C, M, H, W, Ch]; mapped from the file named by BENCHMARK_IMAGES, where
-    there is one.
-    """
+    """The split, uint8 [C,M,H,W,Ch]; mapped from the file that BENCHMARK_IMAGES names, if any."""
     if "BENCHMARK_IMAGES" in os.environ:
         return np.load(os.environ["BENCHMARK_IMAGES"], mmap_mode="r")
     shape = (work.classes, work.per_class, work.side, work.side, CHANNELS)

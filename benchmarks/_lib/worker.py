@@ -1,5 +1,6 @@
-"""A contender's end of the pipe: a line of JSON in, a line of JSON out. Standard library and NumPy
-only.
+"""A contender's end of the pipe: a line of JSON in, a line of JSON out.
+
+Standard library and NumPy only.
 """
 
 import json
@@ -41,8 +42,9 @@ def resident_mib() -> float:
 
 
 def serve(make: Callable[..., Contender]) -> None:
-    """Make the contender of the command line, `WORK [ARGUMENT...]`, and answer until the pipe
-    closes.
+    """Make the contender of the command line, `WORK [ARGUMENT...]`, and answer.
+
+    That goes on until the pipe closes.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not get among the answers

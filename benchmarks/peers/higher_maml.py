@@ -1,6 +1,4 @@
-"""MAML by higher (Grefenstette et al. 2019): a differentiable SGD over a patched copy of the
-model.
-"""
+"""MAML by higher (Grefenstette et al. 2019): a differentiable SGD over a patched model."""
 
 from importlib.metadata import version
 

@@ -1,5 +1,4 @@
-"""What the peers in PyTorch share: the network, fresh episodes on the device, parameters under our
-names.
+"""What the peers in PyTorch share: the network, fresh episodes on the device, our names.
 
 Tuned as its users would: the split lies on the device, no step waits for the host, cuDNN picks its
 algorithms.
@@ -40,8 +39,9 @@ def set_up(work: Work) -> str:
 
 
 def conv4(work: Work, running: bool = False) -> nn.Sequential:
-    """Conv4 with max-pooling; a linear head for MAML. `running` keeps population moments for the
-    test.
+    """Conv4 with max-pooling; a linear head for MAML.
+
+    `running` keeps population moments for the test.
     """
     layers: list[nn.Module] = []
     channels = CHANNELS
@@ -72,8 +72,9 @@ def parameters(model: nn.Sequential) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def to_theirs(name: str, ours: np.ndarray, work: Work) -> np.ndarray:
-    """A kernel [3,3,Ch,F] as [F,Ch,3,3]; the head's [D,N], features by place and channel, by
-    channel and place.
+    """A kernel [3,3,Ch,F] as [F,Ch,3,3]; the head's [D,N] with features by channel and place.
+
+    Ours are by place and channel.
     """
     if "conv" in name:
         return ours.transpose(3, 2, 0, 1)
@@ -133,8 +134,9 @@ def given_batch(given: Arrays, device: str) -> Batch:
 
 
 def one_by_one(task_loss: Callable[..., Tensor]) -> Backward:
-    """Mean loss of a batch from that of one task: task after task, so that memory holds one
-    graph.
+    """Mean loss of a batch from that of one task.
+
+    Task after task, so that memory holds one graph.
     """
 
     def backward(batch: Batch) -> Tensor:
@@ -179,8 +181,9 @@ def of_torch(
     gradient: Callable[[Arrays], Arrays],
     **about: object,
 ) -> Contender:
-    """A contender with PyTorch's version, peaks and memory; it gives unused memory back after every
-    turn.
+    """A contender with PyTorch's version, peaks and memory.
+
+    It gives unused memory back after every turn.
     """
 
     def turn(count: int) -> float:

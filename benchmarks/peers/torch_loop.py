@@ -1,6 +1,4 @@
-"""MAML in plain PyTorch: a loop over tasks, `autograd.grad(..., create_graph=True)` in each inner
-step.
-"""
+"""MAML in plain PyTorch: a loop over tasks, `autograd.grad(..., create_graph=True)` inside."""
 
 import torch
 from torch import Tensor

@@ -1,5 +1,6 @@
-"""Prototypical networks in PyTorch: `WORK [nchw|channels_last|compile]`, layouts of memory, or
-`torch.compile`.
+"""Prototypical networks in PyTorch: `WORK [nchw|channels_last|compile]`.
+
+The words are layouts of memory, or `torch.compile`.
 
 A task's support and queries pass through the network together, as ours do.
 """

@@ -53,12 +53,51 @@ class Run(NamedTuple):
         return self._replace(tests=tuple(test for test in self.tests if method(test) in methods))
 
     def with_flags(self, flags: list[str]) -> "Run":
-        """The same training with more flags."""
+        """The same training with more flags; one that it has already is replaced."""
         return self._replace(train=" ".join([self.train, *flags]))
+
+    def with_others(self, flags: list[str]) -> "Run":
+        """The same training with those of more flags that it does not have yet."""
+        return self.with_flags([word for word in flags if _flag(word)[0] not in self.flags])
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that it is trained by at once: --seeds of them, from --seed on.
+
+        Raises:
+          UserError: one of the flags is no number.
+        """
+        try:
+            first = int(self.flags.get("seed", 0))
+            count = int(self.flags.get("seeds", 1))
+        except ValueError as error:
+            raise UserError(f"{self.train}: --seed and --seeds are numbers") from error
+        return list(range(first, first + count))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether its line says that images come from the host."""
+        return self.flags.get("stream", "false") != "false"
+
+    def by_seed(self) -> list["Run"]:
+        """The same as a run for each of its seeds."""
+        return [self.with_flags(["--seeds=1", f"--seed={seed}"]) for seed in self.seeds]
 
 
 def _flag(word: str) -> tuple[str, str, str]:
     return word.lstrip("-").partition("=")
+
+
+def flag_words(flag: str, words: str) -> list[str]:
+    """The flags in the value of a flag.
+
+    Raises:
+      UserError: a quotation does not end.
+    """
+    try:
+        return shlex.split(words)
+    except ValueError as error:
+        raise UserError(f"--{flag}={words}: {error}") from error
 
 
 def read_queue(path: Path) -> list[Run]:

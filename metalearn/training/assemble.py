@@ -20,10 +20,10 @@ from metalearn.types import Key, PyTree, random_key
 
 
 class Training(NamedTuple):
-    """What a training consists of; nothing of it is computed yet.
+    """What a training consists of before its first step.
 
-    The only arrays are those of the lab. They may be shapes alone, with a mesh of devices that are
-    not here: then the chunk can be compiled, and neither key, state nor supply be had.
+    The training split of the lab may be shapes alone, its mesh of devices that are not here: then
+    the chunk can be compiled, and neither key, state nor supply be had.
 
     Attributes:
       config: its settings; of several seeds at once, those of the first.

@@ -1,5 +1,6 @@
-"""Knowledge distillation: a finished run's logits go with the training batches, see
-`learners.pretrained`.
+"""Knowledge distillation: a finished run's logits go with the training batches.
+
+See `learners.pretrained`.
 """
 
 from contextlib import closing

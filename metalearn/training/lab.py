@@ -20,8 +20,7 @@ STREAM_SHARE = 0.25  # of a device's memory: a larger split is streamed
 
 
 class Lab(NamedTuple):
-    """A dataset on the devices: its training split, how images are prepared, and the mesh over
-    tasks.
+    """A dataset on the devices.
 
     Attributes:
       dataset: its three splits, on the host.

@@ -10,8 +10,9 @@ from metalearn.errors import UserError
 
 
 class MetricLog:
-    """Appends rows {step, ...} to `<workdir>/metrics.jsonl` and to event files under
-    `<workdir>/tensorboard`.
+    """Appends rows {step, ...} to `<workdir>/metrics.jsonl`.
+
+    And to event files under `<workdir>/tensorboard`.
 
     A checkpoint between two rows leaves a part {step, first, sums, seconds}: sums over the steps
     after `first`, from which a resumed run completes the row. The next row replaces it.
@@ -101,8 +102,9 @@ def _refused(path: Path, error: OSError) -> UserError:
 
 
 def open_events(folder: Path, step: int) -> Any:
-    """A writer of TensorBoard's event files, None without tensorboardX; events beyond `step` are
-    declared void.
+    """A writer of TensorBoard's event files, None without tensorboardX.
+
+    Events beyond `step` are declared void.
     """
     try:
         from tensorboardX.event_file_writer import EventsWriter
@@ -166,9 +168,7 @@ def _read(path: Path) -> list[dict]:
 
 
 def _is_row(found: Any) -> bool:
-    """Whether it is an object of numbers with a step, or a part as `MetricLog.write_part` leaves
-    it.
-    """
+    """Whether it is an object of numbers with a step, or a part as `write_part` leaves it."""
     if not isinstance(found, dict) or type(found.get("step")) is not int:
         return False
     numbers = found

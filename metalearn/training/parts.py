@@ -22,8 +22,7 @@ from metalearn.types import PyTree
 
 
 def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
-    """What draws a training batch: episodes of the training classes, or labelled images of all of
-    them.
+    """What draws training batches: episodes of the training classes, or images of all of them.
 
     Raises:
       UserError: the dataset has too few classes or images, or a batch cannot be shared out.
@@ -76,8 +75,9 @@ def turned(sampler: Sampler, dataset: Dataset, all_turns: bool = False) -> Sampl
 
 
 def support_copies(config: Config) -> Copies:
-    """The copies of support images that heads are fitted to at test, augmented as in Tian et al.
-    2020's last code.
+    """The copies of support images that heads are fitted to at test.
+
+    They are augmented as in Tian et al. 2020's last code.
     """
     if config.support_copies == 1:
         return THEMSELVES
@@ -113,9 +113,7 @@ def make_trained(config: Config, lab: Lab, seeds: int = 1, classes: int | None =
 
 
 def check_test(config: Config, lab: Lab, split: str) -> None:
-    """Raise `UserError` unless the split `valid` or `test` has classes and images for test
-    episodes.
-    """
+    """Raise `UserError` unless the split `valid` or `test` has what test episodes need."""
     name = {"valid": "validation", "test": "test"}[split]
     where = f"{lab.dataset.name}'s {name} split"
     shape = (config.ways, config.shots, config.queries)

@@ -94,8 +94,9 @@ def sample_key(key: Key) -> Key:
 def make_gradient(
     loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gathered: bool = False
 ) -> Gradient:
-    """`(meta, keys [T], source, step) -> (loss, info, gradient)`, means over T tasks that are
-    shared out over the mesh.
+    """`(meta, keys [T], source, step) -> (loss, info, gradient)`, means over T tasks.
+
+    The tasks are shared out over the mesh.
 
     A device works on `at_once` of its tasks at a time, or as many fewer as divide its share evenly
     (0: on all), and adds up their gradients: memory follows `at_once`, the result is the same but
@@ -180,8 +181,9 @@ def make_chunk(
     at_once: int = 0,
     streamed: bool = False,
 ) -> Chunk:
-    """`(state, key, source, stop[, sums]) -> (state, Progress)`: steps from state.step to stop,
-    compiled once for all.
+    """`(state, key, source, stop[, sums]) -> (state, Progress)`, compiled once for all.
+
+    It makes the steps from state.step to stop.
 
     sums are those of the chunk before, to be added to: so they too do not depend on where chunks
     end.

@@ -1,5 +1,6 @@
-"""Training from a split that no device holds: the host gathers the images of coming steps while the
-device trains.
+"""Training from a split that no device holds.
+
+The host gathers the images of coming steps while the device trains.
 
 The host draws the positions of a step's images from the very keys that the device would draw them
 from, so that the episodes are the same to the bit, and so is everything trained on them.
@@ -26,8 +27,9 @@ MOST_STEPS = 100  # of a block
 
 
 class Stream:
-    """Blocks of `steps` steps' images, [steps,T,R,H,W,Ch] uint8, each shared out to the devices by
-    tasks.
+    """Blocks of `steps` steps' images, [steps,T,R,H,W,Ch] uint8.
+
+    Each is shared out to the devices by tasks.
 
     While one block is trained on, a thread gathers the next. Every process gathers its own devices'
     tasks alone.
