@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 Array = jax.Array
 Key = jax.Array
@@ -87,18 +86,23 @@ class Feed(NamedTuple):
         return ClassSource(self.images[0, 0], self.starts, self.counts)
 
 
+FILTERS = ("bilinear", "bicubic")  # antialiased where images shrink
+
+
 class InputSpec(NamedTuple):
     """The images that a body takes: it belongs to the body, and is saved with it.
 
     Attributes:
       size: height and width, in pixels.
-      mean: float32 [Ch], of pixels scaled to [0, 1].
-      std: float32 [Ch], likewise; 0 where a channel is constant.
+      mean: of each channel's pixels, scaled to [0, 1].
+      std: what they are divided by, once the mean is subtracted; 0 where a channel is constant.
+      resize: filter for images of another size, one of `FILTERS`.
     """
 
     size: tuple[int, int]
-    mean: np.ndarray
-    std: np.ndarray
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: str = "bilinear"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -18,31 +18,32 @@ def inputs_of(dataset: Dataset) -> InputSpec:
     height, width = dataset.train.images.shape[1:3]
     mean = np.asarray(dataset.mean, np.float32)
     std = np.asarray(dataset.std, np.float32)
-    return InputSpec((int(height), int(width)), mean, std)
+    return InputSpec((int(height), int(width)), tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def standardise(inputs: InputSpec) -> Prepare:
     """uint8 images [..., h, w, c] -> float32 [..., H, W, Ch], standardised per channel.
 
-    Images of another size are resized (bilinear, antialiased where they shrink), grey ones become
-    colours or colours grey where the body takes the other: so a body can be tested on images of
-    another dataset, inside the compiled step. A channel with standard deviation 0 is divided by
-    one.
+    Images of another size are resized (antialiased where they shrink), grey ones become colours or
+    colours grey where the body takes the other: so a body can be tested on images of another
+    dataset, inside the compiled step. A channel with standard deviation 0 is divided by one.
     """
-    std = np.where(inputs.std > 0, inputs.std, np.float32(1))
+    mean = np.asarray(inputs.mean, np.float32)
+    std = np.asarray(inputs.std, np.float32)
+    std = np.where(std > 0, std, np.float32(1))
 
     def prepare(x: Array) -> Array:
-        pixels = resized(recoloured(x.astype(jnp.float32), len(inputs.mean)), inputs.size)
-        return (pixels / 255 - inputs.mean) / std
+        coloured = recoloured(x.astype(jnp.float32), len(mean))
+        return (resized(coloured, inputs.size, inputs.resize) / 255 - mean) / std
 
     return prepare
 
 
-def resized(x: Array, size: tuple[int, int]) -> Array:
+def resized(x: Array, size: tuple[int, int], method: str = "bilinear") -> Array:
     """Images [..., h, w, c] at another height and width; as they are if they have it."""
     if x.shape[-3:-1] == size:
         return x
-    return jax.image.resize(x, (*x.shape[:-3], *size, x.shape[-1]), "bilinear")
+    return jax.image.resize(x, (*x.shape[:-3], *size, x.shape[-1]), method)
 
 
 def recoloured(x: Array, channels: int) -> Array:

@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from metalearn.errors import UserError
 from metalearn.parallel import by_first
 from metalearn.training.step import TrainState
-from metalearn.types import InputSpec, PyTree
+from metalearn.types import FILTERS, InputSpec, PyTree
 
 
 class Best(NamedTuple):
@@ -222,12 +222,18 @@ def _read(manager: ocp.CheckpointManager, step: int) -> PyTree:
 
 
 def _as_tree(inputs: InputSpec) -> dict[str, np.ndarray]:
-    return {"size": np.array(inputs.size, np.int32), "mean": inputs.mean, "std": inputs.std}
+    return {
+        "size": np.array(inputs.size, np.int32),
+        "mean": np.array(inputs.mean),
+        "std": np.array(inputs.std),
+        "resize": np.array(FILTERS.index(inputs.resize), np.int32),  # arrays alone are kept
+    }
 
 
 def _as_inputs(tree: dict[str, np.ndarray]) -> InputSpec:
     height, width = (int(side) for side in tree["size"])
-    return InputSpec((height, width), tree["mean"], tree["std"])
+    mean, std = (tuple(tree[name].tolist()) for name in ("mean", "std"))
+    return InputSpec((height, width), mean, std, FILTERS[int(tree["resize"])])
 
 
 def _reason(error: Exception) -> str:
