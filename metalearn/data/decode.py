@@ -96,7 +96,7 @@ def _picture(file: Image.Image, size: int, levels: Levels | None) -> Picture:
 
 def upright(image: Image.Image) -> Image.Image:
     """The image turned as the orientation in its EXIF block says."""
-    image.load()  # the block may stand behind the pixels
+    image.load()  # the EXIF block may come after the pixels
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # a damaged block: the image can be seen all the same

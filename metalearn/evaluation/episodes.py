@@ -17,7 +17,7 @@ class Episodes(NamedTuple):
 
     Attributes:
       indices: int32 [E,N,K+Q], positions of their images in the split.
-      shots: K, the first so many of each class are support.
+      shots: K, number of support images a class, which come first.
     """
 
     indices: np.ndarray

@@ -1,15 +1,17 @@
 """Convolution and pooling as plain matrix products and maxima.
 
-`vmap` over tasks gives every task its own kernel. A native convolution then becomes a grouped one,
-which XLA runs slowly, most of all its derivatives; patches times weights becomes a batched matrix
-product at every order of derivative. Pooling by maxima over shifted views has the same virtue
-against `reduce_window`.
+With kernels per task, as in an inner loop, `vmap` over tasks turns a native convolution into a
+grouped one, which XLA runs slowly, most of all its derivatives. Patches times weights become a
+batched matrix product instead, at every order of derivative. For the same reason pooling is the
+maximum of shifted views, not `reduce_window`.
 
-Where all images share a kernel, XLA's own convolution is faster. An accelerator takes it as it is:
-`vmap` over tasks then makes one convolution of all their images, and another for their gradient in
-the kernel; a derivative written by hand would become a grouped one, with a group for each task. On
-a CPU that gradient is slow, most of all within a loop, and fewer products are faster still
-(`metalearn.models.winograd`): derivatives are written by hand there.
+With one kernel for all images, XLA's own convolution is faster:
+
+- An accelerator takes it as it is. `vmap` over tasks makes one convolution of all their images, and
+  another for their gradient in the kernel; a derivative written by hand would become a grouped one,
+  with a group for each task.
+- On a CPU the gradient in the kernel is slow, most of all within a loop, and Winograd's form, with
+  fewer products, is faster still (`metalearn.models.winograd`). So derivatives are written by hand.
 """
 
 from collections.abc import Callable, Sequence

@@ -83,7 +83,7 @@ def squared_euclidean(a: Array, b: Array) -> Array:
 
 def unit(x: Array, eps: float = 1e-12) -> Array:
     """Rows of x [..., D] scaled to length one; a zero row stays zero, with a finite gradient."""
-    # The maximum stands inside the root, whose derivative at zero is infinite
+    # The maximum is inside the root, whose derivative at zero is infinite
     return x * jnp.reciprocal(jnp.sqrt(jnp.maximum((x * x).sum(-1, keepdims=True), eps)))
 
 

@@ -142,7 +142,7 @@ def draw_episode(
 
 
 def shorten(name: str, most: int) -> str:
-    """The name in at most so many letters: an ellipsis replaces its middle.
+    """The name in at most this many letters: an ellipsis replaces its middle.
 
     Names of related classes differ at their beginning or at their end.
     """

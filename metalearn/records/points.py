@@ -61,7 +61,7 @@ def _point(side: str, records: list[Record]) -> Point:
     accuracy, ci95 = (mean(records, name) or 0.0 for name in ("accuracy", "ci95"))
     seconds = fmean(r.total_wall_s for r in records)
     test = (config.ways, config.shots, config.queries)
-    notes = [note for note in notes_of(first) if note != FROM_BODY]  # its steps tell that
+    notes = [note for note in notes_of(first) if note != FROM_BODY]  # its steps show that
     how = ", ".join([first.test.normalisation, *notes])
     label = f"{method_of(config)} {config.backbone} ({how}), {steps_of(first)} steps"
     return Point(label, *test, side, 100 * accuracy, 100 * ci95, seconds, tuple(records))

@@ -154,7 +154,7 @@ def _commands(rows: list[Row]) -> str:
             numbers = [made.setdefault(chain[:end], []) for end in range(1, len(chain) + 1)][-1]
             numbers += [] if number in numbers else [number]
     lines = []
-    for chain, numbers in sorted(made.items()):  # each right below what it goes on from
+    for chain, numbers in sorted(made.items()):  # each below the one that it continues from
         of = f"  # {', '.join(map(str, numbers))}" if numbers else ""
         lines.append(f"{'    ' * (len(chain) - 1)}{chain[-1]}{of}\n")
     said = (
