@@ -16,7 +16,7 @@ from typing import Any
 
 from metalearn.config import RENAMED, Config, in_order
 from metalearn.errors import UserError
-from metalearn.learners.registry import readers
+from metalearn.learners.registry import reads
 
 FORMAT = (
     2  # raised when files of before can no longer be read, or this code could not read new ones
@@ -205,7 +205,7 @@ def settings(config: Config, training: bool = False) -> dict[str, Any]:
     """
     found = config.training() if training else dataclasses.asdict(config)
     told_here = [name for name in in_order(found) if name not in ELSEWHERE]
-    return {name: found[name] for name in told_here if config.method in readers(name)}
+    return {name: found[name] for name in told_here if reads(config.method, name)}
 
 
 def to_json(record: Record) -> dict[str, Any]:
