@@ -31,6 +31,7 @@ ORDER = """
     rotation_weight seed support_copies mirror test_norms eval_seed episodes valid_episodes
     valid_every
 """.split()
+PLACE = {name: i for i, name in enumerate(ORDER)}
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,4 @@ class Config(
 
 def in_order(names: Iterable[str]) -> list[str]:
     """The names of settings in the order of records."""
-    place = {name: i for i, name in enumerate(ORDER)}
-    return sorted(names, key=lambda name: place.get(name, len(ORDER)))
+    return sorted(names, key=lambda name: PLACE.get(name, len(PLACE)))

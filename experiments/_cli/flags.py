@@ -12,7 +12,7 @@ from experiments._cli.define import FLAGS, define_choice, define_flag
 from metalearn.config import Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
-from metalearn.learners.registry import preset, readers
+from metalearn.learners.registry import preset, readers, reads
 from metalearn.records.store import default_workdir
 from metalearn.training.state import Run
 
@@ -97,8 +97,9 @@ def check_of(given: Iterable[str], method: str) -> None:
     look at it.
     """
     for name in given:
-        if method not in (of := readers(name)):
-            raise UserError(f"--{name} is of {', '.join(of)}, not of {method}; leave it out")
+        if not reads(method, name):
+            of = ", ".join(readers(name))
+            raise UserError(f"--{name} is of {of}, not of {method}; leave it out")
 
 
 def test_settings_given() -> dict[str, Any]:

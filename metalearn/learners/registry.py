@@ -127,9 +127,12 @@ METHODS: Entries = GRADIENT | EMBEDDING | PRETRAINED
 
 def readers(setting: str) -> list[str]:
     """The methods that read this setting."""
-    return [
-        name for name, entry in METHODS.items() if setting in entry.settings.__dataclass_fields__
-    ]
+    return [method for method in METHODS if reads(method, setting)]
+
+
+def reads(method: str, setting: str) -> bool:
+    """Whether the method reads this setting; an unknown one reads none."""
+    return method in METHODS and setting in METHODS[method].settings.__dataclass_fields__
 
 
 def preset(method: str, dataset: str, shots: int) -> Recipe:

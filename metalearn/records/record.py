@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from metalearn.config import Config, in_order
-from metalearn.learners.registry import readers
+from metalearn.learners.registry import reads
 
 # Raised when older files can no longer be read, or older code could not read new files
 FORMAT = 2
@@ -197,7 +197,7 @@ def settings(config: Config, training: bool = False) -> dict[str, Any]:
     """
     found = config.training() if training else dataclasses.asdict(config)
     held_here = [name for name in in_order(found) if name not in ELSEWHERE]
-    return {name: found[name] for name in held_here if config.method in readers(name)}
+    return {name: found[name] for name in held_here if reads(config.method, name)}
 
 
 def to_json(record: Record) -> dict[str, Any]:
