@@ -127,7 +127,8 @@ def program(name: str, *arguments: str) -> Said:
     finally:
         jax.config.update("jax_disable_most_optimizations", False)
         jax.config.update("jax_default_matmul_precision", precision)
-        for flag in list(flags.FLAGS.flags_by_module_dict().get("experiments._cli.flags", [])):
+        by_module = flags.FLAGS.flags_by_module_dict()
+        for flag in [*by_module.get("experiments._cli.flags", []), *by_module.get(name, [])]:
             delattr(flags.FLAGS, flag.name)
     return Said(code, out.getvalue(), err.getvalue())
 

@@ -1,0 +1,87 @@
+"""Train the best recogniser from scratch: pre-training, distillation, episodes, one command.
+
+`python -m experiments.best --dataset=cifar_fs --shots=5`. Each stage is a run of its own, below the
+folder --workdir: it is resumed, and passed over where it is done. Flags of trainings are for every
+stage that reads them. `--without=distillation,mirror` leaves parts out, to see what they are worth.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import experiments._cli.begin  # noqa: F401  # first: it may start the program over
+from experiments._cli.define import FLAGS, define_flag
+from experiments._cli.flags import define, define_dataset, settings_given
+from experiments._cli.lab import open_lab, open_test_lab, set_up
+from experiments._cli.places import check_run_folder
+from experiments._cli.program import command_line, finish, start
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.learners.best import PARTS, Stage, stages
+from metalearn.learners.registry import preset, reads
+from metalearn.records.store import file_name
+from metalearn.run import execute
+from metalearn.training.state import Run
+
+
+def recipe() -> list[Stage]:
+    """The stages that the flags ask for.
+
+    Raises:
+      UserError: a flag that no stage reads, or as `metalearn.learners.best.stages`.
+    """
+    given = settings_given()
+    shots = given.get("shots", 1)
+    backbone = given.get("backbone", "conv4-64")
+    found = stages(FLAGS.dataset, shots, backbone, FLAGS.generations, tuple(FLAGS.without))
+    for name in given:
+        if not any(reads(stage.method, name) for stage in found):
+            raise UserError(f"--{name} is read by no stage of this recipe; leave it out")
+    if told := [name for name in ("init_from", "teacher", "mirror") if name in given]:
+        raise UserError(f"--{told[0]} is the recipe's own; see --without and --generations")
+    return found
+
+
+def config_of(stage: Stage, given: dict[str, Any], before: Path | None) -> Config:
+    """The settings of a stage: its method's recipe, its own, then the flags that it reads."""
+    recipe = preset(stage.method, FLAGS.dataset, stage.settings["shots"])
+    flags = {k: v for k, v in given.items() if k != "shots" and reads(stage.method, k)}
+    settings = recipe | stage.settings | flags | {"method": stage.method, "dataset": FLAGS.dataset}
+    if stage.role:
+        settings[stage.role] = str(before)
+    return dataclasses.replace(Config(), **settings).with_defaults()
+
+
+def folder(backbone: str, seed: int) -> Path:
+    """Where the stages go: --workdir, or a name that tells what is left out."""
+    if FLAGS.workdir:
+        return Path(FLAGS.workdir)
+    left_out = "".join(f"-without-{part}" for part in PARTS if part in FLAGS.without)
+    return Path("runs") / f"best-{file_name(FLAGS.dataset)}-{backbone}{left_out}-seed{seed}"
+
+
+def main() -> None:
+    """Train and test one stage after the other."""
+    found = recipe()
+    given = settings_given()
+    command = command_line("experiments.best")
+    root = folder(found[0].settings["backbone"], given.get("seed", 0))
+    check_run_folder(root)
+    before: Path | None = None
+    for stage in found:
+        config = config_of(stage, given, before)
+        set_up(config)
+        lab = open_lab(config)
+        other = open_test_lab(config, lab.inputs) if config.test_dataset else None
+        workdir = root / stage.name
+        (records,) = execute([Run(config, workdir)], lab, command, other)
+        finish(workdir, records)
+        before = workdir
+
+
+if __name__ == "__main__":
+    define(None)
+    define_dataset()
+    define_flag("generations", 1, "generations of distillation", lower_bound=0, upper_bound=9)
+    define_flag("without", [], f"parts to leave out, of {', '.join(PARTS)}")
+    start(main)

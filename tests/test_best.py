@@ -1,0 +1,70 @@
+"""The recipe of several trainings: its stages, their lineage, what may be left out."""
+
+from pathlib import Path
+
+import pytest
+
+from metalearn.errors import UserError
+from metalearn.learners.best import stages
+from tests.programs import make_images, program, told, words
+
+# Flags of the tiny run that no stage reads
+OTHERS = {"inner_steps": None, "test_inner_steps": None}
+
+
+def flags(images: Path, workdir: Path, **settings: object) -> list[str]:
+    tiny = {"workdir": workdir, "train_ways": 3, "shots": 1, "valid_episodes": 2} | OTHERS
+    return words(images, **(tiny | settings))
+
+
+def test_stages_follow_on_each_other(tmp_path: Path) -> None:
+    images = make_images(tmp_path / "images", images=12)
+    run = flags(images, tmp_path / "run")
+    said = program("best", *run)
+    assert said.code == 0, said.err
+    names = ("pretrained", "distilled1", "episodes-1shot")
+    first, second, third = (
+        told(next((tmp_path / "run" / name).glob("result-*.json"))) for name in names
+    )
+    assert first["rotation"] and first["all_turns"] and not first["lineage"]
+    assert [stage["role"] for stage in second["lineage"]] == ["teacher"]
+    assert [stage["role"] for stage in third["lineage"]] == ["init_from"]
+    assert third["method"] == "protonet" and third["distance"] == "cosine" and third["mirror"]
+    assert third["command"].startswith("python -m experiments.best --dataset=folder")
+    again = program("best", *run)
+    assert again.code == 0 and again.out.count("trained to step 4 already") == 3
+
+
+def test_parts_may_be_left_out() -> None:
+    def names(*without: str, **kw: int) -> list[str]:
+        return [stage.name for stage in stages("cifar_fs", 5, "conv4-64", without=without, **kw)]
+
+    assert names() == ["pretrained", "distilled1", "episodes-5shot"]
+    assert names(generations=2) == ["pretrained", "distilled1", "distilled2", "episodes-5shot"]
+    assert names("distillation", "episodes") == ["pretrained"]
+    (stage,) = stages("cifar_fs", 5, "conv4-64", 0, ("rotation", "episodes", "mirror"))
+    assert "rotation" not in stage.settings and not stage.settings["mirror"]
+    with pytest.raises(UserError, match="--without=luck: the parts are rotation, distillation"):
+        names("luck")
+
+
+def test_rotation_weighs_more_in_a_larger_network() -> None:
+    for backbone, weight in (("conv4-64", 1.0), ("resnet12", 2.0)):
+        assert stages("cifar_fs", 1, backbone)[0].settings["rotation_weight"] == weight
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"dataset": "glyphs", "image_size": None}, "which makes others of glyphs's"),
+        ({"inner_lr": 0.1}, "--inner_lr is read by no stage of this recipe; leave it out"),
+        ({"teacher": "runs/x"}, "--teacher is the recipe's own; see --without and --generations"),
+        ({"without": "luck"}, "--without=luck: the parts are"),
+    ],
+)
+def test_flags_that_do_not_fit_the_recipe_are_refused(
+    settings: dict, line: str, tmp_path: Path
+) -> None:
+    images = make_images(tmp_path / "images")
+    said = program("best", *flags(images, tmp_path / "run", **settings))
+    assert line in said.complaint and not (tmp_path / "run").exists()
