@@ -19,6 +19,11 @@ HEAVY = (
     "tensorflow",
     "tensorboardX",
     "matplotlib",
+    "torch",
+    "keras",
+    "transformers",
+    "h5py",
+    "huggingface_hub",
 )
 # Themselves imported only when asked for
 LAZY = (
