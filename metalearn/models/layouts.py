@@ -189,9 +189,9 @@ def place(layout: Layout, tensors: Tensors, module: Staged, path: Path) -> Place
     trees: dict[str, PyTree] = {PARAMS: {}, MOMENTS: {}, CLASSIFIER: {}}
     shapes = _shapes(module, layout.inputs)
     for entry in entries:
-        found = entry.change(*(arrays[key] for key in entry.keys))
-        if entry.tree != CLASSIFIER:
-            _check_shape(found, shapes[entry.tree], entry, path)
+        found = _changed(entry, [arrays[key] for key in entry.keys], path)
+        if entry.tree != CLASSIFIER and found.shape != _at(shapes[entry.tree], entry.path).shape:
+            raise _other_size(entry, path)
         _put(trees[entry.tree], entry.path, jnp.asarray(found, jnp.float32))
     return Placed(trees[PARAMS], trees[MOMENTS], trees[CLASSIFIER] or None)
 
@@ -216,16 +216,24 @@ def _check_names(wanted: set[str], found: Sequence[str] | Any, layout: Layout, p
         )
 
 
-def _check_shape(found: np.ndarray, shapes: PyTree, entry: Entry, path: Path) -> None:
-    wanted = shapes
-    for part in entry.path:
-        wanted = wanted[part]
-    if wanted.shape != found.shape:
-        raise UserError(
-            f"weights {path} are of a network of another size: {entry.keys[0]} would be "
-            f"{list(found.shape)} here in place of {list(wanted.shape)}; give those of the "
-            "network that was named"
-        )
+def _changed(entry: Entry, arrays: list[np.ndarray], path: Path) -> np.ndarray:
+    try:
+        return entry.change(*arrays)
+    except ValueError as error:  # of other dimensions
+        raise _other_size(entry, path) from error
+
+
+def _other_size(entry: Entry, path: Path) -> UserError:
+    return UserError(
+        f"weights {path} are of a network of another size ({entry.keys[0]} differs): give those of "
+        "the network that was named"
+    )
+
+
+def _at(tree: PyTree, path: Place) -> Any:
+    for part in path:
+        tree = tree[part]
+    return tree
 
 
 def _put(tree: PyTree, path: Place, value: Any) -> None:

@@ -26,6 +26,7 @@ from metalearn.models.layouts import (
     conv_bias,
     conv_norm,
     dense,
+    kernel_of_torch,
 )
 from metalearn.models.pooling import max_pool
 from metalearn.models.staged import Staged
@@ -114,7 +115,12 @@ def _features(normalised: bool) -> Iterator[Entry]:
 
 def _places_last(array: np.ndarray) -> np.ndarray:
     """[out, F*7*7] of a map flattened with its channels first, as [7*7*F, out]."""
-    return array.reshape(len(array), -1, MAP, MAP).transpose(2, 3, 1, 0).reshape(-1, len(array))
+    return _flat_kernel(array.reshape(len(array), -1, MAP, MAP))
+
+
+def _flat_kernel(array: np.ndarray) -> np.ndarray:
+    """[out,F,kh,kw] of a convolution with all of a map, as [kh*kw*F, out]."""
+    return kernel_of_torch(array).reshape(-1, len(array))
 
 
 def torchvision(normalised: bool) -> Iterator[Entry]:
@@ -131,7 +137,7 @@ def timm(normalised: bool) -> Iterator[Entry]:
     yield from _features(normalised)
     for i in range(2):
         name = f"pre_logits.fc{i + 1}"
-        yield Entry(PARAMS, ("final", f"dense{i}", "kernel"), (f"{name}.weight",), _places_last)
+        yield Entry(PARAMS, ("final", f"dense{i}", "kernel"), (f"{name}.weight",), _flat_kernel)
         yield Entry(PARAMS, ("final", f"dense{i}", "bias"), (f"{name}.bias",), as_is)
     yield from classifier("head.fc")
 

@@ -55,7 +55,7 @@ def _read(path: Path, file: Any) -> Tensors:
             if "layer_names" in groups.attrs:
                 found = _older(groups)
             else:
-                found = _newer(content["layers"]) if "layers" in content else {}
+                found = _newer(content["layers"], path) if "layers" in content else {}
     except BROKEN as error:
         raise damaged(path, "not whole as HDF5 of Keras") from error
     if not found:
@@ -72,13 +72,18 @@ def _older(groups: Any) -> Tensors:
     }
 
 
-def _newer(groups: Any) -> Tensors:
-    """Layers are stored by kind and number; their own name is an attribute."""
+def _newer(groups: Any, path: Path) -> Tensors:
+    """Layers are stored by kind and number; their own name is an attribute of their weights."""
+    weights = [group["vars"] for group in groups.values() if "vars" in group]
+    if any("name" not in group.attrs for group in weights if len(group)):
+        raise UserError(
+            f"weights {path} were saved by an early Keras 3, which left out the layers' names: "
+            "load and save them with a later one"
+        )
     return {
         f"{_text(group.attrs['name'])}/{i}": np.asarray(array)
-        for group in groups.values()
-        if "vars" in group
-        for i, array in group["vars"].items()
+        for group in weights
+        for i, array in group.items()
     }
 
 
