@@ -195,3 +195,48 @@ class Learner(NamedTuple):
 def largest_divisor(number: int, limit: int) -> int:
     """The largest divisor of a number that is at most `limit`."""
     return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
+
+
+class InputSpec(NamedTuple):
+    """The images that a body was trained on, and so those to give it: part of the body.
+
+    Attributes:
+      size: height and width in pixels.
+      mean: of each channel's pixels, which lie in 0..255.
+      std: what the pixels are divided by, once the mean is taken away.
+      channels: of an image.
+      resize: filter for images of another size, `bilinear` or `bicubic`.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int = 3
+    resize: str = "bilinear"
+
+
+class Body(NamedTuple):
+    """A backbone one can use at once.
+
+    Attributes:
+      network: its pure functions.
+      params: its weights by stage, `{stage: {layer: ...}}`; None before there are any.
+      moments: running statistics of its normalisation, the tree that `network.apply` takes; None
+        where the normalisation keeps none, or before there are any.
+      inputs: the images it takes.
+      stages: their names, in the order in which they are computed: what may be frozen, or cached.
+      run: `(params, x, moments=None, key=None, first=None, last=None) -> z`, the output of stage
+        `last`, x being the input of stage `first`; None where a network has no stages.
+      classifier: {kernel [D,C], bias [C]} of the classes it was trained on, of its features; None
+        where it came without.
+      digest: SHA-256 of the file the weights came from; None where they came from none.
+    """
+
+    network: Network
+    params: PyTree | None
+    moments: PyTree | None
+    inputs: InputSpec
+    stages: tuple[str, ...] = ()
+    run: Callable[..., Array] | None = None
+    classifier: PyTree | None = None
+    digest: str | None = None

@@ -24,6 +24,11 @@ HEAVY = (
     "tensorflow",
     "tensorboardX",
     "matplotlib",
+    "torch",
+    "keras",
+    "transformers",
+    "h5py",
+    "huggingface_hub",
 )
 # Themselves imported only when asked for
 LAZY = (

