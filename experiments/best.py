@@ -12,7 +12,7 @@ from typing import Any
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.flags import define, define_dataset, settings_given
-from experiments._cli.lab import open_lab, open_test_lab, set_up
+from experiments._cli.lab import open_body, open_lab, open_test_lab, set_up
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line, finish, start
 from metalearn.config import Config
@@ -71,7 +71,8 @@ def main() -> None:
     for stage in found:
         config = config_of(stage, given, before)
         set_up(config)
-        lab = open_lab(config)
+        config, body = open_body(config)
+        lab = open_lab(config, body)
         other = open_test_lab(config, lab.inputs) if config.test_dataset else None
         workdir = root / stage.name
         (records,) = execute([Run(config, workdir)], lab, command, other)

@@ -51,7 +51,15 @@ class Common:
         "side of the images in pixels, for folder, mini_imagenet and tfds:NAME (0: theirs)",
         least=0,
     )
-    backbone: str = setting("conv4-64", "name in metalearn.models.BACKBONES")
+    backbone: str = setting(
+        "conv4-64", "name in metalearn.models.BACKBONES, or of a pre-trained body of models.zoo"
+    )
+    weights: str = setting(
+        "", "file of a pre-trained body's weights (empty: those installed); records hold its digest"
+    )
+    input_size: int = setting(
+        0, "side of the images that a pre-trained body takes, in pixels (0: its own)", least=0
+    )
     norm: str = setting(
         "batch", "normalisation in training: batch, running, support, group, layer, none"
     )

@@ -175,9 +175,9 @@ class Learner(NamedTuple):
         image alone, so that a split is embedded once and every episode is a look-up; None for all
         others.
       head: `meta -> Head`, what such a method fits to the looked-up features; None for all others.
-      moments: `(meta, x [B,H,W,Ch]) -> moments` where a test uses running statistics of the
-        training split, which are measured with it and stored in `meta['moments']` before adapting;
-        None for all others.
+      moments: `(meta, x [B,H,W,Ch], known=None) -> moments` where a test uses running statistics of
+        the training split, which are measured with it and stored in `meta['moments']` before
+        adapting; None for all others. `known` are those of a pre-trained body's layers, which stay.
       classify: `(meta, x [B,H,W,Ch]) -> logits [B,C]` of all base classes, for methods pre-trained
         on them; None for all others.
     """
@@ -195,24 +195,6 @@ class Learner(NamedTuple):
 def largest_divisor(number: int, limit: int) -> int:
     """The largest divisor of a number that is at most `limit`."""
     return max(d for d in range(1, min(number, limit) + 1) if number % d == 0)
-
-
-class InputSpec(NamedTuple):
-    """The images that a body was trained on, and so those to give it: part of the body.
-
-    Attributes:
-      size: height and width in pixels.
-      mean: of each channel's pixels, which lie in 0..255.
-      std: what the pixels are divided by, once the mean is taken away.
-      channels: of an image.
-      resize: filter for images of another size, `bilinear` or `bicubic`.
-    """
-
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    channels: int = 3
-    resize: str = "bilinear"
 
 
 class Body(NamedTuple):

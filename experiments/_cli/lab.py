@@ -1,5 +1,6 @@
-"""The machine and the datasets that the flags ask for."""
+"""The machine, the body and the datasets that the flags ask for."""
 
+import dataclasses
 from pathlib import Path
 from textwrap import shorten
 
@@ -11,13 +12,16 @@ from metalearn.config import Config
 from metalearn.data import load, resizes
 from metalearn.errors import UserError
 from metalearn.files import check_writable
+from metalearn.models import is_pretrained
+from metalearn.models.zoo import load_body
 from metalearn.parallel import by_first, join
 from metalearn.retest import read_trained
 from metalearn.runtime import configure
 from metalearn.testing import check_settings
 from metalearn.training.lab import Lab, even_devices, make_lab
-from metalearn.types import InputSpec
+from metalearn.types import Body, InputSpec
 
+DIGITS = 16  # of a digest of weights, in settings
 HOSTS = ("coordinator", "num_processes", "process_id")
 
 
@@ -38,16 +42,58 @@ def set_up(config: Config) -> None:
         by_first(lambda: check_writable(Path(FLAGS.results_dir)))
 
 
-def open_lab(config: Config) -> Lab:
+def open_body(config: Config) -> tuple[Config, Body | None]:
+    """The pre-trained body that the config names, and the config with the digest of its weights.
+
+    None where its backbone is none, or where another run's body is begun with.
+
+    Raises:
+      UserError: weights that are not there, damaged, or another network's; or flags of pre-trained
+        bodies for one that is none.
+    """
+    if not is_pretrained(config.backbone):
+        for name in ("weights", "input_size"):
+            if getattr(config, name):
+                raise UserError(
+                    f"--{name} is of pre-trained bodies, and {config.backbone} is none: leave it "
+                    "out, or choose such a --backbone"
+                )
+        return config, None
+    if config.init_from:
+        return config, None
+    body = load_body(config.backbone, config.weights or None)
+    digest = (body.digest or "")[:DIGITS]
+    return dataclasses.replace(config, weights=f"sha256:{digest}"), body
+
+
+def inputs_of_body(config: Config, body: Body | None) -> InputSpec | None:
+    """The images that a pre-trained body takes, at --input_size; None for those of the dataset."""
+    if body is not None:
+        size = config.input_size
+        return body.inputs._replace(size=(size, size)) if size else body.inputs
+    if config.init_from and is_pretrained(config.backbone):
+        return read_trained(Path(config.init_from)).inputs
+    return None
+
+
+def open_lab(config: Config, body: Body | None = None, inputs: InputSpec | None = None) -> Lab:
     """The dataset on the devices: as many as share out the tasks evenly.
+
+    Args:
+      config: the settings.
+      body: a pre-trained one that they name, see `open_body`.
+      inputs: the images that a trained body takes.
 
     Raises:
       UserError: no such dataset.
     """
-    dataset = load(
-        config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, config.image_size or None
-    )
-    return make_lab(dataset, _devices(config), FLAGS.tasks_per_device, FLAGS.stream)
+    inputs = inputs or inputs_of_body(config, body)
+    size = config.image_size
+    if inputs is not None and not size and resizes(config.dataset):
+        size = max(inputs.size)
+    dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, size or None)
+    settings = (_devices(config), FLAGS.tasks_per_device, FLAGS.stream)
+    return make_lab(dataset, *settings, inputs, body)
 
 
 def open_test_lab(config: Config, inputs: InputSpec) -> Lab:
@@ -76,9 +122,9 @@ def tested_lab(config: Config, workdir: Path) -> Lab:
       UserError: no such dataset; or the run is of an older version, or not finished.
     """
     set_up(config)
-    if not config.test_dataset:
-        return open_lab(config)
     inputs = read_trained(workdir).inputs
+    if not config.test_dataset:
+        return open_lab(config, inputs=inputs)
     if inputs is None:
         raise UserError(
             f"{workdir} does not say which images its body takes, as it is of an older version: "

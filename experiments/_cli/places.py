@@ -7,9 +7,11 @@ from absl import flags
 
 from metalearn.data.cache import expanded
 from metalearn.errors import UserError
+from metalearn.models.sources import HUB
 from metalearn.records.record import STAGES
 
 FLAGS = flags.FLAGS
+FILES = ("weights",)
 FOLDERS = ("data_dir", "test_data_dir", "cache_dir", "workdir", "results_dir", *STAGES)
 PATTERN = "[]*?\\"  # in a path, the library that reads checkpoints takes it for one
 
@@ -20,13 +22,15 @@ def settle_places() -> None:
     Raises:
       UserError: a folder that is none of this machine's, or in which a run could not be kept.
     """
-    for name in FOLDERS:
+    for name in (*FOLDERS, *FILES):
         given = FLAGS[name].value if name in FLAGS else None
         if given:
             FLAGS[name].value = _settled(name, given)
 
 
 def _settled(name: str, given: str) -> str:
+    if name in FILES and given.startswith(HUB):
+        return given
     if "://" in given:
         raise UserError(f"--{name}={given} is no folder of this machine: copy it here, or mount it")
     path = str(expanded(given))

@@ -1,5 +1,6 @@
 """What every experiment does around its run: flags, one-line errors, exit codes, the summary."""
 
+import dataclasses
 import io
 import os
 import re
@@ -14,7 +15,7 @@ import jax
 from absl import app, flags, logging
 
 from experiments._cli.flags import FLAGS, define, runs_from_flags
-from experiments._cli.lab import HOSTS, open_lab, open_test_lab, set_up
+from experiments._cli.lab import HOSTS, open_body, open_lab, open_test_lab, set_up
 from experiments._cli.places import FOLDERS, check_run_folder, settle_places
 from experiments._cli.watch import LOST, MESSAGE
 from metalearn.errors import Interrupted, UserError
@@ -154,7 +155,10 @@ def train_and_test(module: str) -> None:
             other = read_workdir(Path(before))
             command = f"{other.command} && {command} --{name}={default_workdir(other.config)}"
     set_up(config)
-    lab = open_lab(config)
+    config, body = open_body(config)
+    configs = [dataclasses.replace(run.config, weights=config.weights) for run in runs]
+    runs = [run._replace(config=other) for run, other in zip(runs, configs, strict=True)]
+    lab = open_lab(config, body)
     tested_on = open_test_lab(config, lab.inputs) if config.test_dataset else None
     for run, records in zip(runs, execute(runs, lab, command, tested_on), strict=True):
         finish(run.workdir, records)
@@ -178,10 +182,12 @@ def command_line(module: str) -> str:
     words = []
     given = iter(sys.argv[1:])
     for word in given:
-        name, equals, _ = word.lstrip("-").partition("=")
+        name, equals, value = word.lstrip("-").partition("=")
         if name in PLACES:
             if not equals:
                 next(given, None)  # its value
+        elif name == "weights":  # the name of the file says which; its folder is this machine's
+            words.append(f"--weights={Path(value if equals else next(given, '')).name}")
         elif name not in SWITCHES:
             words.append(word)
     return shlex.join(["python", "-m", module, *words])

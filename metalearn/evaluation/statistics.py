@@ -15,7 +15,11 @@ LEAST_IMAGES = 4096  # and images of all of them
 
 
 def running_statistics(
-    learner: Learner, source: ClassSource, sampler: Sampler, seed: int = 0
+    learner: Learner,
+    source: ClassSource,
+    sampler: Sampler,
+    seed: int = 0,
+    known: PyTree | None = None,
 ) -> Callable[[PyTree], PyTree]:
     """`meta -> meta` with the running statistics of training, where the learner normalises by them;
     else as it is.
@@ -31,6 +35,8 @@ def running_statistics(
       source: the training split, on the device or on the host.
       sampler: what draws its training batches.
       seed: of the batches.
+      known: running statistics of the body's layers, if they are not to be measured: those that a
+        pre-trained body came with. Only its features' are, then.
     """
     measure = learner.moments
     if measure is None:
@@ -50,12 +56,15 @@ def running_statistics(
         def of_batch(part: tuple[Array, Array]) -> PyTree:
             key, rows = part
             batch = sampler.make(key, ClassSource(taken(rows, images), starts, counts))
-            return measure(meta, images_of(batch))
+            return measure(meta, images_of(batch), known)
 
         return pool_moments(jax.lax.map(of_batch, (keys, found)))
 
     def measured(meta: PyTree) -> PyTree:
-        return meta | {"moments": run(meta, *fetched(source.images, rows))}
+        moments = run(meta, *fetched(source.images, rows))
+        # To the bit: means of equal numbers may be rounded
+        kept = {} if known is None else {"body": known}
+        return meta | {"moments": moments | kept}
 
     return measured
 

@@ -93,8 +93,8 @@ def embedding(
         )
         return features_loss(key, head_of(meta), z, task, ways, loss_of)
 
-    def moments(meta: PyTree, x: Array) -> PyTree:
-        return network.moments(meta["body"], x)
+    def moments(meta: PyTree, x: Array, known: PyTree | None = None) -> PyTree:
+        return network.moments(meta["body"], x, known)
 
     return Learner(
         init,
@@ -192,10 +192,10 @@ def with_centre(network: Network, subtract: bool = True) -> Network:
             return z
         return z - (z.mean(0) if moments is None else moments["features"]["mean"])
 
-    def moments(params: PyTree, x: Array) -> PyTree:
-        z = network.apply(params, x)
+    def moments(params: PyTree, x: Array, known: PyTree | None = None) -> PyTree:
+        z = network.apply(params, x, known)
         return {
-            "body": network.moments(params, x),
+            "body": network.moments(params, x) if known is None else known,
             "features": {"mean": z.mean(0), "var": z.var(0)},
         }
 

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from metalearn.errors import UserError
+from metalearn.models import zoo
 from metalearn.models.conv4 import Conv4
 from metalearn.models.norms import KINDS
 from metalearn.models.relation import Relation
@@ -105,7 +106,7 @@ def make_network(
     """A backbone by name: images [B,H,W,Ch] -> features [B,D], or a map [B,H,W,F] of some.
 
     Args:
-      name: key of `BACKBONES`.
+      name: key of `BACKBONES`, or of `metalearn.models.zoo.BODIES`.
       norm: kind of `Norm` inside.
       dtype: of the convolutions' inputs; parameters and sums stay float32.
       shared: faster for learners that do not adapt the body, slower for those that do: see
@@ -125,14 +126,36 @@ def make_network(
         >>> network.apply(params, images).shape
         (3, 32)
     """
-    if name not in BACKBONES:
-        raise UserError(f"unknown backbone '{name}': choose one of {', '.join(BACKBONES)}")
     if norm not in KINDS:
         raise UserError(f"unknown normalisation '{norm}': choose one of {', '.join(KINDS)}")
+    if is_pretrained(name):
+        return _pretrained(name, norm, dtype)
+    if name not in BACKBONES:
+        known = ", ".join([*BACKBONES, *zoo.BODIES])
+        raise UserError(f"unknown backbone '{name}': choose one of {known}")
     kernel_init = _kernel_init(initial)
     return as_network(
         BACKBONES[name](norm=norm, dtype=dtype, shared=shared, kernel_init=kernel_init)
     )
+
+
+def is_pretrained(name: str) -> bool:
+    """Whether there are published weights for a backbone, see `metalearn.models.zoo`."""
+    return name in zoo.BODIES
+
+
+def _pretrained(name: str, norm: str, dtype: jnp.dtype) -> Network:
+    """The network of a pre-trained body, which has normalisation layers of its own."""
+    if norm != "batch":
+        raise UserError(f"{name} has normalisation layers of its own: --norm={norm} is not for it")
+    network = zoo.make_body(name).network
+
+    def apply(
+        params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None
+    ) -> Array:
+        return network.apply(params, x.astype(dtype), moments, key).astype(jnp.float32)
+
+    return network._replace(apply=apply)
 
 
 def _kernel_init(initial: str) -> nn.initializers.Initializer | None:

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from metalearn.models.bottleneck import Stage, Style, build
-from metalearn.models.layouts import Entry, Family, Layout, classifier, conv_norm
-from metalearn.types import InputSpec
+from metalearn.models.layouts import Entry, Family, Layout, classifier, conv_norm, square
 
 STYLE = Style(eps=1e-3, same=True)
 LITE0 = (
@@ -69,6 +68,6 @@ def family(width: float, depth: float, size: int) -> Family:
     does not blur first, that the networks were trained with.
     """
     stages = scaled(width, depth)
-    inputs = InputSpec(size, mean=(127.0,) * 3, std=(128.0,) * 3, resize="bicubic")
+    inputs = square(size, mean=(127.0,) * 3, std=(128.0,) * 3, resize="bicubic")
     layout = Layout("efficientnet-lite-pytorch", tuple(entries(stages)), inputs)
     return Family(partial(build, stages, STYLE), (layout,))

@@ -27,10 +27,11 @@ from metalearn.models.layouts import (
     as_is,
     classifier,
     conv_norm,
+    square,
 )
 from metalearn.models.pooling import Average, average_pool3, max_pool
 from metalearn.models.staged import Staged
-from metalearn.types import Array, InputSpec
+from metalearn.types import Array
 
 EPS = 1e-3
 
@@ -117,7 +118,7 @@ def keras() -> Iterator[Entry]:
 
 def family() -> Family:
     """Inception-v3 and its files."""
-    inputs = InputSpec(299, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
+    inputs = square(299, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
     return Family(
         network,
         (

@@ -24,6 +24,16 @@ MOMENTS = "moments"
 CLASSIFIER = "classifier"  # of the classes that the weights were trained on; files may lack it
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def square(
+    size: int, mean: tuple[float, ...], std: tuple[float, ...], resize: str = "bilinear"
+) -> InputSpec:
+    """Images of `size` pixels a side, whose pixels in 0..255 have this mean and deviation."""
+    scaled = [tuple(value / 255 for value in values) for values in (mean, std)]
+    return InputSpec((size, size), scaled[0], scaled[1], resize)
+
+
 COUNTERS = r"num_batches_tracked$"  # of PyTorch's normalisation: how many batches it has seen
 Change = Callable[..., np.ndarray]
 Place = tuple[str, ...]
@@ -197,7 +207,7 @@ def place(layout: Layout, tensors: Tensors, module: Staged, path: Path) -> Place
 
 
 def _shapes(module: Staged, inputs: InputSpec) -> dict[str, PyTree]:
-    image = jax.ShapeDtypeStruct((1, inputs.size, inputs.size, inputs.channels), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, *inputs.shape), jnp.float32)
     return dict(jax.eval_shape(module.init, jax.random.key(0), image))
 
 

@@ -17,9 +17,9 @@ from metalearn.models.layouts import (
     Place,
     classifier,
     conv_norm,
+    square,
 )
 from metalearn.models.staged import Staged
-from metalearn.types import InputSpec
 
 STAGES = (
     Stage(1, 3, 1, 1, 16),
@@ -94,8 +94,8 @@ def transformers() -> Iterator[Entry]:
 
 def family() -> Family:
     """MobileNetV2 and its files."""
-    usual = InputSpec(224, IMAGENET_MEAN, IMAGENET_STD)
-    google = InputSpec(224, (127.5,) * 3, (127.5,) * 3)
+    usual = square(224, IMAGENET_MEAN, IMAGENET_STD)
+    google = square(224, (127.5,) * 3, (127.5,) * 3)
     return Family(
         network,
         (

@@ -19,10 +19,11 @@ from metalearn.models.layouts import (
     Place,
     classifier,
     conv_norm,
+    square,
 )
 from metalearn.models.pooling import Average, max_pool
 from metalearn.models.staged import Staged
-from metalearn.types import Array, InputSpec
+from metalearn.types import Array
 
 WIDTHS = (64, 128, 256, 512)
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -126,7 +127,7 @@ def transformers(depth: int) -> Iterator[Entry]:
 
 def family(depth: int) -> Family:
     """ResNet of so many layers and its files."""
-    inputs = InputSpec(224, IMAGENET_MEAN, IMAGENET_STD)
+    inputs = square(224, IMAGENET_MEAN, IMAGENET_STD)
     return Family(
         partial(network, depth),
         (

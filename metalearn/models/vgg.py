@@ -27,10 +27,11 @@ from metalearn.models.layouts import (
     conv_norm,
     dense,
     kernel_of_torch,
+    square,
 )
 from metalearn.models.pooling import max_pool
 from metalearn.models.staged import Staged
-from metalearn.types import Array, InputSpec
+from metalearn.types import Array
 
 WIDTHS = (64, 128, 256, 512, 512)
 DEPTHS = (2, 2, 3, 3, 3)
@@ -165,12 +166,12 @@ def _red_first(array: np.ndarray) -> np.ndarray:
 
 def family(normalised: bool) -> Family:
     """VGG-16 and its files; Keras has it without normalisation, and only centres its pixels."""
-    inputs = InputSpec(224, IMAGENET_MEAN, IMAGENET_STD)
+    inputs = square(224, IMAGENET_MEAN, IMAGENET_STD)
     layouts = [
         Layout("torchvision", tuple(torchvision(normalised)), inputs),
         Layout("timm", tuple(timm(normalised)), inputs),
     ]
     if not normalised:
-        pixels = InputSpec(224, (123.68, 116.779, 103.939), (1.0,) * 3)
+        pixels = square(224, (123.68, 116.779, 103.939), (1.0,) * 3)
         layouts.append(Layout("Keras", tuple(keras()), pixels))
     return Family(partial(network, normalised), tuple(layouts))

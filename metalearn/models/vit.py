@@ -23,9 +23,9 @@ from metalearn.models.layouts import (
     classifier,
     dense,
     kernel_of_torch,
+    square,
 )
 from metalearn.models.transformer import Size, network
-from metalearn.types import InputSpec
 
 VIT_S16 = Size(blocks=12, width=384, heads=6, patch=16, grid=14)
 DINOV2_S14 = Size(blocks=12, width=384, heads=6, patch=14, grid=37, gains=1e-5)
@@ -111,7 +111,7 @@ def transformers(size: Size) -> Iterator[Entry]:
 
 def vit() -> Family:
     """ViT-S/16 and its files."""
-    inputs = InputSpec(224, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
+    inputs = square(224, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
     return Family(
         partial(network, VIT_S16),
         (
@@ -130,7 +130,7 @@ def vit() -> Family:
 
 def dinov2() -> Family:
     """DINOv2-S/14 and its files."""
-    inputs = InputSpec(224, IMAGENET_MEAN, IMAGENET_STD, resize="bicubic")
+    inputs = square(224, IMAGENET_MEAN, IMAGENET_STD, resize="bicubic")
     return Family(
         partial(network, DINOV2_S14),
         (

@@ -5,7 +5,7 @@ from metalearn.learners.registry import PRETRAINED
 from metalearn.records.published import Published
 from metalearn.records.record import Record
 from metalearn.records.report import Row, beside, between_seeds, mean
-from metalearn.records.store import method_of
+from metalearn.records.store import body_of, method_of
 
 FROM_BODY = "from a trained body"
 NONE = "–"
@@ -17,7 +17,7 @@ def cells(row: Row, published: list[Published]) -> dict[str, str]:
     theirs = beside(row, published)
     return {
         "method": method_of(first.config),
-        "backbone": first.config.backbone,
+        "backbone": body_of(first.config),
         "test": tested_as(first),
         "trained on": trained_on(first),
         "inductive %": accuracy_cell(row.inductive),

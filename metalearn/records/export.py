@@ -10,7 +10,7 @@ from metalearn.records.cells import NONE, cells, steps_of, trained_on
 from metalearn.records.published import Published
 from metalearn.records.record import Record
 from metalearn.records.report import Row, beside, between_seeds, differences, load, mean
-from metalearn.records.store import dataset_of, variants
+from metalearn.records.store import body_of, table_of, variants
 
 SIDES = ("inductive", "transductive")
 
@@ -88,9 +88,10 @@ def _csv_line(row: Row, published: list[Published]) -> dict[str, Any]:
     config = first.config
     theirs = beside(row, published)
     best = theirs[0] if theirs else None
-    line: dict[str, Any] = {"dataset": dataset_of(first)}
+    line: dict[str, Any] = {"dataset": table_of(first)}
     for name in ("method", "backbone", "ways", "shots", "queries", "train_ways", "train_shots"):
         line[name] = getattr(config, name) or None  # not read: no episodes in training
+    line["backbone"] = body_of(config)
     line |= {"train_norm": config.norm, "episodes": config.episodes}
     line |= {"episode_hash": first.test.episode_hash, "steps": config.steps}
     line |= {"variant": ", ".join(variants(config)), "trained_on": trained_on(first)}

@@ -180,6 +180,11 @@ class Record:
         return {stage.role for stage in self.lineage}
 
     @property
+    def external(self) -> bool:
+        """Whether the body saw other data than the base classes: it was pre-trained elsewhere."""
+        return any(config.weights for config in (self.config, *(s.config for s in self.stages)))
+
+    @property
     def stages(self) -> list[Stage]:
         """All trainings before this one, the first one first."""
         return _flat(self.lineage)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from metalearn.errors import UserError
 from metalearn.records.published import Published, read_published
 from metalearn.records.record import Record
-from metalearn.records.store import dataset_of, read_record
+from metalearn.records.store import read_record, table_of
 
 # Always shown, in this order; others follow by name.
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")
@@ -124,7 +124,7 @@ def beside(row: Row, published: list[Published]) -> list[Published]:
     """
     first = row.records[0]
     ours = first.config
-    same = (ours.dataset, known_as(first), str(ours.ways), str(ours.shots))
+    same = (table_of(first), known_as(first), str(ours.ways), str(ours.shots))
     found = [p for p in published if (p.dataset, p.method, p.ways, p.shots) == same]
 
     def distance(theirs: str) -> int:
@@ -181,8 +181,8 @@ def load(root: Path) -> tuple[dict[str, list[Row]], list[Published]]:
     """
     published = read_published(root / "published.csv")
     records = read_records(root)
-    found = {p.dataset for p in published} | {dataset_of(r) for r in records}
+    found = {p.dataset for p in published} | {table_of(r) for r in records}
     names = [*DATASETS, *sorted(found - {*DATASETS})]
     return {
-        name: make_rows([r for r in records if dataset_of(r) == name]) for name in names
+        name: make_rows([r for r in records if table_of(r) == name]) for name in names
     }, published

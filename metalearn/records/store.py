@@ -21,6 +21,12 @@ PUBLISHED_IMAGES = ("omniglot", "cifar_fs", "fc100")
 COPIES = {"rfs": 5}
 
 
+def body_of(config: Config) -> str:
+    """`conv4-64`, or `efficientnet-lite0-160px` of a pre-trained body that takes another size."""
+    size = f"-{config.input_size}px" if config.input_size else ""
+    return f"{config.backbone}{size}"
+
+
 def variants(config: Config) -> list[str]:
     """How a method's head differs from its recipe: `l2` of simpleshot, `1 copy` of rfs."""
     notes = []
@@ -56,6 +62,15 @@ def dataset_of(record: Record) -> str:
     return "-to-".join(found)
 
 
+def table_of(record: Record) -> str:
+    """The table that a record belongs to: that of its dataset, or of its dataset with other data.
+
+    Bodies that were pre-trained on other data never share a table with those trained on the base
+    classes alone.
+    """
+    return dataset_of(record) + (", external data" if record.external else "")
+
+
 def file_name(dataset: str) -> str:
     """A dataset's name without characters that a file's name cannot have."""
     return dataset.replace(":", "_").replace("/", "_")
@@ -89,7 +104,7 @@ def run_slug(config: Config, norm: str, roles: set[str] | None = None) -> str:
         "init": "init_from" in taken,
     }
     how = "".join(f"{name}-" for name, given in training.items() if given)
-    return f"{config.method}-{how}{config.backbone}-{test_slug(config)}-{norm}-seed{config.seed}"
+    return f"{config.method}-{how}{body_of(config)}-{test_slug(config)}-{norm}-seed{config.seed}"
 
 
 def default_workdir(config: Config) -> Path:

@@ -14,7 +14,7 @@ from metalearn.errors import UserError
 from metalearn.parallel import replicate
 from metalearn.runtime import device_memory
 from metalearn.training.step import task_mesh
-from metalearn.types import ClassSource, InputSpec
+from metalearn.types import Body, ClassSource, InputSpec
 
 STREAM_SHARE = 0.25  # of a device's memory: a larger split is streamed
 
@@ -29,6 +29,7 @@ class Lab(NamedTuple):
       mesh: of the devices.
       at_once: tasks that a device works on at a time (0: all of its share of the meta-batch).
       stream: whether splits stay on the host; None where their size decides.
+      body: pre-trained, that trainings begin from; None for random weights.
     """
 
     dataset: Dataset
@@ -37,6 +38,7 @@ class Lab(NamedTuple):
     mesh: Mesh
     at_once: int = 0
     stream: bool | None = None
+    body: Body | None = None
 
     @property
     def prepare(self) -> Prepare:
@@ -60,6 +62,7 @@ def make_lab(
     at_once: int = 0,
     stream: bool | None = None,
     inputs: InputSpec | None = None,
+    body: Body | None = None,
 ) -> Lab:
     """The dataset with its training split on the devices.
 
@@ -71,6 +74,7 @@ def make_lab(
         device's memory, for the rest is for what training works on.
       inputs: the images that the body takes, of one trained on another dataset; by default this
         one's.
+      body: pre-trained, that trainings begin from.
 
     Raises:
       UserError: there are fewer devices.
@@ -82,7 +86,7 @@ def make_lab(
         )
     mesh = task_mesh(devices)
     source = place(dataset, "train", mesh, stream)
-    return Lab(dataset, source, inputs or inputs_of(dataset), mesh, at_once, stream)
+    return Lab(dataset, source, inputs or inputs_of(dataset), mesh, at_once, stream, body)
 
 
 def place(dataset: Dataset, name: str, mesh: Mesh, stream: bool | None) -> ClassSource:

@@ -69,7 +69,7 @@ def open_member(run: Run, fresh: TrainState, lab: Lab, files: ExitStack) -> Memb
       files: with which the run's files are closed.
     """
     checkpoints = files.enter_context(closing(Checkpoints(run.workdir, clean=True)))
-    state, best = checkpoints.restore(fresh) or (begin(run, fresh), Best())
+    state, best = checkpoints.restore(fresh) or (begin(run, fresh, lab.body), Best())
     step = int(state.step)
     if first():
         print(headline(run.config, lab, run.workdir, step), flush=True)

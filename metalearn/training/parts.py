@@ -149,5 +149,7 @@ def with_running_statistics(config: Config, method: Method, lab: Lab) -> Callabl
         return lambda meta: meta
     layers = "running" if config.norm in ("batch", "support") else config.norm
     sampler = training_sampler(config, lab, method.supervised)
-    measured = running_statistics(method.test(layers), lab.train, sampler)
+    frozen = lab.body is not None and not config.steps
+    known = lab.body.moments if lab.body is not None and frozen else None
+    measured = running_statistics(method.test(layers), lab.train, sampler, known=known)
     return lambda meta: meta if "moments" in meta else measured(meta)

@@ -17,7 +17,7 @@ from metalearn.parallel import replicate
 from metalearn.training.checkpoint import Checkpoints, shapes
 from metalearn.training.lab import Lab
 from metalearn.training.step import TrainState, start
-from metalearn.types import random_key
+from metalearn.types import Body, PyTree, random_key
 
 
 class Run(NamedTuple):
@@ -43,23 +43,33 @@ def initial_state(
     return replicate(state, lab.mesh)
 
 
-def begin(run: Run, fresh: TrainState) -> TrainState:
+def begin(run: Run, fresh: TrainState, pretrained: Body | None = None) -> TrainState:
     """The state that training begins with: `fresh`, or with the body of an earlier run.
+
+    Args:
+      run: that begins.
+      fresh: its state with random weights.
+      pretrained: a body to begin with, unless the run names an earlier one.
 
     Raises:
       UserError: the earlier run is not finished, or its body is another network.
     """
     if "init_from" not in run.earlier:
-        return fresh
+        return fresh if pretrained is None else _with_body(fresh, pretrained.params)
     trained, workdir, _ = run.earlier["init_from"]
     with closing(Checkpoints(workdir)) as checkpoints:
         found = checkpoints.read_trained(trained.steps).meta["body"]
-    body = fresh.meta["body"]
-    if shapes(found) != shapes(body):
+    if shapes(found) != shapes(fresh.meta["body"]):
         raise UserError(
             f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this "
             "run's"
         )
+    return _with_body(fresh, found)
+
+
+def _with_body(fresh: TrainState, found: PyTree) -> TrainState:
+    """The state with these weights of the body, placed as its own were."""
+    body = fresh.meta["body"]
     leaves = [
         jax.device_put(x, y.sharding)
         for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(body), strict=True)

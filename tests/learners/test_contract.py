@@ -227,7 +227,7 @@ def test_signatures(case: Case) -> None:
         assert names(learner.head(case.meta).fit) == ["key", "z", "y", "ways"]
         assert len(names(learner.head(case.meta).predict)) == 2
     if learner.moments is not None:
-        assert names(learner.moments) == ["meta", "x"]
+        assert names(learner.moments) == ["meta", "x", "known"]
 
 
 @over(CASES)
