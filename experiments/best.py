@@ -19,7 +19,7 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.best import PARTS, Stage, stages
 from metalearn.learners.registry import preset, reads
-from metalearn.records.store import file_name
+from metalearn.records.names import file_name
 from metalearn.run import execute
 from metalearn.training.state import Run
 

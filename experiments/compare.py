@@ -18,8 +18,9 @@ from experiments._cli.flags import check_of, define, test_settings_given
 from experiments._cli.lab import tested_lab
 from experiments._cli.program import start
 from metalearn.errors import UserError
+from metalearn.records.names import method_of
 from metalearn.records.record import Record
-from metalearn.records.store import default_workdir, method_of, read_counts
+from metalearn.records.store import default_workdir, read_counts
 from metalearn.records.workdir import read_workdir
 from metalearn.retest import test_again
 

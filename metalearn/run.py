@@ -9,9 +9,9 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.method import Method
 from metalearn.parallel import by_first, first
+from metalearn.records.names import method_of, tested_on
 from metalearn.records.pictures import draw_curve, told_if_not_drawn
 from metalearn.records.record import STAGES, Record
-from metalearn.records.store import method_of, tested_on
 from metalearn.records.workdir import (
     Saved,
     forget_untrained,

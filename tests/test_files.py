@@ -7,7 +7,7 @@ import pytest
 
 from metalearn.errors import UserError
 from metalearn.files import check_writable, write_text
-from metalearn.records.store import file_name
+from metalearn.records.names import file_name
 
 
 def test_many_check_a_folder_at_once(tmp_path: Path) -> None:

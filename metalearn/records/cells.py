@@ -2,10 +2,10 @@
 
 from metalearn.config import Config
 from metalearn.learners.registry import PRETRAINED
+from metalearn.records.names import body_of, method_of
 from metalearn.records.published import Published
 from metalearn.records.record import Record
 from metalearn.records.report import Row, beside, between_seeds, mean
-from metalearn.records.store import body_of, method_of
 
 FROM_BODY = "from a trained body"
 NONE = "–"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from metalearn.records.cells import NONE, cells, steps_of, trained_on
+from metalearn.records.names import body_of, table_of, variants
 from metalearn.records.published import Published
 from metalearn.records.record import Record
 from metalearn.records.report import Row, beside, between_seeds, differences, load, mean
-from metalearn.records.store import body_of, table_of, variants
 
 SIDES = ("inductive", "transductive")
 

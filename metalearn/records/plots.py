@@ -12,9 +12,9 @@ from typing import Any
 
 from metalearn.config import Config
 from metalearn.files import write_whole
+from metalearn.records.names import file_name
 from metalearn.records.points import Point, digest, paired_tests, points
 from metalearn.records.report import load
-from metalearn.records.store import file_name
 from metalearn.records.tables import PLOTS
 
 HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips

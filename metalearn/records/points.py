@@ -10,9 +10,10 @@ import numpy as np
 
 from metalearn.config import Config
 from metalearn.records.cells import FROM_BODY, notes_of, queries_of, steps_of
+from metalearn.records.names import method_of
 from metalearn.records.record import Record
 from metalearn.records.report import Row, mean
-from metalearn.records.store import counts_path, method_of, read_counts
+from metalearn.records.store import counts_path, read_counts
 
 SIDES = ("inductive", "transductive")
 

@@ -6,9 +6,10 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from metalearn.errors import UserError
+from metalearn.records.names import table_of
 from metalearn.records.published import Published, read_published
 from metalearn.records.record import Record
-from metalearn.records.store import read_record, table_of
+from metalearn.records.store import read_record
 
 # Always shown, in this order; others follow by name.
 DATASETS = ("omniglot", "cifar_fs", "fc100", "mini_imagenet")

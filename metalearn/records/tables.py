@@ -4,9 +4,9 @@ from pathlib import Path
 
 from metalearn.records.cells import cells, queries_of
 from metalearn.records.findings import filled, named_records
+from metalearn.records.names import file_name
 from metalearn.records.published import Published
 from metalearn.records.report import Row, beside, load
-from metalearn.records.store import file_name
 from metalearn.records.summary import summary
 
 PLOTS = {  # of each dataset with a record, in results/plots, and what they show

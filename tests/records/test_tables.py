@@ -17,10 +17,10 @@ import pytest
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.export import latex, table_csv
+from metalearn.records.names import method_of, run_slug
 from metalearn.records.published import Published, read_published
 from metalearn.records.record import Stage
 from metalearn.records.report import known_as, read_records
-from metalearn.records.store import method_of, run_slug
 from metalearn.records.tables import findings, markdown
 from tests.made_up import COMMAND, made, write
 from tests.programs import ROOT, process
