@@ -204,9 +204,8 @@ def test_every_module_belongs_to_a_part_and_every_part_has_one() -> None:
         ("import metalearn.ops.losses", "metalearn.types"),
         ("def f():\n    from metalearn.learners import maml", "metalearn.data.episodes"),
         ("import flax.linen as nn", "metalearn.training.step"),
-        ("from metalearn.records.store import file_name", "metalearn.training.loop")(
-            "from metalearn.config import Config", "metalearn.learners.maml"
-        ),
+        ("from metalearn.records.store import write_record", "metalearn.training.loop"),
+        ("from metalearn.config import Config", "metalearn.learners.maml"),
         ("from metalearn.models import mirrored", "metalearn.learners.registry"),
         ("from metalearn.settings import Common", "metalearn.data.cache"),
         ("from absl import flags", "metalearn.settings"),
