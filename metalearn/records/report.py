@@ -5,9 +5,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
+from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.published import Published, read_published
-from metalearn.records.record import Record
+from metalearn.records.record import Record, settings
 from metalearn.records.store import dataset_of, read_record
 
 # Always shown, in this order; others follow by name.
@@ -94,7 +95,14 @@ def _order(record: Record) -> tuple:
         *test,
         *head,
         stages,
+        _special(config),
     )
+
+
+def _special(config: Config) -> tuple[str, ...]:
+    """Settings that are not at their defaults: a new setting then leaves the order as it is."""
+    special = settings(config) | {"seed": Config.seed}
+    return tuple(f"{k}={v}" for k, v in special.items() if v != getattr(Config, k))
 
 
 def _side(
