@@ -149,20 +149,6 @@ def test_seeds_trained_together_are_one_training_and_tests_of_each() -> None:
     assert [step.command for step in missing(run, records[1:])] == [train, test]
 
 
-@pytest.mark.slow
-def test_seeds_together_are_trained_and_tested(tmp_path: Path) -> None:
-    (tmp_path / "queue").write_text("experiments.protonet --dataset=glyphs | --shots=2")
-    command = [*flags(tmp_path, tmp_path / "queue"), "--table=glyphs", "--budget=4m"]
-    more = MORE.replace("--image_size=8", "--seeds=2")
-    said = process("reproduce", *command, f"--more={more}", cwd=tmp_path)
-    assert said.code == 0, said
-    told_of = [line.partition(", ")[0].rpartition("-")[2] for line in said.out.splitlines()]
-    assert told_of == ["2", "seed0", "seed1"] and said.out.count(": done (") == 3
-    records = [told(path) for path in (tmp_path / "results").glob("*/*.json")]
-    found = sorted((record["seed"], record["shots"]) for record in records)
-    assert found == [(0, 1), (0, 2), (1, 1), (1, 2)]
-
-
 @pytest.mark.parametrize("line", ["--dataset=folder", "--dataset=cifar_fs --stream"])
 def test_seeds_that_do_not_go_together_are_trained_one_by_one(line: str) -> None:
     queue = [Run(f"experiments.protonet {line}"), Run("experiments.maml --dataset=cifar_fs")]

@@ -5,10 +5,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
+from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.names import table_of
 from metalearn.records.published import Published, read_published
-from metalearn.records.record import Record
+from metalearn.records.record import Record, settings
 from metalearn.records.store import read_record
 
 # Always shown, in this order; others follow by name.
@@ -95,7 +96,14 @@ def _order(record: Record) -> tuple:
         *test,
         *head,
         stages,
+        _special(config),
     )
+
+
+def _special(config: Config) -> tuple[str, ...]:
+    """Settings that are not at their defaults: a new setting then leaves the order as it is."""
+    special = settings(config) | {"seed": Config.seed}
+    return tuple(f"{k}={v}" for k, v in special.items() if v != getattr(Config, k))
 
 
 def _side(
