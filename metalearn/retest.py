@@ -13,11 +13,12 @@ from metalearn.learners.pretrained import base_classes
 from metalearn.records.record import Record
 from metalearn.records.workdir import check_images, read_workdir
 from metalearn.testing import check_settings, test_run, tested_norms, with_statistics
-from metalearn.training.checkpoint import Checkpoints, Trained, shapes
+from metalearn.training.checkpoint import Checkpoints, shapes
 from metalearn.training.lab import Lab
 from metalearn.training.loop import placed
 from metalearn.training.parts import check_test, make_trained
 from metalearn.training.state import Run
+from metalearn.training.trained import Trained
 from metalearn.types import random_key
 
 

@@ -31,11 +31,11 @@ from metalearn.records.store import (
 )
 from metalearn.records.workdir import Saved, read_workdir
 from metalearn.runtime import commit, device_name, peak_memory_mb
-from metalearn.training.checkpoint import Best, Trained
 from metalearn.training.lab import Lab, split_source
 from metalearn.training.metric_log import peak_memory_until, seconds_until
 from metalearn.training.parts import support_copies, with_running_statistics
 from metalearn.training.state import Run
+from metalearn.training.trained import Best, Trained
 from metalearn.types import ClassSource, Learner, PyTree, Task, random_key
 
 # Test episodes, the first of the list, on which accuracy before adaptation is measured

@@ -5,7 +5,6 @@ import re
 import sys
 from pathlib import Path
 from textwrap import shorten
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,31 +13,8 @@ import orbax.checkpoint as ocp
 from metalearn.errors import UserError
 from metalearn.parallel import by_first
 from metalearn.training.step import TrainState
-from metalearn.types import FILTERS, InputSpec, PyTree
-
-
-class Best(NamedTuple):
-    """Validation accuracy of the best checkpoint so far and its step; (-1, 0) before the first
-    validation.
-    """
-
-    accuracy: float = -1.0
-    step: int = 0
-
-
-class Trained(NamedTuple):
-    """What a training leaves: enough to test or use it without its data set or its optimiser.
-
-    Attributes:
-      meta: what did best on validation, with running statistics under `moments` where the method
-        has any; of a run of an older version without.
-      inputs: the images that it takes; None of a run of an older version.
-      best: when, and how well.
-    """
-
-    meta: PyTree
-    inputs: InputSpec | None
-    best: Best
+from metalearn.training.trained import Best, Trained, as_inputs, as_tree
+from metalearn.types import InputSpec, PyTree
 
 
 class Unreadable(UserError):
@@ -81,7 +57,7 @@ class Checkpoints:
 
     def save_best(self, step: int, meta: PyTree, inputs: InputSpec) -> None:
         """Save what did best on validation: `Trained` without its `best`."""
-        _save(self._best, step, {"meta": meta, "inputs": _as_tree(inputs)})
+        _save(self._best, step, {"meta": meta, "inputs": as_tree(inputs)})
 
     def latest_step(self) -> int | None:
         """Step of the latest state saved, None before the first."""
@@ -156,7 +132,7 @@ class Checkpoints:
             ) from error
         if "inputs" not in found:  # saved by an older version
             return Trained(found, None, best)
-        return Trained(found["meta"], _as_inputs(found["inputs"]), best)
+        return Trained(found["meta"], as_inputs(found["inputs"]), best)
 
     def read_trained(self, steps: int) -> Trained:
         """The best of a finished run of so many steps, whatever its model and devices.
@@ -219,21 +195,6 @@ def _save(manager: ocp.CheckpointManager, step: int, tree: PyTree) -> None:
 def _read(manager: ocp.CheckpointManager, step: int) -> PyTree:
     like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), manager.item_metadata(step).tree)
     return manager.restore(step, args=ocp.args.StandardRestore(like))
-
-
-def _as_tree(inputs: InputSpec) -> dict[str, np.ndarray]:
-    return {
-        "size": np.array(inputs.size, np.int32),
-        "mean": np.array(inputs.mean),
-        "std": np.array(inputs.std),
-        "resize": np.array(FILTERS.index(inputs.resize), np.int32),  # arrays alone are kept
-    }
-
-
-def _as_inputs(tree: dict[str, np.ndarray]) -> InputSpec:
-    height, width = (int(side) for side in tree["size"])
-    mean, std = (tuple(tree[name].tolist()) for name in ("mean", "std"))
-    return InputSpec((height, width), mean, std, FILTERS[int(tree["resize"])])
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,6 @@ from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import first, max_over_processes, replicate
 from metalearn.runtime import Interrupt, compiled
 from metalearn.training.assemble import Training, assemble
-from metalearn.training.checkpoint import Best, Trained
 from metalearn.training.lab import Lab
 from metalearn.training.member import (
     Interval,
@@ -32,6 +31,7 @@ from metalearn.training.parts import make_validate, with_running_statistics
 from metalearn.training.progress import progress_bar
 from metalearn.training.state import Run, initial_state
 from metalearn.training.step import Progress, TrainState, apart, stacked, together, unstacked
+from metalearn.training.trained import Best, Trained
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose

@@ -10,12 +10,13 @@ import numpy as np
 from metalearn.errors import UserError
 from metalearn.parallel import broadcast_from_first, first
 from metalearn.runtime import peak_memory_mb
-from metalearn.training.checkpoint import Best, Checkpoints
+from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.lab import Lab
 from metalearn.training.metric_log import MetricLog, NoMetricLog
 from metalearn.training.progress import headline
 from metalearn.training.state import Run, begin
 from metalearn.training.step import TrainState
+from metalearn.training.trained import Best
 
 
 @dataclass

@@ -15,8 +15,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 from metalearn.errors import UserError
-from metalearn.training.checkpoint import Best, Checkpoints
+from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.step import TrainState
+from metalearn.training.trained import Best
 from metalearn.types import InputSpec
 
 # TensorStore's threads, after a failed read, report to a loop that orbax has closed.
