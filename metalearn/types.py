@@ -209,6 +209,9 @@ class Body(NamedTuple):
       stages: their names, in the order in which they are computed: what may be frozen, or cached.
       run: `(params, x, moments=None, key=None, first=None, last=None) -> z`, the output of stage
         `last`, x being the input of stage `first`; None where a network has no stages.
+      fold: `(params, moments) -> params` of the same network with these moments moved into its
+        kernels, once and for all: for weights that are trained no more. `apply` and `run` take them
+        without moments.
       classifier: {kernel [D,C], bias [C]} of the classes it was trained on, of its features; None
         where it came without.
       digest: SHA-256 of the file the weights came from; None where they came from none.
@@ -220,5 +223,6 @@ class Body(NamedTuple):
     inputs: InputSpec
     stages: tuple[str, ...] = ()
     run: Callable[..., Array] | None = None
+    fold: Callable[[PyTree, PyTree], PyTree] | None = None
     classifier: PyTree | None = None
     digest: str | None = None

@@ -109,4 +109,4 @@ def build(stages: tuple[Stage, ...], style: Style) -> Staged:
         (f"stage{i + 1}", partial(Blocks, stage, style)) for i, stage in enumerate(stages)
     )
     ends = (("stem", partial(Stem, style)), ("final", partial(Final, style)))
-    return Staged((ends[0], *middle, ends[1]), chunk=2)
+    return Staged((ends[0], *middle, ends[1]), chunk=2, eps=style.eps)

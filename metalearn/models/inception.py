@@ -81,7 +81,7 @@ def network(counted: bool = True) -> Staged:
     """
     mixed = tuple((name, partial(Mixed, each, counted)) for name, each in MIXED.items())
     stem = (("stem", partial(Row, STEM)), ("second", partial(Row, SECOND)))
-    return Staged((*stem, *mixed, ("final", Average)))
+    return Staged((*stem, *mixed, ("final", Average)), chunk=2, eps=EPS)
 
 
 def _convolutions() -> Iterator[tuple[Place, str, Conv]]:

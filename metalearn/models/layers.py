@@ -1,5 +1,7 @@
-"""Layers of pre-trained networks: convolutions padded as their libraries pad, whose normalisation
-is folded into the kernel where its moments are known.
+"""Layers of pre-trained networks: convolutions padded as their libraries pad.
+
+Batch normalisation by known moments is an affine map, which can move into the kernel before it: see
+`fold`. The layer then finds a bias in place of its normalisation, and takes it.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import jax.numpy as jnp
 from metalearn.models.conv import product, same_padding
 from metalearn.models.depthwise import Pads, depthwise
 from metalearn.models.norms import Norm
-from metalearn.types import Array
+from metalearn.types import Array, PyTree
 
 SAME = "SAME"  # TensorFlow's padding, whose zeros depend on the size of the image
 Padding = str | int | tuple[int, int]
@@ -40,12 +42,13 @@ def pads_of(x: Array, kernel: tuple[int, int], stride: int, padding: Padding) ->
 def convolve(x: Array, w: Array, stride: int, pads: Pads) -> Array:
     """x [B,H,W,Ch] convolved with w [kh,kw,Ch,F]; [B,H',W',F].
 
-    A CPU takes it as one product, an accelerator as XLA's convolution.
+    A CPU takes it as one product, an accelerator as XLA's convolution. Patches, which are larger
+    than the image by the size of the kernel, are made again for derivatives.
     """
     return jax.lax.platform_dependent(
         x,
         w,
-        cpu=partial(by_product, stride=stride, pads=pads),
+        cpu=jax.checkpoint(partial(by_product, stride=stride, pads=pads)),
         default=partial(native, stride=stride, pads=pads),
     )
 
@@ -74,34 +77,11 @@ def by_product(x: Array, w: Array, stride: int, pads: Pads) -> Array:
     return y.reshape(*patches.shape[:3], filters)
 
 
-class FoldedNorm(Norm):
-    """Batch normalisation of a linear layer's outputs, given the layer.
-
-    Moments that are known make it an affine map, which moves into the kernel: one product less an
-    element, and the same derivatives. Moments of the images at hand are taken as `Norm` takes them.
-    """
-
-    @nn.compact
-    def __call__(self, linear: Callable[[Array], Array], w: Array) -> Array:  # type: ignore[override]
-        """Normalised outputs [B,H,W,F] of `linear(w)`, w [...,F]."""
-        features = w.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (features,))
-        shift = self.param("shift", nn.initializers.zeros, (features,))
-        if self.has_variable("moments", "mean"):
-            (mean, var) = self._batch_moments(w, None)
-            factor = scale * jax.lax.rsqrt(var + self.eps)
-            y = linear(w * factor)
-            return y + (shift - mean * factor).astype(y.dtype)
-        y = linear(w)
-        (mean, var) = self._batch_moments(y, None)
-        factor = scale * jax.lax.rsqrt(var + self.eps)
-        return ((y - mean) * factor + shift).astype(y.dtype)
-
-
 class ConvNorm(nn.Module):
     """Convolution, normalisation or bias, activation; x [B,H,W,Ch] -> [B,H',W',F].
 
-    Parameters: `kernel` [kh,kw,Ch,F], or [k,k,1,F] depthwise; `norm` {scale, shift} [F], or `bias`.
+    Parameters: `kernel` [kh,kw,Ch,F], or [k,k,1,F] depthwise; `norm` {scale, shift} [F], or `bias`
+    where there is no normalisation, or it is folded.
     Computed in the type of x.
 
     Attributes:
@@ -130,17 +110,35 @@ class ConvNorm(nn.Module):
         channels = 1 if self.depthwise else x.shape[-1]
         init = OWN_DEPTHWISE if self.depthwise else OWN_KERNELS
         w = self.param("kernel", init, (*self.kernel, channels, self.width))
-
-        def linear(w: Array) -> Array:
-            form = depthwise if self.depthwise else convolve
-            return form(x, w.astype(x.dtype), self.stride, pads)
-
-        if self.normalised:
-            y = FoldedNorm(eps=self.eps, name="norm")(linear, w)
+        form = depthwise if self.depthwise else convolve
+        y = form(x, w.astype(x.dtype), self.stride, pads)
+        if self.normalised and not self.has_variable("params", "bias"):
+            y = Norm(eps=self.eps, name="norm")(y).astype(x.dtype)
         else:
             bias = self.param("bias", nn.initializers.zeros, (self.width,))
-            y = linear(w) + bias.astype(x.dtype)
+            y = y + bias.astype(x.dtype)
         return y if self.activation is None else self.activation(y)
+
+
+def fold(params: PyTree, moments: PyTree, eps: float) -> PyTree:
+    """The parameters of a network whose `ConvNorm`s have known moments moved into their kernels.
+
+    Exact, and its derivatives are. Layers without an entry in the moments stay as they are.
+
+    Args:
+      params: by stage and layer.
+      moments: of all layers, or of some.
+      eps: what the normalisation adds to variances.
+    """
+    if "kernel" in params and "norm" in params and "norm" in moments:
+        (norm, known) = (params["norm"], moments["norm"])
+        factor = norm["scale"] * jax.lax.rsqrt(known["var"] + eps)
+        bias = norm["shift"] - known["mean"] * factor
+        return {"kernel": params["kernel"] * factor, "bias": bias}
+    return {
+        name: fold(part, moments[name], eps) if isinstance(part, dict) and name in moments else part
+        for name, part in params.items()
+    }
 
 
 class Dense(nn.Module):

@@ -86,7 +86,7 @@ def network(depth: int) -> Staged:
         (f"stage{i + 1}", partial(Blocks, blocks, WIDTHS[i], 1 if i == 0 else 2, depth >= 50))
         for i, blocks in enumerate(DEPTHS[depth])
     )
-    return Staged((("stem", Stem), *stages, ("final", Average)))
+    return Staged((("stem", Stem), *stages, ("final", Average)), chunk=2)
 
 
 def _blocks(depth: int) -> Iterator[tuple[int, int, Place, bool]]:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.errors import UserError
+from metalearn.models.layers import fold
 from metalearn.types import Array, Key, Network, PyTree
 
 Run = Callable[..., Array]
@@ -26,10 +27,12 @@ class Staged(nn.Module):
         stage before.
       chunk: on a CPU so many images are computed at once where nothing depends on the others;
         larger intermediate results would leave its caches. 0 for all.
+      eps: what its normalisation adds to variances.
     """
 
     stages: tuple[tuple[str, Callable[..., nn.Module]], ...]
     chunk: int = 0
+    eps: float = 1e-5
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,11 +81,8 @@ def runner(module: Staged) -> Run:
     the moments of x.
     """
 
-    def part(
-        params: PyTree, moments: PyTree, first: str | None, last: str | None, x: Array
-    ) -> Array:
-        variables = {"params": params, "moments": moments}
-        z: Array = module.apply(variables, x, first=first, last=last)  # type: ignore[assignment]
+    def part(params: PyTree, first: str | None, last: str | None, x: Array) -> Array:
+        z: Array = module.apply({"params": params}, x, first=first, last=last)  # type: ignore[assignment]
         return z
 
     def run(
@@ -94,22 +94,21 @@ def runner(module: Staged) -> Run:
         last: str | None = None,
     ) -> Array:
         del key  # nothing here is random
-        known = {} if moments is None else moments
         chosen = chosen_stages(module.names, first, last)
-        alone = _norms(params, chosen, "scale") == _norms(known, chosen, "mean")
-        whole = partial(part, params, known, first, last)
-        if alone and 0 < module.chunk < len(x) and jax.default_backend() == "cpu":
+        used = {name: params[name] for name in chosen if name in params}
+        folded = fold(used, {} if moments is None else moments, module.eps)
+        whole = partial(part, folded, first, last)
+        if 0 < module.chunk < len(x) and jax.default_backend() == "cpu" and not _norms(folded):
             return in_chunks(whole, x, module.chunk)
         return whole(x)
 
     return run
 
 
-def _norms(tree: PyTree, stages: tuple[str, ...], leaf: str) -> int:
-    """How many normalisation layers have an entry in the stages of a tree."""
-    chosen = {name: tree[name] for name in stages if name in tree}
-    paths = jax.tree_util.tree_leaves_with_path(chosen)
-    return sum(getattr(path[-1], "key", None) == leaf for path, _ in paths)
+def _norms(params: PyTree) -> bool:
+    """Whether a layer is left that normalises by the moments of its images."""
+    paths = jax.tree_util.tree_leaves_with_path(params)
+    return any(getattr(key, "key", None) == "norm" for path, _ in paths for key in path)
 
 
 def in_chunks(function: Callable[[Array], Array], x: Array, size: int) -> Array:

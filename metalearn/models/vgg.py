@@ -91,7 +91,7 @@ def network(normalised: bool) -> Staged:
         (f"stage{i + 1}", partial(Convolutions, number, width, normalised))
         for i, (number, width) in enumerate(zip(DEPTHS, WIDTHS, strict=True))
     )
-    return Staged((*stages, ("final", FullyConnected)))
+    return Staged((*stages, ("final", FullyConnected)), chunk=1)
 
 
 def _convolutions() -> Iterator[tuple[int, int, Place]]:

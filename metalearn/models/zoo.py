@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from metalearn.errors import UserError
 from metalearn.models import efficientnet_lite, inception, mobilenet, resnet_imagenet, vgg, vit
+from metalearn.models.layers import fold
 from metalearn.models.layouts import Family, Layout, choose_layout, place
 from metalearn.models.sources import Package, Published, Source, find_weights
 from metalearn.models.staged import runner, staged_network
@@ -117,4 +118,12 @@ def _known(name: str) -> Known:
 
 def _body(family: Family, layout: Layout) -> Body:
     module = family.build(**layout.options)
-    return Body(staged_network(module), None, None, layout.inputs, module.names, runner(module))
+    return Body(
+        network=staged_network(module),
+        params=None,
+        moments=None,
+        inputs=layout.inputs,
+        stages=module.names,
+        run=runner(module),
+        fold=partial(fold, eps=module.eps),
+    )

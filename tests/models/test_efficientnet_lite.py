@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from metalearn.errors import UserError
-from metalearn.models.efficientnet_lite import build, scaled
+from metalearn.models.bottleneck import build
+from metalearn.models.efficientnet_lite import STYLE, scaled
+from metalearn.models.layers import fold
 from metalearn.models.staged import runner
 from metalearn.models.zoo import load_body, make_body
 from metalearn.types import Array, Body
@@ -102,12 +104,12 @@ def test_larger_sizes_scale_widths_and_depths() -> None:
 
 def test_stages_can_be_run_apart(lite0: Body) -> None:
     x = synthetic(SMALL) / 128 - 1
-    assert lite0.stages == ("stem", *(f"stage{i}" for i in range(1, 8)), "head")
+    assert lite0.stages == ("stem", *(f"stage{i}" for i in range(1, 8)), "final")
     assert set(lite0.params) == set(lite0.moments) == set(lite0.stages)
     run = quick_jit(lite0.run, static_argnames=("first", "last"))
     middle = run(lite0.params, x, lite0.moments, last="stage5")
     assert middle.shape == (1, SMALL // 16, SMALL // 16, 112)
-    rest = {name: lite0.params[name] for name in ("stage6", "stage7", "head")}
+    rest = {name: lite0.params[name] for name in ("stage6", "stage7", "final")}
     apart = run(rest, middle, lite0.moments, first="stage6")
     whole = quick_jit(lite0.network.apply)(lite0.params, x, lite0.moments)
     np.testing.assert_allclose(apart, whole, atol=1e-5)
@@ -117,7 +119,7 @@ def test_stages_can_be_run_apart(lite0: Body) -> None:
     ("names", "what"),
     [
         ({"last": "stage8"}, "no stage 'stage8': choose one of stem, stage1"),
-        ({"first": "head", "last": "stem"}, "stage 'stem' comes before 'head'"),
+        ({"first": "final", "last": "stem"}, "stage 'stem' comes before 'final'"),
     ],
 )
 def test_stages_that_are_not_there(names: dict[str, str], what: str) -> None:
@@ -132,7 +134,7 @@ SMALLER = tuple(stage._replace(blocks=1, width=8) for stage in scaled(1.0, 1.0)[
 def test_chunks_change_nothing() -> None:
     """Three images two at a time, and all at once."""
     x = synthetic(16, 3) / 128 - 1
-    module = build(SMALLER)
+    module = build(SMALLER, STYLE)
     params = quick_jit(module.init)(jax.random.key(0), x)["params"]
     moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
     (apart, together) = (
@@ -141,28 +143,42 @@ def test_chunks_change_nothing() -> None:
     np.testing.assert_allclose(apart, together, atol=1e-6)
 
 
-def test_running_statistics_in_the_kernel_are_those_outside_it() -> None:
-    """Folded with the moments of x, and normalised by the moments of x: values and gradients."""
+def test_folded_weights_are_those_they_were() -> None:
+    """Normalised by the moments of x: in the kernels, once and for all, and outside; gradients
+    too.
+    """
     x = synthetic(16, 2) / 128 - 1
-    module = build(SMALLER)
+    module = build(SMALLER, STYLE)
     params = quick_jit(module.init)(jax.random.key(0), x)["params"]
+    moments = _moments(module, params, x)
     run = runner(module)
-    (folded, plain) = (
-        quick_jit(run)(params, x, moments) for moments in (_moments(module, params, x), None)
+    plain = quick_jit(run)(params, x)
+    once = fold(params, moments, module.eps)
+    assert "norm" not in once["stem"]["conv"] and once["stem"]["conv"]["bias"].shape == (32,)
+    np.testing.assert_allclose(quick_jit(run)(params, x, moments), plain, atol=1e-4)
+    np.testing.assert_allclose(quick_jit(run)(once, x), plain, atol=1e-4)
+
+    def outside(params, x):
+        """By the layers' own normalisation, which reads the moments."""
+        return module.apply({"params": params, "moments": moments}, x)
+
+    (found, expected) = (
+        quick_jit(jax.grad(lambda params, x, f=f: jnp.square(f(params, x)).sum()))(params, x)
+        for f in (partial(run, moments=moments), outside)
     )
-    np.testing.assert_allclose(folded, plain, atol=1e-4)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-3), found, expected)
 
 
 def test_stages_without_known_moments_take_those_of_the_images() -> None:
     """So that part of a network can be trained with statistics of its own."""
     x = synthetic(16, 3) / 128 - 1
-    module = build(SMALLER)
+    module = build(SMALLER, STYLE)
     params = quick_jit(module.init)(jax.random.key(0), x)["params"]
     moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
     run = quick_jit(runner(module), static_argnames=("first", "last"))
     some = {name: moments[name] for name in ("stem", "stage1", "stage2", "stage3")}
     middle = run(params, x, some, last="stage3")
-    expected = run(params, middle, None, first="head")
+    expected = run(params, middle, None, first="final")
     np.testing.assert_allclose(run(params, x, some), expected, atol=1e-4)
 
 
