@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from metalearn.models.bottleneck import Stage, Style, build
-from metalearn.models.layouts import Entry, Family, Layout, classifier, conv_norm, square
+from metalearn.models.image_inputs import square
+from metalearn.models.layouts import Entry, Family, Layout, classifier, conv_norm
 
 STYLE = Style(eps=1e-3, same=True)
 LITE0 = (

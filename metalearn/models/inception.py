@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from metalearn.models.image_inputs import square
 from metalearn.models.inception_blocks import MIXED, SECOND, STEM, Branches, Conv
 from metalearn.models.layers import SAME, ConvNorm
 from metalearn.models.layouts import (
@@ -27,7 +28,6 @@ from metalearn.models.layouts import (
     as_is,
     classifier,
     conv_norm,
-    square,
 )
 from metalearn.models.pooling import Average, average_pool3, max_pool
 from metalearn.models.staged import Staged

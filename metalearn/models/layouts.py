@@ -22,16 +22,6 @@ from metalearn.types import InputSpec, PyTree
 PARAMS = "params"
 MOMENTS = "moments"
 CLASSIFIER = "classifier"  # of the classes that the weights were trained on; files may lack it
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-
-
-def square(
-    size: int, mean: tuple[float, ...], std: tuple[float, ...], resize: str = "bilinear"
-) -> InputSpec:
-    """Images of `size` pixels a side, whose pixels in 0..255 have this mean and deviation."""
-    scaled = [tuple(value / 255 for value in values) for values in (mean, std)]
-    return InputSpec((size, size), scaled[0], scaled[1], resize)
 
 
 COUNTERS = r"num_batches_tracked$"  # of PyTorch's normalisation: how many batches it has seen

@@ -8,17 +8,8 @@ in -1..1 and 1,001 classes, of which the first is the background.
 from collections.abc import Iterator
 
 from metalearn.models.bottleneck import Stage, Style, build
-from metalearn.models.layouts import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Entry,
-    Family,
-    Layout,
-    Place,
-    classifier,
-    conv_norm,
-    square,
-)
+from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
+from metalearn.models.layouts import Entry, Family, Layout, Place, classifier, conv_norm
 from metalearn.models.staged import Staged
 
 STAGES = (

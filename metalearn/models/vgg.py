@@ -11,11 +11,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
 from metalearn.models.layers import ConvNorm, Dense
 from metalearn.models.layouts import (
     CLASSIFIER,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     PARAMS,
     Entry,
     Family,
@@ -27,7 +26,6 @@ from metalearn.models.layouts import (
     conv_norm,
     dense,
     kernel_of_torch,
-    square,
 )
 from metalearn.models.pooling import max_pool
 from metalearn.models.staged import Staged

@@ -11,9 +11,8 @@ from functools import partial
 
 import numpy as np
 
+from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
 from metalearn.models.layouts import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     PARAMS,
     Entry,
     Family,
@@ -23,7 +22,6 @@ from metalearn.models.layouts import (
     classifier,
     dense,
     kernel_of_torch,
-    square,
 )
 from metalearn.models.transformer import Size, network
 

@@ -17,7 +17,7 @@ def weights(name: str, last: str) -> tuple[PyTree, PyTree]:
     """Parameters and running statistics of the stages up to `last`, drawn by the names of leaves."""
     family = BODIES[name].family()
     module = family.build(**family.layouts[0].options)
-    size = family.layouts[0].inputs.size
+    size = family.layouts[0].inputs.size[0]
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     shapes = jax.eval_shape(module.init, jax.random.key(0), image)
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metalearn.data.inputs import standardise
 from metalearn.errors import UserError
 from metalearn.models.bottleneck import build
 from metalearn.models.efficientnet_lite import STYLE, scaled
@@ -24,8 +25,8 @@ SMALL = 64  # pixels, for what needs no real image
 # Of the reference package, `efficientnet-lite-pytorch` 0.1.0 on PyTorch 2.13
 GOLDEN_BEST = [885, 782, 418]
 GOLDEN_LOGITS = [6.439883, 5.793232, 5.668225]
-USUAL_MEAN = jnp.array([123.675, 116.28, 103.53])
-USUAL_STD = jnp.array([58.395, 57.12, 57.375])
+USUAL_MEAN = (0.485, 0.456, 0.406)
+USUAL_STD = (0.229, 0.224, 0.225)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def lite0() -> Body:
 
 def logits(body: Body, pixels: Array) -> Array:
     """Of images of pixels 0..255, standardised as the body's images are."""
-    x = (pixels - jnp.array(body.inputs.mean)) / jnp.array(body.inputs.std)
+    x = standardise(body.inputs)(pixels)
     z = quick_jit(body.network.apply)(body.params, x, body.moments)
     return z @ body.classifier["kernel"] + body.classifier["bias"]
 
@@ -49,11 +50,11 @@ def synthetic(size: int, number: int = 1) -> Array:
 
 
 def test_inputs_are_those_it_was_trained_on(lite0: Body) -> None:
-    assert lite0.inputs == (224, (127.0,) * 3, (128.0,) * 3, 3, "bicubic")
+    assert lite0.inputs == ((224, 224), (127 / 255,) * 3, (128 / 255,) * 3, "bicubic")
     sizes = {
         f"efficientnet-lite{i}": make_body(f"efficientnet-lite{i}").inputs.size for i in (1, 2)
     }
-    assert sizes == {"efficientnet-lite1": 240, "efficientnet-lite2": 260}
+    assert sizes == {"efficientnet-lite1": (240, 240), "efficientnet-lite2": (260, 260)}
 
 
 def test_logits_of_a_synthetic_image(lite0: Body) -> None:
@@ -63,9 +64,7 @@ def test_logits_of_a_synthetic_image(lite0: Body) -> None:
     best = np.argsort(-np.asarray(found[0]))[:3]
     assert best.tolist() == GOLDEN_BEST
     np.testing.assert_allclose(found[0, best], GOLDEN_LOGITS, atol=1e-4)
-    usual = lite0._replace(
-        inputs=lite0.inputs._replace(mean=tuple(USUAL_MEAN), std=tuple(USUAL_STD))
-    )
+    usual = lite0._replace(inputs=lite0.inputs._replace(mean=USUAL_MEAN, std=USUAL_STD))
     assert np.abs(logits(usual, synthetic(224)) - found).max() > 0.5
 
 

@@ -76,8 +76,7 @@ def test_every_weight_has_one_place(name: str, position: int) -> None:
     family = BODIES[name].family()
     layout = family.layouts[position]
     assert set(Counter(keys_of(layout)).values()) == {1}
-    size = layout.inputs.size
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, *layout.inputs.shape), jnp.float32)
     module = family.build(**layout.options)
     shapes = jax.eval_shape(module.init, jax.random.key(0), image)
     for tree in (PARAMS, MOMENTS):
@@ -97,21 +96,23 @@ def test_names_are_the_libraries_own(name: str, position: int) -> None:
 
 def test_inputs_are_each_networks_own() -> None:
     """Wrong statistics raise no error anywhere: they only cost accuracy."""
-    usual = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-    about_zero = ((127.5,) * 3, (127.5,) * 3)
+    usual = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    about_zero = ((0.5,) * 3, (0.5,) * 3)
     expected = {
         "resnet50": [usual, usual],
-        "vgg16": [usual, usual, ((123.68, 116.779, 103.939), (1.0,) * 3)],
+        "vgg16": [usual, usual, ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)],
         "inception-v3": [about_zero, about_zero],
         "mobilenet-v2": [usual, usual, about_zero],
         "vit-s16": [about_zero, about_zero],
         "dinov2-s14": [usual, usual],
-        "efficientnet-lite2": [((127.0,) * 3, (128.0,) * 3)],
+        "efficientnet-lite2": [((127 / 255,) * 3, (128 / 255,) * 3)],
     }
     for name, specs in expected.items():
         layouts = BODIES[name].family().layouts
-        assert [(each.inputs.mean, each.inputs.std) for each in layouts] == specs
-    sizes = {name: make_body(name).inputs.size for name in expected}
+        for each, (mean, std) in zip(layouts, specs, strict=True):
+            np.testing.assert_allclose(each.inputs.mean, mean, rtol=1e-6)
+            np.testing.assert_allclose(each.inputs.std, std, rtol=1e-6)
+    sizes = {name: make_body(name).inputs.size[0] for name in expected}
     assert sizes["inception-v3"] == 299 and sizes["efficientnet-lite2"] == 260
     assert {sizes[name] for name in ("resnet50", "vgg16", "vit-s16", "dinov2-s14")} == {224}
 
@@ -126,7 +127,7 @@ def tiny() -> tuple[Family, dict[str, np.ndarray]]:
         *conv_norm(("final", "conv"), "last", "last_bn"),
         *classifier("fc"),
     )
-    inputs = InputSpec(16, (0.0,) * 3, (1.0,) * 3)
+    inputs = InputSpec((16, 16), (0.0,) * 3, (1.0,) * 3)
     layout = Layout("tiny", entries, inputs, prefix="net.")
     family = Family(lambda: build(stages, Style(1e-3, True)), (layout,))
     rng = np.random.default_rng(0)

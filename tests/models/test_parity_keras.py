@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metalearn.data.inputs import standardise
 from metalearn.models.weights import read_weights
 from metalearn.models.zoo import load_body
 from tests.models import parity
@@ -52,7 +53,7 @@ def test_vgg16(tmp_path: Path) -> None:
     body = load_body("vgg16", tmp_path / "net.h5")
     pixels = 127 + 60 * images(224, 1)
     keras_x = keras.applications.vgg16.preprocess_input(pixels.copy())
-    x = (pixels - np.array(body.inputs.mean)) / np.array(body.inputs.std)
+    x = np.asarray(standardise(body.inputs)(pixels))
     np.testing.assert_allclose(x[..., ::-1], keras_x, atol=1e-4)
     compare(features(body, x.astype(np.float32)), inner(model, "fc2", keras_x))
     assert body.classifier["kernel"].shape == (4096, 7)

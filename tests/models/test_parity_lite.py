@@ -26,7 +26,7 @@ def test_logits(number: int) -> None:
     arrays = read_weights(Path(_file(number)))
     model.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
     model.eval()
-    x = images(body.inputs.size)
+    x = images(body.inputs.size[0])
     with torch.no_grad():
         expected = model(channels_first(x)).numpy()
     found = features(body, x) @ body.classifier["kernel"] + body.classifier["bias"]

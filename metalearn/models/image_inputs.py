@@ -1,0 +1,15 @@
+"""The images that pre-trained networks take."""
+
+from metalearn.types import InputSpec
+
+# Of the pixels of ImageNet, 0..255
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def square(
+    size: int, mean: tuple[float, ...], std: tuple[float, ...], resize: str = "bilinear"
+) -> InputSpec:
+    """Images of `size` pixels a side, whose pixels in 0..255 have this mean and deviation."""
+    scaled = [tuple(value / 255 for value in values) for values in (mean, std)]
+    return InputSpec((size, size), scaled[0], scaled[1], resize)
