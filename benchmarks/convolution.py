@@ -24,7 +24,7 @@ from absl import flags
 
 from benchmarks._lib.contenders import OURS
 from benchmarks._lib.measure import Found, times
-from benchmarks._lib.program import FLAGS, pending, run, settings, sized, tell_missing
+from benchmarks._lib.program import FLAGS, pending, run, settings, show_missing, sized
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work
 from benchmarks._lib.worker import reason
@@ -131,7 +131,14 @@ def program(form: Form, order: str, looped: bool) -> Form:
 
 
 def measure(work: Work, layer: int, order: str, looped: bool) -> None:
-    """One row."""
+    """Measure, print and record one row.
+
+    Args:
+      work: its tasks, images and width.
+      layer: position in `LAYERS`.
+      order: `forward`, `gradient` or `second`, see `passes`.
+      looped: within `lax.scan`, not alone.
+    """
     side, channels = LAYERS[layer]
     images = work.ways * work.shots
     where = f"{order}, {TURNS} turns of a scan" if looped else f"{order}, alone"
@@ -161,7 +168,7 @@ def measure(work: Work, layer: int, order: str, looped: bool) -> None:
         f"{name} {value} ms" for name, value in {OURS: row["ours_ms"], **row["peers"]}.items()
     )
     print(f"  {shown}", flush=True)
-    tell_missing(row)
+    show_missing(row)
     add_row(path, row)
 
 

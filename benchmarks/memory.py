@@ -17,7 +17,7 @@ from absl import flags
 
 from benchmarks._lib.contenders import OURS, Failed, Team
 from benchmarks._lib.measure import Found, times
-from benchmarks._lib.program import FLAGS, pending, run, settings, sized, team_for, tell_missing
+from benchmarks._lib.program import FLAGS, pending, run, settings, show_missing, sized, team_for
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work, images
 
@@ -55,7 +55,7 @@ def measure(work: Work) -> None:
     row["resting"] = {name: round(before, 1) for name, (before, _) in found.items()}
     for name, mib in {OURS: row["ours_mib"], **row["peers"]}.items():
         print(f"  {name}: {mib} MiB ({row['resting'].get(name)} at rest)")
-    tell_missing(row)
+    show_missing(row)
     add_row(path, row)
 
 

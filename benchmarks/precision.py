@@ -3,7 +3,7 @@
 `python -m benchmarks.precision [--data_dir=DIR]`
 
 Short runs on real images, as a user has them: every precision trains from the same seed on the same
-tasks, and is told by the same validation episodes; no test class is touched. float32 runs a second
+tasks, and is validated on the same episodes; no test class is touched. float32 runs a second
 time from another seed: precisions that differ from it by no more than that are as good here. A CPU
 computes tf32 as float32, and so leaves it out.
 
@@ -118,7 +118,11 @@ def measure(work: Work) -> None:
 
 
 def main() -> None:
-    """Both methods."""
+    """Measure every method that is asked for.
+
+    Raises:
+      UserError: an unknown method.
+    """
     methods = settings(FLAGS.methods, list(RECIPES))
     for method in methods:
         if method not in RECIPES:

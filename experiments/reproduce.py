@@ -116,7 +116,7 @@ def main() -> None:
             continue
         for command, _, folder in todo:
             if end - time.monotonic() < LEAST:
-                print(f"the budget of {FLAGS.budget} is spent; the same command goes on")
+                print(f"the budget of {FLAGS.budget} is spent; the same command continues")
                 return
             begin = time.monotonic()
             status = perform(command, Path(f"{workdir}{folder}"), end)

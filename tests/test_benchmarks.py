@@ -191,7 +191,7 @@ def test_a_contender_answers_whatever_its_libraries_print(tmp_path: Path) -> Non
             process.ask(
                 "gradient", given=str(tmp_path / "given.npz"), found=str(tmp_path / "found.npz")
             )
-        assert process.ask("steps", count=1)["loss"] == 1.0  # and goes on
+        assert process.ask("steps", count=1)["loss"] == 1.0  # and continues
 
 
 @pytest.mark.parametrize(

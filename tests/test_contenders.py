@@ -136,4 +136,4 @@ def test_peers_use_the_torch_of_the_environment_they_are_made_from(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "PyTorch lent" in done.stderr
     noted = (tmp_path / "peers" / "not-installed.txt").read_text()
-    assert "higher: " in noted  # what an index alone has is missing, and the rest goes on
+    assert "higher: " in noted  # what an index alone has is missing, and the rest continues

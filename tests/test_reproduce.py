@@ -73,7 +73,7 @@ def test_what_is_missing_is_run_once(tmp_path: Path, queue: Path) -> None:
 
 def test_nothing_is_begun_without_time(tmp_path: Path, queue: Path) -> None:
     said = process("reproduce", *flags(tmp_path, queue), "--table=all", "--budget=9s", cwd=tmp_path)
-    assert said.code == 0 and said.out == "the budget of 9s is spent; the same command goes on\n"
+    assert said.code == 0 and said.out == "the budget of 9s is spent; the same command continues\n"
 
 
 def test_a_command_is_stopped_when_the_time_is_over(

@@ -56,7 +56,7 @@ def test_a_damaged_last_checkpoint_is_trained_again(
     said = program("protonet", *run)
     assert said.code == 0 and "resumed from step 2;" in said.out and "Traceback" not in said.err
     assert said.err.startswith(f"warning: {workdir}/checkpoints/latest/4 cannot be read (")
-    assert "; going on from step 2; its files are now in " in said.err
+    assert "; continuing from step 2; its files are now in " in said.err
     assert rows(workdir) == rows(finished) and results(workdir) == results(finished)
 
 

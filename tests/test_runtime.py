@@ -92,12 +92,12 @@ def test_a_first_signal_is_kept_and_handlers_come_back() -> None:
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == old
 
 
-def test_only_closed_loops_are_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_errors_of_closed_loops_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(
         sys, "unraisablehook", lambda happened: shown.append(str(happened.exc_value))
     )
-    runtime.overlook_closed_loops()
+    runtime.hide_closed_loop_errors()
     for message in ("Event loop is closed", "something else"):
         sys.unraisablehook(type("Args", (), {"exc_value": RuntimeError(message)})())
     assert shown == ["something else"]

@@ -104,7 +104,7 @@ class Process:
     def _last_words(self) -> str:
         self.errors.seek(0)
         lines = [line.strip() for line in self.errors if line.strip()]
-        return lines[-1][:200] if lines else "without a word"
+        return lines[-1][:200] if lines else "no message"
 
     def close(self) -> None:
         """End it: its input ends, and it has ten seconds to leave."""

@@ -31,7 +31,7 @@ four tables compare ways of our own.
 - **of peak**: arithmetic that the step needs at least, counted from shapes without recomputation, a
   second, against a matrix product's in the same run. **bound**: what it would take at that rate, or
   at the rate of a copy for the bytes that products read and write at least, whichever is longer.
-- **–**: not asked for, or not measured, which is told below the table with the reason.
+- **–**: not asked for, or not measured, which is said below the table with the reason.
 
 What bounds a step on a CPU is arithmetic: the bytes would take a small part of its time. Between
 the bound and the measured time lie products too narrow for a matrix product's best rate (the
@@ -74,7 +74,7 @@ def values(row: Row) -> dict[str, float]:
 
 
 def label(row: Row) -> str:
-    """What tells the rows of a table apart."""
+    """What distinguishes the rows of a table."""
     if row["benchmark"] == "convolution":
         return f"{row['case']}, {row['tasks']} tasks"
     steps = f", J = {row['inner_steps']}" if row["benchmark"] == "memory" else ""

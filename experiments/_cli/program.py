@@ -29,7 +29,7 @@ from metalearn.records.store import (
 )
 from metalearn.records.workdir import read_workdir
 from metalearn.run import check_together, execute, summary
-from metalearn.runtime import overlook_closed_loops
+from metalearn.runtime import hide_closed_loop_errors
 
 PLACES = (*FOLDERS, *HOSTS)
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
@@ -45,12 +45,13 @@ def program(module: str, default_method: str, methods: tuple[str, ...]) -> None:
 
 
 def start(main: Callable[..., None], words: tuple[str, ...] = ()) -> None:
-    """Parse the flags and run main: exit 0 when done, 2 with one line on a user's error, 128 + n on
-    signal n.
+    """Parse the flags, run main and exit.
+
+    The status is 0 when done, 2 with one line on a user's error, 128 + n on signal n.
 
     words are the names of what the command line has beside flags; main gets them in this order.
     """
-    overlook_closed_loops()
+    hide_closed_loop_errors()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every encoding has the ± of an accuracy
     app.run(
@@ -98,7 +99,7 @@ def _fail(message: str) -> int:
 
 
 def guarded(run: Callable[[], None]) -> int:
-    """The exit code of run(), its user's errors told in one line."""
+    """The exit code of run(); a user's error is printed as one line."""
     logging.set_verbosity(logging.FATAL)  # libraries log what they raise as well
     old = signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -107,10 +108,10 @@ def guarded(run: Callable[[], None]) -> int:
     except UserError as error:
         return _fail(str(error))
     except Interrupted as stop:
-        print(f"{stop}; the same command goes on from there", file=sys.stderr)
+        print(f"{stop}; the same command continues from there", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from what was saved", file=sys.stderr)
+        print("interrupted; the same command continues from what was saved", file=sys.stderr)
         return 128 + signal.SIGINT
     except MemoryError:
         return _fail(f"out of memory: {LESS}")

@@ -5,7 +5,7 @@ Nichol, Achiam, Schulman. On First-Order Meta-Learning Algorithms. 2018, arXiv:1
 meta). That is gradient descent at this rate on the loss |meta - adapted|^2 / 2 with adapted held
 fixed; the published rate falls linearly to zero.
 
-Only support sets are trained on; the queries of a training episode are merely watched. As in the
+Only support sets are trained on; the queries of a training episode are only evaluated. As in the
 released code, the inner Adam's second moments are carried from task to task, into the test too:
 begun anew, its first steps would be as long for every weight, whatever its gradient. Deviations:
 they are trained as the initial weights are, towards what the tasks of an update find on average,
@@ -44,7 +44,13 @@ def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
     """Rows [J,B] of a set of this size, B = min(batch, size), for J steps.
 
     Shuffles of the set follow one another and are cut into batches, which may reach from one into
-    the next. A batch of the whole set is not shuffled; batch 0 means the whole set.
+    the next. A batch of the whole set is not shuffled.
+
+    Args:
+      key: of the shuffles.
+      size: S, of the set.
+      batch: rows of a batch; 0 for the whole set.
+      steps: J.
     """
     if batch == 0 or batch >= size:
         return jnp.broadcast_to(jnp.arange(size), (steps, size))
@@ -54,8 +60,11 @@ def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
 
 
 class Memory(NamedTuple):
-    """What the inner Adam remembers of earlier tasks: its steps so far, and the second moments of
-    every weight.
+    """What the inner Adam keeps of earlier tasks.
+
+    Attributes:
+      steps: made so far.
+      second: second moments of every weight.
     """
 
     steps: Array
@@ -70,7 +79,7 @@ def reptile(
     batch: int = 10,
     norm: str = "batch",
 ) -> Learner:
-    """A learner whose initial weights are drawn to the adapted ones.
+    """A learner whose initial weights move towards the adapted ones.
 
     Args:
       network: the body.
@@ -104,7 +113,7 @@ def reptile(
             return (optax.tree.add_scale(weights, -inner_lr, updates), state), None
 
         weights = {name: meta[name] for name in ("body", "head")}
-        # An outer optimiser may have overshot
+        # Second moments are never negative, but an outer optimiser may have overshot
         steps, second = jax.tree.map(jax.nn.relu, meta["memory"])
         state = adam.init(weights)._replace(count=steps.astype(jnp.int32), nu=second)
         rows = minibatches(key, len(support_x), batch, inner_steps)
@@ -116,6 +125,8 @@ def reptile(
         return settle(network, norm, {name: learned[name] for name in ("body", "head")}, support_x)
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
+        # The adapted weights are a constant target: no gradient passes through the inner loop, and
+        # that of the loss is meta - adapted
         learned = learn(key, jax.lax.stop_gradient(meta), task.support_x, task.support_y)
         logits = base.predict(meta, settle(network, norm, learned, task.support_x), task.query_x)
         info = {

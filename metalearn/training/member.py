@@ -38,10 +38,12 @@ class Member:
 
     @property
     def step(self) -> int:
+        """The step that it was last saved at, or begins with."""
         return int(self.state.step)
 
     @property
     def steps(self) -> int:
+        """The step that it is to be trained to."""
         return self.run.config.steps
 
 

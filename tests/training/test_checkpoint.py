@@ -150,7 +150,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     err, aside = capfd.readouterr().err, tmp_path / "checkpoints" / "damaged" / "2"
     assert err.count("\n") == 1 and err.startswith(f"warning: {latest / '2'} cannot be read ("), err
     assert (
-        err.endswith(f"; going on from step 1; its files are now in {aside}\n") and aside.is_dir()
+        err.endswith(f"; continuing from step 1; its files are now in {aside}\n") and aside.is_dir()
     )
     save(tmp_path, 2)
     assert_is(restore(tmp_path), 2)

@@ -154,7 +154,7 @@ def test_two_processes_train_as_one(images: Path, tmp_path: Path, pairs: list[Pa
 def test_one_end_is_the_end_of_both_and_both_go_on(
     images: Path, tmp_path: Path, pairs: list[Pair]
 ) -> None:
-    """The second is killed; the run goes on, the second gets a signal; it goes on, the first is
+    """The second is killed; the run continues, the second gets a signal; it continues, the first is
     killed.
     """
     run = tmp_path / "run"

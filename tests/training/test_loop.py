@@ -125,7 +125,8 @@ def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path
         assert process.returncode == code and "Traceback" not in err, (out, err)
         step = last.removeprefix("stopped and saved at step ").split()[0]
         assert (
-            last == f"stopped and saved at step {step} of 400; the same command goes on from there"
+            last
+            == f"stopped and saved at step {step} of 400; the same command continues from there"
         )
         assert (workdir / "checkpoints" / "latest" / step).exists()
     process = begin(images, workdir)
@@ -156,7 +157,7 @@ def test_a_signal_outside_training_costs_one_line(images: Path, tmp_path: Path) 
         process.send_signal(number)
         err = process.communicate(timeout=60)[1]
         assert (
-            process.returncode == status and len(err.splitlines()) == 1 and "goes on from" in err
+            process.returncode == status and len(err.splitlines()) == 1 and "continues from" in err
         ), err
 
 

@@ -24,7 +24,8 @@ from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.protonet import protonet
 from metalearn.training import assemble as laboratory
 from metalearn.training import stream as streams
-from metalearn.training.step import TrainState, make_chunk, sample_key, start, task_keys, task_mesh
+from metalearn.training.gradient import sample_key
+from metalearn.training.step import TrainState, make_chunk, start, task_keys, task_mesh
 from metalearn.training.stream import Stream
 from metalearn.types import ClassSource, PyTree
 from tests.programs import make_images, program, results, rows, weights, words
