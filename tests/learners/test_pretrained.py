@@ -50,16 +50,6 @@ def test_base_classes_are_told_under_the_moments_of_the_training_split(centre: b
     np.testing.assert_allclose(learner.classify(meta, X[:1]), expected[:1], rtol=1e-4, atol=1e-5)
 
 
-def test_a_batch_is_turned_by_quarters() -> None:
-    """Each quarter of it by 90 degrees more than the last; labels stay."""
-    batch = turn(Batch(X, Y))
-    np.testing.assert_array_equal(batch.turns, [0, 0, 1, 1, 2, 2, 3, 3])
-    for i, turns in enumerate(batch.turns):
-        np.testing.assert_array_equal(batch.x[i], np.rot90(X[i], turns))
-    assert batch.y is Y
-    assert turn(Batch(X[:2], Y[:2])).turns.tolist() == [0, 1]
-
-
 def test_loss_of_a_turned_batch() -> None:
     """Half of it tells the classes, half the turns; those two classifiers share the body and
     nothing else.
@@ -81,18 +71,6 @@ def test_loss_of_a_turned_batch() -> None:
         grads[1]["classifier"]["w"], grads[0]["classifier"]["w"] / 2, rtol=1e-5, atol=1e-7
     )
     assert not grads[0]["turns"]["w"].any() and grads[1]["turns"]["w"].any()
-
-
-def test_all_turns_of_every_image_keep_its_class() -> None:
-    batch = turn_all(Batch(X, Y))
-    assert (
-        batch.x.shape == (32, SIDE, SIDE, 1)
-        and batch.turns.tolist() == [0] * 8 + [1] * 8 + [2] * 8 + [3] * 8
-    )
-    np.testing.assert_array_equal(batch.y, [*Y, *Y, *Y, *Y])
-    for i in range(8):
-        for k in range(4):
-            np.testing.assert_array_equal(batch.x[8 * k + i], np.rot90(X[i], k))
 
 
 def test_rotation_weight_adds_to_the_full_class_loss() -> None:

@@ -32,16 +32,16 @@ import metalearn.training.loop as fit
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, fit.LOG_EVERY = 0.02, 0.01, 30
 runpy.run_module("experiments.protonet", run_name="__main__")
 """
-# Tells when the dataset is being loaded, and takes long over it. Hears SIGINT as a background job
+# Says when the dataset is being loaded, and takes long over it. Handles SIGINT as a background job
 # of a shell too.
 WAITING = """
 import signal, time
-import experiments._cli.program as program
+import experiments._cli.lab as lab
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def load(*_):
     print("here", flush=True)
     time.sleep(60)
-program.load = load
+lab.load = load
 """
 LONG = {"steps": 400, "valid_every": 50}
 
