@@ -48,12 +48,12 @@ def native(x: Array, w: Array) -> Array:
 
 
 def patches(x: Array, w: Array) -> Array:
-    """The library's for kernels of several tasks."""
+    """The library's form for kernels of several tasks."""
     return max_pool(conv(x, w, dtype=x.dtype))
 
 
 def one(x: Array, w: Array) -> Array:
-    """The library's for a kernel that all images share."""
+    """The library's form for a kernel that all images share."""
     return max_pool(conv(x, w, dtype=x.dtype, shared=True))
 
 
@@ -65,7 +65,7 @@ def block(x: Array, w: Array) -> Array:
 
 
 def windows(x: Array, w: Array) -> Array:
-    """The library's for a first layer; even H and W.
+    """The library's form for a first layer; H and W are even.
 
     The maximum over the places of every pooling window.
     """
@@ -87,7 +87,7 @@ def formulations(layer: int) -> dict[str, Form]:
 
 
 def squared_length(pair: tuple[Array, Array]) -> Array:
-    """Of both arrays together."""
+    """The squared length of both arrays together."""
     return jnp.square(pair[0]).sum() + jnp.square(pair[1]).sum()
 
 
@@ -185,7 +185,7 @@ def _milliseconds(run: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """All layers, orders and forms."""
+    """Measure all layers, orders and forms."""
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     configure(1, "float32")
     for work in sized(Work(method="convolution", shots=5, tasks=int(t)) for t in tasks):

@@ -37,7 +37,7 @@ def peak(team: Team, name: str, work: Work) -> tuple[float, float]:
 
 
 def measure(work: Work) -> None:
-    """One row."""
+    """Measure, print and record one row."""
     started = pending("memory", work)
     if started is None:
         return
@@ -60,7 +60,7 @@ def measure(work: Work) -> None:
 
 
 def main() -> None:
-    """Every combination asked for, in order."""
+    """Measure every combination that is asked for, in order."""
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     steps = settings(FLAGS.inner_steps, ["1", "5", "10", "20"])
     with tempfile.TemporaryDirectory() as cache:

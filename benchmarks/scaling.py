@@ -35,7 +35,7 @@ APART = 1e-2
 
 
 def measure(work: Work, counts: list[int]) -> None:
-    """A row for every number of devices.
+    """Measure, print and record a row for every number of devices.
 
     Raises:
       UserError: the gradients differ.
@@ -67,7 +67,7 @@ def measure(work: Work, counts: list[int]) -> None:
 
 
 def meta_gradient(work: Work, devices: int) -> PyTree:
-    """The first step's, on so many devices."""
+    """The meta-gradient of the first step, on so many devices."""
     made = training(work, devices)
     loss = made.method.train.loss
     gradient = jax.jit(make_gradient(loss, made.sample, made.lab.mesh, made.at_once))

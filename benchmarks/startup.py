@@ -123,7 +123,7 @@ def measure(work: Work, case: str, folder: Path) -> None:
 
 
 def main() -> None:
-    """Cold, then warm."""
+    """Measure with a cold, then with a warm compilation cache."""
     (work,) = sized([Work()])
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "images.npy", images(work))

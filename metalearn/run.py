@@ -18,7 +18,7 @@ from metalearn.records.workdir import (
     lineage_of,
     open_workdir,
     read_workdir,
-    sole,
+    lock_workdir,
 )
 from metalearn.testing import check_settings, test_run, with_statistics
 from metalearn.training.distill import split
@@ -83,7 +83,7 @@ def execute(
                 run.config, command, lineage_of(run.config), lab.dataset.digest, lab.dataset.decoder
             )
             by_first(partial(open_workdir, run.workdir, saved))
-            by_first(partial(stack.enter_context, sole(run.workdir)))
+            by_first(partial(stack.enter_context, lock_workdir(run.workdir)))
         try:
             fitted = fit(runs, method, lab)
         except UserError:

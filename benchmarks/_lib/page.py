@@ -19,8 +19,8 @@ Written by `python -m benchmarks.report` from the records in `results/benchmarks
 Below each table are the commands that made it; each line names its commit (`+`: files differed from
 it) and day.
 
-Beside peers, every contender is a process of its own that makes so many steps in its turn; turns go
-round and round, and the medians over the rounds are shown. Fresh episodes are drawn in every step,
+Beside peers, every contender is a process of its own that makes so many steps in its turn; each has
+a turn in every round, and the medians over the rounds are shown. Fresh episodes are drawn in every step,
 ours on the device by the sampler that training uses. All compute in the same precision, with the
 same threads and the same settings of malloc. Losses and meta-gradients of peers were compared with
 ours in float64 on the same tensors; **differs by** is the largest relative difference. The last
@@ -63,12 +63,12 @@ NOTES = {
 
 
 def unit(row: Row) -> str:
-    """ms or mib."""
+    """The unit of a row's numbers: `ms` or `mib`."""
     return "mib" if "ours_mib" in row else "ms"
 
 
 def values(row: Row) -> dict[str, float]:
-    """Ours and the peers'."""
+    """A row's numbers by contender, ours first."""
     ours = row[f"ours_{unit(row)}"]
     return ({} if ours is None else {OURS: ours}) | row["peers"]
 
@@ -87,7 +87,7 @@ def label(row: Row) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits that count, or four where they are there anyway."""
+    """A number with three significant digits, or all digits of its whole part."""
     if value is None:
         return NONE
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Flags made from `metalearn.config.Config`, and where things lie on the disk."""
+"""Flags made from `metalearn.config.Config`, and those for places and machines."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -152,7 +152,7 @@ def tested_config(trained: Config, given: dict[str, Any]) -> Config:
 
 
 def parsed(words: Sequence[str]) -> dict[str, Any]:
-    """The settings that the words of a command give; flags that are no settings are passed over.
+    """The settings that the words of a command give; flags that are no settings are left out.
 
     Raises:
       UserError: a value of another type than the setting's.

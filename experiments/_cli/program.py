@@ -15,7 +15,7 @@ from absl import app, flags, logging
 
 from experiments._cli.flags import FLAGS, define, runs_from_flags
 from experiments._cli.lab import HOSTS, open_lab, open_test_lab, set_up
-from experiments._cli.places import FOLDERS, check_run_folder, settle_places
+from experiments._cli.places import FOLDERS, check_run_folder, resolve_places
 from experiments._cli.watch import LOST, MESSAGE
 from metalearn.errors import Interrupted, UserError
 from metalearn.parallel import first
@@ -74,7 +74,7 @@ def _parse(argv: list[str], words: tuple[str, ...]) -> list[str]:
         sys.exit(0)
     try:
         rest = FLAGS(argv)
-        settle_places()
+        resolve_places()
     except UserError as error:
         sys.exit(_fail(str(error)))
     except (flags.Error, ValueError) as error:  # the latter: --nostream=1
@@ -103,7 +103,7 @@ def guarded(run: Callable[[], None]) -> int:
     logging.set_verbosity(logging.FATAL)  # libraries log what they raise as well
     old = signal.signal(signal.SIGTERM, _terminate)
     try:
-        _hear_ctrl_c()
+        _restore_ctrl_c()
         run()
     except UserError as error:
         return _fail(str(error))
@@ -122,8 +122,8 @@ def guarded(run: Callable[[], None]) -> int:
             raise
         print(f"{shorten(str(error), 200)}\n{MESSAGE}", file=sys.stderr, flush=True)
         os._exit(LOST)  # at once: an orderly end would wait for the others
-    except BrokenPipeError:  # whoever read this has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's last flush finds somebody
+    except BrokenPipeError:  # what read this output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's last flush does not fail
         return 128 + signal.SIGPIPE
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
@@ -133,7 +133,7 @@ def guarded(run: Callable[[], None]) -> int:
     return 0
 
 
-def _hear_ctrl_c() -> None:
+def _restore_ctrl_c() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it was while modules were imported
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -23,7 +23,7 @@ class Adapted(NamedTuple):
     moments: PyTree | None
 
 
-def settle(network: Network, norm: str, weights: PyTree, support_x: Array) -> Adapted:
+def with_moments(network: Network, norm: str, weights: PyTree, support_x: Array) -> Adapted:
     """Adapted weights with the moments that queries are to be normalised by.
 
     Args:
@@ -33,9 +33,8 @@ def settle(network: Network, norm: str, weights: PyTree, support_x: Array) -> Ad
       weights: {body, head}.
       support_x: images [S,H,W,Ch].
     """
-    return Adapted(
-        weights, network.moments(weights["body"], support_x) if norm == "support" else None
-    )
+    moments = network.moments(weights["body"], support_x) if norm == "support" else None
+    return Adapted(weights, moments)
 
 
 def logits_of(network: Network, weights: PyTree, x: Array, moments: PyTree | None = None) -> Array:

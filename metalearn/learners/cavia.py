@@ -21,7 +21,7 @@ import optax
 
 from metalearn.errors import UserError
 from metalearn.learners import maml
-from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.adapted import Adapted, logits_of, with_moments
 from metalearn.learners.layers import norm_layers
 from metalearn.learners.recipes import CHARACTERS, Recipe
 from metalearn.ops.classifier import classify, init_classifier
@@ -114,7 +114,7 @@ def cavia(
         # The same start for all tasks: of a context of zeros the map gives its bias
         zero = jnp.zeros(context, meta["film"]["w"].dtype)
         found = descend(support_loss, zero, optax.sgd(inner_lr), inner_steps, first_order)
-        return settle(network, norm, with_context(found), support_x)
+        return with_moments(network, norm, with_context(found), support_x)
 
     return base._replace(init=init, adapt=adapt, loss=episode_loss(adapt, base.predict))
 

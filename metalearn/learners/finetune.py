@@ -46,7 +46,7 @@ def finetuned(
     The new layer classifies the rectified logits of the pre-trained classifier, scaled to length
     one; its weights begin as the class means of the support set's rectified logits, scaled to
     length one too (section 3.1, equations 6 and 7).
-    Deviations: the released code augments the support set (and the queries) anew in every epoch,
+    Deviations: the released code augments the support set (and the queries) again in every epoch,
     and normalises while it tunes by the moments of the images at hand, whose running averages it
     tests with; here images are as they are and moments as `norm` says.
 

@@ -27,7 +27,7 @@ import optax
 from jax.scipy.sparse.linalg import cg
 
 from metalearn.learners import maml
-from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.adapted import Adapted, logits_of, with_moments
 from metalearn.learners.recipes import Recipe
 from metalearn.ops.inner_loop import descend
 from metalearn.ops.losses import cross_entropy, episode_loss, half_squared_distance
@@ -138,7 +138,7 @@ def imaml(
             return cross_entropy(logits_of(network, weights, support_x), support_y)
 
         solve = strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping, proximal_every_step
-        return settle(network, norm, proximal(support_loss, meta, *solve), support_x)
+        return with_moments(network, norm, proximal(support_loss, meta, *solve), support_x)
 
     return free._replace(
         adapt=near if proximal_every_step else free.adapt, loss=episode_loss(near, free.predict)

@@ -39,7 +39,7 @@ import jax.numpy as jnp
 import optax
 
 from metalearn.errors import UserError
-from metalearn.learners.adapted import HEADS, Adapted, first_head, logits_of, settle
+from metalearn.learners.adapted import HEADS, Adapted, first_head, logits_of, with_moments
 from metalearn.learners.recipes import FIRST_LOOK, Recipe
 from metalearn.ops.classifier import classify, init_classifier
 from metalearn.ops.inner_loop import descend, learned_sgd
@@ -164,7 +164,7 @@ def maml(
             else optax.sgd(inner_lr)
         )
         weights = start | descend(support_loss, fast, optimizer, inner_steps, first_order)
-        return settle(network, norm, weights, support_x)
+        return with_moments(network, norm, weights, support_x)
 
     def predict(meta: PyTree, adapted: Adapted, query_x: Array) -> Array:
         return logits_of(network, adapted.weights, query_x, adapted.moments)

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.learners import maml
-from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.adapted import Adapted, logits_of, with_moments
 from metalearn.learners.layers import norm_layers
 from metalearn.learners.recipes import Recipe
 from metalearn.ops.losses import cross_entropy, episode_loss
@@ -90,12 +90,12 @@ def mamlpp(
             weights = _whole(meta, _at(meta["norms"], 0))
         else:
             weights = _at(trajectory(network, meta, support_x, support_y, inner_steps), -1)
-        return settle(network, norm, weights, support_x)
+        return with_moments(network, norm, weights, support_x)
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         def query_loss(weights: PyTree) -> tuple[Array, Info]:
             def adapted(*_: Any) -> PyTree:
-                return settle(network, norm, weights, task.support_x)
+                return with_moments(network, norm, weights, task.support_x)
 
             return episode_loss(adapted, base.predict)(key, meta, task)
 

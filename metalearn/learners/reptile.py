@@ -7,7 +7,7 @@ fixed; the published rate falls linearly to zero.
 
 Only support sets are trained on; the queries of a training episode are only evaluated. As in the
 released code, the inner Adam's second moments are carried from task to task, into the test too:
-begun anew, its first steps would be as long for every weight, whatever its gradient. Deviations:
+started from zero, its first steps would be as long for every weight, whatever its gradient. Deviations:
 they are trained as the initial weights are, towards what the tasks of an update find on average,
 where the released code has one task after the other; without transduction, queries are normalised
 by the support set's moments alone, where the released code adds the query itself to the set.
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from metalearn.learners import maml
-from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.adapted import Adapted, logits_of, with_moments
 from metalearn.learners.recipes import FIRST_LOOK, Recipe
 from metalearn.ops.losses import accuracy, cross_entropy, half_squared_distance
 from metalearn.settings import setting
@@ -122,13 +122,17 @@ def reptile(
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
         learned = learn(key, meta, support_x, support_y)
-        return settle(network, norm, {name: learned[name] for name in ("body", "head")}, support_x)
+        return with_moments(
+            network, norm, {name: learned[name] for name in ("body", "head")}, support_x
+        )
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         # The adapted weights are a constant target: no gradient passes through the inner loop, and
         # that of the loss is meta - adapted
         learned = learn(key, jax.lax.stop_gradient(meta), task.support_x, task.support_y)
-        logits = base.predict(meta, settle(network, norm, learned, task.support_x), task.query_x)
+        logits = base.predict(
+            meta, with_moments(network, norm, learned, task.support_x), task.query_x
+        )
         info = {
             "loss": cross_entropy(logits, task.query_y),
             "accuracy": accuracy(logits, task.query_y),

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and who is at work in it."""
+"""The folder of a run: which run it belongs to, and which process uses it."""
 
 import dataclasses
 import fcntl
@@ -102,7 +102,7 @@ def open_workdir(workdir: Path, run: Saved) -> None:
     """Make the folder and write the run's configuration there, or see that it is this run's folder.
 
     A run whose learning rate does not depend on its length may be continued with more `steps`.
-    Earlier stages are compared by what they are, not by where they lie.
+    Earlier stages are compared by what they are, not by their folders.
 
     Raises:
       UserError: the folder cannot be written, or belongs to a run with other settings, stages or
@@ -156,7 +156,7 @@ def forget_untrained(workdir: Path) -> None:
 
 
 @contextmanager
-def sole(workdir: Path) -> Iterator[None]:
+def lock_workdir(workdir: Path) -> Iterator[None]:
     """Hold the folder against a second process that would train in it.
 
     The system releases it when this process dies.

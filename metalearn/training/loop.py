@@ -170,14 +170,14 @@ class Trainer:
                 for r, s in zip(self.rows, found, strict=True)
             ]
             self._stop_if_bad(state, progress)
-            heard = self._agree(interrupt, seconds)
-            self.rate = (stop - step) / heard.seconds
+            agreed = self._agree(interrupt, seconds)
+            self.rate = (stop - step) / agreed.seconds
             bar.update(stop - step)
             step = stop
             if step == goal:
                 self._write(step, bar)
                 return state
-            if heard.signal or heard.save_due or step == until:
+            if agreed.signal or agreed.save_due or step == until:
                 for member, row in zip(self.members, self.rows, strict=True):
                     write_part(member, step, row)
                 return state
@@ -195,10 +195,10 @@ class Trainer:
 
     def _agree(self, interrupt: Interrupt, seconds: float = 0.0) -> Agreed:
         """What this process knows, and the others: all have to stop or save at the same step."""
-        heard, due, seconds = max_over_processes(
+        number, due, seconds = max_over_processes(
             interrupt.signal, time.monotonic() - self.saved > SAVE_SECONDS, seconds
         )
-        return Agreed(int(heard), bool(due), seconds)
+        return Agreed(int(number), bool(due), seconds)
 
     def _next_validation(self, step: int) -> int:
         return (step // self.config.valid_every + 1) * self.config.valid_every

@@ -127,7 +127,7 @@ def write_part(member: Member, step: int, row: Interval) -> None:
 
 
 def not_finite(member: Member, step: int) -> UserError:
-    """What to say of a member whose loss is not finite at a step."""
+    """The error for a member whose loss is not finite at a step."""
     good = member.checkpoints.latest_step()
     kept = (
         "no checkpoint was saved yet"
