@@ -16,9 +16,9 @@ from metalearn.records.workdir import (
     Saved,
     forget_untrained,
     lineage_of,
+    lock_workdir,
     open_workdir,
     read_workdir,
-    lock_workdir,
 )
 from metalearn.testing import check_settings, test_run, with_statistics
 from metalearn.training.distill import split
