@@ -9,8 +9,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from experiments._cli.lab import check_jax
 from experiments._cli.places import check_run_folder
-from experiments._cli.program import check_jax
 from metalearn.errors import UserError
 from tests.programs import environment, make_images, process, program, words
 

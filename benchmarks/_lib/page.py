@@ -20,11 +20,11 @@ Below each table are the commands that made it; each line names its commit (`+`:
 it) and day.
 
 Beside peers, every contender is a process of its own that makes so many steps in its turn; each has
-a turn in every round, and the medians over the rounds are shown. Fresh episodes are drawn in every step,
-ours on the device by the sampler that training uses. All compute in the same precision, with the
-same threads and the same settings of malloc. Losses and meta-gradients of peers were compared with
-ours in float64 on the same tensors; **differs by** is the largest relative difference. The last
-four tables compare ways of our own.
+a turn in every round, and the medians over the rounds are shown. Fresh episodes are drawn in every
+step, ours on the device by the sampler that training uses. All compute in the same precision, with
+the same threads and the same settings of malloc. Losses and meta-gradients of peers were compared
+with ours in float64 on the same tensors; **differs by** is the largest relative difference. The
+last four tables compare ways of our own.
 
 - **ratio**: how many times the best peer's time (or memory) is ours, median over rounds: above one,
   ours is better.

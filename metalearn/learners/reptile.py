@@ -7,7 +7,7 @@ fixed; the published rate falls linearly to zero.
 
 Only support sets are trained on; the queries of a training episode are only evaluated. As in the
 released code, the inner Adam's second moments are carried from task to task, into the test too:
-started from zero, its first steps would be as long for every weight, whatever its gradient. Deviations:
+from zero, its first steps would be as long for every weight, whatever its gradient. Deviations:
 they are trained as the initial weights are, towards what the tasks of an update find on average,
 where the released code has one task after the other; without transduction, queries are normalised
 by the support set's moments alone, where the released code adds the query itself to the set.

@@ -37,7 +37,7 @@ def split_once() -> Any:
     """`mini_imagenet` is the folder of images, split alike for every seed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "experiments._cli.program.load",
+            "experiments._cli.lab.load",
             lambda name, data_dir, cache_dir, seed, size: load(
                 "folder", data_dir, cache_dir, 0, size
             )._replace(name=name),
