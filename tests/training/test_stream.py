@@ -22,7 +22,7 @@ from metalearn.evaluation.episodes import draw_episodes
 from metalearn.evaluation.evaluator import evaluator
 from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.protonet import protonet
-from metalearn.training import assemble as laboratory
+from metalearn.training import lab as laboratory
 from metalearn.training import stream as streams
 from metalearn.training.gradient import sample_key
 from metalearn.training.step import TrainState, make_chunk, start, task_keys, task_mesh
