@@ -14,8 +14,8 @@
     python -m benchmarks.lease.step        # kernels of a step on a GPU that is not here
     python -m benchmarks.report            # docs/performance.md, from the records of all these
 
-Every contender, ours too, is a process of its own that is kept alive and told over a pipe to make
-so many steps; turns go round and round, so that what else the machine does meets all of them.
+Every contender, ours too, is a process of its own that is kept alive and asked over a pipe to make
+so many steps; contenders take turns, so that what else the machine does slows all of them alike.
 Modules of `benchmarks.peers` run in the peers' environment and import nothing of `metalearn`.
 """
 

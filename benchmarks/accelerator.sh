@@ -12,7 +12,7 @@
 # 5. OUT/archive.tgz.00 and so on: records, runs and logs, in pieces of at most 16 MiB.
 #
 # Leaves records in OUT/results (of benchmarks in OUT/results/benchmarks), resumable runs (checkpoints,
-# metrics, pictures) in OUT/runs, logs in OUT/logs: the same command goes on where the last one
+# metrics, pictures) in OUT/runs, logs in OUT/logs: the same command continues where the last one
 # stopped, passes over what is done, and makes the archive anew. Needs no network: the archives of
 # images are read from METALEARN_DATA_DIR (default: data), prepared arrays are kept in OUT/cache.
 # Without an accelerator everything is cut to a few steps by one seed, to see that it works; such
@@ -94,7 +94,7 @@ work_through() { # END: every benchmark of standard input
     while IFS='|' read -r name command; do
         name=${name// /}
         if ((end - SECONDS < 10)); then
-            echo "accelerator.sh: the time for benchmarks is spent; run the same command to go on"
+            echo "accelerator.sh: the time for benchmarks is spent; run the same command to continue"
             break
         fi
         read -ra words <<<"$command"

@@ -24,7 +24,7 @@ from absl import flags
 
 from benchmarks._lib.contenders import OURS
 from benchmarks._lib.measure import Found, times
-from benchmarks._lib.program import FLAGS, pending, run, settings, sized, tell_missing
+from benchmarks._lib.program import FLAGS, pending, run, settings, show_missing, sized
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work
 from benchmarks._lib.worker import reason
@@ -48,12 +48,12 @@ def native(x: Array, w: Array) -> Array:
 
 
 def patches(x: Array, w: Array) -> Array:
-    """The library's for kernels of several tasks."""
+    """The library's form for kernels of several tasks."""
     return max_pool(conv(x, w, dtype=x.dtype))
 
 
 def one(x: Array, w: Array) -> Array:
-    """The library's for a kernel that all images share."""
+    """The library's form for a kernel that all images share."""
     return max_pool(conv(x, w, dtype=x.dtype, shared=True))
 
 
@@ -65,7 +65,7 @@ def block(x: Array, w: Array) -> Array:
 
 
 def windows(x: Array, w: Array) -> Array:
-    """The library's for a first layer; even H and W.
+    """The library's form for a first layer; H and W are even.
 
     The maximum over the places of every pooling window.
     """
@@ -87,7 +87,7 @@ def formulations(layer: int) -> dict[str, Form]:
 
 
 def squared_length(pair: tuple[Array, Array]) -> Array:
-    """Of both arrays together."""
+    """The squared length of both arrays together."""
     return jnp.square(pair[0]).sum() + jnp.square(pair[1]).sum()
 
 
@@ -131,7 +131,14 @@ def program(form: Form, order: str, looped: bool) -> Form:
 
 
 def measure(work: Work, layer: int, order: str, looped: bool) -> None:
-    """One row."""
+    """Measure, print and record one row.
+
+    Args:
+      work: its tasks, images and width.
+      layer: position in `LAYERS`.
+      order: `forward`, `gradient` or `second`, see `passes`.
+      looped: within `lax.scan`, not alone.
+    """
     side, channels = LAYERS[layer]
     images = work.ways * work.shots
     where = f"{order}, {TURNS} turns of a scan" if looped else f"{order}, alone"
@@ -161,7 +168,7 @@ def measure(work: Work, layer: int, order: str, looped: bool) -> None:
         f"{name} {value} ms" for name, value in {OURS: row["ours_ms"], **row["peers"]}.items()
     )
     print(f"  {shown}", flush=True)
-    tell_missing(row)
+    show_missing(row)
     add_row(path, row)
 
 
@@ -178,7 +185,7 @@ def _milliseconds(run: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """All layers, orders and forms."""
+    """Measure all layers, orders and forms."""
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     configure(1, "float32")
     for work in sized(Work(method="convolution", shots=5, tasks=int(t)) for t in tasks):

@@ -16,7 +16,7 @@ from benchmarks._lib.work import Work
 
 
 def main() -> None:
-    """One row."""
+    """Measure, print and record one row."""
     base = Work(
         method="evaluation", shots=5, tasks=1, width=64, classes=20, episodes=FLAGS.episodes
     )

@@ -17,7 +17,7 @@ from absl import flags
 
 from benchmarks._lib.contenders import OURS, Failed, Team
 from benchmarks._lib.measure import Found, times
-from benchmarks._lib.program import FLAGS, pending, run, settings, sized, team_for, tell_missing
+from benchmarks._lib.program import FLAGS, pending, run, settings, show_missing, sized, team_for
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work, images
 
@@ -37,7 +37,7 @@ def peak(team: Team, name: str, work: Work) -> tuple[float, float]:
 
 
 def measure(work: Work) -> None:
-    """One row."""
+    """Measure, print and record one row."""
     started = pending("memory", work)
     if started is None:
         return
@@ -55,12 +55,12 @@ def measure(work: Work) -> None:
     row["resting"] = {name: round(before, 1) for name, (before, _) in found.items()}
     for name, mib in {OURS: row["ours_mib"], **row["peers"]}.items():
         print(f"  {name}: {mib} MiB ({row['resting'].get(name)} at rest)")
-    tell_missing(row)
+    show_missing(row)
     add_row(path, row)
 
 
 def main() -> None:
-    """Every combination asked for, in order."""
+    """Measure every combination that is asked for, in order."""
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     steps = settings(FLAGS.inner_steps, ["1", "5", "10", "20"])
     with tempfile.TemporaryDirectory() as cache:

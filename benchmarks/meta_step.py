@@ -16,7 +16,7 @@ from benchmarks._lib.work import Work
 
 
 def main() -> None:
-    """Every combination asked for, in order."""
+    """Measure every combination that is asked for, in order."""
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32", "128", "512"])
     shots = settings(FLAGS.shots, ["1", "5"])
     precisions = settings(FLAGS.precision, ["float32"], ["float32", "tf32"])

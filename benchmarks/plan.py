@@ -36,6 +36,7 @@ class Source(NamedTuple):
 
     @property
     def image(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
         return self.side, self.side, CHANNELS
 
 
@@ -87,9 +88,15 @@ def share(meta_batch: int, devices: int, limit: int) -> int:
 def plan(
     config: Config, source: Source, step: Compiled, hosts: int, devices: int, at_once: int
 ) -> dict[str, int]:
-    """What a step needs on so many hosts and devices of all hosts together.
+    """What a step needs.
 
-    Each device works on `at_once` tasks at a time.
+    Args:
+      config: the settings.
+      source: the split.
+      step: compiled for one device.
+      hosts: how many.
+      devices: of all hosts together.
+      at_once: tasks that each device works on at a time.
     """
     image = math.prod(source.image)
     images = config.train_ways * (config.train_shots + config.train_queries)

@@ -3,7 +3,7 @@
 `python -m benchmarks.precision [--data_dir=DIR]`
 
 Short runs on real images, as a user has them: every precision trains from the same seed on the same
-tasks, and is told by the same validation episodes; no test class is touched. float32 runs a second
+tasks, and is validated on the same episodes; no test class is touched. float32 runs a second
 time from another seed: precisions that differ from it by no more than that are as good here. A CPU
 computes tf32 as float32, and so leaves it out.
 
@@ -47,17 +47,17 @@ def contenders() -> dict[str, list[str]]:
 
 
 def number_of_steps() -> int:
-    """Of each training."""
+    """Steps of each training."""
     return FLAGS.steps or (4 if FLAGS.tiny else STEPS)
 
 
 def dataset() -> str:
-    """What is trained on."""
+    """Name of the dataset that is trained on."""
     return FLAGS.dataset or ("glyphs" if FLAGS.tiny else "cifar_fs")
 
 
 def words(work: Work, folder: Path) -> list[str]:
-    """The training's command, but for its precision."""
+    """Words of the training's command, but for its precision."""
     steps = number_of_steps()
     given: dict[str, object] = {
         "dataset": dataset(),
@@ -70,7 +70,7 @@ def words(work: Work, folder: Path) -> list[str]:
         "steps": steps,
         "valid_every": steps,
         "valid_episodes": 4 if FLAGS.tiny else FLAGS.episodes,
-        "episodes": 2,  # the least: nothing is read off it
+        "episodes": 2,  # the least possible: the test is not used
         "workdir": folder,
     }
     if data_dir := FLAGS.data_dir or os.environ.get("METALEARN_DATA_DIR"):
@@ -99,7 +99,7 @@ def train(work: Work, name: str, more: list[str]) -> tuple[list[float], list[flo
 
 
 def measure(work: Work) -> None:
-    """One row."""
+    """Measure, print and record one row."""
     started = pending("precision", work, f"{dataset()}, {number_of_steps()} steps")
     if started is None:
         return
@@ -118,7 +118,11 @@ def measure(work: Work) -> None:
 
 
 def main() -> None:
-    """Both methods."""
+    """Measure every method that is asked for.
+
+    Raises:
+      UserError: an unknown method.
+    """
     methods = settings(FLAGS.methods, list(RECIPES))
     for method in methods:
         if method not in RECIPES:

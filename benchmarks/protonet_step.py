@@ -16,7 +16,7 @@ from benchmarks._lib.work import Work
 
 
 def main() -> None:
-    """Every combination asked for, in order."""
+    """Measure every combination that is asked for, in order."""
     ways = settings(FLAGS.ways, ["5", "20"])
     precisions = settings(FLAGS.precision, ["float32"], ["float32", "tf32"])
     base = Work(method="protonet", shots=5, tasks=1, width=64)

@@ -24,7 +24,8 @@ from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work
 from metalearn.errors import UserError
 from metalearn.runtime import configure
-from metalearn.training.step import make_gradient, task_keys
+from metalearn.training.gradient import make_gradient
+from metalearn.training.step import task_keys
 from metalearn.types import PyTree
 
 ONE = "1 device"
@@ -34,7 +35,7 @@ APART = 1e-2
 
 
 def measure(work: Work, counts: list[int]) -> None:
-    """A row for every number of devices.
+    """Measure, print and record a row for every number of devices.
 
     Raises:
       UserError: the gradients differ.
@@ -66,7 +67,7 @@ def measure(work: Work, counts: list[int]) -> None:
 
 
 def meta_gradient(work: Work, devices: int) -> PyTree:
-    """The first step's, on so many devices."""
+    """The meta-gradient of the first step, on so many devices."""
     made = training(work, devices)
     loss = made.method.train.loss
     gradient = jax.jit(make_gradient(loss, made.sample, made.lab.mesh, made.at_once))
@@ -81,7 +82,11 @@ def difference(a: PyTree, b: PyTree) -> float:
 
 
 def main() -> None:
-    """Every method, on every power of two of devices."""
+    """Measure every method, on every power of two of devices.
+
+    Raises:
+      UserError: there is one device, or the tasks cannot be shared out.
+    """
     flag = "--xla_force_host_platform_device_count"
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}=4".strip()

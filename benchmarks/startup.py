@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks._lib.contenders import OURS, ROOT, Failed, Team, python_path
 from benchmarks._lib.measure import Found, times
-from benchmarks._lib.program import FLAGS, pending, run, sized, team_for, tell_missing
+from benchmarks._lib.program import FLAGS, pending, run, show_missing, sized, team_for
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work, images
 
@@ -30,6 +30,13 @@ Parts = dict[str, float]
 
 def launch(team: Team, name: str, work: Work, data: Path, cache: Path) -> Parts:
     """Milliseconds of each part of one process's life.
+
+    Args:
+      team: the contenders.
+      name: whose process it is.
+      work: what it makes a step of.
+      data: file of the images.
+      cache: folder of its compilation cache.
 
     Raises:
       Failed: it made no step.
@@ -58,7 +65,7 @@ def launch(team: Team, name: str, work: Work, data: Path, cache: Path) -> Parts:
     except OSError as error:
         raise Failed(f"cannot start {python}: {error.strerror}") from error
     if done.returncode:
-        raise Failed((done.stderr.strip().splitlines() or ["ended without a word"])[-1][:200])
+        raise Failed((done.stderr.strip().splitlines() or ["ended without a message"])[-1][:200])
     clock = [begin, *(marks := json.loads(done.stdout.splitlines()[-1])).values()]
     return {part: 1e3 * (b - a) for part, a, b in zip(marks, clock, clock[1:], strict=False)}
 
@@ -66,7 +73,14 @@ def launch(team: Team, name: str, work: Work, data: Path, cache: Path) -> Parts:
 def rounds(
     team: Team, work: Work, case: str, folder: Path
 ) -> tuple[dict[str, list[Parts]], dict[str, str]]:
-    """Every contender's processes, in turn, and who is missing and why."""
+    """Every contender's processes, in turn, and who is missing and why.
+
+    Args:
+      team: the contenders.
+      work: what they make a step of.
+      case: `cold` or `warm`.
+      folder: of the images and the compilation caches.
+    """
     data = folder / "images.npy"
     found: dict[str, list[Parts]] = {}
     missing: dict[str, str] = {}
@@ -86,7 +100,7 @@ def rounds(
 
 
 def measure(work: Work, case: str, folder: Path) -> None:
-    """One row."""
+    """Measure, print and record one row."""
     started = pending("startup", work, case)
     if started is None:
         return
@@ -104,12 +118,12 @@ def measure(work: Work, case: str, folder: Path) -> None:
     }
     for name, ms in {OURS: row["ours_ms"], **row["peers"]}.items():
         print(f"  {name}: {ms} ms {row['parts'].get(name, '')}")
-    tell_missing(row)
+    show_missing(row)
     add_row(path, row)
 
 
 def main() -> None:
-    """Cold, then warm."""
+    """Measure with a cold, then with a warm compilation cache."""
     (work,) = sized([Work()])
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "images.npy", images(work))

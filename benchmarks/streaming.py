@@ -24,7 +24,7 @@ DEVICE = "images on the device"
 
 
 def measure(work: Work) -> None:
-    """One row.
+    """Measure, print and record one row.
 
     Raises:
       UserError: the weights differ.
@@ -47,7 +47,7 @@ def measure(work: Work) -> None:
 
 
 def main() -> None:
-    """Both methods, with every number of tasks."""
+    """Measure both methods, with every number of tasks."""
     tasks = settings(FLAGS.tasks, ["4"], ["4", "32"])
     configure(min(map(int, tasks)), "float32")
     for work in sized(

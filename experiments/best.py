@@ -1,7 +1,7 @@
 """Train the best recogniser from scratch: pre-training, distillation, episodes, one command.
 
 `python -m experiments.best --dataset=cifar_fs --shots=5`. Each stage is a run of its own, below the
-folder --workdir: it is resumed, and passed over where it is done. Flags of trainings are for every
+folder --workdir: it is resumed, and skipped where it is done. Flags of trainings are for every
 stage that reads them. `--without=distillation,mirror` leaves parts out, to see what they are worth.
 """
 
@@ -37,8 +37,8 @@ def recipe() -> list[Stage]:
     for name in given:
         if not any(reads(stage.method, name) for stage in found):
             raise UserError(f"--{name} is read by no stage of this recipe; leave it out")
-    if told := [name for name in ("init_from", "teacher", "mirror") if name in given]:
-        raise UserError(f"--{told[0]} is the recipe's own; see --without and --generations")
+    if own := [name for name in ("init_from", "teacher", "mirror") if name in given]:
+        raise UserError(f"--{own[0]} is the recipe's own; see --without and --generations")
     return found
 
 
@@ -53,7 +53,7 @@ def config_of(stage: Stage, given: dict[str, Any], before: Path | None) -> Confi
 
 
 def folder(backbone: str, seed: int) -> Path:
-    """Where the stages go: --workdir, or a name that tells what is left out."""
+    """Where the stages go: --workdir, or a name that says what is left out."""
     if FLAGS.workdir:
         return Path(FLAGS.workdir)
     left_out = "".join(f"-without-{part}" for part in PARTS if part in FLAGS.without)

@@ -28,8 +28,8 @@ from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.records.report import read_records
 
-LEAST = 10.0  # no run is started with fewer seconds left
-PATIENCE = 120.0  # seconds for a run to save and end after SIGTERM
+LEAST_SECONDS = 10.0  # no run is started with fewer seconds left
+STOP_SECONDS = 120.0  # seconds for a run to save and end after SIGTERM
 
 
 def seconds(budget: str) -> float:
@@ -80,7 +80,7 @@ def end_process(process: subprocess.Popen) -> None:
     """Sends SIGTERM, upon which a run saves and ends; kills it if it has not after a while."""
     process.terminate()
     try:
-        process.wait(PATIENCE)
+        process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -115,8 +115,8 @@ def main() -> None:
             print(f"{run.name}: {'missing' if todo else 'done'}", flush=True)
             continue
         for command, _, folder in todo:
-            if end - time.monotonic() < LEAST:
-                print(f"the budget of {FLAGS.budget} is spent; the same command goes on")
+            if end - time.monotonic() < LEAST_SECONDS:
+                print(f"the budget of {FLAGS.budget} is spent; the same command continues")
                 return
             begin = time.monotonic()
             status = perform(command, Path(f"{workdir}{folder}"), end)

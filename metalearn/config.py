@@ -47,8 +47,10 @@ class Config(
     simpleshot.Settings,
     finetune.Settings,
 ):
-    """Settings of one run: those of every method, at their defaults where its own has no use for
-    them. Defaults are overridden by the recipe of (method, dataset, shots), that by flags.
+    """Settings of one run: those of every method.
+
+    Settings that the run's own method does not read stay at their defaults. Defaults are overridden
+    by the recipe of (method, dataset, shots), that by flags.
     """
 
 

@@ -13,12 +13,13 @@ from metalearn.learners.pretrained import base_classes
 from metalearn.records.record import Record
 from metalearn.records.workdir import check_images, read_workdir
 from metalearn.testing import check_settings, test_run, tested_norms, with_statistics
-from metalearn.training.checkpoint import Checkpoints, shapes
+from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.lab import Lab
 from metalearn.training.loop import placed
 from metalearn.training.parts import check_test, make_trained
 from metalearn.training.state import Run
 from metalearn.training.trained import Trained
+from metalearn.training.trees import shapes
 from metalearn.types import random_key
 
 
@@ -34,8 +35,9 @@ def read_trained(workdir: Path) -> Trained:
 
 
 def test_again(config: Config, lab: Lab, workdir: Path, command: str) -> list[Record]:
-    """Test the best checkpoint of a finished run again, with other test settings, by another method
-    of its kind, or on another dataset.
+    """Test the best checkpoint of a finished run again.
+
+    With other test settings, by another method of its kind, or on another dataset.
 
     Args:
       config: the settings of the test.

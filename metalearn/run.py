@@ -10,15 +10,15 @@ from metalearn.errors import UserError
 from metalearn.learners.method import Method
 from metalearn.parallel import by_first, first
 from metalearn.records.names import method_of, tested_on
-from metalearn.records.pictures import draw_curve, told_if_not_drawn
+from metalearn.records.pictures import draw_curve, warn_if_not_drawn
 from metalearn.records.record import STAGES, Record
 from metalearn.records.workdir import (
     Saved,
     forget_untrained,
     lineage_of,
+    lock_workdir,
     open_workdir,
     read_workdir,
-    sole,
 )
 from metalearn.testing import check_settings, test_run, with_statistics
 from metalearn.training.distill import split
@@ -29,8 +29,9 @@ from metalearn.training.state import Run
 
 
 def check_together(runs: Sequence[Run]) -> None:
-    """Find what keeps runs that differ in their seeds alone from being trained together, as
-    `check_settings` does.
+    """Find what keeps runs that differ in their seeds alone from being trained together.
+
+    As `check_settings`, before a dataset is loaded.
 
     Raises:
       UserError: the seed decides their classes too, or the last one's is too large.
@@ -82,7 +83,7 @@ def execute(
                 run.config, command, lineage_of(run.config), lab.dataset.digest, lab.dataset.decoder
             )
             by_first(partial(open_workdir, run.workdir, saved))
-            by_first(partial(stack.enter_context, sole(run.workdir)))
+            by_first(partial(stack.enter_context, lock_workdir(run.workdir)))
         try:
             fitted = fit(runs, method, lab)
         except UserError:
@@ -113,13 +114,14 @@ def _draw_curve(config: Config, workdir: Path) -> None:
     metrics = workdir / "metrics.jsonl"
     curve = workdir / "curve.png"
     if metrics.exists() and (not curve.exists() or curve.stat().st_mtime < metrics.stat().st_mtime):
-        with told_if_not_drawn(curve):
+        with warn_if_not_drawn(curve):
             draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
 
 
 def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:
-    """The method for this dataset and so many seeds; what does not fit is found here, before hours
-    of training.
+    """The method for this dataset and so many seeds.
+
+    What does not fit is found here, before hours of training.
     """
     check_settings(config)
     return make_trained(config, lab, seeds)

@@ -136,7 +136,7 @@ def commit() -> str:
         return given
 
 
-def overlook_closed_loops() -> None:
+def hide_closed_loop_errors() -> None:
     """Hides one harmless message of TensorStore's threads after a failed read.
 
     They report to an event loop that orbax has closed by then.

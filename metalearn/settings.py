@@ -34,14 +34,15 @@ def setting(
       test: whether a later test of the run may have another value.
       head: whether another method, which later tests what the run trained, brings its own value.
     """
-    told = {"help": text, "training": training, "least": least, "test": test, "head": head}
-    return field(default=default, metadata=told)
+    metadata = {"help": text, "training": training, "least": least, "test": test, "head": head}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Common:
-    """What every method reads. Defaults are overridden by the recipe of (method, dataset, shots),
-    that by flags.
+    """What every method reads.
+
+    Defaults are overridden by the recipe of (method, dataset, shots), that by flags.
     """
 
     method: str = setting("maml", "name in metalearn.learners.registry.METHODS")
@@ -161,8 +162,9 @@ class Common:
                 raise UserError(f"--{f.name} must be at most {LARGEST}, not {value}")
 
     def training(self) -> dict[str, Any]:
-        """The settings that decide the trained weights: two runs that agree here are the same
-        run.
+        """The settings that decide the trained weights.
+
+        Two runs that agree here are the same run.
         """
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["training"]}
 

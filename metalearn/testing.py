@@ -19,7 +19,7 @@ from metalearn.evaluation.probe import is_transductive
 from metalearn.learners.method import Method, make_method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import broadcast_from_first, by_first, on_this
-from metalearn.records.pictures import draw_episode, told_if_not_drawn
+from metalearn.records.pictures import draw_episode, warn_if_not_drawn
 from metalearn.records.record import Evaluation, Measured, Planned, Provenance, Record
 from metalearn.records.store import (
     partial_path,
@@ -82,8 +82,15 @@ def check_settings(config: Config) -> None:
 
 
 def with_statistics(config: Config, method: Method, lab: Lab, trained: Trained) -> Trained:
-    """What was trained by these settings on this dataset, with running statistics: its own, or of
-    an older version measured now.
+    """What was trained, with running statistics.
+
+    They were saved with it; a run of an older version has none, and they are measured now.
+
+    Args:
+      config: of the training.
+      method: that was trained.
+      lab: the dataset that it was trained on.
+      trained: what was trained.
     """
     if "moments" in trained.meta:
         return trained
@@ -93,8 +100,8 @@ def with_statistics(config: Config, method: Method, lab: Lab, trained: Trained) 
 def test_run(run: Run, method: Method, lab: Lab, trained: Trained, command: str) -> list[Record]:
     """A record for each of the norms.
 
-    A test already made, and written down in the run's folder, is not made again; one that was
-    stopped goes on.
+    A test already made, whose record is in the run's folder, is not made again; one that was
+    stopped continues.
 
     Args:
       run: with the settings of the test.
@@ -133,7 +140,7 @@ def test_run(run: Run, method: Method, lab: Lab, trained: Trained, command: str)
         picture = picture_path(path)
         if not broadcast_from_first(picture.exists())[0]:
             title = f"{config.method}, {norm}"
-            draw_first(config, method.test(norm), lab, tested, picture, title)
+            _draw_first(config, method.test(norm), lab, tested, picture, title)
         if record is not None:  # on a host without the first one's disk there may be none
             records.append(dataclasses.replace(record, path=path))
     return records
@@ -170,15 +177,15 @@ def _measure(
         )(tested.meta)
     meta = on_this(tested.meta)
     transductive = is_transductive(learner, meta, first_task(config, lab, tested)[1])
-    measured = measurements(tested, result, before, transductive)
+    measured = _measurements(tested, result, before, transductive)
     provenance = Provenance(command, commit(), device_name(), planned.images, lab.dataset.decoder)
     return Record(config, planned.test, measured, planned.lineage, provenance), result
 
 
-def measurements(
+def _measurements(
     tested: Tested, result: Result, before: Result | None, transductive: bool
 ) -> Measured:
-    """What came out, rounded to what it is worth."""
+    """What was measured, without digits that are below its noise."""
     return Measured(
         accuracy=round(result.accuracy, 6),
         ci95=round(result.ci95, 6),
@@ -194,8 +201,9 @@ def measurements(
 
 
 def first_task(config: Config, lab: Lab, tested: Tested) -> tuple[Task, Task]:
-    """The first test episode as it is in the archive, and as it is tested: with support copies,
-    prepared.
+    """The first test episode: as it is in the archive, and as it is tested.
+
+    As it is tested it has support copies, and its images are prepared for the body.
     """
     images = tested.source.images
     indices = tested.episodes.indices[0]
@@ -206,7 +214,7 @@ def first_task(config: Config, lab: Lab, tested: Tested) -> tuple[Task, Task]:
     return as_task(x, shots), ready
 
 
-def draw_first(
+def _draw_first(
     config: Config, learner: Learner, lab: Lab, tested: Tested, picture: Path, title: str
 ) -> None:
     """Draw the first test episode."""
@@ -214,7 +222,7 @@ def draw_first(
     meta = on_this(tested.meta)
 
     def draw() -> None:
-        with told_if_not_drawn(picture):
+        with warn_if_not_drawn(picture):
             adapted = jax.jit(learner.adapt)(random_key(0), meta, task.support_x, task.support_y)
             predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
             names = class_names(lab, tested)

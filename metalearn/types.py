@@ -58,8 +58,9 @@ class Batch(NamedTuple):
 
 
 class ClassSource(NamedTuple):
-    """A whole split on the device: images (or features of images) sorted by class, classes of any
-    size.
+    """A whole split on the device: images, or their features, sorted by class.
+
+    Classes may be of any size.
     """
 
     images: Array  # uint8 [M, H, W, Ch], or float32 [M, D] once embedded
@@ -68,8 +69,9 @@ class ClassSource(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """The images of the tasks of some steps, gathered by the host from a split that is too large
-    for the device.
+    """The images of some steps' tasks, gathered by the host.
+
+    For a split that is too large for the device.
     """
 
     first: Array  # int32, the step of images[0]

@@ -4,9 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metalearn.config import Config
+from metalearn.records.published import Published
 from metalearn.records.record import Evaluation, Measured, Provenance, Record, Stage
-from metalearn.records.store import record_path, write_record
+from metalearn.records.store import record_path, write_counts, write_record
 
 CONFIG = Config(method="maml", backbone="conv4-32", train_ways=5, train_shots=1, steps=60_000)
 MEASURED = Measured(
@@ -22,6 +25,55 @@ MEASURED = Measured(
     peak_memory_mb=500.0,
 )
 COMMAND = "python -m experiments.maml --dataset=cifar_fs"
+EPISODES = 50  # of a record with the right answers of each
+
+PUBLISHED = [
+    Published(
+        "cifar_fs",
+        "maml",
+        "conv4-32",
+        "5",
+        "1",
+        "56.8",
+        "1.9",
+        "",
+        "unknown",
+        "rerun",
+        "",
+        "Someone",
+    ),
+    Published(
+        "cifar_fs",
+        "maml",
+        "conv4-32",
+        "5",
+        "1",
+        "58.9",
+        "1.9",
+        "",
+        "unknown",
+        "published",
+        "",
+        "A paper",
+    ),
+    Published(
+        "cifar_fs", "maml", "resnet12", "5", "1", "70.1", "", "", "no", "published", "", "Another"
+    ),
+    Published(
+        "cifar_fs",
+        "maml",
+        "conv4-32",
+        "5",
+        "5",
+        "71.5",
+        "",
+        "1 sd of 3 inits",
+        "yes",
+        "published",
+        "",
+        "A paper",
+    ),
+]
 
 
 def made(config: Config, norm: str) -> Record:
@@ -52,6 +104,12 @@ def write(root: Path, name: str = "", *, lineage: tuple[Stage, ...] = (), **chan
     path = root / record.config.dataset / name if name else record_path(root, record)
     write_record(path, record)
     return path
+
+
+def write_counted(root: Path, name: str, right: np.ndarray, **changes: object) -> None:
+    """Write a record with the right answers of each of its episodes."""
+    path = write(root, f"{name}.json", **{"accuracy": float(right.mean() / 75)} | changes)
+    write_counts(path, right)
 
 
 def _names(kind: type) -> set[str]:

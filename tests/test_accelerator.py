@@ -67,7 +67,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     return Left(tmp_path_factory.mktemp("accelerator"))
 
 
-def test_everything_runs(left: Left) -> None:
+def test_accelerator_script_runs_everything(left: Left) -> None:
     assert "everything is cut to a few steps" in left.said
     assert (left.out / "logs" / "sanity.log").read_text().count(" ok ") == 9
     assert [name for name in NAMES if f"{name}: done (" not in left.said] == []
@@ -84,14 +84,14 @@ def test_everything_runs(left: Left) -> None:
     ]
 
 
-def test_the_race_comes_first_and_other_benchmarks_behind_the_trainings(left: Left) -> None:
+def test_accelerator_script_compares_with_peers_then_trains_then_benchmarks(left: Left) -> None:
     begun = [line.split(": ")[0].split(", ")[0] for line in left.said.splitlines()]
     trained = [name for name in begun if name.startswith(("protonet-folder", "finetune-"))]
     ours = [name for name in begun if name in NAMES or name in trained]
     assert ours == [NAMES[0], *trained, *NAMES[1:]] and len(trained) == 3
 
 
-def test_everything_left_is_in_an_archive_of_small_pieces(left: Left, tmp_path: Path) -> None:
+def test_accelerator_script_packs_its_results_in_small_pieces(left: Left, tmp_path: Path) -> None:
     pieces = sorted(left.out.glob("archive.tgz.*"))
     assert pieces[0].name == "archive.tgz.00" and len(pieces) > 2
     assert {path.stat().st_size for path in pieces[:-1]} == {PIECE}
@@ -103,7 +103,7 @@ def test_everything_left_is_in_an_archive_of_small_pieces(left: Left, tmp_path: 
         assert kept and kept == sorted(path.name for path in (left.out / name).rglob("*"))
 
 
-def test_a_device_that_convolves_wrongly_is_left_alone(tmp_path: Path) -> None:
+def test_accelerator_script_stops_on_a_device_that_convolves_wrongly(tmp_path: Path) -> None:
     python = tmp_path / "python"
     wrong = (
         f'[[ $* == *lease.sanity ]] && echo "float32 WRONG" && exit 1\nexec {sys.executable} "$@"'
@@ -117,20 +117,20 @@ def test_a_device_that_convolves_wrongly_is_left_alone(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1 and not list((tmp_path / "out" / "runs").iterdir())
 
 
-def test_several_devices_find_the_gradient_of_one(left: Left) -> None:
+def test_scaling_benchmark_finds_the_gradient_of_one_device(left: Left) -> None:
     row = left.rows("scaling")[0]
     assert row["case"] == "2 forced host devices tiny"
     assert row["peers"]["1 device"] > 0 and 0 <= row["differences"]["1 device"] < 1e-2
 
 
-def test_a_precision_is_judged_beside_another_seed(left: Left) -> None:
+def test_precision_benchmark_compares_with_another_seed(left: Left) -> None:
     (row,) = left.rows("precision")
     assert row["case"] == "glyphs, 4 steps tiny" and list(row["peers"]) == ["bfloat16"]
     assert set(row["accuracy"]) == {OURS, "another seed", "bfloat16"}
     assert all(0.2 < score <= 1 and ci >= 0 for score, ci in row["accuracy"].values())
 
 
-def test_a_second_call_passes_over_what_is_done(left: Left) -> None:
+def test_accelerator_script_skips_what_is_done(left: Left) -> None:
     few = left.out / "benchmarks.txt"
     few.write_text("meta_step-4 | benchmarks.meta_step --tasks=4\n")
     log = left.out / "logs" / "meta_step-4.log"

@@ -54,7 +54,7 @@ ROW = {
 }
 
 
-def test_arithmetic_of_the_usual_meta_steps() -> None:
+def test_need_of_the_usual_meta_steps_is_that_by_hand() -> None:
     # Multiply-adds of the four layers by hand: 27, 288, 288, 288 a filter and place, 32 filters,
     # 32^2 ... 4^2 places.
     layers = [32 * 27 * 32**2, 32 * 288 * 16**2, 32 * 288 * 8**2, 32 * 288 * 4**2]
@@ -65,7 +65,7 @@ def test_arithmetic_of_the_usual_meta_steps() -> None:
         assert need(Work(shots=shots)).flops == by_hand == pytest.approx(about, rel=0.01)
 
 
-def test_arithmetic_is_what_xla_counts() -> None:
+def test_need_is_what_xla_counts() -> None:
     work = Work(method="protonet", width=64, tasks=1, shots=5)
     # With moments, the first layer makes more products than it needs
     body = make_network("conv4-64", "none")
@@ -77,14 +77,14 @@ def test_arithmetic_is_what_xla_counts() -> None:
         assert counted == pytest.approx(network(work, 100, count, min(count, 2)).flops, rel=0.1)
 
 
-def test_roofline() -> None:
+def test_roofline_says_what_share_of_the_peaks_was_reached() -> None:
     found = roofline(Need(10e9, 1e9), Peaks(100e9, 5e9), 400)
     assert found["gflops_per_s"] == 25 and found["gbytes_per_s"] == 2.5
     assert found["bound_ms"] == 200  # bytes take longer than arithmetic
     assert "25% of 100 measured" in line(found) and "50% of 5" in line(found)
 
 
-def test_difference_is_relative_and_of_everything() -> None:
+def test_difference_of_gradients_is_relative_and_over_all_tensors() -> None:
     b = {"loss": np.float64(3), "w": np.array([0.0, 4.0])}
     assert difference(b, b) == 0
     assert difference({"loss": np.float64(3), "w": np.array([0.5, 4.0])}, b) == pytest.approx(0.1)
@@ -134,7 +134,7 @@ def torch_python() -> str:
         ("evaluation", "torch"),
     ],
 )
-def test_ours_agrees_with_an_independent_implementation(
+def test_our_meta_gradient_agrees_with_an_independent_implementation(
     torch_python: str, method: str, peer: str
 ) -> None:
     work = SMALL._replace(
@@ -191,7 +191,7 @@ def test_a_contender_answers_whatever_its_libraries_print(tmp_path: Path) -> Non
             process.ask(
                 "gradient", given=str(tmp_path / "given.npz"), found=str(tmp_path / "found.npz")
             )
-        assert process.ask("steps", count=1)["loss"] == 1.0  # and goes on
+        assert process.ask("steps", count=1)["loss"] == 1.0  # and continues
 
 
 @pytest.mark.parametrize(
@@ -202,12 +202,12 @@ def test_a_contender_answers_whatever_its_libraries_print(tmp_path: Path) -> Non
         ([sys.executable, "-c", "print(1/0)"], "ended with status 1: ZeroDivisionError"),
     ],
 )
-def test_one_that_does_not_start_says_why(command: list[str], why: str) -> None:
+def test_contender_that_does_not_start_says_why(command: list[str], why: str) -> None:
     with pytest.raises(Failed, match=why):
         Process(command)
 
 
-def test_turns_and_those_who_miss_theirs(tmp_path: Path) -> None:
+def test_contenders_take_turns_and_a_missing_one_is_named(tmp_path: Path) -> None:
     team = Team("maml", str(tmp_path / "bin" / "python"), [])
     team.commands = {
         OURS: fake()[:3],
@@ -223,7 +223,7 @@ def test_turns_and_those_who_miss_theirs(tmp_path: Path) -> None:
     assert found.peaks == Peaks(1e9, 2e9)
 
 
-def test_medians_and_the_ratio_to_the_best_peer() -> None:
+def test_rows_have_medians_and_the_ratio_to_the_best_peer() -> None:
     ms = {OURS: [10.0, 30.0, 11.0], "a": [20.0, 60.0, 21.0], "b": [50.0, 19.0, 55.0]}
     row = times(Found(ms, {}, {}, None))
     assert row["ours_ms"] == 11 and row["peers"] == {"a": 21, "b": 50}
@@ -233,7 +233,7 @@ def test_medians_and_the_ratio_to_the_best_peer() -> None:
     assert alone["ours_ms"] is None and alone["ratio_to_fastest_peer"] is None
 
 
-def test_a_program_records_and_passes_over_what_is_recorded(tmp_path: Path) -> None:
+def test_benchmark_records_and_skips_what_is_recorded(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -269,7 +269,7 @@ def said_by(*arguments: str) -> str:
     return done.stdout
 
 
-def test_streaming_ends_where_the_device_ends(tmp_path: Path) -> None:
+def test_streaming_benchmark_ends_with_the_devices_numbers(tmp_path: Path) -> None:
     arguments = ("--tiny", "--rounds=1", "--steps=2", "--tasks=2", f"--results_dir={tmp_path}")
     assert said_by("benchmarks.streaming", *arguments).count("from the host") == 2
     rows = read_rows(next(tmp_path.glob("streaming-*.json")))
@@ -278,7 +278,7 @@ def test_streaming_ends_where_the_device_ends(tmp_path: Path) -> None:
     )
 
 
-def test_a_plan_is_compiled() -> None:
+def test_plan_compiles_a_step_without_data() -> None:
     shape = ("--backbone=conv4-8", "--side=16", "--ways=2", "--meta_batch=4", "--devices=2")
     found = json.loads(said_by("benchmarks.plan", "--method=protonet", *shape))
     assert (
@@ -287,7 +287,7 @@ def test_a_plan_is_compiled() -> None:
     )
 
 
-def test_a_plan_adds_up() -> None:
+def test_plan_adds_up_memory_of_tasks_and_devices() -> None:
     step = Compiled(
         TrainState(np.int32(0), {"w": np.zeros(10, np.float32)}, {}), one=100, three=180
     )
@@ -306,13 +306,13 @@ def test_a_plan_adds_up() -> None:
         share(8, 3, 0)
 
 
-def test_unknown_peers_are_a_mistake() -> None:
+def test_unknown_peers_are_refused() -> None:
     assert list(Team("maml", "python", ["higher", "torch-compile"]).commands) == [OURS, "higher"]
     with pytest.raises(UserError, match="unknown peer 'torhc': choose of higher, jax-meta, "):
         Team("maml", "python", ["torhc"])
 
 
-def test_a_row_replaces_the_one_of_its_setting(tmp_path: Path) -> None:
+def test_benchmark_row_replaces_the_one_of_its_setting(tmp_path: Path) -> None:
     path = path_of(tmp_path, "meta_step", ROW["device"])
     assert path.name == "meta_step-2x-some-cpu-3-0ghz.json"
     assert not recorded(path, ROW)
@@ -335,7 +335,7 @@ def test_rows_of_benchmarks_are_no_results(tmp_path: Path) -> None:
     assert read_records(tmp_path) == []
 
 
-def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
+def test_performance_page_has_the_numbers_of_the_records(tmp_path: Path) -> None:
     add_row(tmp_path / "a.json", ROW)
     lost = {
         "ours_ms": None,
@@ -368,7 +368,7 @@ def test_the_page_says_what_the_records_say(tmp_path: Path) -> None:
     assert pages(tmp_path, "performance") == (text, plots)
 
 
-def test_the_page_is_up_to_date() -> None:
+def test_performance_page_is_up_to_date() -> None:
     text, plots = pages(ROOT / "results" / "benchmarks", "performance")
     assert (ROOT / "docs" / "performance.md").read_text() == text, (
         "run: python -m benchmarks.report"
@@ -391,7 +391,7 @@ def test_formulations_of_a_convolution_agree(order: str) -> None:
 
 @pytest.mark.parametrize("looped", [False, True])
 @pytest.mark.parametrize("form", [convolution.native, convolution.one, convolution.windows])
-def test_a_scan_adds_up_its_turns(form: Callable, looped: bool) -> None:
+def test_convolution_benchmark_adds_up_the_turns_of_a_scan(form: Callable, looped: bool) -> None:
     x, w = jax.random.normal(jax.random.key(0), (3, 2, 1, 4, 4, 3)), jnp.ones((2, 3, 3, 3, 2))
     each = [
         [float(convolution.passes(form, "forward")(x[i, t], w[t])) for t in range(2)]
@@ -403,7 +403,7 @@ def test_a_scan_adds_up_its_turns(form: Callable, looped: bool) -> None:
     )
 
 
-def test_shapes_of_what_all_are_given() -> None:
+def test_example_tensors_have_the_shapes_of_the_work() -> None:
     given = example(SMALL)
     assert given["support_x"].shape == (2, 5, 16, 16, 3) and given["query_x"].shape == (
         2,
@@ -432,5 +432,5 @@ SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "benchmarks").r
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_scripts_can_be_read_by_bash(script: str) -> None:
+def test_benchmark_scripts_are_valid_bash(script: str) -> None:
     assert subprocess.run(["bash", "-n", ROOT / script], capture_output=True).returncode == 0

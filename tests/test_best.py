@@ -17,7 +17,7 @@ def flags(images: Path, workdir: Path, **settings: object) -> list[str]:
     return words(images, **(tiny | settings))
 
 
-def test_stages_follow_on_each_other(tmp_path: Path) -> None:
+def test_best_recipe_runs_its_stages_one_after_the_other(tmp_path: Path) -> None:
     images = make_images(tmp_path / "images", images=12)
     run = flags(images, tmp_path / "run")
     said = program("best", *run)
@@ -35,7 +35,7 @@ def test_stages_follow_on_each_other(tmp_path: Path) -> None:
     assert again.code == 0 and again.out.count("trained to step 4 already") == 3
 
 
-def test_parts_may_be_left_out() -> None:
+def test_best_recipe_leaves_parts_out() -> None:
     def names(*without: str, **kw: int) -> list[str]:
         return [stage.name for stage in stages("cifar_fs", 5, "conv4-64", without=without, **kw)]
 
@@ -48,7 +48,7 @@ def test_parts_may_be_left_out() -> None:
         names("luck")
 
 
-def test_rotation_weighs_more_in_a_larger_network() -> None:
+def test_best_recipe_weighs_rotation_more_in_a_larger_network() -> None:
     for backbone, weight in (("conv4-64", 1.0), ("resnet12", 2.0)):
         assert stages("cifar_fs", 1, backbone)[0].settings["rotation_weight"] == weight
 
@@ -62,7 +62,7 @@ def test_rotation_weighs_more_in_a_larger_network() -> None:
         ({"without": "luck"}, "--without=luck: the parts are"),
     ],
 )
-def test_flags_that_do_not_fit_the_recipe_are_refused(
+def test_best_recipe_refuses_flags_that_do_not_fit(
     settings: dict, line: str, tmp_path: Path
 ) -> None:
     images = make_images(tmp_path / "images")

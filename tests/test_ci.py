@@ -56,7 +56,7 @@ def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
-def test_where_there_is_no_newer_python_it_says_so_and_goes_on(clone: Clone) -> None:
+def test_ci_without_a_newer_python_says_so_and_continues(clone: Clone) -> None:
     clone.python(clone.bin / "python3.11")
     clone.python(clone.bin / "python3.14", BROKEN)
     out, said = clone.run()
@@ -64,7 +64,7 @@ def test_where_there_is_no_newer_python_it_says_so_and_goes_on(clone: Clone) -> 
     assert clone.log.read_text() == ""
 
 
-def test_the_newest_python_starts_every_program_and_the_main_job(clone: Clone) -> None:
+def test_ci_starts_every_program_with_the_newest_python(clone: Clone) -> None:
     clone.python(clone.bin / "python3.12")
     newest = clone.python(clone.home / ".pyenv" / "versions" / "3.13.0" / "bin" / "python")
     out, _ = clone.run()
@@ -74,7 +74,7 @@ def test_the_newest_python_starts_every_program_and_the_main_job(clone: Clone) -
     assert "experiments._cli.flags" not in out
 
 
-def test_a_program_that_does_not_start_fails_it(clone: Clone) -> None:
+def test_ci_fails_where_a_program_does_not_start(clone: Clone) -> None:
     broken = FAKE.replace('*) echo "pid', '"-P -m") echo oops >&2; exit 1 ;;\n*) echo "pid')
     _, said = clone.run(status=1, SMOKE_PYTHON=str(clone.python(clone.bin / "mine", broken)))
     assert "experiments.maml does not start" in said

@@ -71,25 +71,25 @@ def meeting(folder: Path, together: int, patience: int = 200) -> Team:
     return team_of(folder, {name: [sys.executable, "-c", code] for name in (OURS, "peer")})
 
 
-def test_all_start_at_once_on_an_accelerator(tmp_path: Path) -> None:
+def test_contenders_start_at_once_on_an_accelerator(tmp_path: Path) -> None:
     team, turns = meeting(tmp_path / "there", together=3), Turns(rounds=1, steps=1)
     found = compare(team, ON_GPU, turns, (tmp_path / "there" / "start-meanwhile").touch)
     assert found.missing == {} and list(found.about) == [OURS, "peer"]
 
 
-def test_on_a_cpu_none_disturbs_another(tmp_path: Path) -> None:
+def test_contenders_start_one_by_one_on_a_cpu(tmp_path: Path) -> None:
     team = meeting(tmp_path / "there", together=2, patience=1)
     found = compare(team, SMALL, Turns(rounds=1, steps=1))
     assert found.missing == {OURS: "TimeoutError: alone in start"}
 
 
 @pytest.mark.parametrize("work", [SMALL, ON_GPU], ids=["cpu", "gpu"])
-def test_gradients_are_compared(tmp_path: Path, work: Work) -> None:
+def test_contenders_gradients_are_compared(tmp_path: Path, work: Work) -> None:
     at_once = work.platform != "cpu"
     assert agreement(meeting(tmp_path, together=2 if at_once else 1), work) == {"peer": 0.0}
 
 
-def test_what_had_no_room_beside_others_tries_again_alone(tmp_path: Path) -> None:
+def test_contender_without_memory_beside_others_tries_again_alone(tmp_path: Path) -> None:
     code = CROWDED.format(mark=str(tmp_path / "mark"))
     team = team_of(tmp_path, {OURS: [sys.executable, "-c", code]})
     team.arguments = {OURS: ()}
@@ -97,7 +97,7 @@ def test_what_had_no_room_beside_others_tries_again_alone(tmp_path: Path) -> Non
     assert found.missing == {} and len(found.ms[OURS]) == 1
 
 
-def test_packages_that_were_carried_are_found(
+def test_contenders_import_the_packages_of_pythonpath(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -136,4 +136,4 @@ def test_peers_use_the_torch_of_the_environment_they_are_made_from(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "PyTorch lent" in done.stderr
     noted = (tmp_path / "peers" / "not-installed.txt").read_text()
-    assert "higher: " in noted  # what an index alone has is missing, and the rest goes on
+    assert "higher: " in noted  # what an index alone has is missing, and the rest continues

@@ -59,12 +59,12 @@ def python(copy: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_page_has_a_method_a_data_set_and_a_setting() -> None:
+def test_contributing_shows_a_method_a_data_set_and_a_setting() -> None:
     assert [name.split("/")[1] for name, _ in FILES] == ["learners", "data", "data"]
     assert len(CHANGES) == 3
 
 
-def test_the_method_keeps_the_contract_and_runs(copy: Path, tmp_path: Path) -> None:
+def test_method_of_contributing_keeps_the_contract_and_runs(copy: Path, tmp_path: Path) -> None:
     """The tests that take every method there is take it too, and no other test of the registry
     minds it.
     """
@@ -112,11 +112,11 @@ def trained(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(python(copy, "-m", "experiments.finetune", *settings), workdir, places)
 
 
-def test_the_data_set_is_trained_on(trained: Trained) -> None:
+def test_data_set_of_contributing_is_trained_on(trained: Trained) -> None:
     assert "pets 2-way 1-shot, simpleshot conv2-8, inductive (running): " in trained.said
 
 
-def test_the_setting_is_tested_with(copy: Path, trained: Trained) -> None:
+def test_setting_of_contributing_is_tested_with(copy: Path, trained: Trained) -> None:
     run = f"--workdir={trained.workdir}"
     python(copy, "-m", "experiments.evaluate", run, "--cosine", *trained.places)
     records = [json.loads(path.read_text()) for path in trained.workdir.glob("result-*.json")]

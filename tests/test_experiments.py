@@ -102,7 +102,7 @@ def test_every_kind_of_method_runs_and_is_found_done(
     }
 
 
-def test_the_flag_of_a_record_is_what_the_probe_found(
+def test_transductive_field_of_a_record_is_what_the_probe_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against what the method and its normalisation would say."""
@@ -243,7 +243,7 @@ WRONG = [  # program, settings, what the one line must say
 
 
 @pytest.mark.parametrize(("name", "settings", "line"), WRONG, ids=[f"{n}-{s}" for n, s, _ in WRONG])
-def test_a_wrong_setting_costs_one_line(
+def test_wrong_setting_is_a_one_line_error(
     name: str, settings: dict, line: str, images: Path, tmp_path: Path
 ) -> None:
     said = program(name, *words(images, **({"workdir": tmp_path / "run"} | settings)))
@@ -263,7 +263,7 @@ def test_a_wrong_setting_costs_one_line(
         ),
     ],
 )
-def test_too_little_memory_is_one_line(
+def test_too_little_memory_is_a_one_line_error(
     error: Exception, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run() -> None:
@@ -274,18 +274,18 @@ def test_too_little_memory_is_one_line(
     assert said.startswith(line) and "--tasks_per_device=1" in said and said.count("\n") == 1
 
 
-def test_a_value_where_none_belongs_is_refused(images: Path) -> None:
+def test_value_of_a_boolean_flag_is_refused(images: Path) -> None:
     assert (
         "--nostream=1 does not take an argument"
         in program("maml", *words(images), "--nostream=1").complaint
     )
 
 
-def test_a_stray_word_is_refused(images: Path) -> None:
+def test_stray_word_on_the_command_line_is_refused(images: Path) -> None:
     assert "unexpected argument 'go'" in program("maml", *words(images), "go").complaint
 
 
-def test_a_folder_of_another_run_is_left_alone(trained: Path, images: Path) -> None:
+def test_folder_of_another_run_is_refused_and_kept(trained: Path, images: Path) -> None:
     before = contents(trained)
     said = program("protonet", *words(images, workdir=trained, lr=0.5, seed=1))
     assert (
@@ -298,7 +298,7 @@ def test_a_folder_of_another_run_is_left_alone(trained: Path, images: Path) -> N
     assert contents(trained) == before
 
 
-def test_the_first_word_of_a_second_test_is_about_the_run(
+def test_evaluate_tests_a_run_again_at_other_shots(
     images: Path, trained: Path, tmp_path: Path
 ) -> None:
     workdir = tmp_path / "run"
@@ -314,7 +314,7 @@ def test_the_first_word_of_a_second_test_is_about_the_run(
     assert (workdir / "config.json").read_bytes() == (trained / "config.json").read_bytes()
 
 
-def test_a_test_on_other_episodes_leaves_the_first(
+def test_on_other_episodes_keeps_the_first_record(
     images: Path, trained: Path, tmp_path: Path
 ) -> None:
     workdir = tmp_path / "run"
@@ -341,7 +341,7 @@ def test_a_test_on_other_episodes_leaves_the_first(
     }
 
 
-def test_a_test_with_other_inner_steps_leaves_the_first(images: Path, tmp_path: Path) -> None:
+def test_with_other_inner_steps_keeps_the_first_record(images: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     assert program("maml", *words(images, workdir=workdir, test_norms="batch")).code == 0
     before = contents(workdir)
@@ -359,9 +359,7 @@ def test_a_test_with_other_inner_steps_leaves_the_first(images: Path, tmp_path: 
     assert sorted(found) == [1, 2]
 
 
-def test_a_run_trained_longer_has_its_result_where_the_shorter_had(
-    images: Path, tmp_path: Path
-) -> None:
+def test_run_trained_longer_replaces_the_shorter_runs_record(images: Path, tmp_path: Path) -> None:
     of = partial(words, images, workdir=tmp_path / "run", schedule="constant")
     assert program("protonet", *of()).code == 0
     assert program("protonet", *of(steps=6, episodes=8)).code == 0
@@ -369,7 +367,7 @@ def test_a_run_trained_longer_has_its_result_where_the_shorter_had(
     assert (record["steps"], record["episodes"]) == (6, 8)
 
 
-def test_of_two_tests_at_once_none_is_lost(images: Path, trained: Path, tmp_path: Path) -> None:
+def test_two_tests_at_once_keep_both_records(images: Path, trained: Path, tmp_path: Path) -> None:
     """The second ends while the first is under way: both have found the same name to be free."""
     workdir = tmp_path / "run"
     shutil.copytree(trained, workdir)
@@ -393,7 +391,7 @@ def places(images: Path) -> list[str]:
     return [word for word in words(images) if word.startswith(("--data_dir", "--cache_dir"))]
 
 
-def test_the_command_in_a_record_makes_it_again(
+def test_command_in_a_record_makes_it_again(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -408,7 +406,7 @@ def test_the_command_in_a_record_makes_it_again(
     assert results(tmp_path / "runs" / "folder-protonet-conv2-8-2w1s3q-running-seed0") == want
 
 
-def test_a_gradient_method_is_tested_by_support_moments(images: Path, tmp_path: Path) -> None:
+def test_gradient_method_is_tested_under_support_moments(images: Path, tmp_path: Path) -> None:
     workdir = f"--workdir={tmp_path / 'run'}"
     assert program("maml", *words(images, test_norms="batch"), workdir).code == 0
     said = program("evaluate", *places(images), workdir, "--test_norms=support")
@@ -453,7 +451,7 @@ def test_one_trained_body_serves_other_methods(images: Path, tmp_path: Path) -> 
     assert "--transform is of simpleshot, not of rfs" in refused.complaint
 
 
-def test_training_begins_from_another_runs_body(
+def test_init_from_begins_with_another_runs_body(
     images: Path, trained: Path, tmp_path: Path
 ) -> None:
     of = partial(words, images, steps=1, valid_every=1, lr=0, method=None, init_from=trained)
@@ -478,9 +476,7 @@ def test_training_begins_from_another_runs_body(
     assert "holds no run" in nowhere.complaint
 
 
-def test_a_run_learns_from_anothers_predictions(
-    images: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_teacher_adds_another_runs_predictions(images: Path, trained: Path, tmp_path: Path) -> None:
     """And keeps nothing of its teacher but what it has learned: its parameters are as many as
     without.
     """
@@ -512,7 +508,7 @@ def test_a_run_learns_from_anothers_predictions(
         )
 
 
-def test_what_cannot_be_tested_again_is_refused(
+def test_evaluate_refuses_what_cannot_be_tested_again(
     images: Path, trained: Path, tmp_path: Path
 ) -> None:
     run = [*places(images), f"--workdir={trained}"]
@@ -555,7 +551,7 @@ def test_programs_start_over_once_with_huge_pages(tmp_path: Path) -> None:
     assert once.err.count("unset") == 1 and "hugetlb" not in once.err
 
 
-def test_two_runs_are_compared_episode_by_episode(
+def test_compare_pairs_two_runs_episode_by_episode(
     images: Path, trained: Path, tmp_path: Path
 ) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
@@ -587,7 +583,9 @@ def scores(workdir: Path, norm: str) -> np.ndarray:
     return counts
 
 
-def test_what_cannot_be_compared_is_told(images: Path, trained: Path, tmp_path: Path) -> None:
+def test_compare_refuses_what_cannot_be_compared(
+    images: Path, trained: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     assert (
         program("protonet", *words(images, workdir=other, seed=2)).code == 0

@@ -10,13 +10,13 @@ from metalearn.files import check_writable, write_text
 from metalearn.records.names import file_name
 
 
-def test_many_check_a_folder_at_once(tmp_path: Path) -> None:
+def test_check_writable_serves_many_threads_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(check_writable, [tmp_path / "results"] * 400))
     assert list((tmp_path / "results").iterdir()) == []
 
 
-def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
+def test_check_writable_names_a_file_in_the_folders_place(tmp_path: Path) -> None:
     (tmp_path / "results").touch()
     with pytest.raises(
         UserError, match="cannot write .*results: .*; make room or choose another folder"
@@ -24,7 +24,7 @@ def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
         check_writable(tmp_path / "results")
 
 
-def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_write_text_writes_all_or_nothing(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     write_text(path, "whole")
     with pytest.raises(UserError, match="page.md would hold what is no text"):
@@ -32,5 +32,5 @@ def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_dataset_of_several_parts_is_one_file_name() -> None:
+def test_dataset_name_of_several_parts_is_one_file_name() -> None:
     assert file_name("tfds:eurosat/rgb") == "tfds_eurosat_rgb"

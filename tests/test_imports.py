@@ -132,7 +132,7 @@ def broken_rules(source: str, module: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("path", "module"), list(zip(FILES, MODULES, strict=True)), ids=MODULES)
-def test_module(path: Path, module: str) -> None:
+def test_module_imports_follow_the_layers_and_functions_are_short(path: Path, module: str) -> None:
     tree = ast.parse(path.read_text())
     assert broken_rules(path.read_text(), module) == []
     assert ast.get_docstring(tree), "no docstring"

@@ -11,7 +11,7 @@ from metalearn.types import random_key
 from tests.programs import environment
 
 
-def test_the_environment_draws_no_other_keys() -> None:
+def test_environment_variables_do_not_change_random_keys() -> None:
     """Variables that JAX reads when it is imported: a process of its own."""
     drawn = "jax.random.bits(random_key(7), (3,), 'uint32')"
     code = f"import jax; from metalearn.types import random_key; print(*{drawn})"
@@ -29,6 +29,6 @@ def test_the_environment_draws_no_other_keys() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31 - 1, 2**31, 2**32 - 1])
-def test_the_key_of_a_seed_is_that_of_jax(seed: int) -> None:
+def test_random_key_of_a_seed_is_that_of_jax(seed: int) -> None:
     found = jax.random.key_data(random_key(seed))
     np.testing.assert_array_equal(found, jax.random.key_data(jax.random.key(seed)))

@@ -61,7 +61,7 @@ TURNS = (
 HLO = HLO.replace("TURNS", TURNS)
 
 
-def test_kernels_of_a_loop_count_as_often_as_it_turns() -> None:
+def test_kernel_counts_multiply_by_the_turns_of_loops() -> None:
     assert kernels(parse(HLO)) == {
         "fusion kLoop": 5,
         "custom-call __cudnn$convForward": 5,
@@ -74,7 +74,7 @@ def test_kernels_of_a_loop_count_as_often_as_it_turns() -> None:
 
 @pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.parametrize("method", ["maml", "protonet", "baseline"])
-def test_a_planned_step_is_traced(method: str, seeds: int) -> None:
+def test_planned_step_is_traced_without_data(method: str, seeds: int) -> None:
     config = Config(method=method, backbone="conv2-8", meta_batch=2, batch_size=4).with_defaults()
     lab = lab_of(planned(classes=6, class_images=20, side=8, channels=1), task_mesh(1))
     training = assembled(config, lab, seeds)
@@ -100,7 +100,7 @@ def test_every_form_of_a_convolution_is_right(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.count(" ok ") == 9
 
 
-def test_parcels_hold_the_archives(tmp_path: Path) -> None:
+def test_packed_parcels_hold_the_archives(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     archive = np.random.default_rng(0).bytes(1000)

@@ -18,7 +18,7 @@ def parameters(images: Path) -> str:
     return "\n".join(f"{name} = {value!r}" for name, value in values.items())
 
 
-def test_it_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkout = tmp_path / "checkout"  # its folder of runs is not the user's
     checkout.mkdir()
     for name in ("metalearn", "experiments", "results", "requirements.txt"):

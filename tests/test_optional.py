@@ -10,7 +10,7 @@ from tests.programs import ROOT, environment
 OPTIONAL = ("tensorflow_datasets", "array_record", "tensorboardX", "pooch")
 
 
-def test_all_tests_are_collected_without_them(tmp_path: Path) -> None:
+def test_all_tests_are_collected_without_optional_packages(tmp_path: Path) -> None:
     absent = f"import sys\nsys.modules.update(dict.fromkeys({OPTIONAL}))\n"
     (tmp_path / "sitecustomize.py").write_text(absent)
     env = environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")

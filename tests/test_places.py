@@ -9,8 +9,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from experiments._cli.lab import check_jax
 from experiments._cli.places import check_run_folder
-from experiments._cli.program import check_jax
 from metalearn.errors import UserError
 from tests.programs import environment, make_images, process, program, words
 
@@ -23,14 +23,16 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a[1]", "b]", "c*", "d?", "e\\f"])
-def test_a_path_that_is_a_pattern_is_refused(images: Path, tmp_path: Path, name: str) -> None:
+def test_folder_name_that_is_a_pattern_is_refused(images: Path, tmp_path: Path, name: str) -> None:
     """The library that writes checkpoints takes it for a pattern when it reads them."""
     said = program("protonet", *words(images, workdir=tmp_path / name / "run"))
     assert "could not be read again, for the" in said.complaint and name in said.complaint
     assert list(tmp_path.iterdir()) == []
 
 
-def test_so_is_a_folder_around_it(images: Path, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_folder_within_one_that_is_a_pattern_is_refused(
+    images: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
     (tmp_path / "a[1]").mkdir()
     monkeypatch.chdir(tmp_path / "a[1]")
     said = program("protonet", *words(images))
@@ -39,21 +41,23 @@ def test_so_is_a_folder_around_it(images: Path, tmp_path: Path, monkeypatch: Pat
 
 
 @pytest.mark.parametrize("name", ["workdir", "init_from", "results_dir", "data_dir", "cache_dir"])
-def test_what_is_no_folder_of_this_machine_is_refused(images: Path, name: str) -> None:
+def test_folder_of_another_machine_is_refused(images: Path, name: str) -> None:
     said = program("protonet", *words(images, **{name: "gs://bucket/run"}))
     assert said.complaint.startswith(f"--{name}=gs://bucket/run is no folder of this machine")
 
 
-def test_a_path_that_is_no_text_is_refused(images: Path) -> None:
+def test_folder_name_that_is_not_utf8_is_refused(images: Path) -> None:
     said = program("protonet", *words(images, workdir=os.fsdecode(b"/tmp/\xff")))
     assert "/tmp/\\udcff is not UTF-8" in said.complaint
 
 
-def test_ordinary_folders_are_fine(tmp_path: Path) -> None:
+def test_ordinary_folder_names_are_accepted(tmp_path: Path) -> None:
     check_run_folder(tmp_path / "it's {a} (run), ±1 %, 漢字 #2 $HOME !")
 
 
-def test_a_tilde_is_the_home_folder(images: Path, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_tilde_in_a_folder_flag_is_the_home_folder(
+    images: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
     monkeypatch.setenv("HOME", str(images.parent))
     monkeypatch.chdir(tmp_path)
     places = {"data_dir": "~/images", "cache_dir": "~/cache", "workdir": "~/run", "steps": 2}
@@ -64,7 +68,7 @@ def test_a_tilde_is_the_home_folder(images: Path, tmp_path: Path, monkeypatch: P
 
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm"])
-def test_a_device_that_is_not_there_is_told(images: Path, tmp_path: Path, platform: str) -> None:
+def test_missing_device_is_a_one_line_error(images: Path, tmp_path: Path, platform: str) -> None:
     said = process("protonet", *words(images), cwd=tmp_path, JAX_PLATFORMS=platform)
     if said.code == 0:
         pytest.skip(f"this machine has {platform}")
@@ -79,12 +83,12 @@ def float64() -> Iterator[None]:
     jax.config.update("jax_enable_x64", False)
 
 
-def test_float64_is_refused(float64: None) -> None:
+def test_runs_in_float64_are_refused(float64: None) -> None:
     with pytest.raises(UserError, match="JAX_ENABLE_X64: runs are in float32"):
         check_jax()
 
 
-def test_an_accuracy_is_printed_in_any_encoding(tmp_path: Path) -> None:
+def test_accuracy_is_printed_in_any_encoding(tmp_path: Path) -> None:
     code = "from experiments._cli.program import start; start(lambda: print('95.81 ± 0.4 %'))"
     here = environment(PYTHONIOENCODING="ascii")
     command = [sys.executable, "-c", code]

@@ -9,7 +9,7 @@ from tests.programs import ROOT
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_snippet_runs_as_it_stands() -> None:
+def test_readme_snippet_runs_as_it_stands() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
@@ -28,5 +28,5 @@ def test_links_of_all_documents_lead_to_files() -> None:
     assert missing == []
 
 
-def test_it_can_be_read_in_minutes() -> None:
+def test_readme_can_be_read_in_minutes() -> None:
     assert TEXT.count("\n") <= 120

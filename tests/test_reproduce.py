@@ -56,7 +56,7 @@ def flags(tmp_path: Path, queue: Path) -> list[str]:
     ]
 
 
-def test_what_is_missing_is_run_once(tmp_path: Path, queue: Path) -> None:
+def test_reproduce_runs_what_is_missing_once(tmp_path: Path, queue: Path) -> None:
     make_images(tmp_path / "images")
     command = [*flags(tmp_path, queue), "--table=folder", "--methods=protonet", "--budget=5m"]
     first = process("reproduce", *command, cwd=tmp_path)
@@ -71,12 +71,12 @@ def test_what_is_missing_is_run_once(tmp_path: Path, queue: Path) -> None:
     assert [line.rpartition(": ")[2] for line in listed.out.splitlines()] == ["done", "missing"]
 
 
-def test_nothing_is_begun_without_time(tmp_path: Path, queue: Path) -> None:
+def test_reproduce_begins_nothing_without_time(tmp_path: Path, queue: Path) -> None:
     said = process("reproduce", *flags(tmp_path, queue), "--table=all", "--budget=9s", cwd=tmp_path)
-    assert said.code == 0 and said.out == "the budget of 9s is spent; the same command goes on\n"
+    assert said.code == 0 and said.out == "the budget of 9s is spent; the same command continues\n"
 
 
-def test_a_command_is_stopped_when_the_time_is_over(
+def test_reproduce_stops_a_command_when_the_budget_is_spent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reproduce, "places", lambda workdir: [])
@@ -88,7 +88,7 @@ def test_a_command_is_stopped_when_the_time_is_over(
     assert 2 <= time.monotonic() - begin < 30
 
 
-def test_the_queue_begins_with_what_is_worth_most() -> None:
+def test_queue_begins_with_the_most_valuable_runs() -> None:
     """MAML on two datasets, ResNet-12 pre-trained; at the end ResNet-12 trained by episodes."""
     queue = read_queue(QUEUE)
     begin = [(run.module, run.flags["dataset"], run.flags["shots"]) for run in queue[:5]]
@@ -107,7 +107,7 @@ def test_the_queue_begins_with_what_is_worth_most() -> None:
     assert [name for name, _ in itertools.groupby(datasets)] == ["omniglot", "fc100", "cifar_fs"]
 
 
-def test_a_run_that_fails_is_told_and_the_next_one_tried(tmp_path: Path, queue: Path) -> None:
+def test_reproduce_reports_a_failed_run_and_tries_the_next(tmp_path: Path, queue: Path) -> None:
     # No images
     said = process(
         "reproduce", *flags(tmp_path, queue), "--table=folder", "--budget=5m", cwd=tmp_path
@@ -117,7 +117,7 @@ def test_a_run_that_fails_is_told_and_the_next_one_tried(tmp_path: Path, queue: 
     assert len(logs) == 2 and all("error: " in path.read_text() for path in logs)
 
 
-def test_a_record_with_other_settings_does_not_count() -> None:
+def test_record_with_other_settings_does_not_count_as_done() -> None:
     run = Run("experiments.maml --dataset=folder", ("--shots=5 --test_norms=support",))
     trained = trained_config({"dataset": "folder"})
     tested = dataclasses.replace(trained, shots=5)
@@ -157,7 +157,7 @@ def test_seeds_that_do_not_go_together_are_trained_one_by_one(line: str) -> None
     assert runs[2].train == f"experiments.protonet {line} --seeds=2 --seeds=1 --seed=1"
 
 
-def test_a_flag_of_the_line_stays_unless_it_is_replaced() -> None:
+def test_flag_of_a_queue_line_stays_unless_it_is_replaced() -> None:
     queue = [Run("experiments.maml --dataset=a --steps=7")]
     (more,) = wanted(queue, "a", set(), 1, "--steps=3 --lr=1")
     assert more.flags == {"dataset": "a", "steps": "7", "lr": "1"}
@@ -178,7 +178,7 @@ def test_the_queue_can_be_trained_by_seeds_together() -> None:
         check_together(runs)
 
 
-def test_every_run_by_its_first_seed_before_any_by_its_second() -> None:
+def test_queue_trains_all_first_seeds_before_any_second() -> None:
     queue = [
         Run("experiments.maml --dataset=a"),
         Run("experiments.protonet --dataset=a"),
@@ -198,11 +198,11 @@ def test_every_run_by_its_first_seed_before_any_by_its_second() -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400)])
-def test_a_budget(text: str, value: float) -> None:
+def test_budget_is_read_in_seconds_minutes_or_hours(text: str, value: float) -> None:
     assert seconds(text) == value
 
 
-def test_mistakes_are_told(tmp_path: Path) -> None:
+def test_reproduce_mistakes_are_one_line_errors(tmp_path: Path) -> None:
     queue = read_queue(QUEUE)
     with pytest.raises(UserError, match="--budget=x is no time"):
         seconds("x")

@@ -56,11 +56,11 @@ def test_a_damaged_last_checkpoint_is_trained_again(
     said = program("protonet", *run)
     assert said.code == 0 and "resumed from step 2;" in said.out and "Traceback" not in said.err
     assert said.err.startswith(f"warning: {workdir}/checkpoints/latest/4 cannot be read (")
-    assert "; going on from step 2; its files are now in " in said.err
+    assert "; continuing from step 2; its files are now in " in said.err
     assert rows(workdir) == rows(finished) and results(workdir) == results(finished)
 
 
-def test_damaged_checkpoints_are_told_in_one_line(
+def test_damaged_checkpoints_are_a_one_line_error(
     images: Path, workdir: Path, tmp_path: Path
 ) -> None:
     for path in (workdir / "checkpoints" / "latest").rglob("*"):
@@ -140,7 +140,7 @@ def test_a_run_on_other_images_is_refused(
     assert contents(workdir) == before
 
 
-def test_versions_that_read_other_pixels_are_named(workdir: Path) -> None:
+def test_error_for_other_images_names_the_decoders(workdir: Path) -> None:
     edit(workdir / "config.json", images="0" * 16, decoder="pillow 11")
     with pytest.raises(
         UserError, match="on other images .read by pillow 11, here by pillow 12.: see --data_dir"
@@ -165,7 +165,7 @@ def test_records_of_other_images_share_no_file_and_seeds_of_the_same_share_a_tab
     assert [len(found) for found in rows] == [1, 1]
 
 
-def test_a_run_is_gone_on_with_where_the_body_that_it_began_from_was_moved(
+def test_run_continues_where_the_body_that_it_began_from_was_moved(
     images: Path, tmp_path: Path
 ) -> None:
     body = tmp_path / "body"
@@ -179,7 +179,7 @@ def test_a_run_is_gone_on_with_where_the_body_that_it_began_from_was_moved(
     assert "holds another run (init_from is " in said.complaint
 
 
-def test_a_signal_while_a_checkpoint_is_read_harms_none(
+def test_signal_while_a_checkpoint_is_read_damages_nothing(
     run: list[str], workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def restore(manager: object, *args: object, **kwargs: object) -> None:
@@ -206,7 +206,7 @@ def test_a_command_that_was_refused_leaves_its_folder_to_others(
     )
 
 
-def test_a_run_that_saved_anything_is_not_forgotten(workdir: Path) -> None:
+def test_folder_of_a_run_that_saved_anything_is_kept(workdir: Path) -> None:
     shutil.rmtree(workdir / "checkpoints" / "latest")
     before = contents(workdir)
     forget_untrained(workdir)
@@ -226,7 +226,7 @@ def test_a_record_stays_beside_that_of_another_command(run: list[str], tmp_path:
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
-def test_a_folder_that_cannot_be_written(
+def test_folder_that_cannot_be_written_is_a_one_line_error(
     number: int, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: Path, target: Path) -> None:
@@ -241,7 +241,9 @@ def test_a_folder_that_cannot_be_written(
     )
 
 
-def test_a_disk_that_fills_up_in_training(images: Path, finished: Path, tmp_path: Path) -> None:
+def test_full_disk_in_training_is_a_one_line_error(
+    images: Path, finished: Path, tmp_path: Path
+) -> None:
     append, written = metrics.MetricLog._append, []
 
     def refuse(self: metrics.MetricLog, row: dict) -> None:
@@ -265,9 +267,7 @@ def test_a_disk_that_fills_up_in_training(images: Path, finished: Path, tmp_path
     )
 
 
-def test_no_result_is_lost_for_want_of_a_picture(
-    images: Path, tmp_path: Path, finished: Path
-) -> None:
+def test_failed_picture_costs_no_result(images: Path, tmp_path: Path, finished: Path) -> None:
     def fail(*_: object) -> None:
         raise ImportError("No module named 'matplotlib'")
 
@@ -316,7 +316,7 @@ def test_seconds_and_memory_of_training_add_up(tmp_path: Path) -> None:
     assert [json.loads(line) for line in path.read_text().splitlines()] == [lines[0], *lines[2:4]]
 
 
-def test_damaged_lines_of_a_metric_log_cost_no_others(tmp_path: Path) -> None:
+def test_metric_log_skips_damaged_lines_alone(tmp_path: Path) -> None:
     path, whole = tmp_path / "metrics.jsonl", {"step": 2, "loss": 1.0}
     damaged = [
         "\0\0",
@@ -331,7 +331,7 @@ def test_damaged_lines_of_a_metric_log_cost_no_others(tmp_path: Path) -> None:
     assert path.read_text() == json.dumps(whole) + "\n"
 
 
-def test_a_metric_log_hands_back_the_part_at_its_end(tmp_path: Path) -> None:
+def test_metric_log_returns_the_part_at_its_end(tmp_path: Path) -> None:
     log = metrics.MetricLog(tmp_path, 0)
     log.write(2, loss=1.0)
     log.write_part(3, 2, {"loss": 0.1}, 0.5)

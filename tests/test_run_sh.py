@@ -90,7 +90,7 @@ def test_no_python_of_a_supported_version_is_one_line_and_status_2(checkout: Che
     assert not (checkout.root / ".venv").exists()
 
 
-def test_a_broken_shim_is_passed_over(checkout: Checkout) -> None:
+def test_broken_shim_of_python_is_skipped(checkout: Checkout) -> None:
     checkout.python("python3.12", BROKEN)
     works = checkout.python("python3.11")
     checkout.run("setup")
@@ -122,7 +122,7 @@ def test_the_supported_versions_are_those_of_the_package() -> None:
         assert status == (not int(least) <= minor < int(beyond)), minor
 
 
-def test_the_named_python_goes_first(checkout: Checkout) -> None:
+def test_named_python_is_taken_first(checkout: Checkout) -> None:
     checkout.python("python3.12")
     mine = checkout.python("mine")
     checkout.run("setup", PYTHON=str(mine))
@@ -149,7 +149,7 @@ def test_a_failed_installation_ends_in_one_clear_line_and_is_repeated(checkout: 
     assert checkout.done()[-1].startswith("pip install")
 
 
-def test_an_environment_of_another_python_is_made_anew(checkout: Checkout) -> None:
+def test_environment_of_another_python_is_made_again(checkout: Checkout) -> None:
     works = checkout.python("python3")
     checkout.run("setup")
     checkout.done()
@@ -191,14 +191,14 @@ def test_the_cache_folder_that_is_set_stays(checkout: Checkout) -> None:
     )
 
 
-def test_without_a_program_it_runs_the_main_job(checkout: Checkout) -> None:
+def test_run_sh_without_a_program_runs_the_main_job(checkout: Checkout) -> None:
     checkout.python("python3")
     job = "<-P><-m><experiments.maml><--dataset=glyphs>"
     assert checkout.run()[0].endswith(f"{job}<--workdir={checkout.root}/runs/glyphs-maml>")
     assert checkout.run("--seed=1")[0].endswith(f"{job}<--seed=1>")
 
 
-def test_the_tests_run_in_the_checkout(checkout: Checkout) -> None:
+def test_run_sh_runs_the_tests_in_the_checkout(checkout: Checkout) -> None:
     checkout.python("python3")
     out, _ = checkout.run("test", "-k", "a b")
     assert (
@@ -218,7 +218,7 @@ def test_a_program_that_is_not_there_is_one_line_and_status_2(
     assert len(lines) == 1 and f"no program {name}" in lines[0] and told in lines[0]
 
 
-def test_help_needs_no_environment(checkout: Checkout) -> None:
+def test_run_sh_help_needs_no_environment(checkout: Checkout) -> None:
     out, lines = checkout.run("--help")
     assert "./run.sh test" in out and "set -euo" not in out and not lines
 

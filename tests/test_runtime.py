@@ -26,7 +26,7 @@ def in_a_process(code: str, cwd: str = str(ROOT), **variables: str) -> str:
 COUNT = "import jax; from metalearn.runtime import configure; configure({}, 'float32'); print(jax.device_count())"
 
 
-def test_a_device_per_core_that_the_tasks_share_out_to() -> None:
+def test_configure_makes_a_device_per_core_that_shares_out_the_tasks() -> None:
     cores = len(os.sched_getaffinity(0))
     assert in_a_process(COUNT.format(1)) == "1"
     assert in_a_process(COUNT.format(4 * cores)) == str(cores)
@@ -35,7 +35,7 @@ def test_a_device_per_core_that_the_tasks_share_out_to() -> None:
     )
 
 
-def test_what_was_asked_for_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configure_sets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     before = jax.config.jax_default_matmul_precision
     try:
         runtime.configure(1, "tf32")
@@ -50,7 +50,7 @@ def test_what_was_asked_for_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
         jax.config.update("jax_default_matmul_precision", before)
 
 
-def test_the_machine_is_described() -> None:
+def test_device_name_describes_the_machine() -> None:
     assert runtime.device_name()[0].isdigit() and runtime.peak_memory_mb() > 10
 
 
@@ -70,7 +70,7 @@ def test_the_commit_is_that_of_the_checkout_or_unknown(monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git")
-def test_a_copy_within_another_repository_is_not_of_its_commit(tmp_path: Path) -> None:
+def test_copy_within_another_repository_has_not_its_commit(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     shutil.copytree(ROOT / "metalearn", tmp_path / "copy" / "metalearn")
     identity = ["-c", "user.name=name", "-c", "user.email=name@example.com"]
@@ -82,7 +82,7 @@ def test_a_copy_within_another_repository_is_not_of_its_commit(tmp_path: Path) -
     assert told == "0123456789ab"
 
 
-def test_a_first_signal_is_kept_and_handlers_come_back() -> None:
+def test_interrupt_keeps_the_first_signal_and_restores_handlers() -> None:
     old = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with runtime.Interrupt() as interrupt:
         assert interrupt.signal == 0
@@ -92,18 +92,20 @@ def test_a_first_signal_is_kept_and_handlers_come_back() -> None:
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == old
 
 
-def test_only_closed_loops_are_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_errors_of_closed_loops_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(
         sys, "unraisablehook", lambda happened: shown.append(str(happened.exc_value))
     )
-    runtime.overlook_closed_loops()
+    runtime.hide_closed_loop_errors()
     for message in ("Event loop is closed", "something else"):
         sys.unraisablehook(type("Args", (), {"exc_value": RuntimeError(message)})())
     assert shown == ["something else"]
 
 
-def test_a_log_file_is_not_flooded(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_progress_bar_does_not_flood_a_log_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     with progress_bar(10_000, 0) as bar:
         for _ in range(10_000):
             bar.update(1)

@@ -20,7 +20,7 @@ RECORDS = [p for p in sorted(RESULTS.glob("*/*.json")) if p.parent.name != "benc
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_run_has_the_settings_of_every_method(method: str) -> None:
+def test_config_has_the_settings_of_every_method(method: str) -> None:
     """One that has settings of its own is named among the bases of `Config`."""
     assert issubclass(Config, METHODS[method].settings)
 
@@ -34,35 +34,35 @@ def test_a_run_has_the_settings_of_every_method(method: str) -> None:
     ],
     ids=lambda chosen: chosen.method,
 )
-def test_a_method_is_built_of_its_own_settings_alone(chosen: Common) -> None:
+def test_method_is_built_of_its_own_settings_alone(chosen: Common) -> None:
     assert make_method(chosen.with_defaults(), 8).norms
 
 
-def test_a_method_needs_its_settings() -> None:
+def test_method_without_its_settings_is_refused() -> None:
     with pytest.raises(AttributeError, match="proximal"):
         make_method(maml.Settings(method="imaml").with_defaults(), 8)
 
 
-def test_readers_are_the_methods_whose_settings_have_it() -> None:
+def test_readers_of_a_setting_are_the_methods_that_have_it() -> None:
     assert readers("proximal") == ["imaml"]
     assert readers("scale") == ["protonet", "matchingnet", "r2d2"]
     assert readers("seed") == list(METHODS)
 
 
-def test_narrowed_keeps_values_and_drops_what_is_of_others() -> None:
+def test_narrowed_settings_keep_values_and_drop_those_of_other_methods() -> None:
     config = Config(method="imaml", proximal=3.0, context=7)
     own = narrowed(config, imaml.Settings)
     assert own == imaml.Settings(method="imaml", proximal=3.0)
     assert not hasattr(own, "context")
 
 
-def test_the_inner_loop_of_a_test() -> None:
+def test_settings_at_test_have_the_inner_loop_of_a_test() -> None:
     chosen = reptile.Settings(inner_batch=10, test_inner_batch=5, inner_steps=1, test_inner_steps=4)
     tested = chosen.at_test()
     assert (tested.inner_steps, tested.inner_batch) == (4, 5)
 
 
-def test_defaults_that_follow_others() -> None:
+def test_settings_fill_in_defaults_that_follow_others() -> None:
     assert Common().with_defaults() == Common()
     filled = Config(ways=7, shots=2, train_shots=3).with_defaults()
     assert (filled.train_ways, filled.train_shots) == (7, 3)
@@ -79,7 +79,7 @@ def test_every_setting_is_ordered_once_and_newer_ones_follow() -> None:
     assert in_order(["newer", "valid_every", "method"]) == ["method", "valid_every", "newer"]
 
 
-def test_records_keep_their_order() -> None:
+def test_records_keep_the_order_of_settings() -> None:
     """Identities are made of settings in this order: with another one, no test would be known
     again.
     """
@@ -90,6 +90,6 @@ def test_records_keep_their_order() -> None:
         assert [name for name in read if name in written] == list(written), path
 
 
-def test_the_help_of_a_setting_has_one_line() -> None:
+def test_help_of_a_setting_has_one_line() -> None:
     for f in fields(Config):
         assert f.metadata["help"] and "\n" not in f.metadata["help"], f.name

@@ -33,7 +33,7 @@ def body(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workdir
 
 
-def test_a_checkpoint_holds_inputs_and_running_statistics(body: Path) -> None:
+def test_checkpoint_holds_inputs_and_running_statistics(body: Path) -> None:
     trained = read_trained(body)
     assert trained.inputs is not None and trained.inputs.shape == (8, 8, 3)
     assert all(0.2 < mean < 0.8 for mean in trained.inputs.mean)
@@ -42,7 +42,7 @@ def test_a_checkpoint_holds_inputs_and_running_statistics(body: Path) -> None:
     assert all((layer["var"] > 0).all() for layer in moments["body"].values())
 
 
-def test_a_test_on_another_dataset_reads_only_that_one(
+def test_on_another_dataset_reads_only_that_one(
     body: Path, images: Path, others: Path, tmp_path: Path
 ) -> None:
     """The images of training may be gone; those of the test become the body's size and channels."""
@@ -82,9 +82,7 @@ def test_centred_heads_use_the_statistics_of_training(
     assert (body / "result-simpleshot-folder-2w1s3q-running.json").exists()
 
 
-def test_a_training_is_tested_on_another_dataset(
-    images: Path, others: Path, tmp_path: Path
-) -> None:
+def test_training_is_tested_on_another_dataset(images: Path, others: Path, tmp_path: Path) -> None:
     there = {"test_dataset": "folder", "test_data_dir": others, "workdir": tmp_path / "run"}
     said = program("maml", *words(images, **there))
     assert said.code == 0, said.err
@@ -92,13 +90,15 @@ def test_a_training_is_tested_on_another_dataset(
     assert told(path)["test_dataset"] == "folder"
 
 
-def test_the_folder_of_a_test_needs_its_dataset(images: Path, tmp_path: Path) -> None:
+def test_data_dir_needs_test_dataset(images: Path, tmp_path: Path) -> None:
     said = program("maml", *words(images, test_data_dir=images, workdir=tmp_path / "run"))
     assert said.complaint == "--test_data_dir is of --test_dataset: give that too"
 
 
 @pytest.mark.parametrize("name", ["maml", "protonet"])
-def test_initial_weights_are_tested(name: str, images: Path, tmp_path: Path) -> None:
+def test_initial_weights_are_tested_without_training(
+    name: str, images: Path, tmp_path: Path
+) -> None:
     run = words(images, steps=0, workdir=tmp_path / "run", schedule="cosine")
     said = program(name, *run)
     assert said.code == 0, said.err
@@ -110,7 +110,7 @@ def test_initial_weights_are_tested(name: str, images: Path, tmp_path: Path) -> 
     assert told(next((tmp_path / "run").glob("result-*.json"))) == record
 
 
-def test_a_loaded_body_is_tested_without_training(body: Path, images: Path, tmp_path: Path) -> None:
+def test_loaded_body_is_tested_without_training(body: Path, images: Path, tmp_path: Path) -> None:
     run = {"steps": 0, "init_from": body, "workdir": tmp_path / "run", "norm": "running"}
     assert program("protonet", *words(images, **run)).code == 0
     there = weights(body, "best")

@@ -1,4 +1,4 @@
-"""The parent's end of the pipe: contenders started, spoken to, and missed by name."""
+"""The parent's end of the pipe: contenders are started and asked; a missing one is named."""
 
 import json
 import os
@@ -37,7 +37,8 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {  # by method: name, module and 
 
 
 def python_path() -> str:
-    """This checkout, then the caller's: packages carried to a machine without network."""
+    """PYTHONPATH of contenders: this checkout, then what the caller has there."""
+    # Packages that were copied to a machine without network
     carried = os.environ.get("PYTHONPATH")
     return f"{ROOT}{os.pathsep}{carried}" if carried else str(ROOT)
 
@@ -79,7 +80,7 @@ class Process:
             raise
 
     def ask(self, what: str, **request: Any) -> dict[str, Any]:
-        """Its answer.
+        """Its answer to a request.
 
         Raises:
           Failed: it has none.
@@ -104,10 +105,10 @@ class Process:
     def _last_words(self) -> str:
         self.errors.seek(0)
         lines = [line.strip() for line in self.errors if line.strip()]
-        return lines[-1][:200] if lines else "without a word"
+        return lines[-1][:200] if lines else "no message"
 
     def close(self) -> None:
-        """End it: its input ends, and it has ten seconds to leave."""
+        """End it: its input is closed, and it has ten seconds to end."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         try:
@@ -131,10 +132,12 @@ class Team:
     """Ours and its peers for one kind of method: how to start them, or why one cannot be."""
 
     def __init__(self, method: str, python: str, wanted: list[str] | None = None) -> None:
-        """python: the peers' interpreter. wanted: peers by name, of any method; None for all.
+        """Find how to start each.
+
+        python is the peers' interpreter; wanted are peers by name, of any method, or None for all.
 
         Raises:
-          UserError: one of them is none.
+          UserError: there is no such peer.
         """
         known = {name for peers in PEERS.values() for name in peers}
         if unknown := [name for name in wanted or [] if name not in known]:
@@ -152,10 +155,10 @@ class Team:
         self.notes = _not_installed(Path(python).parent.parent / "not-installed.txt")
 
     def start(self, name: str, work: Work) -> Process:
-        """A contender at work.
+        """The process of a contender.
 
         Raises:
-          Failed: it cannot be had.
+          Failed: it does not start.
         """
         words = [*self.commands[name], json.dumps(work._asdict()), *self.arguments[name]]
         try:

@@ -1,4 +1,4 @@
-"""Turns round and round, medians, and whether the contenders compute the same."""
+"""Turns of the contenders, medians, and whether all compute the same."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,7 +47,13 @@ def compare(
     """Times of ours and the peers, turn by turn.
 
     On an accelerator all start and compile at once, beside `meanwhile`: that takes minutes of its
-    time one after the other. What they tune as they start, they tune in each other's company.
+    time one after the other. What they tune as they start, they tune while the others run.
+
+    Args:
+      team: the contenders.
+      work: what is timed.
+      turns: how long to measure.
+      meanwhile: called while they start.
     """
     processes: dict[str, Process] = {}
     missing: dict[str, str] = {}

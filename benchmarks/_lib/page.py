@@ -19,19 +19,19 @@ Written by `python -m benchmarks.report` from the records in `results/benchmarks
 Below each table are the commands that made it; each line names its commit (`+`: files differed from
 it) and day.
 
-Beside peers, every contender is a process of its own that makes so many steps in its turn; turns go
-round and round, and the medians over the rounds are shown. Fresh episodes are drawn in every step,
-ours on the device by the sampler that training uses. All compute in the same precision, with the
-same threads and the same settings of malloc. Losses and meta-gradients of peers were compared with
-ours in float64 on the same tensors; **differs by** is the largest relative difference. The last
-four tables compare ways of our own.
+Beside peers, every contender is a process of its own that makes so many steps in its turn; each has
+a turn in every round, and the medians over the rounds are shown. Fresh episodes are drawn in every
+step, ours on the device by the sampler that training uses. All compute in the same precision, with
+the same threads and the same settings of malloc. Losses and meta-gradients of peers were compared
+with ours in float64 on the same tensors; **differs by** is the largest relative difference. The
+last four tables compare ways of our own.
 
 - **ratio**: how many times the best peer's time (or memory) is ours, median over rounds: above one,
   ours is better.
 - **of peak**: arithmetic that the step needs at least, counted from shapes without recomputation, a
   second, against a matrix product's in the same run. **bound**: what it would take at that rate, or
   at the rate of a copy for the bytes that products read and write at least, whichever is longer.
-- **–**: not asked for, or not measured, which is told below the table with the reason.
+- **–**: not asked for, or not measured, which is said below the table with the reason.
 
 What bounds a step on a CPU is arithmetic: the bytes would take a small part of its time. Between
 the bound and the measured time lie products too narrow for a matrix product's best rate (the
@@ -63,18 +63,18 @@ NOTES = {
 
 
 def unit(row: Row) -> str:
-    """ms or mib."""
+    """The unit of a row's numbers: `ms` or `mib`."""
     return "mib" if "ours_mib" in row else "ms"
 
 
 def values(row: Row) -> dict[str, float]:
-    """Ours and the peers'."""
+    """A row's numbers by contender, ours first."""
     ours = row[f"ours_{unit(row)}"]
     return ({} if ours is None else {OURS: ours}) | row["peers"]
 
 
 def label(row: Row) -> str:
-    """What tells the rows of a table apart."""
+    """What distinguishes the rows of a table."""
     if row["benchmark"] == "convolution":
         return f"{row['case']}, {row['tasks']} tasks"
     steps = f", J = {row['inner_steps']}" if row["benchmark"] == "memory" else ""
@@ -87,7 +87,7 @@ def label(row: Row) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits that count, or four where they are there anyway."""
+    """A number with three significant digits, or all digits of its whole part."""
     if value is None:
         return NONE
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"

@@ -18,7 +18,14 @@ from metalearn.types import ClassSource, Key, PyTree, random_key
 
 
 def planned(classes: int, class_images: int, side: int, channels: int) -> Dataset:
-    """A dataset of so many classes, whose pixels take no memory."""
+    """A dataset whose pixels take no memory.
+
+    Args:
+      classes: C of each split.
+      class_images: images of each class.
+      side: height and width, in pixels.
+      channels: of each image.
+    """
     shape = (classes * class_images, side, side, channels)
     images = np.broadcast_to(np.zeros((), np.uint8), shape)
     names = tuple(f"class {i}" for i in range(classes))

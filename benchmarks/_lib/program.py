@@ -31,12 +31,17 @@ class Machine(NamedTuple):
 
     @property
     def accelerated(self) -> bool:
+        """Whether that is not a CPU."""
         return self.platform != "cpu"
 
 
 @functools.cache
 def machine() -> Machine:
-    """Found out in a process of its own: this one must not hold the device."""
+    """What ours runs on, found out in a process of its own: this one must not hold the device.
+
+    Raises:
+      UserError: JAX does not start.
+    """
     code = (
         "import json, jax; from metalearn.runtime import device_name; "
         "print(json.dumps([device_name(), jax.devices()[0].platform]))"
@@ -91,7 +96,7 @@ def setting(benchmark: str, work: Work, case: str = "") -> Row:
 def pending(benchmark: str, work: Work, case: str = "") -> tuple[Path, Row] | None:
     """The file and the beginnings of a row still to be measured.
 
-    None, with a word, if it is there already.
+    None, with a line that says so, if it is there already.
     """
     row = setting(benchmark, work, case)
     path = path_of(Path(FLAGS.results_dir), benchmark, row["device"])
@@ -129,7 +134,18 @@ def title(row: Row) -> str:
 def measure_row(
     benchmark: str, work: Work, least: Need, unit: str = "a step", case: str = ""
 ) -> None:
-    """Compare on this work, check that all compute the same, print and record."""
+    """Compare on this work, check that all compute the same, print and record.
+
+    Args:
+      benchmark: name of the program.
+      work: what is timed.
+      least: what a step needs.
+      unit: what the times are of, in words.
+      case: what sets the row apart from others of this work.
+
+    Raises:
+      UserError: a peer computes something else than ours.
+    """
     started = pending(benchmark, work, case)
     if started is None:
         return
@@ -147,7 +163,7 @@ def measure_row(
     row["differences"] = agree()
     if found.peaks and row["ours_ms"]:
         row["roofline"] = roofline(least, found.peaks, row["ours_ms"])
-    tell(row, unit)
+    show(row, unit)
     add_row(path, row)
     if wrong := disagreeing(row["differences"]):
         raise UserError(
@@ -156,20 +172,20 @@ def measure_row(
         )
 
 
-def tell(row: Row, unit: str) -> None:
+def show(row: Row, unit: str) -> None:
     """Print what was found."""
     for name, ms in {OURS: row["ours_ms"], **row["peers"]}.items():
         apart = row["differences"].get(name)
         agrees = f", differs from ours by {apart:.1e} (float64)" if isinstance(apart, float) else ""
         print(f"  {name}: {ms} ms {unit}{agrees}")
-    tell_missing(row)
+    show_missing(row)
     if row["ratio_to_fastest_peer"]:
         print(f"  {row['ratio_to_fastest_peer']} times as fast as the fastest peer")
     if "roofline" in row:
         print(f"  {line(row['roofline'])}", flush=True)
 
 
-def tell_missing(row: Row) -> None:
+def show_missing(row: Row) -> None:
     """Print who was not measured, and why."""
     for name, why in row["missing"].items():
         print(f"  {name}: not measured: {why}", flush=True)

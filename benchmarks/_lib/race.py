@@ -34,6 +34,7 @@ class Racer:
         return 1e3 * (time.perf_counter() - begin) / steps
 
     def close(self) -> None:
+        """Stop gathering images."""
         self.supply.close()
 
 

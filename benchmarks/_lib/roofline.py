@@ -39,7 +39,14 @@ class Peaks(NamedTuple):
 
 
 def network(work: Work, count: int, passes: int, first: int) -> Need:
-    """Need of so many products of every layer, the first layer apart, on `count` images."""
+    """Need of the network's layers on some images.
+
+    Args:
+      work: what is timed.
+      count: images.
+      passes: products of every layer but the first.
+      first: products of the first layer.
+    """
     flops = 0.0
     moved = 0.0
     channels = CHANNELS

@@ -1,4 +1,4 @@
-"""What is timed, told to every contender in the same words; tensors on which all must agree.
+"""What is timed, given to every contender in the same form; tensors on which all must agree.
 
 Only NumPy is needed here: the peers' environment holds nothing of ours.
 """

@@ -44,24 +44,24 @@ def resident_mib() -> float:
 def serve(make: Callable[..., Contender]) -> None:
     """Make the contender of the command line, `WORK [ARGUMENT...]`, and answer.
 
-    That goes on until the pipe closes.
+    That continues until the pipe closes.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not get among the answers
 
-    def tell(**answer: object) -> None:
+    def reply(**answer: object) -> None:
         print(json.dumps(answer), file=answers)
 
     try:
         contender = make(Work(**json.loads(sys.argv[1])), *sys.argv[2:])
     except Exception as error:
-        return tell(error=reason(error))
-    tell(**contender.about)
+        return reply(error=reason(error))
+    reply(**contender.about)
     for line in sys.stdin:
         try:
-            tell(**answer(contender, **json.loads(line)))
+            reply(**answer(contender, **json.loads(line)))
         except Exception as error:
-            tell(error=reason(error))
+            reply(error=reason(error))
 
 
 def answer(contender: Contender, what: str, **request: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ LIMITS = {"float32": 1e-5, "tensorfloat32": 2e-3, "bfloat16": 1e-2}  # relative 
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """Versions of the packages that are installed."""
     there = {found.name for found in importlib.metadata.distributions()}
     return {name: importlib.metadata.version(name) for name in PACKAGES if name in there}
 
@@ -38,7 +38,7 @@ def expected(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def forms(dtype: jnp.dtype) -> dict[str, Callable[[Array, Array], Array]]:
-    """By name."""
+    """Forms of a convolution, by name."""
 
     def patches(x: Array, w: Array) -> Array:
         return conv(x, w, dtype=dtype)
@@ -54,7 +54,7 @@ def forms(dtype: jnp.dtype) -> dict[str, Callable[[Array, Array], Array]]:
 
 
 def main() -> int:
-    """The number of forms that are wrong."""
+    """Check every form; the number of those that are wrong."""
     begin = time.perf_counter()
     print(versions(), jax.devices(), f"{time.perf_counter() - begin:.1f} s", flush=True)
     rng = np.random.default_rng(0)

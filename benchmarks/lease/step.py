@@ -81,7 +81,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     define("maml", tuple(METHODS))
-    flags.DEFINE_string("target", str(HERE / "h100.txtpb"), "what XLA is told of the GPU")
+    flags.DEFINE_string("target", str(HERE / "h100.txtpb"), "what XLA has to know of the GPU")
     flags.DEFINE_string("hlo", "runs/hlo", "folder of the compiled programs, as text")
     flags.DEFINE_list("xla", [], "options of XLA, NAME=VALUE each")
     flags.DEFINE_integer("side", 32, "side of the images in pixels", lower_bound=1)

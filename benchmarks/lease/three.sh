@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Call 3: benchmarks/lease/three.sh SECONDS. Full published recipes, most valuable first; what the
-# time is too short for is saved, to be gone on with.
+# time is too short for is saved, to be continued.
 set -uo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."

@@ -153,7 +153,15 @@ def one_by_one(task_loss: Callable[..., Tensor]) -> Backward:
 def contender(
     work: Work, device: str, model: nn.Sequential, backward: Backward, **about: object
 ) -> Contender:
-    """Training with Adam on what `backward` leaves in the model's parameters."""
+    """Training with Adam on what `backward` leaves in the model's parameters.
+
+    Args:
+      work: what is timed.
+      device: of PyTorch.
+      model: the network.
+      backward: makes the meta-gradient of a batch of tasks, and returns the loss.
+      about: what the contender says of itself.
+    """
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     draw = sampler(work, device)
 

@@ -34,13 +34,24 @@ def losses(z: Tensor, work: Work) -> Tensor:
 
 
 def whole_split(model: nn.Module, split: Tensor, indices: Tensor, work: Work) -> float:
-    """Mean loss over the episodes [E,N,K+Q] of a split uint8 [M,Ch,H,W]."""
+    """Mean loss over the episodes of a split, whose images are embedded once.
+
+    Args:
+      model: the network.
+      split: images, uint8 [M,Ch,H,W].
+      indices: of the episodes' images [E,N,K+Q].
+      work: what is timed.
+    """
     z = torch.cat([model(scaled(x)) for x in split.split(BATCH)])
     return float(torch.cat([losses(z[rows], work) for rows in indices.split(BLOCK)]).mean())
 
 
 def episode_by_episode(model: nn.Module, split: Tensor, indices: Tensor, work: Work) -> float:
-    """The same, every image embedded whenever it is met."""
+    """The same, every image embedded whenever an episode has it.
+
+    Args:
+      model, split, indices, work: see `whole_split`.
+    """
     found = [
         losses(model(scaled(split[rows.flatten()])).view(1, *rows.shape, -1), work)
         for rows in indices

@@ -1,11 +1,10 @@
-"""What has to happen before a program imports anything else. Each program imports this module
-first.
+"""What has to happen before a program imports anything else: each imports this module first.
 
 Started as `python -m experiments.NAME` on Linux, a program first starts itself over with huge pages
 for malloc, unless GLIBC_TUNABLES is set: training on a CPU is slower without. The C library reads
 that variable when a process begins, and only then; the process keeps its number. With --distributed
-the program then goes on in a child, see `experiments._cli.watch`. Ctrl-C ends it without a word
-while it imports what it needs, which takes seconds; after that see
+the program then continues in a child, see `experiments._cli.watch`. Ctrl-C ends it silently while
+it imports what it needs, which takes seconds; after that see
 `experiments._cli.program.guarded`. Imported by anything but a program, this module does nothing.
 """
 
@@ -25,9 +24,7 @@ def is_program() -> bool:
 
 
 def start_over() -> None:
-    """Start the program once more, with huge pages; it does not come back, unless that is not to be
-    had.
-    """
+    """Start the program once more, with huge pages; returns only where that is not possible."""
     if sys.platform != "linux":
         return
     if "GLIBC_TUNABLES" in os.environ or "METALEARN_STARTED" in os.environ:

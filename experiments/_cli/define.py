@@ -36,5 +36,12 @@ def define_flag(
 
 
 def define_choice(name: str, default: str | None, choices: tuple[str, ...], text: str) -> None:
-    """Define a flag whose value is one of these."""
+    """Define a flag whose value is one of several words.
+
+    Args:
+      name: without dashes.
+      default: its value until the user gives another; None for none.
+      choices: the words.
+      text: the line of help.
+    """
     flags.DEFINE_enum(name, default, list(choices), text)

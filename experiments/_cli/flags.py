@@ -1,4 +1,4 @@
-"""Flags made from `metalearn.config.Config`, and where things lie on the disk."""
+"""Flags made from `metalearn.config.Config`, and those for places and machines."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -20,9 +20,9 @@ MOST_SEEDS = 1000
 
 
 def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
-    """Define every setting as a flag without a value (the recipe has one until the user gives
-    another), and places.
+    """Define every setting as a flag, and the flags for places and machines.
 
+    Settings have no value by default: the recipe has one until the user gives another.
     default_method is None for programs that read method and dataset from a run's folder; methods
     are then those that may be asked for instead.
     """
@@ -93,8 +93,10 @@ def settings_given() -> dict[str, Any]:
 
 
 def check_of(given: Iterable[str], method: str) -> None:
-    """Raise `UserError` if one of these settings is of other methods, so that this one would never
-    look at it.
+    """See that the method reads all of these settings.
+
+    Raises:
+      UserError: one of them is of other methods alone.
     """
     for name in given:
         if not reads(method, name):
@@ -138,8 +140,9 @@ def trained_config(given: dict[str, Any]) -> Config:
 
 
 def tested_config(trained: Config, given: dict[str, Any]) -> Config:
-    """The settings of a later test of a run that was given these; another method brings its
-    recipe's head.
+    """The settings of a later test, with these given, of a run.
+
+    Another method brings its recipe's head.
     """
     method = given.get("method", trained.method)
     recipe = preset(method, trained.dataset, given.get("shots", trained.shots))
@@ -149,7 +152,7 @@ def tested_config(trained: Config, given: dict[str, Any]) -> Config:
 
 
 def parsed(words: Sequence[str]) -> dict[str, Any]:
-    """The settings that the words of a command give; flags that are no settings are passed over.
+    """The settings that the words of a command give; flags that are no settings are left out.
 
     Raises:
       UserError: a value of another type than the setting's.

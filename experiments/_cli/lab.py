@@ -29,7 +29,7 @@ def set_up(config: Config) -> None:
     """Set the machine up for the config.
 
     Raises:
-      UserError: a setting that cannot be right, as far as can be told without the dataset.
+      UserError: a setting that cannot be right, as far as is known without the dataset.
     """
     config.check()
     meet()

@@ -16,7 +16,7 @@ FOLDERS = ("data_dir", "test_data_dir", "cache_dir", "workdir", "results_dir", *
 PATTERN = "[]*?\\"  # in a path, the library that reads checkpoints takes it for one
 
 
-def settle_places() -> None:
+def resolve_places() -> None:
     """Put whole paths in the place of `~` in all flags that the program has and the user gave.
 
     Raises:
@@ -25,10 +25,10 @@ def settle_places() -> None:
     for name in (*FOLDERS, *FILES):
         given = FLAGS[name].value if name in FLAGS else None
         if given:
-            FLAGS[name].value = _settled(name, given)
+            FLAGS[name].value = _resolved(name, given)
 
 
-def _settled(name: str, given: str) -> str:
+def _resolved(name: str, given: str) -> str:
     if name in FILES and given.startswith(HUB):
         return given
     if "://" in given:

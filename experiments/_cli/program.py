@@ -16,7 +16,7 @@ from absl import app, flags, logging
 
 from experiments._cli.flags import FLAGS, define, runs_from_flags
 from experiments._cli.lab import HOSTS, open_body, open_lab, open_test_lab, set_up
-from experiments._cli.places import FOLDERS, check_run_folder, settle_places
+from experiments._cli.places import FOLDERS, check_run_folder, resolve_places
 from experiments._cli.watch import LOST, MESSAGE
 from metalearn.errors import Interrupted, UserError
 from metalearn.parallel import first
@@ -30,7 +30,7 @@ from metalearn.records.store import (
 )
 from metalearn.records.workdir import read_workdir
 from metalearn.run import check_together, execute, summary
-from metalearn.runtime import overlook_closed_loops
+from metalearn.runtime import hide_closed_loop_errors
 
 PLACES = (*FOLDERS, *HOSTS)
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
@@ -46,12 +46,13 @@ def program(module: str, default_method: str, methods: tuple[str, ...]) -> None:
 
 
 def start(main: Callable[..., None], words: tuple[str, ...] = ()) -> None:
-    """Parse the flags and run main: exit 0 when done, 2 with one line on a user's error, 128 + n on
-    signal n.
+    """Parse the flags, run main and exit.
+
+    The status is 0 when done, 2 with one line on a user's error, 128 + n on signal n.
 
     words are the names of what the command line has beside flags; main gets them in this order.
     """
-    overlook_closed_loops()
+    hide_closed_loop_errors()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every encoding has the ± of an accuracy
     app.run(
@@ -74,7 +75,7 @@ def _parse(argv: list[str], words: tuple[str, ...]) -> list[str]:
         sys.exit(0)
     try:
         rest = FLAGS(argv)
-        settle_places()
+        resolve_places()
     except UserError as error:
         sys.exit(_fail(str(error)))
     except (flags.Error, ValueError) as error:  # the latter: --nostream=1
@@ -99,19 +100,19 @@ def _fail(message: str) -> int:
 
 
 def guarded(run: Callable[[], None]) -> int:
-    """The exit code of run(), its user's errors told in one line."""
+    """The exit code of run(); a user's error is printed as one line."""
     logging.set_verbosity(logging.FATAL)  # libraries log what they raise as well
     old = signal.signal(signal.SIGTERM, _terminate)
     try:
-        _hear_ctrl_c()
+        _restore_ctrl_c()
         run()
     except UserError as error:
         return _fail(str(error))
     except Interrupted as stop:
-        print(f"{stop}; the same command goes on from there", file=sys.stderr)
+        print(f"{stop}; the same command continues from there", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from what was saved", file=sys.stderr)
+        print("interrupted; the same command continues from what was saved", file=sys.stderr)
         return 128 + signal.SIGINT
     except MemoryError:
         return _fail(f"out of memory: {LESS}")
@@ -122,8 +123,8 @@ def guarded(run: Callable[[], None]) -> int:
             raise
         print(f"{shorten(str(error), 200)}\n{MESSAGE}", file=sys.stderr, flush=True)
         os._exit(LOST)  # at once: an orderly end would wait for the others
-    except BrokenPipeError:  # whoever read this has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's last flush finds somebody
+    except BrokenPipeError:  # what read this output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's last flush does not fail
         return 128 + signal.SIGPIPE
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
@@ -133,7 +134,7 @@ def guarded(run: Callable[[], None]) -> int:
     return 0
 
 
-def _hear_ctrl_c() -> None:
+def _restore_ctrl_c() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it was while modules were imported
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -10,8 +10,11 @@ QUEUE = Path(__file__).parent.parent / "queue.txt"
 
 
 class Run(NamedTuple):
-    """A training, `<module> <flags>`, and flags of `experiments.evaluate` for each further test of
-    what it trained.
+    """A training, and further tests of what it trained.
+
+    Attributes:
+      train: `<module> <flags>`.
+      tests: for each test the flags of `experiments.evaluate`.
     """
 
     train: str
@@ -101,8 +104,9 @@ def flag_words(flag: str, words: str) -> list[str]:
 
 
 def read_queue(path: Path) -> list[Run]:
-    """The runs in a file, one a line: `<module> <flags> | <flags of a test> | …`; # begins a
-    comment.
+    """The runs in a file, one a line: `<module> <flags> | <flags of a test> | …`.
+
+    A # begins a comment.
 
     Raises:
       UserError: the file cannot be read, or a line is no run.

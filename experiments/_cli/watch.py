@@ -1,9 +1,8 @@
-"""A watcher over a process of a distributed run, so that the end of another process ends in a word
-and an exit code.
+"""A watcher over a process of a distributed run, for when another process dies.
 
-When a process of a run dies, JAX aborts the others from within, where no Python is heard any more.
-So the program runs as a child of itself: the parent passes signals on and says what happened.
-Forked before JAX is imported.
+JAX then aborts the process from within, where no Python code runs any more. So that a message and
+an exit code are left, the program runs as a child of itself: the parent passes signals on and says
+what happened. Forked before JAX is imported.
 """
 
 import os
@@ -14,14 +13,15 @@ import time
 
 LOST = 3  # exit code
 MESSAGE = (
-    "error: another process of this run is gone, so this one stopped: the same commands go on "
-    "from the last checkpoint"
+    "error: another process of this run is gone, so this one stopped: the same commands "
+    "continue from the last checkpoint"
 )
 
 
 def watch_over() -> None:
-    """Go on in a child process, which ends when its parent does; the parent stays here, and ends as
-    the child.
+    """Continue in a child process; the parent stays here, and ends as the child does.
+
+    The child ends when its parent does.
     """
     parent = os.getpid()
     child = os.fork()

@@ -21,8 +21,7 @@ def running_statistics(
     seed: int = 0,
     known: PyTree | None = None,
 ) -> Callable[[PyTree], PyTree]:
-    """`meta -> meta` with the running statistics of training, where the learner normalises by them;
-    else as it is.
+    """`meta -> meta` with the running statistics of training, where the learner uses any.
 
     They are measured on batches drawn exactly as in training, augmented and turned: a network whose
     statistics are of clean images is not the one that was trained. Each batch is normalised by its
@@ -77,9 +76,7 @@ def images_of(batch: Task | Batch) -> Array:
 
 
 def pool_moments(stacked: PyTree) -> PyTree:
-    """Moments {mean, var} over all of several equal batches, from theirs stacked along the leading
-    axis.
-    """
+    """Moments {mean, var} over several equal batches, from those of each, stacked along axis 0."""
     if "mean" not in stacked:
         return {k: pool_moments(v) for k, v in stacked.items()}
     mean = stacked["mean"].mean(0)

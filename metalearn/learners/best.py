@@ -45,7 +45,7 @@ def stages(
     5-shot validation.
 
     Args:
-      dataset: of photographs: a turned character is another class, or looks like one.
+      dataset: one of photographs: a turned character is another class, or looks like one.
       shots: K at test.
       backbone: of all stages.
       generations: of distillation.

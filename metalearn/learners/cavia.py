@@ -8,7 +8,7 @@ third.
 What follows a normalisation layer's own scale and shift is a scale and shift again, so the context
 is written into these. As in the released code the map's output is the scale, and its biases begin
 as PyTorch's do: without a context the channels are small, which the next normalisation undoes, and
-so a context tells much from the start. Deviations: so modulated, the channels are pooled
+so a context has a large effect from the start. Deviations: so modulated, the channels are pooled
 afterwards, not before; there entries of the meta-gradient are clipped to 10, and kernels begin as
 He et al. 2015 have them.
 """
@@ -21,7 +21,7 @@ import optax
 
 from metalearn.errors import UserError
 from metalearn.learners import maml
-from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.adapted import Adapted, logits_of, with_moments
 from metalearn.learners.layers import norm_layers
 from metalearn.learners.recipes import CHARACTERS, Recipe
 from metalearn.ops.classifier import classify, init_classifier
@@ -39,8 +39,7 @@ class Settings(maml.Settings):
 
 
 def modulated_layer(body: PyTree) -> str:
-    """The last normalisation layer but one, in the order of names; the only one of a network that
-    has one.
+    """The last normalisation layer but one, in the order of names; or the only one.
 
     Raises:
       UserError: the network has none.
@@ -55,11 +54,16 @@ def modulated_layer(body: PyTree) -> str:
 
 
 def modulate(body: PyTree, film: PyTree, context: Array) -> PyTree:
-    """The body with the chosen layer's F channels scaled and shifted by the 2F outputs of film for
-    context [P].
+    """The body with the F channels of its `modulated_layer` scaled and shifted (FiLM).
+
+    Args:
+      body: parameters of the network.
+      film: linear map {w [P,2F], b [2F]}; its outputs are F scales, then F shifts.
+      context: [P].
     """
     name = modulated_layer(body)
     gain, offset = jnp.split(classify("linear", film, context), 2)
+    # gain * (scale * x + shift) + offset is again a scale and a shift: no other layer is needed
     return body | {
         name: {"scale": gain * body[name]["scale"], "shift": gain * body[name]["shift"] + offset}
     }
@@ -107,9 +111,10 @@ def cavia(
         def support_loss(c: Array) -> Array:
             return cross_entropy(logits_of(network, with_context(c), support_x), support_y)
 
+        # The same start for all tasks: of a context of zeros the map gives its bias
         zero = jnp.zeros(context, meta["film"]["w"].dtype)
         found = descend(support_loss, zero, optax.sgd(inner_lr), inner_steps, first_order)
-        return settle(network, norm, with_context(found), support_x)
+        return with_moments(network, norm, with_context(found), support_x)
 
     return base._replace(init=init, adapt=adapt, loss=episode_loss(adapt, base.predict))
 

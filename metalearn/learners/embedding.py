@@ -1,5 +1,6 @@
-"""The embedding family: a body turns images into features, a head is fitted to the support features
-of each task.
+"""The embedding family: a head is fitted to the support features of each task.
+
+A body, shared by all tasks, turns images into features.
 """
 
 from collections.abc import Callable
@@ -88,6 +89,7 @@ def embedding(
         if not per_image:
             logits = predict(meta, adapt(key, meta, task.support_x, task.support_y), task.query_x)
             return measured_loss(loss_of, logits, task.query_y)
+        # One call for both sets: in training their moments are taken together
         z = network.apply(
             meta["body"], jnp.concatenate([task.support_x, task.query_x]), key=drop_key
         )
@@ -116,7 +118,16 @@ def measured_loss(loss_of: LossOf, logits: Array, labels: Array) -> tuple[Array,
 def features_loss(
     key: Key, head: Head, z: Array, task: Task, ways: int, loss_of: LossOf
 ) -> tuple[Array, Info]:
-    """The loss of a head fitted to the support part of the features z [S+Q,D] of a task."""
+    """The loss of a head fitted to the support part of a task's features.
+
+    Args:
+      key: of the head.
+      head: fitted to support features.
+      z: features [S+Q,D], the support set's first.
+      task: its labels, and its shots where they are drawn.
+      ways: N.
+      loss_of: see `embedding`.
+    """
     support, query = jnp.split(z, [len(task.support_x)])
     if task.shots is not None:
         return drawn_shots_loss(key, head, support, query, task.shots, ways, loss_of)
@@ -133,12 +144,11 @@ def drawn_shots_loss(
     ways: int,
     loss_of: LossOf,
 ) -> tuple[Array, Info]:
-    """The loss of an episode that is cut anew: the first `shots` images of each class are support,
-    the rest queries.
+    """The loss of an episode that is split again, at a drawn number of shots.
 
-    Bertinetto et al. 2019's released code draws shots for every training episode. Each number of
-    shots has shapes of its own, so each is a branch; only the head is in it, the body embeds all
-    images before.
+    The first `shots` images of each class are support, the rest queries. Bertinetto et al. 2019's
+    released code draws shots for every training episode. Each number of shots has shapes of its
+    own, so each is a branch; only the head is in it, the body embeds all images before.
 
     Args:
       key: of the head.

@@ -46,7 +46,7 @@ def finetuned(
     The new layer classifies the rectified logits of the pre-trained classifier, scaled to length
     one; its weights begin as the class means of the support set's rectified logits, scaled to
     length one too (section 3.1, equations 6 and 7).
-    Deviations: the released code augments the support set (and the queries) anew in every epoch,
+    Deviations: the released code augments the support set (and the queries) again in every epoch,
     and normalises while it tunes by the moments of the images at hand, whose running averages it
     tests with; here images are as they are and moments as `norm` says.
 
@@ -90,6 +90,7 @@ def finetuned(
         ]
         if query_x is not None:
             x = query_x
+            # An update of its own, after that on the support set: so `descend` takes both losses
             losses.append(lambda weights: mean_entropy(logits(meta, weights, x)))
         return descend(tuple(losses), weights, optimizer, steps)
 
@@ -114,7 +115,14 @@ def mean_entropy(logits: Array) -> Array:
 def build(
     settings: Settings, network: Network, classes: int, norm: str, transductive: bool = False
 ) -> Learner:
-    """The learner of these settings, for C = classes base classes; the rest as in `finetuned`."""
+    """The learner of these settings.
+
+    Args:
+      settings: those of the method.
+      network: the body.
+      classes: C, base classes.
+      norm, transductive: see `finetuned`.
+    """
     return finetuned(
         pretrained.build(settings, network, classes, norm, nearest_centroid()),
         network,

@@ -29,6 +29,9 @@ def nearest_centroid(
     distance is `euclidean` (squared) or `cosine` (scale times the cosine similarity, as in Chen et
     al. 2020); normalise scales features to length one first (SimpleShot, Wang et al. 2019, section
     3).
+
+    Raises:
+      UserError: unknown distance.
     """
     if distance not in ("euclidean", "cosine"):
         raise UserError(f"distance must be euclidean or cosine, not '{distance}'")
@@ -46,10 +49,10 @@ def nearest_centroid(
 
 
 def nearest_neighbour() -> Head:
-    """Softmax over negative squared distances to each class's nearest support feature, all of
-    length one.
+    """Softmax over negative squared distances to each class's nearest support feature.
 
-    With one image a class it is the nearest centroid (Wang et al. 2019, section 3).
+    All features are scaled to length one. With one image a class it is the nearest centroid (Wang
+    et al. 2019, section 3).
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> tuple[Array, Array]:
@@ -66,13 +69,21 @@ def nearest_neighbour() -> Head:
 def sgd_classifier(
     kind: str = "linear", epochs: int = 100, batch: int = 4, scale: float = 2.0
 ) -> Head:
-    """The new classifier of Baseline (`linear`) and Baseline++ (`cosine`), Chen et al. 2019,
-    section 3.2.
+    """The new classifier of Baseline and Baseline++ (Chen et al. 2019, section 3.2).
 
     Trained as their released code does: weights from U(-1/sqrt(D), 1/sqrt(D)) (PyTorch's, the
     biases' too; the cosine classifier's lengths begin as those of its weights), SGD at 0.01,
     momentum 0.9, dampening 0.9 (not of the first step), weight decay 1e-3 of all parameters, 100
     epochs of shuffled batches of 4, the last as small as it is.
+
+    Args:
+      kind: `linear` (Baseline) or `cosine` (Baseline++).
+      epochs: passes over the support set.
+      batch: images an update.
+      scale: of the cosine classifier's logits.
+
+    Raises:
+      UserError: unknown kind.
     """
     if kind not in KINDS:
         raise UserError(f"classifier must be {' or '.join(KINDS)}, not '{kind}'")
@@ -94,6 +105,7 @@ def sgd_classifier(
         orders = jax.vmap(lambda k: jax.random.permutation(k, len(z)))(
             jax.random.split(key, epochs)
         )
+        # Shapes are fixed: the last batch of an epoch is padded, and `there` leaves the padding out
         missing = -len(z) % batch
         batches = jnp.pad(orders, ((0, 0), (0, missing))).reshape(-1, batch)
         there = jnp.tile(jnp.pad(jnp.ones(len(z)), (0, missing)).reshape(-1, batch), (epochs, 1))
@@ -114,6 +126,7 @@ def sgd_classifier(
             speed = jax.tree.map(lambda v, g: 0.9 * v + 0.1 * g, speed, gradient(params, *rows))
             return (jax.tree.map(lambda p, v: p - 0.01 * v, params, speed), speed), None
 
+        # As in PyTorch the speed begins as the first gradient: 0.9 g + 0.1 g, without dampening
         (params, _), _ = jax.lax.scan(
             step, (params, gradient(params, batches[0], there[0])), (batches, there)
         )

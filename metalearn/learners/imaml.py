@@ -1,8 +1,8 @@
 """Implicit MAML.
 
 Rajeswaran, Finn, Kakade, Levine. Meta-Learning with Implicit Gradients. NeurIPS 2019. The adapted
-weights minimise the support loss plus strength/2 |weights - meta|^2; what the query loss tells
-about them is turned into the gradient in meta by the implicit function theorem (lemma 1) and
+weights minimise the support loss plus strength/2 |weights - meta|^2; the query loss's gradient in
+them is turned into the gradient in meta by the implicit function theorem (lemma 1) and
 conjugate gradients (algorithm 2), so that neither the number of inner steps nor the optimiser
 matters to it, and nothing of the inner loop is kept in memory.
 
@@ -27,7 +27,7 @@ import optax
 from jax.scipy.sparse.linalg import cg
 
 from metalearn.learners import maml
-from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.adapted import Adapted, logits_of, with_moments
 from metalearn.learners.recipes import Recipe
 from metalearn.ops.inner_loop import descend
 from metalearn.ops.losses import cross_entropy, episode_loss, half_squared_distance
@@ -63,15 +63,25 @@ def proximal(
     damping: float = 0.0,
     proximal_every_step: bool = True,
 ) -> PyTree:
-    """params near start that minimise loss(params) + strength/2 |params - start|^2, differentiable
-    in start.
+    """params that minimise loss(params) + strength/2 |params - start|^2, differentiable in start.
 
-    The value is that after `steps` of the optimizer from start; unless proximal_every_step these
-    descend the loss alone, and one more descends the rest. The derivative is (1 + H / (strength +
-    damping))^-1 with H the Hessian of the loss at the value, as far as cg_steps of conjugate
-    gradients reach: undamped that of the exact minimiser; the more it is damped, the nearer the
-    identity, that of first-order MAML.
+    The value is that after `steps` of the optimizer from start. The derivative is (1 + H /
+    (strength + damping))^-1 with H the Hessian of the loss at the value, as far as cg_steps of
+    conjugate gradients reach: undamped that of the exact minimiser; the more it is damped, the
+    nearer the identity, that of first-order MAML.
+
+    Args:
+      loss: `params -> scalar`, of the support set.
+      start: where the steps begin, and what the params are pulled to.
+      strength: of the pull, lambda.
+      optimizer: of the inner steps.
+      steps: J.
+      cg_steps: of conjugate gradients, in the backward pass.
+      damping: added to strength in the derivative.
+      proximal_every_step: whether every step descends loss and pull; else they descend the loss
+        alone, and one more step descends the pull.
     """
+    # The inner loop is not differentiated: nothing of it is kept for the backward pass
     fixed = jax.tree.map(jax.lax.stop_gradient, start)
 
     def pull(params: PyTree) -> Array:
@@ -87,7 +97,9 @@ def proximal(
         (curved,) = jax.vjp(jax.grad(loss), found)[1](v)  # the Hessian is symmetric
         return optax.tree.add_scale(v, 1 / (strength + damping), curved)
 
-    moved = optax.tree.sub(start, fixed)  # zero, but not its derivative
+    # Zero, but its derivative is one: what reaches `found` from outside passes through `cg`, which
+    # JAX differentiates by solving the (symmetric) system once more
+    moved = optax.tree.sub(start, fixed)
     return optax.tree.add(found, cg(system, moved, tol=1e-8, maxiter=cg_steps)[0])
 
 
@@ -102,8 +114,7 @@ def imaml(
     norm: str = "batch",
     proximal_every_step: bool = False,
 ) -> Learner:
-    """A learner whose adapted weights are kept near the initial ones, and differentiated without
-    the way there.
+    """A learner whose adapted weights stay near the initial ones, by an implicit gradient.
 
     Args:
       network: the body.
@@ -127,7 +138,7 @@ def imaml(
             return cross_entropy(logits_of(network, weights, support_x), support_y)
 
         solve = strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping, proximal_every_step
-        return settle(network, norm, proximal(support_loss, meta, *solve), support_x)
+        return with_moments(network, norm, proximal(support_loss, meta, *solve), support_x)
 
     return free._replace(
         adapt=near if proximal_every_step else free.adapt, loss=episode_loss(near, free.predict)

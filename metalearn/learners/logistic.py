@@ -11,8 +11,7 @@ from metalearn.types import Array, Head, Key, PyTree
 
 
 def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int = 15) -> Head:
-    """Multinomial logistic regression with an L2 penalty, minimised to convergence by Newton's
-    method.
+    """Multinomial logistic regression with an L2 penalty, by Newton's method to convergence.
 
     The head of RFS (Tian et al. 2020, section 3.1): features scaled to length one, then
     scikit-learn's objective |w|^2 / 2 + c * sum of cross-entropies, biases not penalised. Features
@@ -56,12 +55,11 @@ def logistic_regression(c: float = 1.0, normalise: bool = True, iterations: int 
 
 
 def _newton(x: Array, p: Array, target: Array, penalty: Array, theta: Array, c: float) -> Array:
-    """Hessian of the penalised cross-entropy at probabilities p [S,N], inverted on its gradient
-    [D+1,N].
+    """Newton's direction [D+1,N] of the penalised cross-entropy at probabilities p [S,N].
 
-    Solved until the residual is a thousandth of the gradient, or no more than the rounding in it;
-    preconditioned by the diagonal. Beyond rounding conjugate gradients wander and break down: no
-    step is made then.
+    That is the inverse Hessian times the gradient. Solved until the residual is a thousandth of the
+    gradient, or no more than the rounding in it; preconditioned by the diagonal. Beyond rounding
+    conjugate gradients wander and break down: no step is made then.
     """
     gradient = penalty * theta + c * x.T @ (p - target)
     diagonal = penalty + c * (x * x).T @ (p * (1 - p)) + jnp.finfo(x.dtype).eps

@@ -39,7 +39,7 @@ import jax.numpy as jnp
 import optax
 
 from metalearn.errors import UserError
-from metalearn.learners.adapted import HEADS, Adapted, first_head, logits_of, settle
+from metalearn.learners.adapted import HEADS, Adapted, first_head, logits_of, with_moments
 from metalearn.learners.recipes import FIRST_LOOK, Recipe
 from metalearn.ops.classifier import classify, init_classifier
 from metalearn.ops.inner_loop import descend, learned_sgd
@@ -73,8 +73,7 @@ def maml(
     head: str = "own",
     learned_rates: bool = False,
 ) -> Learner:
-    """A learner whose initial weights are trained so that a few gradient steps on the support set
-    do well.
+    """A learner whose initial weights are trained for a few gradient steps on the support set.
 
     Args:
       network: the body.
@@ -95,6 +94,24 @@ def maml(
     Raises:
       UserError: unknown `adapts`, `norm` or `head`; learned rates at first order, which gives them
         no gradient.
+
+    Example: from any initial weights, five inner steps learn to tell two images apart. The body is
+    a linear map here; `metalearn.models.make_network` makes convolutional ones.
+
+        >>> import jax, jax.numpy as jnp
+        >>> from metalearn.learners.maml import maml
+        >>> from metalearn.types import Network
+        >>> def init(key, x):
+        ...     return {"w": jnp.eye(x[0].size)}
+        >>> def apply(params, x, moments=None, key=None):
+        ...     return x.reshape(len(x), -1) @ params["w"]
+        >>> body = Network(init, apply, moments=lambda params, x: {})
+        >>> learner = maml(body, ways=2, inner_lr=1.0, inner_steps=5, norm="none")
+        >>> x, y = jnp.eye(2).reshape(2, 1, 2, 1), jnp.array([0, 1])  # 2 ways, 1 shot, 1 x 2 pixels
+        >>> meta = learner.init(jax.random.key(0), x[:1])
+        >>> adapted = learner.adapt(jax.random.key(1), meta, x, y)
+        >>> learner.predict(meta, adapted, x).argmax(-1).tolist()
+        [0, 1]
     """
     if adapts not in ADAPTS or head not in HEADS:
         raise UserError(
@@ -110,6 +127,7 @@ def maml(
     def init(key: Key, x: Array) -> PyTree:
         body_key, head_key = jax.random.split(key)
         body = network.init(body_key, x)
+        # Shapes alone: the body is not run to find out how many features it has
         features = jax.eval_shape(network.apply, body, x).shape[-1]
         weights = {"body": body, "head": init_classifier(head_key, "linear", features, ways)}
         rates = (
@@ -130,7 +148,7 @@ def maml(
             "head": first_head(head, network, meta, support_x, support_y, ways),
         }
         fast = {k: v for k, v in start.items() if adapts in ("all", k)}
-        # Once: no step changes it
+        # ANIL's body does not adapt: its features are computed once for all steps
         z = network.apply(start["body"], support_x) if adapts == "head" else None
         prepared = network.prepare(support_x)
 
@@ -146,7 +164,7 @@ def maml(
             else optax.sgd(inner_lr)
         )
         weights = start | descend(support_loss, fast, optimizer, inner_steps, first_order)
-        return settle(network, norm, weights, support_x)
+        return with_moments(network, norm, weights, support_x)
 
     def predict(meta: PyTree, adapted: Adapted, query_x: Array) -> Array:
         return logits_of(network, adapted.weights, query_x, adapted.moments)

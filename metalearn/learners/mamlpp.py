@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.learners import maml
-from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.adapted import Adapted, logits_of, with_moments
 from metalearn.learners.layers import norm_layers
 from metalearn.learners.recipes import Recipe
 from metalearn.ops.losses import cross_entropy, episode_loss
@@ -90,12 +90,12 @@ def mamlpp(
             weights = _whole(meta, _at(meta["norms"], 0))
         else:
             weights = _at(trajectory(network, meta, support_x, support_y, inner_steps), -1)
-        return settle(network, norm, weights, support_x)
+        return with_moments(network, norm, weights, support_x)
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         def query_loss(weights: PyTree) -> tuple[Array, Info]:
             def adapted(*_: Any) -> PyTree:
-                return settle(network, norm, weights, task.support_x)
+                return with_moments(network, norm, weights, task.support_x)
 
             return episode_loss(adapted, base.predict)(key, meta, task)
 
@@ -111,6 +111,8 @@ def mamlpp(
         )
         value, info = query_loss(_at(weights, -1))
         if multi_step:
+            # One after the other, recomputed in the backward pass: J query passes at once would
+            # take J times the memory. A loss that counts no more is not computed
             shares = loss_weights(inner_steps, multi_step, step)
             before = jax.tree.map(lambda p: p[:-1], weights)
             value = (
@@ -132,13 +134,23 @@ def trajectory(
     inner_steps: int,
     first_order: Array | bool = False,
 ) -> PyTree:
-    """Weights {body, head} after each inner step on the support set x, y; leaves [J, ...]."""
+    """Weights {body, head} after each inner step on the support set; leaves [J, ...].
 
+    Args:
+      network: the body.
+      meta: meta-parameters of `mamlpp`.
+      x: support images [S,H,W,Ch].
+      y: labels [S].
+      inner_steps: J.
+      first_order: drop second derivatives; a traced value may change while training.
+    """
     prepared = network.prepare(x)
 
     def support_loss(fast: PyTree, norms: PyTree) -> Array:
         return cross_entropy(logits_of(network, _whole(fast, norms), prepared), y)
 
+    # At first order the gradient is a constant to the outer loss; `cond` chooses at run time, for
+    # one compiled step has to serve the updates before and after the change
     def held(fast: PyTree, norms: PyTree) -> PyTree:
         return jax.lax.stop_gradient(jax.grad(support_loss)(fast, norms))
 
@@ -154,12 +166,15 @@ def trajectory(
     rows = jnp.minimum(jnp.arange(inner_steps), trained - 1)
     fast = {"body": meta["body"], "head": meta["head"]}
     own = _at((meta["norms"], meta["rates"]), rows)
+    # checkpoint: the backward pass computes each step's activations again, so that memory does not
+    # grow with J. In a scan XLA cannot merge the two computations, whence prevent_cse=False
     return jax.lax.scan(jax.checkpoint(step, prevent_cse=False), fast, own)[1]
 
 
 def loss_weights(inner_steps: int, multi_step: int, step: Array | int) -> Array:
-    """Weights [J] of the losses after each inner step: equal at outer update 0, the last alone from
-    multi_step on.
+    """Weights [J] of the losses after each inner step, at an outer update.
+
+    Equal at update 0; from multi_step on the last is 1, the others 0.
     """
     left = jnp.maximum(1 - step / multi_step, 0) / inner_steps
     return jnp.full(inner_steps, left).at[-1].set(1 - (inner_steps - 1) * left)

@@ -26,8 +26,7 @@ class Settings(embedding.Settings, Scaled):
 
 
 def attention(scale: float = 1.0) -> Head:
-    """A query's class by the support labels, weighted by a softmax over cosine similarities
-    (section 2.1.1).
+    """Support labels weighted by a softmax over cosine similarities (section 2.1.1).
 
     Logits are the logarithms of the classes' summed weights, up to a constant. scale multiplies the
     similarities: 1 in the paper, 100 in Chen et al. 2019.
@@ -92,9 +91,11 @@ def full_context(scale: float = 1.0, steps: int = 5) -> TrainedHead:
 
 
 def _lstm(params: PyTree, x: Array, cell: Array) -> tuple[Array, Array]:
-    """Output and cell [..., D] of an LSTM (Hochreiter & Schmidhuber 1997, with forget gates) at
-    joined inputs x.
+    """Output and cell [..., D] of an LSTM at the joined inputs x.
+
+    Hochreiter & Schmidhuber 1997, with forget gates.
     """
+    # A forget gate begins open (bias 1), or the first rows would be forgotten
     write, keep, new, out = jnp.split(x @ params["w"] + params["b"], 4, -1)
     cell = jax.nn.sigmoid(keep + 1) * cell + jax.nn.sigmoid(write) * jnp.tanh(new)
     return jax.nn.sigmoid(out) * jnp.tanh(cell), cell
@@ -127,7 +128,12 @@ def matchingnet(
 
 
 def build(settings: Settings, network: Network, ways: int, norm: str) -> Learner:
-    """The learner of these settings; the body, ways and the normalisation as in `matchingnet`."""
+    """The learner of these settings.
+
+    Args:
+      settings: those of the method.
+      network, ways, norm: see `matchingnet`.
+    """
     return matchingnet(
         network, ways, scale=settings.scale, contextual=settings.contextual, norm=norm
     )

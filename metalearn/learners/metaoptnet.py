@@ -28,12 +28,12 @@ class Settings(embedding.Settings):
 
 
 def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20) -> Array:
-    """Dual variables A [S,N] of the multi-class SVM of Crammer & Singer 2001; its weights are z^T A
-    (equation 9).
+    """Dual variables A [S,N] of the multi-class SVM of Crammer & Singer 2001 (equation 9).
 
-    A minimises tr(A^T K A)/2 - <Y,A> with rows that sum to zero and A <= c Y: so B = c Y - A has
-    rows on the simplex of size c. A primal-dual interior-point method with damped steps; Newton's
-    system falls into one S x S system a class, tied together by one for the rows' sums.
+    Its weights are z^T A. A minimises tr(A^T K A)/2 - <Y,A> with rows that sum to zero and A <= c
+    Y: so B = c Y - A has rows on the simplex of size c. A primal-dual interior-point method with
+    damped steps; Newton's system falls into one S x S system a class, tied together by one for the
+    rows' sums.
 
     The derivative is that of the optimality conditions (section 3.3): one more Newton step, from
     the solution taken as constant, whose right-hand side is the residual as a function of the
@@ -67,6 +67,8 @@ def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20)
         return (b + size * change, m + size * multipliers, nu + size * sums), None
 
     (b, m, _), _ = jax.lax.scan(step, start, length=iterations)
+    # The iterations are not differentiated; the last line is: its value is the solution, for the
+    # residual minus itself is zero, and its derivative that of one Newton step
     b, m = jax.lax.stop_gradient((b, m))
     solution = c * target - b
     residual = kernel @ solution
@@ -74,8 +76,9 @@ def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20)
 
 
 def _newton(kernel: Array, weight: Array, right: Array) -> tuple[Array, Array]:
-    """x [S,N], whose rows sum to zero, and t [S] with (K + diag(weight_n)) x_n + t = right_n for
-    every class n.
+    """Newton's system: x [S,N] whose rows sum to zero, and the multipliers t [S] of these sums.
+
+    They solve (K + diag(weight_n)) x_n + t = right_n for every class n.
     """
     inverse = jnp.linalg.inv(kernel + jax.vmap(jnp.diag)(weight.T))  # [N,S,S]
     sums = jnp.linalg.solve(inverse.sum(0), jnp.einsum("nst,tn->s", inverse, right))
@@ -88,9 +91,7 @@ def _largest(x: Array, change: Array) -> Array:
 
 
 def svm_head(c: float = 0.1, iterations: int = 20) -> TrainedHead:
-    """Crammer & Singer's linear SVM without biases; the scale of its logits is learned (section
-    3.4).
-    """
+    """Crammer & Singer's linear SVM without biases; its logits' scale is learned (section 3.4)."""
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
         return z.T @ svm_dual(z @ z.T, jax.nn.one_hot(y, ways, dtype=z.dtype), c, iterations)
@@ -99,8 +100,9 @@ def svm_head(c: float = 0.1, iterations: int = 20) -> TrainedHead:
 
 
 def ridge_head(penalty: float = 50.0) -> TrainedHead:
-    """Ridge regression onto labels 0 and 2 without biases, as released; the scale of its logits is
-    learned.
+    """Ridge regression onto labels 0 and 2 without biases; its logits' scale is learned.
+
+    As in the released code.
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
@@ -144,7 +146,12 @@ def metaoptnet(
 
 
 def build(settings: Settings, network: Network, ways: int, norm: str) -> Learner:
-    """The learner of these settings; the body, ways and the normalisation as in `metaoptnet`."""
+    """The learner of these settings.
+
+    Args:
+      settings: those of the method.
+      network, ways, norm: see `metaoptnet`.
+    """
     return metaoptnet(
         network, ways, head=settings.head, smoothing=settings.label_smoothing, norm=norm
     )

@@ -21,7 +21,7 @@ class Method(NamedTuple):
     Attributes:
       train: the learner whose loss is trained.
       test: `(norm) -> learner` tested on the same meta-parameters.
-      norms: normalisations it is tested under unless told otherwise.
+      norms: normalisations it is tested under unless --test_norms names others.
       before: `(norm) -> learner` that predicts without adapting, or None where that means nothing.
       supervised: trained on batches of base-class images, not on episodes.
     """
@@ -45,6 +45,16 @@ def make_method(config: Common, classes: int, shared: bool | None = None) -> Met
 
     Raises:
       UserError: unknown method, or settings that do not fit it.
+
+    Example: MAML trained under batch moments is tested with queries that are normalised by their
+    own moments, and by those of the support set; RFS is pre-trained on batches of images.
+
+        >>> from metalearn.config import Config
+        >>> from metalearn.learners.method import make_method
+        >>> make_method(Config(method="maml", norm="batch").with_defaults(), classes=64).norms
+        ('batch', 'support')
+        >>> make_method(Config(method="rfs", norm="running"), classes=64).supervised
+        True
     """
     if config.method not in METHODS:
         raise UserError(f"unknown method '{config.method}': choose one of {', '.join(METHODS)}")
@@ -85,7 +95,7 @@ def _made(entry: Entry, settings: Common, classes: int, shared: bool) -> Method:
 
 
 def _gradient(entry: Entry, settings: maml.Settings, shared: bool) -> Method:
-    """A method with an inner loop, which the settings tell."""
+    """A method with an inner loop."""
     if settings.train_ways != settings.ways:
         trained = f"the --train_ways={settings.train_ways} of its training"
         raise UserError(
@@ -104,9 +114,7 @@ def _gradient(entry: Entry, settings: maml.Settings, shared: bool) -> Method:
 
 
 def _embedding(entry: Entry, settings: embedding.Settings, shared: bool) -> Method:
-    """A method that trains the body through its head, in training episodes of any number of
-    ways.
-    """
+    """A method that trains the body through its head; training episodes have any number of ways."""
     if entry.maps and not settings.backbone.endswith("-map"):
         raise UserError(
             f"{settings.method} compares feature maps: --backbone={settings.backbone} has none, "
@@ -159,8 +167,9 @@ def body(settings: Common, shared: bool, maps: bool = False) -> Network:
 
 
 def _layers(norm: str) -> str:
-    """The kind of `Norm` in the network: batch, running and support differ only in where its
-    moments come from.
+    """The kind of `Norm` in the network.
+
+    batch, running and support are one kind: they differ in where its moments come from.
     """
     return norm if norm in ("group", "layer", "none") else "batch"
 

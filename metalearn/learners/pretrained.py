@@ -1,5 +1,4 @@
-"""Pre-train the body to classify all base classes, then fit a head per task: the fine-tune
-baselines.
+"""The fine-tune baselines: pre-train the body on all base classes, then fit a head per task.
 
 Chen, Liu, Kira, Wang, Huang. A Closer Look at Few-shot Classification. ICLR 2019.
     baseline    linear classifier in pre-training and per task
@@ -65,8 +64,9 @@ def pretrained(
     rotation_weight: float = 0.0,
     initial: str = "default",
 ) -> Learner:
-    """A learner whose loss is base-class classification of a `Batch` and whose test is a head on
-    frozen features.
+    """A learner that trains by classifying the base classes, and tests a head on frozen features.
+
+    Its loss is of a `Batch`.
 
     Args:
       network: the body.
@@ -101,8 +101,8 @@ def pretrained(
         if batch.teacher is not None:
             value = (value + divergence(logits, batch.teacher)) / 2
         if batch.turns is not None:
-            told = cross_entropy(classify("linear", meta["turns"], z), batch.turns)
-            value = value + rotation_weight * told if rotation_weight else (value + told) / 2
+            turned = cross_entropy(classify("linear", meta["turns"], z), batch.turns)
+            value = value + rotation_weight * turned if rotation_weight else (value + turned) / 2
         return value, {"loss": value, "accuracy": accuracy(logits, batch.y)}
 
     def classified(meta: PyTree, x: Array) -> Array:
@@ -114,9 +114,7 @@ def pretrained(
 
 
 def base_classes(meta: PyTree) -> int:
-    """Classes that the meta-parameters were pre-trained on; 1 for methods that have no classifier
-    of them.
-    """
+    """Classes that the meta-parameters were pre-trained on; 1 where there is no classifier."""
     return meta["classifier"]["w"].shape[-1] if "classifier" in meta else 1
 
 

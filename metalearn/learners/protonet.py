@@ -44,16 +44,33 @@ def protonet(
       scale: multiplies the logits; 10 is usual for cosine.
       norm: see `embedding`.
       learned_scale: train the scale along with the body, see `scaled_centroid`.
+
+    Example: with pixels as features, logits are negative squared distances to the class means. Of
+    the two classes here these are 0 and 4.
+
+        >>> import jax, jax.numpy as jnp
+        >>> from metalearn.learners.protonet import protonet
+        >>> from metalearn.types import Network
+        >>> def apply(params, x, moments=None, key=None):
+        ...     return x.reshape(len(x), -1)
+        >>> body = Network(lambda key, x: {}, apply, moments=lambda params, x: {})
+        >>> learner = protonet(body, ways=2, norm="none")
+        >>> support = jnp.array([-1.0, 1.0, 3.0, 5.0]).reshape(4, 1, 1, 1)  # 2 ways, 2 shots
+        >>> meta = learner.init(jax.random.key(0), support[:1])
+        >>> labels = jnp.array([0, 0, 1, 1])
+        >>> adapted = learner.adapt(jax.random.key(1), meta, support, labels)
+        >>> learner.predict(meta, adapted, jnp.ones((1, 1, 1, 1))).tolist()
+        [[-1.0, -9.0]]
     """
     head = scaled_centroid(distance, scale) if learned_scale else nearest_centroid(distance, scale)
     return embedding.embedding(network, head, ways, norm)
 
 
 def scaled_centroid(distance: str, scale: float) -> TrainedHead:
-    """The nearest centroid with a learned scale; Euclidean distances are divided by the number of
-    features D.
+    """The nearest centroid with a learned scale.
 
-    As the prototypical networks of Lee et al. 2019's released code, whose scale begins at 1.
+    Euclidean distances are divided by the number of features D, as by the prototypical networks of
+    Lee et al. 2019's released code, whose scale begins at 1.
     """
     plain = nearest_centroid(distance)
 
@@ -71,7 +88,12 @@ def scaled_centroid(distance: str, scale: float) -> TrainedHead:
 
 
 def build(settings: Settings, network: Network, ways: int, norm: str) -> Learner:
-    """The learner of these settings; the body, ways and the normalisation as in `protonet`."""
+    """The learner of these settings.
+
+    Args:
+      settings: those of the method.
+      network, ways, norm: see `protonet`.
+    """
     return protonet(
         network,
         ways,

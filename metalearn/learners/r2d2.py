@@ -21,11 +21,10 @@ class Settings(embedding.Settings, Scaled):
 
 
 def ridge_weights(x: Array, target: Array, penalty: Array | float) -> Array:
-    """W [D,N] that minimises |x W - target|^2 + penalty |W|^2; x [S,D], target [S,N] (section 3.2,
-    equations 4 and 6).
+    """W [D,N] that minimises |x W - target|^2 + penalty |W|^2 (section 3.2, equations 4 and 6).
 
-    Solved in min(S,D) unknowns a class: in the dual (Woodbury's identity) where there are fewer
-    images than features.
+    x is [S,D], target [S,N]. Solved in min(S,D) unknowns a class: in the dual (Woodbury's identity)
+    where there are fewer images than features.
     """
     if len(x) <= x.shape[-1]:
         return x.T @ jax.scipy.linalg.solve(
@@ -76,7 +75,12 @@ def r2d2(network: Network, ways: int, scale: float = 10.0, norm: str = "running"
 
 
 def build(settings: Settings, network: Network, ways: int, norm: str) -> Learner:
-    """The learner of these settings; the body, ways and the normalisation as in `r2d2`."""
+    """The learner of these settings.
+
+    Args:
+      settings: those of the method.
+      network, ways, norm: see `r2d2`.
+    """
     return r2d2(network, ways, scale=settings.scale, norm=norm)
 
 

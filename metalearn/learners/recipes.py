@@ -2,7 +2,7 @@
 
 A family's `recipe(dataset, shots)` stands beside its learner and returns the settings of the paper,
 for 1 or 5 shots; its docstring says what the paper did where that is known, and what is ours where
-it is not, or where a CPU's patience asks for less. Images of data sets that are not `PUBLISHED` are
+it is not, or where a CPU would take too long. Images of data sets that are not `PUBLISHED` are
 taken for photographs.
 """
 

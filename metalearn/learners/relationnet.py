@@ -50,7 +50,13 @@ def relationnet(network: Network, module: Network, ways: int, norm: str = "runni
 
 
 def build(settings: Settings, network: Network, ways: int, norm: str, relation: Network) -> Learner:
-    """The learner of these settings; `relation` compares feature maps, see `relation_head`."""
+    """The learner of these settings.
+
+    Args:
+      settings: those of the method.
+      network, ways, norm: see `relationnet`.
+      relation: compares feature maps, see `relation_head`.
+    """
     return relationnet(network, relation, ways, norm)
 
 

@@ -5,9 +5,9 @@ Nichol, Achiam, Schulman. On First-Order Meta-Learning Algorithms. 2018, arXiv:1
 meta). That is gradient descent at this rate on the loss |meta - adapted|^2 / 2 with adapted held
 fixed; the published rate falls linearly to zero.
 
-Only support sets are trained on; the queries of a training episode are merely watched. As in the
+Only support sets are trained on; the queries of a training episode are only evaluated. As in the
 released code, the inner Adam's second moments are carried from task to task, into the test too:
-begun anew, its first steps would be as long for every weight, whatever its gradient. Deviations:
+from zero, its first steps would be as long for every weight, whatever its gradient. Deviations:
 they are trained as the initial weights are, towards what the tasks of an update find on average,
 where the released code has one task after the other; without transduction, queries are normalised
 by the support set's moments alone, where the released code adds the query itself to the set.
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from metalearn.learners import maml
-from metalearn.learners.adapted import Adapted, logits_of, settle
+from metalearn.learners.adapted import Adapted, logits_of, with_moments
 from metalearn.learners.recipes import FIRST_LOOK, Recipe
 from metalearn.ops.losses import accuracy, cross_entropy, half_squared_distance
 from metalearn.settings import setting
@@ -44,7 +44,13 @@ def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
     """Rows [J,B] of a set of this size, B = min(batch, size), for J steps.
 
     Shuffles of the set follow one another and are cut into batches, which may reach from one into
-    the next. A batch of the whole set is not shuffled; batch 0 means the whole set.
+    the next. A batch of the whole set is not shuffled.
+
+    Args:
+      key: of the shuffles.
+      size: S, of the set.
+      batch: rows of a batch; 0 for the whole set.
+      steps: J.
     """
     if batch == 0 or batch >= size:
         return jnp.broadcast_to(jnp.arange(size), (steps, size))
@@ -54,8 +60,11 @@ def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
 
 
 class Memory(NamedTuple):
-    """What the inner Adam remembers of earlier tasks: its steps so far, and the second moments of
-    every weight.
+    """What the inner Adam keeps of earlier tasks.
+
+    Attributes:
+      steps: made so far.
+      second: second moments of every weight.
     """
 
     steps: Array
@@ -70,7 +79,7 @@ def reptile(
     batch: int = 10,
     norm: str = "batch",
 ) -> Learner:
-    """A learner whose initial weights are drawn to the adapted ones.
+    """A learner whose initial weights move towards the adapted ones.
 
     Args:
       network: the body.
@@ -104,7 +113,7 @@ def reptile(
             return (optax.tree.add_scale(weights, -inner_lr, updates), state), None
 
         weights = {name: meta[name] for name in ("body", "head")}
-        # An outer optimiser may have overshot
+        # Second moments are never negative, but an outer optimiser may have overshot
         steps, second = jax.tree.map(jax.nn.relu, meta["memory"])
         state = adam.init(weights)._replace(count=steps.astype(jnp.int32), nu=second)
         rows = minibatches(key, len(support_x), batch, inner_steps)
@@ -113,11 +122,17 @@ def reptile(
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
         learned = learn(key, meta, support_x, support_y)
-        return settle(network, norm, {name: learned[name] for name in ("body", "head")}, support_x)
+        return with_moments(
+            network, norm, {name: learned[name] for name in ("body", "head")}, support_x
+        )
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
+        # The adapted weights are a constant target: no gradient passes through the inner loop, and
+        # that of the loss is meta - adapted
         learned = learn(key, jax.lax.stop_gradient(meta), task.support_x, task.support_y)
-        logits = base.predict(meta, settle(network, norm, learned, task.support_x), task.query_x)
+        logits = base.predict(
+            meta, with_moments(network, norm, learned, task.support_x), task.query_x
+        )
         info = {
             "loss": cross_entropy(logits, task.query_y),
             "accuracy": accuracy(logits, task.query_y),

@@ -28,7 +28,11 @@ class Settings(pretrained.Settings):
 
 
 def build(settings: Settings, network: Network, classes: int, norm: str) -> Learner:
-    """The learner of these settings (section 3); body, classes and norm as in `pretrained`.
+    """The learner of these settings (section 3).
+
+    Args:
+      settings: those of the method.
+      network, classes, norm: see `pretrained`.
 
     Raises:
       UserError: an unknown transform.

@@ -1,8 +1,7 @@
-"""Heads that look at all queries together before they classify any: every prediction is
-transductive.
+"""Transductive heads: they look at all queries together before they classify any.
 
 Ziko, Dolz, Granger, Ben Ayed. Laplacian Regularized Few-Shot Learning. ICML 2020.
-    laplacianshot  neighbouring queries are drawn to the same class
+    laplacianshot  neighbouring queries are pulled to the same class
 Boudiaf, Masud, Rony, Dolz, Piantanida, Ben Ayed. Transductive Information Maximization for Few-Shot
 Learning. NeurIPS 2020.
     tim            class weights that make queries certain one by one and balanced as a whole
@@ -22,12 +21,11 @@ FEW, MORE = 0.5, 0.3
 def laplacian_shot(
     strength: float | None = None, neighbours: int = 2, iterations: int = 20, rectify: bool = True
 ) -> Head:
-    """Nearest prototypes of unit features, smoothed over each query's nearest queries (algorithm 1,
-    equation 11).
+    """Nearest prototypes, smoothed over each query's nearest queries (algorithm 1, equation 11).
 
-    Probabilities y_q are proportional to exp(-|z_q - m|^2 + strength * sum of y_p over the
-    `neighbours` queries p nearest to q), repeated from those without the sum. Features are to be
-    centred as in SimpleShot.
+    Features are scaled to length one. Probabilities y_q are proportional to exp(-|z_q - m|^2 +
+    strength * sum of y_p over the `neighbours` queries p nearest to q), repeated from those without
+    the sum. Features are to be centred as in SimpleShot.
 
     As in the last released code, queries are first moved by the difference of the means of support
     set and queries and the prototypes m rectified: each is the mean of all images nearest to its
@@ -35,6 +33,12 @@ def laplacian_shot(
     stops that code, the mean stays.) strength is by default FEW below 3 shots and MORE from there
     on: of the 8 values among which that code chooses for each dataset, those that validation
     chooses on CIFAR-FS, by one body.
+
+    Args:
+      strength: of the pull towards the neighbours' classes, lambda; None for the default.
+      neighbours: k, of each query.
+      iterations: updates of the probabilities.
+      rectify: move the queries and rectify the prototypes first.
     """
 
     def fit(key: Key, z: Array, y: Array, ways: int) -> tuple[Array, Array]:
@@ -48,6 +52,7 @@ def laplacian_shot(
             means = rectified(means, jnp.concatenate([support, z]))
         pull = (FEW if len(support) < 3 * len(means) else MORE) if strength is None else strength
         unary = -squared_euclidean(z, means)
+        # No query is its own neighbour
         far = squared_euclidean(z, z) + jnp.diag(jnp.full(len(z), jnp.inf))
         nearest = jax.lax.top_k(-far, min(neighbours, len(z) - 1))[1]  # [Q,k]
 
@@ -60,8 +65,9 @@ def laplacian_shot(
 
 
 def rectified(means: Array, z: Array) -> Array:
-    """Prototypes [N,D] from class means [N,D] and all images z [S+Q,D] of a task, see
-    `laplacian_shot`.
+    """Prototypes [N,D] from class means [N,D] and all features z [S+Q,D] of a task.
+
+    See `laplacian_shot`.
     """
     near = cosine(z, means)
     member = jax.nn.one_hot(near.argmax(-1), len(means), dtype=z.dtype)
@@ -77,13 +83,19 @@ def information_maximization(
     lr: float = 1e-4,
     iterations: int = 1000,
 ) -> Head:
-    """TIM-GD: class weights that maximise the information between queries and their predicted
-    classes (equation 3).
+    """TIM-GD: class weights of most information between queries and predictions (equation 3).
 
     Logits are -temperature/2 |z - w|^2 of unit features. From class means, Adam minimises support *
     cross-entropy of the support set - entropy of the queries' mean prediction + conditional * mean
     entropy of their predictions. The constants are those of the released code and its scripts for
     TIM-GD.
+
+    Args:
+      temperature: of the logits.
+      support: weight of the support set's cross-entropy.
+      conditional: weight of the queries' mean entropy.
+      lr: step size of Adam.
+      iterations: its steps.
     """
     optimizer = optax.adam(lr)
 

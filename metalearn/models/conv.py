@@ -171,10 +171,11 @@ def max_pool(x: Array, size: int = 2) -> Array:
 
 
 def largest(views: Sequence[Array]) -> Array:
-    """Elementwise maximum of arrays; the gradient goes to the first of equal maxima."""
+    """Elementwise maximum of arrays, NaN where one is; the gradient goes to the first of equals."""
     # Not `jnp.maximum`, which would share the gradient out between equal maxima. They are common:
-    # a constant patch of an image has the same output at every place
+    # a constant patch of an image has the same output at every place. A NaN compares as false: it
+    # has to be kept by name, or training that went wrong might continue unnoticed
     best = views[0]
     for view in views[1:]:
-        best = jnp.where(best >= view, best, view)
+        best = jnp.where((best >= view) | jnp.isnan(best), best, view)
     return best

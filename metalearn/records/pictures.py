@@ -36,7 +36,7 @@ def _save(figure: Any, path: Path, dpi: int) -> None:
 
 
 @contextmanager
-def told_if_not_drawn(path: Path) -> Iterator[None]:
+def warn_if_not_drawn(path: Path) -> Iterator[None]:
     """Prints one line of warning for any exception inside: a failed picture costs no result."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and who is at work in it."""
+"""The folder of a run: which run it belongs to, and which process uses it."""
 
 import dataclasses
 import fcntl
@@ -28,7 +28,7 @@ class Saved(NamedTuple):
       config: its settings.
       command: what began it.
       lineage: the trainings that it began from.
-      images: digest of the data set, empty where a run of an older version does not tell.
+      images: digest of the data set, empty where a run of an older version does not say.
       decoder: what read the images, where that decides their pixels.
     """
 
@@ -81,8 +81,9 @@ def lineage_of(config: Config) -> tuple[Stage, ...]:
 
 
 def check_images(workdir: Path, images: str, decoder: str = "") -> None:
-    """See that the run there is on the images with this digest; one that does not tell may be on
-    any.
+    """See that the run there is on the images with this digest.
+
+    A run of an older version does not say; it may be on any.
 
     Raises:
       UserError: it is on others; decoders are named if they differ.
@@ -101,7 +102,7 @@ def open_workdir(workdir: Path, run: Saved) -> None:
     """Make the folder and write the run's configuration there, or see that it is this run's folder.
 
     A run whose learning rate does not depend on its length may be continued with more `steps`.
-    Earlier stages are compared by what they are, not by where they lie.
+    Earlier stages are compared by what they are, not by their folders.
 
     Raises:
       UserError: the folder cannot be written, or belongs to a run with other settings, stages or
@@ -155,9 +156,10 @@ def forget_untrained(workdir: Path) -> None:
 
 
 @contextmanager
-def sole(workdir: Path) -> Iterator[None]:
-    """Hold the folder against a second process that would train in it; the system lets go when this
-    one dies.
+def lock_workdir(workdir: Path) -> Iterator[None]:
+    """Hold the folder against a second process that would train in it.
+
+    The system releases it when this process dies.
 
     Raises:
       UserError: another process holds it.

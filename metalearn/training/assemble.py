@@ -11,10 +11,11 @@ from metalearn.learners.method import Method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import replicate
 from metalearn.training.distill import with_teacher
+from metalearn.training.gradient import Sample
 from metalearn.training.lab import Lab
 from metalearn.training.parts import make_trained, tasks_at_once, training_sampler
 from metalearn.training.state import Run, initial_state
-from metalearn.training.step import Chunk, Sample, TrainState, make_chunk, no_sums, stacked
+from metalearn.training.step import Chunk, TrainState, make_chunk, no_sums, stacked
 from metalearn.training.stream import Stream, Supply
 from metalearn.types import Key, PyTree, random_key
 

@@ -13,7 +13,8 @@ import orbax.checkpoint as ocp
 from metalearn.errors import UserError
 from metalearn.parallel import by_first
 from metalearn.training.step import TrainState
-from metalearn.training.trained import Best, Trained, as_inputs, as_tree
+from metalearn.training.trained import Best, Trained
+from metalearn.training.trees import inputs_from_tree, inputs_to_tree, shapes
 from metalearn.types import InputSpec, PyTree
 
 
@@ -22,11 +23,13 @@ class Unreadable(UserError):
 
 
 class Checkpoints:
-    """Two orbax managers below `<workdir>/checkpoints`; a save is whole or absent, whenever the
-    program dies.
+    """The checkpoints of a run, below `<workdir>/checkpoints`: the latest and the best.
 
-    The last two of either kind stay. `clean` removes what a killed process left half-written: for
-    the one process that writes here.
+    A save is whole or absent, whenever the program dies. The last two of either kind stay. `clean`
+    removes what a killed process left half-written: for the one process that writes here.
+
+    Raises:
+      UserError: the folder cannot be written.
     """
 
     def __init__(self, workdir: Path, clean: bool = False):
@@ -57,17 +60,17 @@ class Checkpoints:
 
     def save_best(self, step: int, meta: PyTree, inputs: InputSpec) -> None:
         """Save what did best on validation: `Trained` without its `best`."""
-        _save(self._best, step, {"meta": meta, "inputs": as_tree(inputs)})
+        _save(self._best, step, {"meta": meta, "inputs": inputs_to_tree(inputs)})
 
     def latest_step(self) -> int | None:
         """Step of the latest state saved, None before the first."""
         return self._latest.latest_step()
 
     def restore(self, like: TrainState) -> tuple[TrainState, Best] | None:
-        """The latest state, or None before the first save; `like` gives structure, shapes and
-        placement.
+        """The latest state, or None before the first save.
 
-        A damaged checkpoint is passed over for the one before, moved aside and told of.
+        `like` gives structure, shapes and placement. A damaged checkpoint is skipped for the one
+        before, and moved aside with a warning.
 
         Raises:
           UserError: there are checkpoints, but all are damaged, or they are of another model.
@@ -82,7 +85,7 @@ class Checkpoints:
                 damaged.append((step, error))
                 continue
             for bad, why in damaged:
-                self._set_aside(bad, f"{why}; going on from step {step}")
+                self._set_aside(bad, f"{why}; continuing from step {step}")
             return TrainState(**tree["state"]), Best(
                 float(tree["best"]["accuracy"]), int(tree["best"]["step"])
             )
@@ -132,7 +135,7 @@ class Checkpoints:
             ) from error
         if "inputs" not in found:  # saved by an older version
             return Trained(found, None, best)
-        return Trained(found["meta"], as_inputs(found["inputs"]), best)
+        return Trained(found["meta"], inputs_from_tree(found["inputs"]), best)
 
     def read_trained(self, steps: int) -> Trained:
         """The best of a finished run of so many steps, whatever its model and devices.
@@ -175,6 +178,7 @@ class Checkpoints:
             raise Unreadable(f"{where} cannot be read ({_reason(error)})") from error
 
     def close(self) -> None:
+        """Close both managers."""
         self._latest.close()
         self._best.close()
 
@@ -198,18 +202,8 @@ def _read(manager: ocp.CheckpointManager, step: int) -> PyTree:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in some words: TensorStore's errors name the system's by number at their
-    end.
-    """
+    """What went wrong, in a few words."""
+    # TensorStore's errors have the system's own at their end, by its number
     if number := re.search(r"os_error_code='(\d+)'", str(error)):
         return os.strerror(int(number[1]))
     return getattr(error, "strerror", None) or shorten(str(error), 80) or type(error).__name__
-
-
-def shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    """Shape by path of every leaf; containers are told apart by their keys, not by their types."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
-        for path, leaf in leaves
-    }

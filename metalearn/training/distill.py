@@ -13,10 +13,10 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.method import make_method
 from metalearn.training.checkpoint import Checkpoints
+from metalearn.training.gradient import Sample
 from metalearn.training.lab import Lab
 from metalearn.training.parts import with_running_statistics
 from metalearn.training.state import Run
-from metalearn.training.step import Sample
 from metalearn.types import Batch, Key, PyTree
 
 
@@ -55,6 +55,9 @@ def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tupl
     ready = with_running_statistics(trained, method, lab)
     meta = ready(jax.device_put(best, NamedSharding(lab.mesh, P())))
 
+    # The teacher's parameters are an argument of the step, as the images are, and not constants of
+    # the program, which would be compiled in. No gradient reaches them: the loss is differentiated
+    # in the student's parameters, after the batch is drawn
     def taught(key: Key, source: PyTree) -> Batch:
         images, meta = source
         batch: Batch = sample(key, images)

@@ -90,7 +90,14 @@ def make_lab(
 
 
 def place(dataset: Dataset, name: str, mesh: Mesh, stream: bool | None) -> ClassSource:
-    """The split `train`, `valid` or `test` on every device, or on the host, see `make_lab`."""
+    """The split on every device, or on the host.
+
+    Args:
+      dataset: whose split it is.
+      name: `train`, `valid` or `test`.
+      mesh: of the devices.
+      stream: as in `make_lab`.
+    """
     split = getattr(dataset, name)
     if stream is None:
         stream = split.images.nbytes * dataset.rotations > STREAM_SHARE * device_memory()

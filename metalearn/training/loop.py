@@ -155,10 +155,13 @@ class Trainer:
             stop = self.supply.end(step, stop)
             begin = time.perf_counter()
             source = self.supply.at(step)
+            # Of the row so far: float32 sums depend on their order, so a row has to be one sum,
+            # wherever its chunks end or the run is resumed
             sums = stacked([row.sums for row in self.rows])
             if not self.rate:
                 state = compiled(chunk, state, self.key, source, jnp.int32(step), sums)
             state, progress = chunk(state, self.key, source, jnp.int32(stop), sums)
+            # Waits for the chunk; the state stays on the device
             progress = jax.device_get(progress)
             seconds = time.perf_counter() - begin
             found = unstacked(progress.sums, len(self.rows))
@@ -167,14 +170,14 @@ class Trainer:
                 for r, s in zip(self.rows, found, strict=True)
             ]
             self._stop_if_bad(state, progress)
-            heard = self._agree(interrupt, seconds)
-            self.rate = (stop - step) / heard.seconds
+            agreed = self._agree(interrupt, seconds)
+            self.rate = (stop - step) / agreed.seconds
             bar.update(stop - step)
             step = stop
             if step == goal:
                 self._write(step, bar)
                 return state
-            if heard.signal or heard.save_due or step == until:
+            if agreed.signal or agreed.save_due or step == until:
                 for member, row in zip(self.members, self.rows, strict=True):
                     write_part(member, step, row)
                 return state
@@ -187,14 +190,15 @@ class Trainer:
         self.rows = [Interval(step, dict.fromkeys(row.sums, np.float32(0))) for row in self.rows]
 
     def close(self) -> None:
+        """Stop gathering images."""
         self.supply.close()
 
     def _agree(self, interrupt: Interrupt, seconds: float = 0.0) -> Agreed:
-        """What this process has heard and seen, and the others."""
-        heard, due, seconds = max_over_processes(
+        """What this process knows, and the others: all have to stop or save at the same step."""
+        number, due, seconds = max_over_processes(
             interrupt.signal, time.monotonic() - self.saved > SAVE_SECONDS, seconds
         )
-        return Agreed(int(heard), bool(due), seconds)
+        return Agreed(int(number), bool(due), seconds)
 
     def _next_validation(self, step: int) -> int:
         return (step // self.config.valid_every + 1) * self.config.valid_every

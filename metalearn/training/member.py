@@ -39,10 +39,12 @@ class Member:
 
     @property
     def step(self) -> int:
+        """The step that it was last saved at, or begins with."""
         return int(self.state.step)
 
     @property
     def steps(self) -> int:
+        """The step that it is to be trained to."""
         return self.run.config.steps
 
 
@@ -126,7 +128,7 @@ def write_part(member: Member, step: int, row: Interval) -> None:
 
 
 def not_finite(member: Member, step: int) -> UserError:
-    """What to say of a member whose loss is not finite at a step."""
+    """The error for a member whose loss is not finite at a step."""
     good = member.checkpoints.latest_step()
     kept = (
         "no checkpoint was saved yet"

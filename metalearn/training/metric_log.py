@@ -51,7 +51,17 @@ class MetricLog:
             _write_events(self._events, step, values)
 
     def write_part(self, step: int, first: int, sums: dict[str, float], seconds: float) -> None:
-        """Append what is known of a row whose steps began after `first` and go on after `step`."""
+        """Append what is known of a row whose steps continue after `step`.
+
+        Args:
+          step: the last one so far.
+          first: the step after which the row begins.
+          sums: over the steps between, of every number whose mean the row reports.
+          seconds: that these steps took.
+
+        Raises:
+          UserError: it cannot be written.
+        """
         self.part = {"step": step, "first": first, "sums": sums, "seconds": seconds}
         self._append(self.part)
 
@@ -78,19 +88,23 @@ class MetricLog:
 
 
 class NoMetricLog:
-    """Of a process that leaves writing to another."""
+    """The metric log of a process that leaves writing to another: it writes nothing."""
 
     part = None
     saved = 0
 
     def write(self, step: int, **values: float) -> None:
-        pass
+        """Write nothing."""
 
     def write_part(self, step: int, first: int, sums: dict[str, float], seconds: float) -> None:
-        pass
+        """Write nothing.
+
+        Args:
+          step, first, sums, seconds: see `MetricLog.write_part`.
+        """
 
     def close(self) -> None:
-        pass
+        """Nothing is open."""
 
 
 def _refused(path: Path, error: OSError) -> UserError:
@@ -104,7 +118,7 @@ def _refused(path: Path, error: OSError) -> UserError:
 def open_events(folder: Path, step: int) -> Any:
     """A writer of TensorBoard's event files, None without tensorboardX.
 
-    Events beyond `step` are declared void.
+    Events beyond `step` are marked as invalid: their steps come again.
     """
     try:
         from tensorboardX.event_file_writer import EventsWriter

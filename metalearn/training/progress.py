@@ -1,4 +1,4 @@
-"""What a terminal is told of a training: its first line, and a bar."""
+"""What a terminal shows of a training: its first line, and a bar."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,14 @@ from metalearn.training.lab import Lab
 
 
 def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:
-    """The line a run begins with."""
+    """The line a run begins with.
+
+    Args:
+      config: its settings.
+      lab: the dataset on the devices.
+      workdir: its folder.
+      step: where training resumes; 0 for the start.
+    """
     if not config.steps:
         doing = "not trained"
     elif step >= config.steps:

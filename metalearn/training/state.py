@@ -14,9 +14,10 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.method import Method
 from metalearn.parallel import replicate
-from metalearn.training.checkpoint import Checkpoints, shapes
+from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.lab import Lab
 from metalearn.training.step import TrainState, start
+from metalearn.training.trees import shapes
 from metalearn.types import Body, PyTree, random_key
 
 
@@ -37,7 +38,14 @@ class Run(NamedTuple):
 def initial_state(
     config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """The state before the first step, on every device of every process."""
+    """The state before the first step, on every device of every process.
+
+    Args:
+      config: the settings.
+      method: to be trained.
+      lab: the dataset on the devices.
+      optimizer: the outer optimiser.
+    """
     x = jnp.zeros((1, *lab.inputs.shape))
     state = start(method.train.init, optimizer, jax.random.fold_in(random_key(config.seed), 0), x)
     return replicate(state, lab.mesh)

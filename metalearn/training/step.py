@@ -1,4 +1,4 @@
-"""The outer loop: chunks of steps that run on the device without a word from the host."""
+"""The outer loop: chunks of steps that run on the device without the host."""
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
@@ -8,14 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import AxisType, Mesh
-from jax.sharding import PartitionSpec as P
 
-from metalearn.types import Array, ClassSource, Feed, Info, Key, PyTree, largest_divisor
+from metalearn.training.gradient import Loss, Sample, make_gradient
+from metalearn.types import Array, ClassSource, Feed, Info, Key, PyTree
 
-Loss = Callable[..., tuple[Array, Info]]
-Sample = Callable[[Key, ClassSource], Any]
 Source = ClassSource | Feed
-Gradient = Callable[[PyTree, Array, ClassSource, Array], tuple[Array, Info, PyTree]]
 Chunk = Callable[..., tuple["TrainState", "Progress"]]
 
 
@@ -50,7 +47,14 @@ def task_mesh(devices: int | None = None) -> Mesh:
 def start(
     init: Callable[..., PyTree], optimizer: optax.GradientTransformation, key: Key, x: Array
 ) -> TrainState:
-    """The state before the first step; x [1,H,W,Ch] gives the shapes."""
+    """The state before the first step.
+
+    Args:
+      init: `(key, x) -> meta`, as in `Learner`.
+      optimizer: the outer optimiser.
+      key: of the initial weights.
+      x: [1,H,W,Ch], gives the shapes.
+    """
 
     @jax.jit  # one program: operation by operation, a body's layers are a hundred, each compiled
     def fresh(key: Key, x: Array) -> TrainState:
@@ -82,86 +86,22 @@ def unstacked(tree: PyTree, count: int) -> list[PyTree]:
 
 def task_keys(key: Key, step: Array, tasks: Array) -> Array:
     """The keys of these tasks of a step: they depend on nothing else."""
+    # Folded in, not split off one after the other: a resumed run, another device or the host finds
+    # the key of any task of any step without those before it
     step_key = jax.random.fold_in(key, step)
     return jax.vmap(lambda t: jax.random.fold_in(step_key, t))(tasks)
 
 
-def sample_key(key: Key) -> Key:
-    """What a task's batch is drawn from, given the task's key; the other half is its loss's."""
-    return jax.random.split(key)[0]
-
-
-def make_gradient(
-    loss: Loss, sample: Sample, mesh: Mesh, at_once: int = 0, gathered: bool = False
-) -> Gradient:
-    """`(meta, keys [T], source, step) -> (loss, info, gradient)`, means over T tasks.
-
-    The tasks are shared out over the mesh.
-
-    A device works on `at_once` of its tasks at a time, or as many fewer as divide its share evenly
-    (0: on all), and adds up their gradients: memory follows `at_once`, the result is the same but
-    for the order of float32 sums.
-
-    The images of the source are the whole split's, or, gathered, those of each task, with a leading
-    T.
-    """
-    by_task: dict[str, Any] = {"images": 0, "starts": None, "counts": None}
-    shared: dict[str, Any] = {"images": P("tasks"), "starts": P(), "counts": P()}
-    axes, specs = (ClassSource(**by_task), ClassSource(**shared)) if gathered else (None, P())
-
-    def one(key: Key, meta: PyTree, source: ClassSource, step: Array) -> tuple[Array, Info]:
-        return loss(jax.random.split(key)[1], meta, sample(sample_key(key), source), step)
-
-    def mean_loss(
-        meta: PyTree, keys: Array, source: ClassSource, step: Array
-    ) -> tuple[Array, Info]:
-        if len(keys) == 1:  # no axis that would give a task's kernels one more
-            here = source._replace(images=source.images[0]) if gathered else source
-            values, info = one(keys[0], meta, here, step)
-        else:
-            values, info = jax.vmap(one, (0, None, axes, None))(keys, meta, source, step)
-        return values.mean(), jax.tree.map(jnp.mean, info)
-
-    def block(
-        meta: PyTree, keys: Array, source: ClassSource, step: Array
-    ) -> tuple[Array, Info, PyTree]:
-        (value, info), grads = jax.value_and_grad(mean_loss, has_aux=True)(meta, keys, source, step)
-        return value, info, grads
-
-    def added_up(meta: PyTree, keys: Array, source: ClassSource, step: Array, size: int) -> PyTree:
-        images = source.images.reshape(-1, size, *source.images.shape[1:]) if gathered else None
-        parts = keys.reshape(-1, size), images
-        traced = jax.jit(block)  # once, for its shapes and for the loop
-
-        def of(part: tuple[Array, Any]) -> tuple:
-            return meta, part[0], source._replace(images=part[1]) if gathered else source, step
-
-        def add(total: PyTree, part: tuple[Array, Any]) -> tuple[PyTree, None]:
-            return jax.tree.map(jnp.add, total, traced(*of(part))), None
-
-        whole = jax.eval_shape(traced, *of(jax.tree.map(lambda x: x[0], parts)))
-        zeros = jax.tree.map(jnp.zeros_like, whole)
-        return jax.lax.scan(add, zeros, parts)[0]
-
-    def local(
-        meta: PyTree, keys: Array, source: ClassSource, step: Array
-    ) -> tuple[Array, Info, PyTree]:
-        size = largest_divisor(len(keys), at_once or len(keys))
-        if size == len(keys):
-            found = block(meta, keys, source, step)
-        else:
-            found = jax.tree.map(
-                lambda x: x * size / len(keys), added_up(meta, keys, source, step, size)
-            )
-        return jax.lax.pmean(found, "tasks")
-
-    return jax.shard_map(
-        local, mesh=mesh, in_specs=(P(), P("tasks"), specs, P()), out_specs=P(), check_vma=False
-    )
-
-
 def no_sums(loss: Loss, sample: Sample, meta: PyTree, key: Key, source: Source) -> Info:
-    """Zeros, one for every number whose mean over tasks is reported."""
+    """Zeros, one for every number whose mean over tasks is reported.
+
+    Args:
+      loss: as in `make_chunk`.
+      sample: as in `make_chunk`.
+      meta: meta-parameters, or their shapes.
+      key: any.
+      source: the split, or a `Feed`, or their shapes.
+    """
 
     def info(key: Key, meta: PyTree, source: Source) -> Info:
         batch = sample(key, source.one() if isinstance(source, Feed) else source)
@@ -185,15 +125,15 @@ def make_chunk(
 
     It makes the steps from state.step to stop.
 
-    sums are those of the chunk before, to be added to: so they too do not depend on where chunks
-    end.
+    sums are those of the chunk before, to be added to. float32 sums depend on their order: carried
+    from chunk to chunk, they are the same wherever chunks end.
 
     Step s draws its tasks from `fold_in(key, s)` and task t of them from `fold_in(., t)`: neither
     the length of a chunk, nor a resume, nor the number of devices changes which tasks are seen. A
     step whose loss or gradient is not finite leaves the state as it was, and no further step is
     made.
 
-    With keys [S], S trainings of these tasks go on at once: of their state, sums and bad_step, all
+    With keys [S], S trainings of these tasks run at once: of their state, sums and bad_step, all
     but the step have a leading S. Each is what it would be alone, to the order of float32 sums,
     until a step is not finite for one of them: none makes it.
 
@@ -226,7 +166,7 @@ def make_chunk(
     ) -> tuple[TrainState, Progress]:
         updated = jax.vmap(update, (EACH, 0, None), (EACH, 0, 0)) if key.ndim else update
 
-        def go_on(carry: tuple[TrainState, Progress]) -> Array:
+        def unfinished(carry: tuple[TrainState, Progress]) -> Array:
             state, progress = carry
             return (state.step < stop) & (progress.bad_step < 0).all()
 
@@ -234,6 +174,7 @@ def make_chunk(
             state, progress = carry
             new, info, each = updated(state, key, source)
             fine = each.all()
+            # A step that is not finite is undone here: the state of before is what can be saved
             kept = jax.tree.map(lambda a, b: jnp.where(fine, a, b), new, state)
             sums = jax.tree.map(lambda s, x: s + jnp.where(fine, x, 0.0), progress.sums, info)
             bad = jnp.where(each, -1, state.step + 1)
@@ -244,6 +185,8 @@ def make_chunk(
             one = no_sums(loss, sample, meta, key.reshape(-1)[0], source)
             sums = jax.tree.map(lambda x: jnp.zeros(key.shape, x.dtype), one)
         nowhere = jnp.full(key.shape, -1, jnp.int32)
-        return jax.lax.while_loop(go_on, body, (state, Progress(sums, jnp.int32(0), nowhere)))
+        # Not a scan: `stop` is an argument, so that chunks of any length are one compiled program
+        return jax.lax.while_loop(unfinished, body, (state, Progress(sums, jnp.int32(0), nowhere)))
 
+    # The state is donated: the new one takes its memory, which would else be needed twice
     return jax.jit(chunk, donate_argnums=0)

@@ -18,7 +18,8 @@ from jax.sharding import PartitionSpec as P
 
 from metalearn.data.sampler import Sampler
 from metalearn.errors import UserError
-from metalearn.training.step import sample_key, task_keys
+from metalearn.training.gradient import sample_key
+from metalearn.training.step import task_keys
 from metalearn.types import Array, ClassSource, Feed, Key, PyTree, typed_key
 
 # Of the images that are sent to the devices at a time; two such blocks are there at once
@@ -29,10 +30,15 @@ MOST_STEPS = 100  # of a block
 class Stream:
     """Blocks of `steps` steps' images, [steps,T,R,H,W,Ch] uint8.
 
-    Each is shared out to the devices by tasks.
+    Each is shared out to the devices by tasks. While one block is trained on, a thread gathers the
+    next. Every process gathers its own devices' tasks alone.
 
-    While one block is trained on, a thread gathers the next. Every process gathers its own devices'
-    tasks alone.
+    Args:
+      sampler: draws the positions of a task's images, and makes the task of these.
+      source: the training split, on the host.
+      key: that all tasks follow from.
+      meta_batch: T, tasks a step.
+      mesh: of the devices.
 
     Raises:
       UserError: JAX has no CPU to draw positions on.
@@ -46,6 +52,7 @@ class Stream:
         self._sharding = NamedSharding(mesh, P(None, "tasks"))
         self._starts = np.asarray(source.starts)
         self._counts = np.asarray(source.counts)
+        # As words: a key on the mesh could not be used on the CPU
         self._key = np.asarray(jax.random.key_data(key))
         try:
             self._cpu = jax.local_devices(backend="cpu")[0]
@@ -62,6 +69,7 @@ class Stream:
 
     def at(self, step: int) -> Feed:
         """The block that this step is in; the next is begun."""
+        # Blocks begin at multiples of their length, wherever a run was resumed
         number = step // self.steps
         wanted = (number, number + 1)
         self._blocks = {
@@ -74,13 +82,14 @@ class Stream:
         return (step // self.steps + 1) * self.steps
 
     def close(self) -> None:
-        """Gather no more."""
+        """Stop gathering."""
         self._thread.shutdown(cancel_futures=True)
 
     def _block(self, number: int) -> Feed:
         first = number * self.steps
         shape = (self.steps, self._tasks, self._images_a_task, *self._images.shape[1:])
 
+        # Called once for each device of this process, with its slice of the tasks
         def part(index: Any) -> np.ndarray:
             return self._images[self._rows(first, self.steps, range(self._tasks)[index[1]])]
 
@@ -98,6 +107,8 @@ class Stream:
     def _positions(self, sampler: Sampler) -> Callable[[Array, Array, Array], Array]:
         starts, counts = self._starts, self._counts
 
+        # The keys that the compiled step draws with, see `make_chunk`: so the host knows which
+        # images the device will ask for
         def of_step(key: Key, step: Array, tasks: Array) -> Array:
             keys = jax.vmap(sample_key)(task_keys(key, step, tasks))
             return jax.vmap(
@@ -127,6 +138,6 @@ class Supply:
         return stop if self._stream is None else min(stop, self._stream.end(step))
 
     def close(self) -> None:
-        """Gather no more."""
+        """Stop gathering."""
         if self._stream is not None:
             self._stream.close()

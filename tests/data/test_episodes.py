@@ -5,7 +5,6 @@ everywhere.
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from metalearn.data.augment import augmentation
 from metalearn.data.episodes import (
     check,
     episode_hash,
@@ -22,12 +20,10 @@ from metalearn.data.episodes import (
     smallest,
     to_device,
 )
-from metalearn.data.sampler import batch_sampler, task_sampler, turn
 from metalearn.data.source import Split
 from metalearn.errors import UserError
 from metalearn.evaluation.episodes import draw_episodes
-from metalearn.types import random_key
-from tests.small import noise_source, prepare, quick_jit
+from tests.small import noise_source
 
 COUNTS = (5, 9, 4, 12, 7, 5)  # ragged
 WAYS, SHOTS, QUERIES = 3, 1, 3
@@ -97,26 +93,6 @@ def test_episode_list_does_not_depend_on_jax_settings(
     np.testing.assert_array_equal(drawn.indices, episodes[:130])
 
 
-def test_samplers_draw_the_same_images_in_float64() -> None:
-    """Positions, labels and transforms: everything that is drawn on the device."""
-
-    def drawn() -> list[Any]:
-        source = noise_source(COUNTS, channels=3)
-        augment = augmentation("flip,crop,jitter")
-        task = quick_jit(task_sampler(max(COUNTS), WAYS, SHOTS, QUERIES, prepare, augment))
-        batch = quick_jit(batch_sampler(64, prepare, augment))
-        turned = turn(batch(random_key(3), source))
-        everything = (*task(random_key(3), source), turned.x, turned.y, turned.turns)
-        return [np.asarray(x) for x in everything]
-
-    expected = drawn()
-    with jax.enable_x64(True):
-        found = drawn()
-    for one, other in zip(found, expected, strict=True):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
-
-
 def test_episode_does_not_depend_on_jit_or_vmap(episodes: np.ndarray) -> None:
     source = noise_source(COUNTS)
     key = jax.random.fold_in(jax.random.key(0), 17)
@@ -137,40 +113,6 @@ def test_make_task_labels_classes_by_row() -> None:
     np.testing.assert_array_equal(task.support_y, [0, 0, 1, 1])
     np.testing.assert_array_equal(task.query_y, [0, 1])
     assert task.query_y.dtype == jnp.int32
-
-
-def numbered_source() -> object:
-    """A source each of whose images is its position."""
-    source = noise_source(COUNTS, side=1)
-    return source._replace(images=jnp.arange(sum(COUNTS), dtype=jnp.uint8).reshape(-1, 1, 1, 1))
-
-
-def test_task_sampler_augments_and_prepares_support_and_queries() -> None:
-    source = numbered_source()
-
-    def transform(key, x):
-        return x + jnp.uint8(100)
-
-    sample = quick_jit(
-        task_sampler(max(COUNTS), WAYS, SHOTS, QUERIES, lambda x: x.astype(jnp.float32), transform)
-    )
-    task = sample(jax.random.key(0), source)
-    drawn = (
-        np.asarray(jnp.concatenate([task.support_x, task.query_x])).reshape(-1).astype(int) - 100
-    )
-    assert len(set(drawn)) == WAYS * (SHOTS + QUERIES)  # support and queries disjoint
-    classes = CLASS_OF[drawn[WAYS * SHOTS :]].reshape(WAYS, QUERIES)
-    assert (classes == CLASS_OF[drawn[: WAYS * SHOTS]][:, None]).all()
-    assert (sample(jax.random.key(1), source).support_x != task.support_x).any()
-
-
-def test_batch_sampler_labels_images_by_class() -> None:
-    batch = quick_jit(batch_sampler(4000, lambda x: x.astype(jnp.float32)))(
-        jax.random.key(0), numbered_source()
-    )
-    drawn = np.asarray(batch.x).reshape(-1).astype(int)
-    np.testing.assert_array_equal(batch.y, CLASS_OF[drawn])
-    assert chisquare(np.bincount(drawn, minlength=sum(COUNTS))).pvalue > 1e-3
 
 
 def split(counts: tuple[int, ...]) -> Split:

@@ -209,7 +209,7 @@ def names(function: Any) -> list[str]:
 
 
 @over(CASES)
-def test_signatures(case: Case) -> None:
+def test_learner_functions_have_the_contracts_parameters(case: Case) -> None:
     learner = case.learner
     assert names(learner.init) == ["key", "x"]
     assert names(learner.adapt) == ["key", "meta", "support_x", "support_y"]
@@ -231,7 +231,7 @@ def test_signatures(case: Case) -> None:
 
 
 @over(CASES)
-def test_shapes_and_one_compilation(case: Case) -> None:
+def test_logits_have_the_contracts_shape_after_one_compilation(case: Case) -> None:
     found = case.outcomes
     assert case.single._cache_size() == 1
     assert found.logits.shape == (5, WAYS * QUERIES, WAYS) and found.loss.shape == (5,)
@@ -239,28 +239,30 @@ def test_shapes_and_one_compilation(case: Case) -> None:
 
 
 @over(RECIPES)
-def test_vmap_over_tasks_is_a_loop(case: Case) -> None:
+def test_vmap_over_tasks_gives_what_a_loop_gives(case: Case) -> None:
     jax.tree.map(close, case.at_once[0], case.outcomes)
 
 
 @over(CASES)
-def test_order_of_queries_does_not_matter(case: Case) -> None:
+def test_logits_follow_the_order_of_queries(case: Case) -> None:
     close(case.outcomes.logits[1], case.outcomes.logits[0][::-1])
     close(case.outcomes.loss[1], case.outcomes.loss[0])
 
 
 @over(SYMMETRIC)
-def test_names_of_classes_do_not_matter(case: Case) -> None:
+def test_logits_follow_the_labels_of_classes(case: Case) -> None:
     close(case.outcomes.logits[2][:, jnp.array([1, 2, 0])], case.outcomes.logits[0])
 
 
 @over(SYMMETRIC)
-def test_order_of_support_does_not_matter(case: Case) -> None:
+def test_logits_do_not_depend_on_the_order_of_the_support_set(case: Case) -> None:
     close(case.outcomes.logits[3], case.outcomes.logits[0])
 
 
 @over(CASES)
-def test_only_batch_moments_tell_queries_of_each_other(case: Case) -> None:
+def test_queries_affect_each_other_only_under_batch_moments_or_in_transductive_heads(
+    case: Case,
+) -> None:
     together, alone = case.outcomes.logits, case.outcomes.alone
     if case.norm == "batch" or case.name in TRANSDUCTIVE:
         assert jnp.abs(together - alone).max() > 1e-3
@@ -272,19 +274,19 @@ PROBED = ("maml", "protonet", "r2d2", "rfs", *TRANSDUCTIVE)
 
 
 @over([case for case in CASES if case[0] in PROBED])
-def test_the_probe_tells_transduction(case: Case) -> None:
+def test_transduction_probe_finds_transductive_learners(case: Case) -> None:
     found = is_transductive(case.learner, case.meta, case.task)
     assert found == (case.norm == "batch" or case.name in TRANSDUCTIVE)
 
 
 @over(SYMMETRIC)
-def test_support_labels_matter(case: Case) -> None:
+def test_logits_depend_on_support_labels(case: Case) -> None:
     """Not just the images: the same queries, other labels, other logits."""
     assert jnp.abs(case.outcomes.logits[2] - case.outcomes.logits[0]).max() > 1e-4
 
 
 @over(RECIPES)
-def test_loss_falls(case: Case) -> None:
+def test_training_lowers_the_reported_loss(case: Case) -> None:
     """The one reported, of predictions. Reptile descends another and learns from the support set
     alone: watch that.
     """
@@ -325,17 +327,19 @@ def mean_accuracy(case: Case, before: bool) -> tuple[float, float]:
 
 
 @over([case for case in RECIPES if case[0] in BEFORE] + [("maml", "support", "euclidean")])
-def test_chance_before_adaptation(case: Case) -> None:
+def test_accuracy_before_adaptation_is_chance(case: Case) -> None:
     found, margin = mean_accuracy(case, before=True)
     assert abs(found - 1 / WAYS) <= margin + 1e-6 < 0.05
 
 
-def test_before_adaptation_is_measured_where_it_means_something(tiny_backbone: None) -> None:
+def test_accuracy_before_adaptation_is_measured_where_it_means_something(
+    tiny_backbone: None,
+) -> None:
     assert {case[0] for case in RECIPES if case_of(*case).method.before is not None} == set(BEFORE)
 
 
 @over(RECIPES)
-def test_chance_where_images_mean_nothing(case: Case) -> None:
+def test_accuracy_is_chance_on_images_without_classes(case: Case) -> None:
     """Images without classes, as they are tested: anything above chance found a query among the
     support.
     """
@@ -344,7 +348,7 @@ def test_chance_where_images_mean_nothing(case: Case) -> None:
 
 
 @over(RECIPES)
-def test_chance_where_support_labels_mean_nothing(case: Case) -> None:
+def test_accuracy_is_chance_under_random_support_labels(case: Case) -> None:
     """Easy images, but support classes named at random: anything above chance reads the queries'
     labels.
     """

@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import chisquare
 
-from metalearn.data.sampler import batch_sampler, task_sampler
+from metalearn.data.sampler import batch_sampler
 from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.embedding import embedding, with_centre
 from metalearn.learners.heads import nearest_centroid
@@ -20,7 +19,7 @@ X = jnp.zeros((1, SIDE, SIDE, 1))
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
-def test_the_mean_feature_is_subtracted(norm: str) -> None:
+def test_centred_network_subtracts_the_mean_feature(norm: str) -> None:
     network = tiny_network(norm)
     params = quick_jit(network.init)(jax.random.key(0), X)
     here, there = TASK.query_x, TASK.support_x
@@ -36,7 +35,7 @@ def test_the_mean_feature_is_subtracted(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["running", "group"])
-def test_the_centre_is_that_of_the_training_split(norm: str) -> None:
+def test_centred_features_use_the_mean_of_the_training_split(norm: str) -> None:
     """Whatever the layers: features of its images have a mean of nearly zero, those of others do
     not.
     """
@@ -55,7 +54,7 @@ def test_the_centre_is_that_of_the_training_split(norm: str) -> None:
     assert jnp.abs(elsewhere.mean(0)).max() > 0.2 * elsewhere.std()
 
 
-def test_parameters_of_a_head_are_trained_and_used() -> None:
+def test_embedding_trains_the_parameters_of_a_head() -> None:
     """Logits are scaled by one, which is trained along with the body."""
     plain = nearest_centroid()
     made = TrainedHead(
@@ -76,7 +75,7 @@ def test_parameters_of_a_head_are_trained_and_used() -> None:
 
 
 @pytest.mark.parametrize("shots", [1, 3])
-def test_drawn_shots_cut_the_episode_anew(shots: int) -> None:
+def test_loss_of_drawn_shots_is_that_of_an_episode_of_these_shots(shots: int) -> None:
     """As an episode that has so many support images a class from the start."""
     learner = protonet(tiny_network("group"), WAYS, norm="group")
     meta = learner.init(jax.random.key(0), X)
@@ -92,15 +91,7 @@ def test_drawn_shots_cut_the_episode_anew(shots: int) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found, expected)
 
 
-def test_drawn_shots_are_uniform() -> None:
-    sampler = task_sampler(9, WAYS, 2, 3, prepare, most_shots=4)
-    source = noise_source((9, 9, 9, 9))
-    draw = jax.jit(jax.vmap(lambda key: sampler(key, source).shots))
-    counts = np.bincount(draw(jax.random.split(jax.random.key(0), 2000)), minlength=5)
-    assert counts[0] == 0 and chisquare(counts[1:]).pvalue > 1e-3
-
-
-def test_a_learned_scale_divides_distances_by_the_features() -> None:
+def test_protonet_with_a_learned_scale_divides_distances_by_the_number_of_features() -> None:
     learner = protonet(tiny_network("group"), WAYS, scale=3.0, norm="group", learned_scale=True)
     plain = protonet(tiny_network("group"), WAYS, norm="group")
     meta = learner.init(jax.random.key(0), X)

@@ -57,7 +57,7 @@ def first_layer(meta: PyTree) -> np.ndarray:
 
 
 @pytest.mark.parametrize("transductive", [False, True])
-def test_without_steps_it_is_the_support_based_initialization(
+def test_finetune_without_steps_is_the_support_based_initialization(
     meta: PyTree, transductive: bool
 ) -> None:
     expected = np.asarray(scaled(meta, TASK.query_x)) @ first_layer(meta)
@@ -67,7 +67,7 @@ def test_without_steps_it_is_the_support_based_initialization(
 
 
 @pytest.mark.parametrize("transductive", [False, True])
-def test_all_weights_take_the_steps_of_adam(meta: PyTree, transductive: bool) -> None:
+def test_finetune_makes_adams_steps_on_all_weights(meta: PyTree, transductive: bool) -> None:
     """Three of them, or three pairs, on the losses written out here."""
     weights = {k: meta[k] for k in ("body", "classifier")}
     weights["head"] = {"w": jnp.asarray(first_layer(meta)), "b": jnp.zeros(WAYS)}
@@ -104,7 +104,7 @@ def test_all_weights_take_the_steps_of_adam(meta: PyTree, transductive: bool) ->
     )
 
 
-def test_transduction_makes_queries_more_certain(meta: PyTree) -> None:
+def test_transductive_finetune_makes_queries_more_certain(meta: PyTree) -> None:
     entropies = [
         float(mean_entropy(logits(learner(20, transductive), meta)))
         for transductive in (False, True)
@@ -112,7 +112,7 @@ def test_transduction_makes_queries_more_certain(meta: PyTree) -> None:
     assert entropies[1] < entropies[0]
 
 
-def test_mean_entropy() -> None:
+def test_mean_entropy_is_that_of_the_formula() -> None:
     np.testing.assert_allclose(
         mean_entropy(jnp.array([[0.0, 0.0], [50.0, 0.0]])), np.log(2) / 2, rtol=1e-6
     )

@@ -85,14 +85,14 @@ SECOND_ORDER = {
 
 
 @pytest.mark.parametrize("method", SECOND_ORDER)
-def test_gradient_is_that_of_finite_differences(method: str) -> None:
+def test_meta_gradients_are_those_of_finite_differences(method: str) -> None:
     """For iMAML because its inner loop has converged: the implicit gradient is then the true one."""
     learner = SECOND_ORDER[method]()
     loss = loss_of(learner, smooth_task(), step=2)
     check_grads(loss, (smooth_start(learner),), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
 
 
-def test_equal_learned_rates_are_one_rate() -> None:
+def test_meta_sgd_with_equal_rates_is_maml() -> None:
     task = smooth_task()
     one, many = maml(layered_network(), 2, RATE, 2, norm="none"), SECOND_ORDER["meta_sgd"]()
     meta = smooth_start(one)
@@ -103,7 +103,7 @@ def test_equal_learned_rates_are_one_rate() -> None:
     assert all((leaf == RATE).all() for leaf in jax.tree.leaves(begun))
 
 
-def test_gradient_in_learned_rates_of_one_step() -> None:
+def test_meta_sgd_gradient_in_the_rates_of_one_step() -> None:
     """d query_loss(w - a g) / da = - g * query_loss'(w - a g), one for every weight."""
     task, network = smooth_task(), layered_network()
     learner, still = (
@@ -120,7 +120,7 @@ def test_gradient_in_learned_rates_of_one_step() -> None:
     close(jax.grad(loss_of(learner, task))(meta)["rates"], expected)
 
 
-def test_learned_rates_need_second_order() -> None:
+def test_meta_sgd_at_first_order_is_refused() -> None:
     with pytest.raises(UserError, match="leave --first_order out"):
         maml(layered_network(), 2, first_order=True, learned_rates=True)
 
@@ -206,7 +206,7 @@ def test_reptile_adapts_by_adam_without_momentum_on_minibatches() -> None:
     close(learner.adapt(KEY, meta, task.support_x, task.support_y).weights, weights, rtol=1e-7)
 
 
-def test_reptile_watches_queries_but_learns_nothing_from_them() -> None:
+def test_reptile_reports_queries_but_learns_nothing_from_them() -> None:
     task, learner = smooth_task(), reptile(layered_network(), 2, 0.1, 2, norm="none")
     meta = smooth_start(learner)
     other = task._replace(query_x=task.query_x + 1, query_y=1 - task.query_y)
@@ -215,7 +215,7 @@ def test_reptile_watches_queries_but_learns_nothing_from_them() -> None:
     close(*(jax.grad(loss_of(learner, t))(meta) for t in (task, other)))
 
 
-def test_minibatches_are_shuffles_cut_into_pieces() -> None:
+def test_reptile_minibatches_are_shuffles_cut_into_pieces() -> None:
     rows = np.asarray(minibatches(KEY, 6, 4, 6))
     assert rows.shape == (6, 4)
     for shuffle in rows.reshape(4, 6):
@@ -226,7 +226,7 @@ def test_minibatches_are_shuffles_cut_into_pieces() -> None:
     assert minibatches(KEY, 6, 4, 0).shape == (0, 4)
 
 
-def test_proximal_regression() -> None:
+def test_imaml_proximal_solution_and_derivative_of_a_regression() -> None:
     """|x w - y|^2 / 2S + strength/2 |w - start|^2 is least at (h + strength)^-1 (r + strength
     start).
     """
@@ -334,7 +334,7 @@ def test_cavia_modulates_the_last_layer_but_one(backbone: str, layer: str) -> No
         modulated_layer({"w": body})
 
 
-def test_modulation_scales_and_shifts_what_the_layer_gives() -> None:
+def test_cavia_modulation_scales_and_shifts_what_the_layer_gives() -> None:
     y, w = jax.random.normal(KEY, (5, 3, 3, 4)), jax.random.normal(jax.random.key(1), (6, 8))
     film = {"w": w, "b": jnp.linspace(-1.0, 1.0, 8)}
     params = {"scale": jnp.array([1.0, -2.0, 0.5, 3.0]), "shift": jnp.arange(4.0)}
@@ -347,7 +347,7 @@ def test_modulation_scales_and_shifts_what_the_layer_gives() -> None:
     close(apply(modulate({"norm0": params}, film, context)["norm0"]), gain * apply(params) + offset)
 
 
-def test_losses_of_earlier_steps_fade() -> None:
+def test_mamlpp_weights_of_earlier_losses_fall_to_zero() -> None:
     np.testing.assert_allclose(loss_weights(4, 10, 0), 0.25)
     np.testing.assert_allclose(loss_weights(4, 10, 6), [0.1, 0.1, 0.1, 0.7])
     for step in (10, 11, 1000):
@@ -355,7 +355,7 @@ def test_losses_of_earlier_steps_fade() -> None:
 
 
 @pytest.mark.parametrize("step", [0, 3, 10])
-def test_multi_step_loss_is_that_of_mamls_of_fewer_steps(step: int) -> None:
+def test_mamlpp_multi_step_loss_is_that_of_mamls_of_fewer_steps(step: int) -> None:
     """On a network without normalisation layers, and with all rates alike."""
     task, network = smooth_task(), smooth_network()
     learner = mamlpp(network, 2, RATE, 3, multi_step=10, norm="none")
@@ -373,7 +373,7 @@ def test_multi_step_loss_is_that_of_mamls_of_fewer_steps(step: int) -> None:
 
 
 @pytest.mark.parametrize(("step", "first_order"), [(0, True), (4, True), (5, False)])
-def test_order_of_derivatives_changes_while_training(step: int, first_order: bool) -> None:
+def test_mamlpp_order_of_derivatives_changes_while_training(step: int, first_order: bool) -> None:
     task, network = smooth_task(), smooth_network()
     learner = mamlpp(network, 2, RATE, 3, first_order_steps=5, norm="none")
     reference = maml(network, 2, RATE, 3, first_order, norm="none")
@@ -384,7 +384,7 @@ def test_order_of_derivatives_changes_while_training(step: int, first_order: boo
     assert all(jnp.abs(g).min() > 0 for g in jax.tree.leaves(grads["rates"]))
 
 
-def test_every_inner_step_has_its_own_rates_scales_and_shifts() -> None:
+def test_mamlpp_inner_steps_have_rates_scales_and_shifts_of_their_own() -> None:
     """Steps by hand; a fourth, which was not trained, is made as the third."""
     task, network = smooth_task(), layered_network()
     none, trained, longer = (mamlpp(network, 2, RATE, steps, norm="none") for steps in (0, 3, 4))

@@ -37,7 +37,9 @@ def unit_rows(z: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
-def test_nearest_centroid(distance: str, float64: None) -> None:
+def test_nearest_centroid_classifies_by_the_closest_class_mean(
+    distance: str, float64: None
+) -> None:
     z, y = features(4, 3, 6)
     queries, _ = features(4, 5, 6, seed=1)
     means = np.stack([z[y == n].mean(0) for n in range(4)])
@@ -50,7 +52,7 @@ def test_nearest_centroid(distance: str, float64: None) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_simpleshot_and_nearest_neighbour(float64: None) -> None:
+def test_normalised_centroid_and_nearest_neighbour_follow_their_equations(float64: None) -> None:
     """Wang et al. 2019: nearest mean, or nearest row, of rows of length one."""
     z, y = features(4, 3, 6)
     queries, _ = features(4, 5, 6, seed=1)
@@ -108,7 +110,9 @@ def fit(head: Head, z: np.ndarray, y: np.ndarray, ways: int) -> np.ndarray:
         (5, 25, 32, 1.0),
     ],
 )
-def test_logistic_regression(ways: int, shots: int, size: int, c: float, float64: None) -> None:
+def test_logistic_regression_agrees_with_a_reference_minimiser(
+    ways: int, shots: int, size: int, c: float, float64: None
+) -> None:
     z, y = features(ways, shots, size)
     expected = best(unit_rows(z), y, ways, c)
     np.testing.assert_allclose(fit(logistic_regression(c), z, y, ways), expected, atol=2e-5)
@@ -178,7 +182,9 @@ def sgd_by_hand(
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
 @pytest.mark.parametrize("each", [1, 3])
-def test_sgd_classifier(kind: str, each: int, float64: None) -> None:
+def test_sgd_classifier_makes_the_steps_of_the_released_code(
+    kind: str, each: int, float64: None
+) -> None:
     z, y = features(3, each, 6)  # fewer images than a batch, and 9: the last one alone
     key = jax.random.key(4)
     found = quick_jit(sgd_classifier(kind, epochs=5, scale=3.0).fit, static_argnums=3)(key, z, y, 3)
@@ -205,7 +211,7 @@ QUERY = np.array([[0.6, 0.8]], np.float32)
     ],
     ids=["euclidean", "cosine", "logistic regression"],
 )
-def test_golden_values_under_jit_and_vmap(head: Head, expected: list) -> None:
+def test_heads_give_fixed_logits_under_jit_and_vmap(head: Head, expected: list) -> None:
     def logits(z: jax.Array) -> jax.Array:
         fitted = head.fit(jax.random.key(0), z, jnp.array([0, 1]), 2)
         return head.predict(fitted, jnp.asarray(QUERY))[0]
@@ -221,6 +227,6 @@ def test_unit_of_a_zero_row_has_a_finite_gradient() -> None:
 
 
 @pytest.mark.parametrize("make", [nearest_centroid, sgd_classifier])
-def test_unknown_kinds_are_refused(make: object) -> None:
+def test_heads_refuse_unknown_kinds(make: object) -> None:
     with pytest.raises(UserError, match="cosine"):
         make("taxicab")

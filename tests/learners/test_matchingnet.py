@@ -21,7 +21,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def test_attention() -> None:
+def test_attention_weights_support_labels_by_cosine_softmax() -> None:
     with jax.enable_x64(True):
         head = attention(scale=3.0)
         logits = head.predict(
@@ -31,7 +31,7 @@ def test_attention() -> None:
         np.testing.assert_allclose(jax.nn.softmax(logits), weights @ np.eye(3)[Y], rtol=1e-10)
 
 
-def test_far_images_leave_finite_logits() -> None:
+def test_attention_gives_finite_logits_for_far_images() -> None:
     head = attention(scale=1000.0)
     z = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
     value, slope = jax.value_and_grad(
@@ -59,7 +59,7 @@ def read(params: dict, rows: list[np.ndarray]) -> list[np.ndarray]:
     return outputs
 
 
-def test_full_context() -> None:
+def test_full_context_embeddings_follow_the_equations() -> None:
     with jax.enable_x64(True):
         made = full_context(scale=2.0, steps=3)
         params = jax.tree.map(

@@ -56,7 +56,9 @@ def primal(z: np.ndarray, y: np.ndarray, ways: int, c: float) -> np.ndarray:
     ("ways", "shots", "size", "c"),
     [(2, 1, 3, 0.1), (3, 2, 4, 0.1), (3, 3, 2, 1.0), (5, 1, 6, 3.0), (4, 3, 20, 0.1)],
 )
-def test_svm(ways: int, shots: int, size: int, c: float) -> None:
+def test_svm_weights_are_those_of_the_primal_problem(
+    ways: int, shots: int, size: int, c: float
+) -> None:
     z, y = problem(ways, shots, size)
     expected = primal(z, y, ways, c)
     with jax.enable_x64(True):
@@ -70,7 +72,7 @@ def test_svm(ways: int, shots: int, size: int, c: float) -> None:
 
 
 @pytest.mark.parametrize(("shots", "scale"), [(1, 1.0), (15, 1.0), (5, 30.0)])
-def test_feasible_and_optimal_in_single_precision(shots: int, scale: float) -> None:
+def test_svm_dual_is_feasible_and_optimal_in_float32(shots: int, scale: float) -> None:
     """Rows sum to zero, no entry passes its bound, and the duality gap closes; many images, long
     features, vmap.
     """
@@ -92,7 +94,7 @@ def test_feasible_and_optimal_in_single_precision(shots: int, scale: float) -> N
     assert (np.abs(gap) < 2e-3 * (1 + 0.1 * 5 * shots)).all()
 
 
-def test_derivative_is_that_of_the_optimum() -> None:
+def test_svm_derivative_is_that_of_the_optimum() -> None:
     """Against differences of solutions of perturbed problems."""
     with jax.enable_x64(True):
         z, y = problem(3, 2, 4)
@@ -112,6 +114,6 @@ def test_derivative_is_that_of_the_optimum() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_unknown_head_is_refused() -> None:
+def test_metaoptnet_refuses_an_unknown_head() -> None:
     with pytest.raises(UserError, match="head must be svm or ridge, not 'tree'"):
         metaoptnet(tiny_network(), 5, head="tree")

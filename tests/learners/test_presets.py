@@ -13,7 +13,7 @@ from metalearn.models import BACKBONES
 from metalearn.ops.optimizers import make_optimizer
 
 
-def test_every_published_method_has_a_default() -> None:
+def test_every_method_has_a_recipe() -> None:
     assert len(METHODS) >= 25 and all(preset(method, "folder", 1) for method in METHODS)
 
 
@@ -29,7 +29,7 @@ def test_recipes_are_of_datasets_there_are() -> None:
     assert set(PUBLISHED) <= READERS.keys()
 
 
-def test_recipes_of_other_data_and_of_unknown_methods() -> None:
+def test_recipes_of_other_datasets_and_of_unknown_methods() -> None:
     assert preset("reptile", "folder", 5) == preset("reptile", "cifar_fs", 1)
     assert preset("reptile", "cifar_fs", 10) == preset("reptile", "cifar_fs", 5)
     assert preset("mamba", "cifar_fs", 1) == {}
@@ -55,7 +55,7 @@ def test_every_recipe_builds(method: str, dataset: str) -> None:
 
 
 @pytest.mark.parametrize("dataset", READERS)
-def test_names_keep_what_they_mean(dataset: str) -> None:
+def test_recipes_of_fomaml_and_anil_are_that_of_maml(dataset: str) -> None:
     for shots in (1, 2, 3, 10):
         maml = preset("maml", dataset, shots)
         assert "first_order" not in maml
@@ -64,7 +64,7 @@ def test_names_keep_what_they_mean(dataset: str) -> None:
 
 @pytest.mark.parametrize("dataset", ["omniglot", "glyphs"])
 @pytest.mark.parametrize("method", METHODS)
-def test_characters_are_not_mirrored(method: str, dataset: str) -> None:
+def test_recipes_for_characters_do_not_augment(method: str, dataset: str) -> None:
     """A mirrored character may be another, or look like one turned by a quarter, which is another
     class on Omniglot.
     """

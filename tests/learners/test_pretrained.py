@@ -24,7 +24,7 @@ KEY = jax.random.key(0)
 X, Y = jax.random.normal(KEY, (8, SIDE, SIDE, 1)), jnp.arange(8) % CLASSES
 
 
-def test_loss_of_a_batch_with_a_teachers_logits() -> None:
+def test_pretraining_loss_with_a_teacher_is_half_distillation() -> None:
     """Half the labels' cross-entropy, half the divergence from the teacher at temperature 4."""
     learner = pretrained(tiny_network("none"), nearest_centroid(), 2, CLASSES, norm="none")
     meta = learner.init(KEY, X[:1])
@@ -38,7 +38,7 @@ def test_loss_of_a_batch_with_a_teachers_logits() -> None:
 
 
 @pytest.mark.parametrize("centre", [False, True])
-def test_base_classes_are_told_under_the_moments_of_the_training_split(centre: bool) -> None:
+def test_base_classes_are_predicted_under_the_moments_of_the_training_split(centre: bool) -> None:
     """Of single images too; what a head at test is centred by does not matter."""
     network = tiny_network()
     learner = pretrained(network, nearest_centroid(), 2, CLASSES, centre=centre)
@@ -50,17 +50,7 @@ def test_base_classes_are_told_under_the_moments_of_the_training_split(centre: b
     np.testing.assert_allclose(learner.classify(meta, X[:1]), expected[:1], rtol=1e-4, atol=1e-5)
 
 
-def test_a_batch_is_turned_by_quarters() -> None:
-    """Each quarter of it by 90 degrees more than the last; labels stay."""
-    batch = turn(Batch(X, Y))
-    np.testing.assert_array_equal(batch.turns, [0, 0, 1, 1, 2, 2, 3, 3])
-    for i, turns in enumerate(batch.turns):
-        np.testing.assert_array_equal(batch.x[i], np.rot90(X[i], turns))
-    assert batch.y is Y
-    assert turn(Batch(X[:2], Y[:2])).turns.tolist() == [0, 1]
-
-
-def test_loss_of_a_turned_batch() -> None:
+def test_rotation_loss_is_half_of_the_pretraining_loss() -> None:
     """Half of it tells the classes, half the turns; those two classifiers share the body and
     nothing else.
     """
@@ -83,18 +73,6 @@ def test_loss_of_a_turned_batch() -> None:
     assert not grads[0]["turns"]["w"].any() and grads[1]["turns"]["w"].any()
 
 
-def test_all_turns_of_every_image_keep_its_class() -> None:
-    batch = turn_all(Batch(X, Y))
-    assert (
-        batch.x.shape == (32, SIDE, SIDE, 1)
-        and batch.turns.tolist() == [0] * 8 + [1] * 8 + [2] * 8 + [3] * 8
-    )
-    np.testing.assert_array_equal(batch.y, [*Y, *Y, *Y, *Y])
-    for i in range(8):
-        for k in range(4):
-            np.testing.assert_array_equal(batch.x[8 * k + i], np.rot90(X[i], k))
-
-
 def test_rotation_weight_adds_to_the_full_class_loss() -> None:
     options = {"norm": "none", "rotation": True, "rotation_weight": 2.0}
     learner = pretrained(tiny_network("none"), nearest_centroid(), 2, CLASSES, **options)
@@ -106,7 +84,7 @@ def test_rotation_weight_adds_to_the_full_class_loss() -> None:
     np.testing.assert_allclose(learner.loss(KEY, meta, batch)[0], classes + 2 * turns, rtol=1e-6)
 
 
-def test_initial_weights_of_pytorch_are_uniform_within_the_root_of_the_fan() -> None:
+def test_classifier_weights_begin_as_pytorchs_do() -> None:
     found = init_classifier(KEY, "linear", 400, 300, "torch")
     assert 0.049 < float(jnp.abs(found["w"]).max()) <= 0.05 and float(
         found["w"].std()
@@ -117,7 +95,9 @@ def test_initial_weights_of_pytorch_are_uniform_within_the_root_of_the_fan() -> 
 @pytest.mark.parametrize(
     ("rotations", "width", "why"), [(4, 8, "classes of their own"), (1, 9, "8 x 9")]
 )
-def test_what_cannot_be_turned_is_refused(rotations: int, width: int, why: str) -> None:
+def test_rotation_refuses_turned_classes_and_images_that_are_not_square(
+    rotations: int, width: int, why: str
+) -> None:
     train = SimpleNamespace(images=np.zeros((1, 8, width, 1)))
     with pytest.raises(UserError, match=why):
         turned(

@@ -16,7 +16,7 @@ def problem(images: int, size: int, ways: int = 3) -> tuple[np.ndarray, np.ndarr
 
 
 @pytest.mark.parametrize("penalty", [0.1, 30.0])
-def test_primal_is_dual(penalty: float) -> None:
+def test_ridge_regression_is_the_same_in_primal_and_dual(penalty: float) -> None:
     """The same problem with features to spare (zeros, which get no weight) and without is solved on
     either side.
     """
@@ -51,7 +51,7 @@ def test_r2d2_minimises_its_objective(images: int, size: int) -> None:
         )
 
 
-def test_metaoptnet_ridge() -> None:
+def test_metaoptnet_ridge_minimises_its_objective() -> None:
     with jax.enable_x64(True):
         z, y = problem(6, 10)
         head = ridge_head(penalty=50.0).head({"scale": 0.5})
@@ -61,7 +61,7 @@ def test_metaoptnet_ridge() -> None:
 
 
 @pytest.mark.parametrize(("images", "size"), [(6, 10), (9, 4)])
-def test_derivatives(images: int, size: int) -> None:
+def test_r2d2_derivatives_are_those_of_finite_differences(images: int, size: int) -> None:
     with jax.enable_x64(True):
         z, y = problem(images, size)
         made = r2d2_head(penalty=2.0, scale=3.0)

@@ -47,7 +47,7 @@ def config(**chosen: object) -> Config:
         (dict(backbone="conv5"), "unknown backbone 'conv5'"),
     ],
 )
-def test_what_does_not_fit_is_refused(chosen: dict, message: str) -> None:
+def test_make_method_refuses_settings_that_do_not_fit(chosen: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_method(config(**chosen), 64)
 
@@ -62,7 +62,9 @@ def test_what_does_not_fit_is_refused(chosen: dict, message: str) -> None:
         (dict(method="rfs", norm="running"), ("running",)),
     ],
 )
-def test_normalisations_tested_under(chosen: dict, norms: tuple[str, ...]) -> None:
+def test_methods_name_the_normalisations_they_are_tested_under(
+    chosen: dict, norms: tuple[str, ...]
+) -> None:
     assert make_method(config(**chosen), 64).norms == norms
 
 
@@ -147,7 +149,7 @@ def test_mirrored_features_do_not_tell_an_image_from_its_mirror() -> None:
     assert jnp.abs(trained.embed(meta, x) - trained.embed(meta, x[:, :, ::-1])).max() > 1e-2
 
 
-def test_schedules() -> None:
+def test_schedules_give_their_rates_at_every_step() -> None:
     names = ("constant", "cosine", "linear", "halve:10")
     constant, cosine, linear, halve = (schedule(text, 0.8, 100) for text in names)
     np.testing.assert_allclose([constant(0), constant(99)], 0.8)
@@ -159,7 +161,7 @@ def test_schedules() -> None:
             schedule(text, 0.8, 100)
 
 
-def test_plain_sgd() -> None:
+def test_sgd_without_momentum_is_plain() -> None:
     """Without momentum an update is the rate times the gradient, again and again."""
     params = jnp.ones(2)
     optimizer = make_optimizer(config(optimizer="sgd", lr=0.1, momentum=0.0))
@@ -184,7 +186,7 @@ def test_weight_decay_spares_vectors() -> None:
 
 
 @pytest.mark.parametrize("method", ["maml", "reptile"])
-def test_a_kernel_for_all_images_learns_as_a_tasks_own(
+def test_shared_kernels_train_as_kernels_of_each_task(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
@@ -215,7 +217,7 @@ def test_a_kernel_for_all_images_learns_as_a_tasks_own(
 @pytest.mark.parametrize(
     ("method", "asked", "found"), [("maml", 0, 1), ("maml", 4, 4), ("protonet", 0, 0)]
 )
-def test_tasks_at_once_on_a_cpu(
+def test_cpu_trains_one_task_at_a_time_where_tasks_adapt_the_body(
     method: str, asked: int, found: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jax.local_devices", lambda: [SimpleNamespace(platform="cpu")])
@@ -227,7 +229,7 @@ def test_tasks_at_once_on_a_cpu(
 @pytest.mark.parametrize(
     ("method", "moves"), [("maml", "bh"), ("fomaml", "bh"), ("anil", "h"), ("boil", "b")]
 )
-def test_a_name_says_what_adapts(method: str, moves: str) -> None:
+def test_maml_anil_and_boil_adapt_what_their_names_say(method: str, moves: str) -> None:
     learner = make_method(
         config(method=method, backbone="conv4-8", ways=2, inner_steps=1, inner_lr=0.5), 64
     ).train
@@ -244,7 +246,7 @@ def test_a_name_says_what_adapts(method: str, moves: str) -> None:
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "relationnet"])
-def test_a_body_of_maps_serves_every_method(method: str) -> None:
+def test_backbones_of_feature_maps_serve_every_method(method: str) -> None:
     learner = make_method(config(method=method, backbone="conv4-8-map"), 64).train
     task = easy_task(jax.random.key(0), 5, 1, 1)
 

@@ -15,7 +15,7 @@ Y = np.array([1, 0, 1, 0])
 QUERIES = RNG.normal(size=(5, 3, 3, 2)).astype(np.float32)
 
 
-def test_every_query_is_compared_with_every_class() -> None:
+def test_relation_head_compares_every_query_with_every_class() -> None:
     """A class's map is the sum of its images'; the module gets classes and queries, and shapes of
     one of each.
     """
@@ -32,7 +32,7 @@ def test_every_query_is_compared_with_every_class() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_scores_depend_on_no_other_query() -> None:
+def test_relation_scores_depend_on_no_other_query() -> None:
     made = relation_head(make_relation(width=16))
     head = made.head(made.init(jax.random.key(0), (3, 3, 2)))
     predict = jax.jit(lambda y, q: head.predict(head.fit(None, jnp.asarray(Z), y, 2), q))
@@ -46,7 +46,7 @@ def test_scores_depend_on_no_other_query() -> None:
     )
 
 
-def test_squared_error() -> None:
+def test_squared_error_is_of_sigmoids_and_one_hot_labels() -> None:
     logits = jnp.array([[0.0, jnp.log(3.0)], [-jnp.inf, 0.0]])  # sigmoids 1/2, 3/4; 0, 1/2
     found = squared_error(logits, jnp.array([1, 0]))
     np.testing.assert_allclose(found, (0.25 + 0.0625 + 1 + 0.25) / 4, rtol=1e-6)

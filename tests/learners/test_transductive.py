@@ -43,7 +43,7 @@ def smoothed(q: np.ndarray, prototypes: np.ndarray, strength: float) -> np.ndarr
     return y
 
 
-def test_laplacian_shot() -> None:
+def test_laplacian_shot_follows_its_equations() -> None:
     with jax.enable_x64(True):
         head = laplacian_shot(strength=0.7, iterations=50, rectify=False)
         fitted = head.fit(None, jnp.asarray(Z), jnp.asarray(Y), 3)
@@ -78,7 +78,7 @@ def test_laplacian_shot_moves_queries_and_rectifies_prototypes(shots: int, stren
     np.testing.assert_allclose(found, smoothed(q, prototypes, strength), rtol=1e-8)
 
 
-def test_a_prototype_that_nothing_is_near_to_stays() -> None:
+def test_laplacian_shot_keeps_a_prototype_that_no_image_is_near_to() -> None:
     first = jnp.eye(3)
     found = rectified(first, jnp.array([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0]]))
     weights = softmax(10 * np.array([[2, 1, 0] / np.sqrt(5), [0, 1, 0]]), -1)
@@ -98,7 +98,7 @@ def tim_objective(flat: np.ndarray) -> float:
     return 0.1 * fit - balance + 0.3 * certain
 
 
-def test_information_maximization() -> None:
+def test_information_maximization_descends_its_objective() -> None:
     """Ten steps of Adam on the objective's differences."""
     with jax.enable_x64(True):
         head = information_maximization(conditional=0.3, lr=0.01, iterations=10)

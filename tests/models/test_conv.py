@@ -127,6 +127,13 @@ def test_max_pool_agrees_with_flax(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(*gradients)
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_max_pool_keeps_a_nan_at_any_place(place: int) -> None:
+    x = jnp.arange(8.0).at[place].set(jnp.nan).reshape(2, 2, 2, 1)
+    found = jax.jit(max_pool)(x).reshape(-1)
+    assert jnp.isnan(found[0]) and found[1] == 7
+
+
 def test_max_pool_gradient_goes_to_the_first_of_equal_maxima() -> None:
     gradient = jax.grad(lambda x: max_pool(x).sum())(jnp.zeros((1, 2, 2, 1)))
     np.testing.assert_array_equal(gradient.reshape(-1), [1, 0, 0, 0])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metalearn.records.pictures import draw_curve, draw_episode, shorten, told_if_not_drawn
+from metalearn.records.pictures import draw_curve, draw_episode, shorten, warn_if_not_drawn
 from metalearn.types import Task
 
 ROWS = [
@@ -80,7 +80,7 @@ def test_episode_class_names_are_shortened_to_fit(tmp_path: Path) -> None:
 def test_failed_picture_is_one_line_of_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with told_if_not_drawn(tmp_path / "x.png"):
+    with warn_if_not_drawn(tmp_path / "x.png"):
         draw_curve(tmp_path / "none.jsonl", tmp_path / "no" / "folder" / "x.png", "maml")
     said = capsys.readouterr().err
     assert (

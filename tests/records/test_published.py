@@ -1,11 +1,13 @@
-"""The published numbers are well formed, and each can be traced."""
+"""The published numbers are well formed, and each can be traced; a wrong row is named."""
 
 import hashlib
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from metalearn.data import READERS
+from metalearn.errors import UserError
 from metalearn.learners.registry import METHODS
 from metalearn.records.published import Published, read_published
 from tests.programs import ROOT
@@ -97,3 +99,30 @@ def test_published_methods_are_ours_or_known_not_to_be(published: list[Published
     """A number under another spelling of a method's name would never stand beside ours."""
     names = {p.method for p in published}
     assert names - METHODS.keys() == NOT_OURS | VARIANTS
+
+
+@pytest.mark.parametrize(
+    ("row", "wrong"),
+    [
+        ("cifar_fs,maml", "line 6: 2 cells, not 12"),
+        ("cifar_fs,maml,conv4,5,1,580,,,no,rerun,,x", "line 6: accuracy '580' is no percentage"),
+        ("cifar_fs,maml,conv4,5,1,58,nan,,no,rerun,,x", "line 6: ci95 'nan' is no percentage"),
+        (
+            "cifar_fs,maml,conv4,5,one,58,,,no,rerun,,x",
+            "line 6: ways and shots must be whole numbers",
+        ),
+        (
+            "cifar_fs,maml,conv4,5,1,58,,,maybe,rerun,,x",
+            "line 6: transductive is yes, no or unknown",
+        ),
+        (
+            "cifar_fs,maml,conv4,5,1,58,,,no,rerun,,",
+            "line 6: method, backbone and source must not be empty",
+        ),
+    ],
+)
+def test_error_names_a_wrong_published_row(root: Path, row: str, wrong: str) -> None:
+    path = root / "published.csv"
+    path.write_text(path.read_text() + row + "\n")
+    with pytest.raises(UserError, match=wrong):
+        read_published(path)

@@ -18,7 +18,6 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.export import latex, table_csv
 from metalearn.records.names import method_of, run_slug
-from metalearn.records.published import Published, read_published
 from metalearn.records.record import Stage
 from metalearn.records.report import known_as, read_records
 from metalearn.records.tables import findings, markdown
@@ -27,88 +26,6 @@ from tests.programs import ROOT, process
 
 BODY = Stage("init_from", Config(method="rfs", steps=400), (), 50.0)
 TEACHER = dataclasses.replace(BODY, role="teacher")
-
-PUBLISHED = [
-    Published(
-        "cifar_fs",
-        "maml",
-        "conv4-32",
-        "5",
-        "1",
-        "56.8",
-        "1.9",
-        "",
-        "unknown",
-        "rerun",
-        "",
-        "Someone",
-    ),
-    Published(
-        "cifar_fs",
-        "maml",
-        "conv4-32",
-        "5",
-        "1",
-        "58.9",
-        "1.9",
-        "",
-        "unknown",
-        "published",
-        "",
-        "A paper",
-    ),
-    Published(
-        "cifar_fs", "maml", "resnet12", "5", "1", "70.1", "", "", "no", "published", "", "Another"
-    ),
-    Published(
-        "cifar_fs",
-        "maml",
-        "conv4-32",
-        "5",
-        "5",
-        "71.5",
-        "",
-        "1 sd of 3 inits",
-        "yes",
-        "published",
-        "",
-        "A paper",
-    ),
-]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Two seeds of MAML tested both ways, and one of a method that nobody published."""
-    with (tmp_path / "published.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([Published._fields, *PUBLISHED])
-    other = {
-        "seed": 1,
-        "valid_accuracy": 0.54,
-        "command": COMMAND + " --seed 1",
-        "device": "1x Other",
-    }
-    write(tmp_path)
-    write(tmp_path, norm="support", transductive=False, accuracy=0.56, ece=0.04)
-    write(tmp_path, **other | {"accuracy": 0.59})
-    write(
-        tmp_path,
-        **other | {"accuracy": 0.55, "ece": 0.06, "norm": "support", "transductive": False},
-    )
-    alone = {
-        "method": "baseline",
-        "norm": "running",
-        "train_norm": "running",
-        "transductive": False,
-    }
-    write(
-        tmp_path,
-        **alone,
-        accuracy_before=None,
-        ci95_before=None,
-        command="python -m experiments.finetune",
-    )
-    return tmp_path
 
 
 def table(root: Path) -> list[dict[str, str]]:
@@ -446,86 +363,10 @@ def test_tables_in_the_repository_are_up_to_date(name: str, make: Callable[[Path
     assert (ROOT / name).read_text(encoding="utf-8") == make(ROOT / "results"), said
 
 
-@pytest.mark.parametrize(
-    ("part", "change", "wrong"),
-    [
-        ("measured", {"accuracy": 58.0}, "wrong or missing accuracy"),
-        ("measured", {"ece": float("nan")}, "wrong or missing ece"),
-        ("measured", {"transductive": None}, "wrong or missing transductive"),
-        ("config", {"ways": "5"}, "wrong or missing ways"),
-        ("config", {"wings": 2}, "unknown wings: it is of another version"),
-        ("provenance", {"command": "two\nlines"}, "wrong or missing command"),
-    ],
-)
-def test_error_names_a_wrong_field_of_a_record(
-    root: Path, part: str, change: dict, wrong: str
-) -> None:
-    path = write(root, "bad.json")
-    found = json.loads(path.read_text())
-    path.write_text(json.dumps(found | {part: found[part] | change}))
-    with pytest.raises(UserError) as error:
-        markdown(root)
-    assert str(error.value) == f"{path} is no record: {wrong}; make the record again or delete it"
-
-
-def test_error_names_a_record_of_another_format(root: Path) -> None:
-    path = write(root, "new.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
-    with pytest.raises(
-        UserError, match=f"^{path} is no record: it is of format 3, and this version reads 2"
-    ):
-        markdown(root)
-
-
-def test_error_for_a_record_without_settings_gives_its_command(root: Path) -> None:
-    path = root / "cifar_fs" / "old.json"
-    path.write_text(json.dumps({"method": "maml", "accuracy": 0.5, "command": COMMAND}))
-    with pytest.raises(
-        UserError, match=f"of an older version, which kept no settings; make it again: {COMMAND}"
-    ):
-        markdown(root)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "\xff"])
-def test_error_names_a_file_that_is_no_record(root: Path, text: str) -> None:
-    path = root / "cifar_fs" / "bad.json"
-    path.write_text(text, encoding="latin-1")
-    with pytest.raises(UserError, match=f"^{path} is no") as error:
-        markdown(root)
-    assert "\n" not in str(error.value)
-
-
 def test_two_records_of_one_test_are_refused(root: Path) -> None:
     write(root, "copy.json")
     with pytest.raises(UserError, match="record the same test; delete one"):
         markdown(root)
-
-
-@pytest.mark.parametrize(
-    ("row", "wrong"),
-    [
-        ("cifar_fs,maml", "line 6: 2 cells, not 12"),
-        ("cifar_fs,maml,conv4,5,1,580,,,no,rerun,,x", "line 6: accuracy '580' is no percentage"),
-        ("cifar_fs,maml,conv4,5,1,58,nan,,no,rerun,,x", "line 6: ci95 'nan' is no percentage"),
-        (
-            "cifar_fs,maml,conv4,5,one,58,,,no,rerun,,x",
-            "line 6: ways and shots must be whole numbers",
-        ),
-        (
-            "cifar_fs,maml,conv4,5,1,58,,,maybe,rerun,,x",
-            "line 6: transductive is yes, no or unknown",
-        ),
-        (
-            "cifar_fs,maml,conv4,5,1,58,,,no,rerun,,",
-            "line 6: method, backbone and source must not be empty",
-        ),
-    ],
-)
-def test_error_names_a_wrong_published_row(root: Path, row: str, wrong: str) -> None:
-    path = root / "published.csv"
-    path.write_text(path.read_text() + row + "\n")
-    with pytest.raises(UserError, match=wrong):
-        read_published(path)
 
 
 def test_tables_program_writes_all_files_and_its_errors_are_one_line(root: Path) -> None:

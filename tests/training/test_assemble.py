@@ -20,7 +20,7 @@ from tests.programs import make_images, program, words
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_it_makes_the_steps_of_a_run(stream: bool, tmp_path: Path) -> None:
+def test_assembled_training_makes_the_steps_of_a_run(stream: bool, tmp_path: Path) -> None:
     images = make_images(tmp_path / "images")
     said = program("protonet", *words(images, workdir=tmp_path / "run"))
     assert said.code == 0, said
@@ -38,7 +38,7 @@ def test_it_makes_the_steps_of_a_run(stream: bool, tmp_path: Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, state, trained)
 
 
-def test_keys_of_several_seeds_are_those_of_each() -> None:
+def test_assembled_keys_of_several_seeds_are_those_of_each() -> None:
     config = Config(method="protonet", backbone="conv2-8", meta_batch=2).with_defaults()
     dataset = planned(classes=6, class_images=20, side=8, channels=1)
     training = assemble(config, make_lab(dataset, devices=2))
@@ -47,7 +47,7 @@ def test_keys_of_several_seeds_are_those_of_each() -> None:
     np.testing.assert_array_equal(both, np.stack(each))
 
 
-def test_shapes_are_enough_to_compile_it() -> None:
+def test_assembled_training_compiles_from_shapes_alone() -> None:
     config = Config(method="maml", backbone="conv2-8", meta_batch=2).with_defaults()
     lab = lab_of(planned(classes=6, class_images=20, side=8, channels=1), task_mesh(1))
     training = assembled(config, lab)

@@ -54,7 +54,7 @@ def assert_is(found: tuple[TrainState, Best] | None, step: int) -> None:
     np.testing.assert_array_equal(got.opt_state[0]["mu"]["w"], want.opt_state[0]["mu"]["w"])
 
 
-def test_the_latest_comes_back_and_the_last_two_stay(tmp_path: Path) -> None:
+def test_latest_checkpoint_is_restored_and_the_last_two_are_kept(tmp_path: Path) -> None:
     assert restore(tmp_path) is None
     save(tmp_path, 1, 2, 3)
     assert_is(restore(tmp_path), 3)
@@ -70,7 +70,7 @@ def test_the_latest_comes_back_and_the_last_two_stay(tmp_path: Path) -> None:
             checkpoints.restore_best(Best(0.01, 1))
 
 
-def test_what_was_trained_is_read_without_its_model(tmp_path: Path) -> None:
+def test_trained_parameters_are_read_without_their_model(tmp_path: Path) -> None:
     """With its running statistics, one of them of layers that keep none, and the inputs it takes."""
     meta = {
         "body": {"conv": {"w": jnp.ones((2, 3))}},
@@ -141,7 +141,7 @@ DAMAGE = [truncate, garble, garble_data, empty, lose_manifests]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_checkpoint_is_passed_over(
+def test_damaged_checkpoint_is_skipped_for_the_one_before(
     damage: Callable[[Path], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     save(tmp_path, 1, 2)
@@ -151,14 +151,14 @@ def test_a_damaged_checkpoint_is_passed_over(
     err, aside = capfd.readouterr().err, tmp_path / "checkpoints" / "damaged" / "2"
     assert err.count("\n") == 1 and err.startswith(f"warning: {latest / '2'} cannot be read ("), err
     assert (
-        err.endswith(f"; going on from step 1; its files are now in {aside}\n") and aside.is_dir()
+        err.endswith(f"; continuing from step 1; its files are now in {aside}\n") and aside.is_dir()
     )
     save(tmp_path, 2)
     assert_is(restore(tmp_path), 2)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_with_all_damaged_it_says_how_to_go_on(
+def test_error_for_all_checkpoints_damaged_says_how_to_continue(
     damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
     save(tmp_path, 1, 2)
@@ -176,7 +176,7 @@ def test_with_all_damaged_it_says_how_to_go_on(
         checkpoints.restore_best(Best(0.02, 2))
 
 
-def test_another_model_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_checkpoint_of_another_model_is_refused_and_kept(tmp_path: Path) -> None:
     save(tmp_path, 1, 2)
     with pytest.raises(
         UserError,
@@ -186,7 +186,7 @@ def test_another_model_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert_is(restore(tmp_path), 2)
 
 
-def test_half_written_folders_go_when_training_begins(tmp_path: Path) -> None:
+def test_half_written_checkpoints_are_removed_when_training_begins(tmp_path: Path) -> None:
     save(tmp_path, 1)
     stale = tmp_path / "checkpoints" / "latest" / "2.orbax-checkpoint-tmp"
     shutil.copytree(tmp_path / "checkpoints" / "latest" / "1", stale)
@@ -199,7 +199,7 @@ def test_half_written_folders_go_when_training_begins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_what_cannot_be_written_is_one_line(
+def test_checkpoint_that_cannot_be_written_is_a_one_line_error(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tmp_path, 1)

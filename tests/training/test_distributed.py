@@ -151,10 +151,10 @@ def test_two_processes_train_as_one(images: Path, tmp_path: Path, pairs: list[Pa
     assert "coordinator" not in ours["command"]
 
 
-def test_one_end_is_the_end_of_both_and_both_go_on(
+def test_one_process_that_ends_ends_both_and_both_resume(
     images: Path, tmp_path: Path, pairs: list[Pair]
 ) -> None:
-    """The second is killed; the run goes on, the second gets a signal; it goes on, the first is
+    """The second is killed; the run continues, the second gets a signal; it continues, the first is
     killed.
     """
     run = tmp_path / "run"
@@ -187,7 +187,7 @@ def test_one_end_is_the_end_of_both_and_both_go_on(
     assert code == LOST and err.splitlines()[-1] == MESSAGE, err
 
 
-def test_what_the_first_finds_wrong_all_say(
+def test_error_of_the_first_process_is_printed_by_all(
     images: Path, tmp_path: Path, pairs: list[Pair]
 ) -> None:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
@@ -197,7 +197,7 @@ def test_what_the_first_finds_wrong_all_say(
         assert code == 2 and "holds checkpoints of an unknown run" in line, err
 
 
-def test_flags_of_several_processes_need_the_word(images: Path, tmp_path: Path) -> None:
+def test_flags_of_several_processes_need_distributed(images: Path, tmp_path: Path) -> None:
     said = program("protonet", *words(images, workdir=tmp_path / "run"), "--process_id=1")
     assert said.complaint == "--process_id is for runs of several processes: add --distributed"
     assert jax.process_count() == 1 and not os.listdir(tmp_path)

@@ -32,16 +32,16 @@ import metalearn.training.loop as fit
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, fit.LOG_EVERY = 0.02, 0.01, 30
 runpy.run_module("experiments.protonet", run_name="__main__")
 """
-# Tells when the dataset is being loaded, and takes long over it. Hears SIGINT as a background job
+# Says when the dataset is being loaded, and takes long over it. Handles SIGINT as a background job
 # of a shell too.
 WAITING = """
 import signal, time
-import experiments._cli.program as program
+import experiments._cli.lab as lab
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def load(*_):
     print("here", flush=True)
     time.sleep(60)
-program.load = load
+lab.load = load
 """
 LONG = {"steps": 400, "valid_every": 50}
 
@@ -96,7 +96,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_ends_where_it_would_have(
+def test_training_killed_again_and_again_ends_with_the_same_numbers(
     images: Path, straight: Path, tmp_path: Path
 ) -> None:
     workdir, chance = tmp_path / "run", random.Random(0)
@@ -114,7 +114,9 @@ def test_killed_again_and_again_it_ends_where_it_would_have(
 
 
 @pytest.mark.slow
-def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path: Path) -> None:
+def test_stopped_training_has_saved_and_resumes(
+    images: Path, straight: Path, tmp_path: Path
+) -> None:
     workdir = tmp_path / "run"
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         process = begin(images, workdir)
@@ -125,7 +127,8 @@ def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path
         assert process.returncode == code and "Traceback" not in err, (out, err)
         step = last.removeprefix("stopped and saved at step ").split()[0]
         assert (
-            last == f"stopped and saved at step {step} of 400; the same command goes on from there"
+            last
+            == f"stopped and saved at step {step} of 400; the same command continues from there"
         )
         assert (workdir / "checkpoints" / "latest" / step).exists()
     process = begin(images, workdir)
@@ -134,7 +137,7 @@ def test_stopped_it_has_saved_and_goes_on(images: Path, straight: Path, tmp_path
     assert_same_run(workdir, straight)
 
 
-def test_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path: Path) -> None:
+def test_ctrl_c_while_modules_are_imported_prints_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "jax.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
     )
@@ -147,7 +150,7 @@ def test_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path: Path) -> No
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
-def test_a_signal_outside_training_costs_one_line(images: Path, tmp_path: Path) -> None:
+def test_signal_outside_training_prints_one_line(images: Path, tmp_path: Path) -> None:
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         arguments = fitting("protonet", words(images, workdir=tmp_path / "run"))
         command = [sys.executable, "-c", WAITING + HASTE, *arguments]
@@ -156,11 +159,11 @@ def test_a_signal_outside_training_costs_one_line(images: Path, tmp_path: Path) 
         process.send_signal(number)
         err = process.communicate(timeout=60)[1]
         assert (
-            process.returncode == status and len(err.splitlines()) == 1 and "goes on from" in err
+            process.returncode == status and len(err.splitlines()) == 1 and "continues from" in err
         ), err
 
 
-def test_the_second_process_in_a_folder_is_refused(images: Path, tmp_path: Path) -> None:
+def test_second_process_in_a_run_folder_is_refused(images: Path, tmp_path: Path) -> None:
     process = begin(images, tmp_path / "run")
     wait_for_training(process, tmp_path / "run")
     said = program("protonet", *words(images, workdir=tmp_path / "run", **LONG))
@@ -169,7 +172,7 @@ def test_the_second_process_in_a_folder_is_refused(images: Path, tmp_path: Path)
     assert f"another process is at work in {tmp_path / 'run'}" in said.complaint
 
 
-def test_more_steps_go_on_from_the_end(images: Path, straight: Path, tmp_path: Path) -> None:
+def test_more_steps_continue_from_the_end(images: Path, straight: Path, tmp_path: Path) -> None:
     run = words(images, workdir=tmp_path / "run", schedule="constant")
     assert program("protonet", *run).code == 0
     said = program("protonet", *run, "--steps=6")
@@ -187,14 +190,14 @@ def test_more_steps_go_on_from_the_end(images: Path, straight: Path, tmp_path: P
     assert "holds another run (steps is 6 there, 4 here)" in program("protonet", *run).complaint
 
 
-def test_a_loss_that_is_not_finite_is_told_every_time(images: Path, tmp_path: Path) -> None:
+def test_loss_that_is_not_finite_is_reported_every_time(images: Path, tmp_path: Path) -> None:
     run = words(images, workdir=tmp_path / "run", lr=1e30, schedule="constant")
     first = program("protonet", *run)
     assert "is not finite at step 2; no checkpoint was saved yet" in first.complaint
     assert program("protonet", *run).complaint == first.complaint
 
 
-def test_a_loss_that_goes_wrong_later_names_the_last_good_step(
+def test_loss_that_is_not_finite_later_names_the_last_good_step(
     images: Path, tmp_path: Path
 ) -> None:
     lr = "metalearn.ops.optimizers.optax.constant_schedule"

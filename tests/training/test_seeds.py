@@ -37,7 +37,7 @@ def split_once() -> Any:
     """`mini_imagenet` is the folder of images, split alike for every seed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "experiments._cli.program.load",
+            "experiments._cli.lab.load",
             lambda name, data_dir, cache_dir, seed, size: load(
                 "folder", data_dir, cache_dir, 0, size
             )._replace(name=name),
@@ -93,7 +93,9 @@ def assert_close_numbers(ours: list[dict], theirs: list[dict]) -> None:
 
 
 @pytest.mark.parametrize("method", PROGRAM)
-def test_each_run_is_what_it_would_be_alone(method: str, images: Path, tmp_path: Path) -> None:
+def test_seeds_trained_together_are_what_each_is_alone(
+    method: str, images: Path, tmp_path: Path
+) -> None:
     places = {"workdir": tmp_path / "run", "results_dir": tmp_path / "results"}
     said = run(images, method, "--record", **places, **TOGETHER)
     assert said.code == 0, said
@@ -115,7 +117,7 @@ def test_each_run_is_what_it_would_be_alone(method: str, images: Path, tmp_path:
     assert any(np.abs(x - b[name]).max() > 0.01 for name, x in a.items())
 
 
-def test_one_teacher_teaches_all(images: Path, tmp_path: Path) -> None:
+def test_seeds_trained_together_share_a_teacher(images: Path, tmp_path: Path) -> None:
     taught = {"teacher": tmp_path / "teacher", "support_copies": 1}
     assert run(images, "rfs", workdir=tmp_path / "teacher", support_copies=1).code == 0
     assert run(images, "rfs", workdir=tmp_path / "run", **taught, **TOGETHER).code == 0
@@ -123,7 +125,9 @@ def test_one_teacher_teaches_all(images: Path, tmp_path: Path) -> None:
     assert_close(tmp_path / "run-seed4", tmp_path / "alone")
 
 
-def test_a_run_goes_on_alone_or_with_others(images: Path, straight: Path, tmp_path: Path) -> None:
+def test_run_continues_alone_or_with_other_seeds(
+    images: Path, straight: Path, tmp_path: Path
+) -> None:
     shutil.copytree(straight / "run-seed3", tmp_path / "run-seed3")
     before = contents(tmp_path / "run-seed3")
     said = run(images, workdir=tmp_path / "run", seed=2, seeds=3)
@@ -136,7 +140,7 @@ def test_a_run_goes_on_alone_or_with_others(images: Path, straight: Path, tmp_pa
     assert again.code == 0 and "trained to step 4 already" in again.out
 
 
-def test_stopped_they_are_saved_and_go_on(
+def test_stopped_seeds_are_saved_and_resume(
     images: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = MetricLog.write
@@ -165,7 +169,7 @@ def test_stopped_they_are_saved_and_go_on(
     ("saves", "steps", "killed"),
     [(5, (3, 2), True), (3, (2, 1), True), (3, (2, 1), False), (1, (1, -1), True)],
 )
-def test_stopped_between_two_saves_the_one_behind_catches_up(
+def test_seed_behind_the_others_is_trained_to_their_step_first(
     saves: int,
     steps: tuple[int, int],
     killed: bool,
@@ -200,7 +204,7 @@ def test_stopped_between_two_saves_the_one_behind_catches_up(
         assert_close(tmp_path / f"run-seed{seed}", straight / f"run-seed{seed}")
 
 
-def test_one_that_goes_wrong_is_named_and_the_others_are_saved(
+def test_seed_with_a_loss_not_finite_is_named_and_the_others_are_saved(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seed 4's optimiser counts from 1000, where the rate soon is no number: its fourth step is not
@@ -257,14 +261,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("settings", "line"), WRONG, ids=[str(settings) for settings, _ in WRONG])
-def test_what_does_not_go_together_costs_one_line(
+def test_flags_that_seeds_do_not_go_with_are_a_one_line_error(
     settings: dict, line: str, images: Path, tmp_path: Path
 ) -> None:
     said = run(images, **(TOGETHER | {"workdir": tmp_path / "run"} | settings))
     assert line in said.complaint and said.out == "" and list(tmp_path.iterdir()) == []
 
 
-def test_a_split_too_large_for_the_device_is_told(
+def test_seeds_with_a_streamed_split_are_refused(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("metalearn.training.lab.STREAM_SHARE", 0.0)

@@ -75,7 +75,7 @@ def same(a: PyTree, b: PyTree) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_length_of_chunks_changes_no_bit(trainer: Trainer) -> None:
+def test_chunk_length_changes_no_bit(trainer: Trainer) -> None:
     whole, (all_steps,) = trainer.run(6)
     parts, progress = trainer.run(1, 4, 4, 6)
     same(whole, parts)
@@ -181,7 +181,7 @@ def test_memory_follows_the_tasks_at_once() -> None:
 
 
 @pytest.mark.parametrize(("limit", "size"), [(1, 1), (4, 4), (5, 4), (11, 6), (12, 12), (99, 12)])
-def test_largest_divisor(limit: int, size: int) -> None:
+def test_largest_divisor_is_at_most_the_limit(limit: int, size: int) -> None:
     assert largest_divisor(12, limit) == size
 
 
@@ -210,7 +210,7 @@ def draws(step: int) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["loss", "gradient"])
-def test_training_stops_where_it_is_not_finite(kind: str) -> None:
+def test_training_stops_at_a_loss_that_is_not_finite(kind: str) -> None:
     """At the first step one of whose tasks draws the most, with the state from before it."""
     highest = [max(draws(s)) for s in range(12)]
     bad = int(np.argmax(highest[2:])) + 2
@@ -289,7 +289,7 @@ def test_tasks_of_a_step_are_those_of_its_keys() -> None:
     np.testing.assert_allclose(progress.sums["loss"], np.mean(draws(3)), rtol=1e-6)
 
 
-def test_the_loss_is_told_the_step() -> None:
+def test_loss_gets_the_step() -> None:
     """The number of updates made before, across chunks."""
 
     def loss(key: Key, meta: Array, batch: Array, step: Array) -> tuple[Array, Info]:
@@ -304,12 +304,12 @@ def test_the_loss_is_told_the_step() -> None:
     assert float(state.meta) == -10  # the gradient is the step
 
 
-def test_a_mesh_of_some_devices() -> None:
+def test_task_mesh_takes_the_first_devices() -> None:
     assert task_mesh(1).size == 1 and task_mesh().size == len(jax.devices())
     assert task_mesh().axis_names == ("tasks",)
 
 
-def test_start(trainer: Trainer) -> None:
+def test_start_gives_the_initial_state(trainer: Trainer) -> None:
     state = trainer.fresh()
     assert int(state.step) == 0
     again = start(trainer.learner.init, OPTIMIZER, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))

@@ -22,9 +22,10 @@ from metalearn.evaluation.episodes import draw_episodes
 from metalearn.evaluation.evaluator import evaluator
 from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.protonet import protonet
-from metalearn.training import assemble as laboratory
+from metalearn.training import lab as laboratory
 from metalearn.training import stream as streams
-from metalearn.training.step import TrainState, make_chunk, sample_key, start, task_keys, task_mesh
+from metalearn.training.gradient import sample_key
+from metalearn.training.step import TrainState, make_chunk, start, task_keys, task_mesh
 from metalearn.training.stream import Stream
 from metalearn.types import ClassSource, PyTree
 from tests.programs import make_images, program, results, rows, weights, words
@@ -50,7 +51,7 @@ def three_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("rotations", [1, 4])
-def test_images_on_the_host_are_those_on_the_device(rotations: int, tmp_path: Path) -> None:
+def test_host_images_are_those_on_the_device(rotations: int, tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", PIXELS)
     split = SPLIT._replace(images=np.load(tmp_path / "images.npy", mmap_mode="r"))
     host, device = to_host(split, rotations), to_device(split, rotations)
@@ -64,7 +65,7 @@ def test_images_on_the_host_are_those_on_the_device(rotations: int, tmp_path: Pa
 @pytest.mark.parametrize(
     "sampler", [SAMPLER, batch_sampler(5, prepare, augmentation("jitter"))], ids=["task", "batch"]
 )
-def test_the_host_draws_what_the_device_draws(sampler: object, three_steps: None) -> None:
+def test_stream_draws_what_the_device_draws(sampler: object, three_steps: None) -> None:
     stream = Stream(sampler, to_host(SPLIT), KEY, TASKS, task_mesh(2))
     source = to_device(SPLIT)
     for step in (0, 4):
@@ -108,7 +109,7 @@ class Trained:
 
 
 @pytest.mark.parametrize("at_once", [0, 1])
-def test_training_is_the_same_to_the_bit(at_once: int, three_steps: None) -> None:
+def test_streamed_training_is_the_same_to_the_bit(at_once: int, three_steps: None) -> None:
     """Chunks end within blocks and at their ends; one stream begins in the middle of a block, as a
     resumed run does.
     """
@@ -121,7 +122,7 @@ def test_training_is_the_same_to_the_bit(at_once: int, three_steps: None) -> Non
     streamed.stream.close()
 
 
-def test_a_chunk_of_a_stream_asks_nothing_of_the_host(three_steps: None) -> None:
+def test_streamed_chunk_needs_no_transfer_from_the_host(three_steps: None) -> None:
     trained = Trained(to_host(SPLIT))
     state, stop = trained.run(1), jax.device_put(jnp.int32(3), trained.everywhere)
     feed = trained.stream.at(1)
@@ -134,7 +135,7 @@ def test_a_chunk_of_a_stream_asks_nothing_of_the_host(three_steps: None) -> None
     trained.stream.close()
 
 
-def test_evaluation_is_the_same_to_the_bit() -> None:
+def test_streamed_evaluation_is_the_same_to_the_bit() -> None:
     mesh, learner = task_mesh(2), protonet(tiny_network(), 2)
     found = []
     for source in (to_host(SPLIT), to_device(SPLIT)):
@@ -149,7 +150,7 @@ def test_evaluation_is_the_same_to_the_bit() -> None:
     same(*found)
 
 
-def test_what_is_too_large_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splits_too_large_for_a_device_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = Dataset("noise", SPLIT, SPLIT, SPLIT, np.zeros(1), np.ones(1), rotations=4)
     for memory, stream, expected in (
         (16 * PIXELS.nbytes, None, False),
@@ -164,7 +165,7 @@ def test_what_is_too_large_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["protonet", "finetune"])
-def test_a_run_ends_with_the_same_numbers(name: str, tmp_path: Path) -> None:
+def test_streamed_run_ends_with_the_same_numbers(name: str, tmp_path: Path) -> None:
     images = make_images(tmp_path / "images")
     method = {"method": "rfs"} if name == "finetune" else {}
     for folder, flags in (("device", []), ("host", ["--stream"])):
