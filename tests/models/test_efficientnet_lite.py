@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from metalearn.errors import UserError
+from metalearn.models import bottleneck
 from metalearn.models.bottleneck import build
 from metalearn.models.efficientnet_lite import STYLE, scaled
 from metalearn.models.layers import fold
@@ -171,6 +172,18 @@ def test_folded_weights_are_those_they_were() -> None:
         for f in (partial(run, moments=moments), outside)
     )
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-3), found, expected)
+
+
+def test_padding_the_narrow_map_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the wide map is large, zeros are put around what it is computed from."""
+    x = synthetic(17, 2) / 128 - 1
+    module = build(SMALLER, STYLE)
+    params = quick_jit(module.init)(jax.random.key(0), x)["params"]
+    moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
+    wide = quick_jit(runner(module))(params, x, moments)
+    monkeypatch.setattr(bottleneck, "LARGE_MAP", 0)
+    narrow = quick_jit(runner(module.clone()))(params, x, moments)
+    np.testing.assert_allclose(narrow, wide, atol=1e-5)
 
 
 def test_stages_without_known_moments_take_those_of_the_images() -> None:
