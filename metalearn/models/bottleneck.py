@@ -8,13 +8,17 @@ from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
-from metalearn.models.layers import SAME, ConvNorm, relu6
+from metalearn.models.depthwise import Pads
+from metalearn.models.layers import SAME, ConvNorm, Padding, pads_of, relu6
 from metalearn.models.staged import Staged
 from metalearn.types import Array
 
 STEM = 32
 FINAL = 1280
+LARGE_MAP = 1_000_000  # numbers of an image
 
 
 class Stage(NamedTuple):
@@ -39,11 +43,15 @@ class Style(NamedTuple):
     eps: float
     same: bool
 
+    def padding(self, kernel: int) -> Padding:
+        """Of a kernel of that size."""
+        return SAME if self.same else kernel // 2
+
     def layer(self, width: int, kernel: int = 1, stride: int = 1, **kw: object) -> ConvNorm:
         """A convolution in this style, followed by ReLU6."""
-        padding = SAME if self.same else kernel // 2
-        settings = {"activation": relu6, "eps": self.eps, **kw}
-        return ConvNorm(width, (kernel, kernel), stride, padding, **settings)  # type: ignore[arg-type]
+        padding = self.padding(kernel)
+        settings = {"activation": relu6, "eps": self.eps, "padding": padding, **kw}
+        return ConvNorm(width, (kernel, kernel), stride, **settings)  # type: ignore[arg-type]
 
 
 class Bottleneck(nn.Module):
@@ -59,12 +67,36 @@ class Bottleneck(nn.Module):
     def __call__(self, x: Array) -> Array:
         layer = self.style.layer
         inner = x.shape[-1] * self.expand
+        size = (self.kernel, self.kernel)
+        padding = self.style.padding(self.kernel)
         y = x
-        if self.expand != 1:
+        if self.expand != 1 and self._pads_first(x):
+            pads = pads_of(x, size, self.stride, padding)
+            y = layer(inner, name="expand")(jnp.pad(x, ((0, 0), *pads, (0, 0))))
+            y = jnp.where(_inside(x, pads), y, 0)
+            padding = 0
+        elif self.expand != 1:
             y = layer(inner, name="expand")(y)
-        y = layer(inner, self.kernel, self.stride, depthwise=True, name="depthwise")(y)
+        filtered = layer(
+            inner, self.kernel, self.stride, padding=padding, depthwise=True, name="depthwise"
+        )
+        y = filtered(y)
         y = layer(self.width, activation=None, name="project")(y)
         return x + y if self.stride == 1 and x.shape[-1] == self.width else y
+
+    def _pads_first(self, x: Array) -> bool:
+        """Whether x is padded in place of the wide map, whose copy would leave a CPU's caches.
+
+        The border has to become zeros again; it would count in moments that are not known.
+        """
+        wide = x[0].size * self.expand > LARGE_MAP
+        folded = "bias" in self.variables.get("params", {}).get("expand", {})
+        return wide and folded and jax.default_backend() == "cpu"
+
+
+def _inside(x: Array, pads: Pads) -> Array:
+    """Which places [H',W',1] of x with zeros around it are its own."""
+    return jnp.pad(jnp.ones((*x.shape[1:3], 1), bool), (*pads, (0, 0)))
 
 
 class Blocks(nn.Module):

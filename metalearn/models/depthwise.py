@@ -81,10 +81,31 @@ def _image_gradient(x: Array, w: Array, dy: Array, stride: int, pads: Pads) -> A
 
 
 def _kernel_gradient(x: Array, w: Array, dy: Array, stride: int, pads: Pads) -> Array:
-    """Sums over images and places of what each place of the kernel sees, times dy."""
-    views = _views(x, w.shape[0], stride, pads)
-    sums = [(view * dy).sum((0, 1, 2)) for _, view in views]
-    return jnp.stack(sums).reshape(w.shape)
+    """Sums over images and places of what each place of the kernel sees, times dy.
+
+    One image and one place at a time, which stay in the caches; the sum over places is a product
+    with ones, which is faster than a reduction.
+    """
+    kernel = w.shape[0]
+    (_, rows, cols, channels) = dy.shape
+    extent = ((rows - 1) * stride + 1, (cols - 1) * stride + 1, channels)
+    ones = jnp.ones((1, rows * cols), dy.dtype)
+    places = jnp.array([(i, j) for i in range(kernel) for j in range(kernel)])
+
+    def add(total: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+        (image, gradient) = pair
+        padded = jax.lax.optimization_barrier(jnp.pad(image, (*pads, (0, 0))))
+
+        def at(place: Array) -> Array:
+            view = jax.lax.dynamic_slice(padded, (place[0], place[1], 0), extent)
+            seen = view[::stride, ::stride] * gradient
+            return ones @ seen.reshape(-1, channels)
+
+        return total + jax.lax.map(at, places), None
+
+    nothing = jnp.zeros((kernel * kernel, 1, channels), dy.dtype)
+    (total, _) = jax.lax.scan(add, nothing, (x, dy))
+    return total.reshape(w.shape)
 
 
 by_shifts.defvjp(_forward, _backward)

@@ -4,6 +4,8 @@ Batch normalisation by known moments is an affine map, which can move into the k
 `fold`. The layer then finds a bias in place of its normalisation, and takes it.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from functools import partial
 
@@ -20,6 +22,7 @@ SAME = "SAME"  # TensorFlow's padding, whose zeros depend on the size of the ima
 Padding = str | int | tuple[int, int]
 Activation = Callable[[Array], Array]
 
+FEW_TERMS = 27  # 3x3 places of three channels
 OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 OWN_MATRICES = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 OWN_DEPTHWISE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -45,10 +48,13 @@ def convolve(x: Array, w: Array, stride: int, pads: Pads) -> Array:
     A CPU takes it as one product, an accelerator as XLA's convolution. Patches, which are larger
     than the image by the size of the kernel, are made again for derivatives.
     """
+    # Not of 1x1: sums over their channels would be fused into every place that uses them
+    few = w.shape[0] > 1 and w[..., 0].size <= FEW_TERMS
+    product_form = partial(by_product, stride=stride, pads=pads)
     return jax.lax.platform_dependent(
         x,
         w,
-        cpu=jax.checkpoint(partial(by_product, stride=stride, pads=pads)),
+        cpu=partial(by_places, stride=stride, pads=pads) if few else jax.checkpoint(product_form),
         default=partial(native, stride=stride, pads=pads),
     )
 
@@ -75,6 +81,38 @@ def by_product(x: Array, w: Array, stride: int, pads: Pads) -> Array:
     flat = patches.reshape(-1, tall * wide * channels)
     y = product(flat, w.reshape(-1, filters)).astype(x.dtype)
     return y.reshape(*patches.shape[:3], filters)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def by_places(x: Array, w: Array, stride: int, pads: Pads) -> Array:
+    """The same as a sum over the places and channels of the kernel: for images of three channels.
+
+    Patches of so few channels take longer to make than to multiply. Derivatives are those of
+    `by_product`.
+    """
+    (tall, wide, channels, _) = w.shape
+    padded = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))
+    rows = padded.shape[1] - tall + 1
+    cols = padded.shape[2] - wide + 1
+    terms = [
+        padded[:, i : i + rows : stride, j : j + cols : stride, c, None] * w[i, j, c]
+        for i in range(tall)
+        for j in range(wide)
+        for c in range(channels)
+    ]
+    return functools.reduce(operator.add, terms)
+
+
+def _places_forward(x: Array, w: Array, stride: int, pads: Pads) -> tuple[Array, tuple]:
+    return by_places(x, w, stride, pads), (x, w)
+
+
+def _places_backward(stride: int, pads: Pads, kept: tuple, dy: Array) -> tuple[Array, Array]:
+    (_, vjp) = jax.vjp(partial(by_product, stride=stride, pads=pads), *kept)
+    return vjp(dy)
+
+
+by_places.defvjp(_places_forward, _places_backward)
 
 
 class ConvNorm(nn.Module):

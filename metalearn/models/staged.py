@@ -81,7 +81,7 @@ def runner(module: Staged) -> Run:
     the moments of x.
     """
 
-    def part(params: PyTree, first: str | None, last: str | None, x: Array) -> Array:
+    def part(first: str | None, last: str | None, params: PyTree, x: Array) -> Array:
         z: Array = module.apply({"params": params}, x, first=first, last=last)  # type: ignore[assignment]
         return z
 
@@ -97,10 +97,10 @@ def runner(module: Staged) -> Run:
         chosen = chosen_stages(module.names, first, last)
         used = {name: params[name] for name in chosen if name in params}
         folded = fold(used, {} if moments is None else moments, module.eps)
-        whole = partial(part, folded, first, last)
+        whole = partial(part, first, last)
         if 0 < module.chunk < len(x) and jax.default_backend() == "cpu" and not _norms(folded):
-            return in_chunks(whole, x, module.chunk)
-        return whole(x)
+            return in_chunks(whole, module.chunk)(folded, x)
+        return whole(folded, x)
 
     return run
 
@@ -111,12 +111,26 @@ def _norms(params: PyTree) -> bool:
     return any(getattr(key, "key", None) == "norm" for path, _ in paths for key in path)
 
 
-def in_chunks(function: Callable[[Array], Array], x: Array, size: int) -> Array:
-    """`function(x)`, of `size` images of x [B,...] at a time; black ones fill up the last."""
-    number = -(-len(x) // size)
-    filled = jnp.pad(x, ((0, number * size - len(x)), *((0, 0),) * (x.ndim - 1)))
-    z = jax.lax.map(function, filled.reshape(number, size, *x.shape[1:]))
-    return z.reshape(number * size, *z.shape[2:])[: len(x)]
+def in_chunks(function: Callable[[PyTree, Array], Array], size: int) -> Callable[..., Array]:
+    """`function(params, x)`, of `size` images of x [B,...] at a time; black ones fill up the last.
+
+    Where it is differentiated all images are computed at once: a loop would keep what derivatives
+    need of every chunk, and write it twice.
+    """
+
+    @jax.custom_vjp
+    def chunked(params: PyTree, x: Array) -> Array:
+        number = -(-len(x) // size)
+        filled = jnp.pad(x, ((0, number * size - len(x)), *((0, 0),) * (x.ndim - 1)))
+        chunks = filled.reshape(number, size, *x.shape[1:])
+        z = jax.lax.map(partial(function, params), chunks)
+        return z.reshape(number * size, *z.shape[2:])[: len(x)]
+
+    def backward(vjp: Callable[..., Any], dz: Array) -> Any:
+        return vjp(dz)
+
+    chunked.defvjp(partial(jax.vjp, function), backward)
+    return chunked
 
 
 def staged_network(module: Staged) -> Network:

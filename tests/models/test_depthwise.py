@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metalearn.models.depthwise import by_shifts, depthwise, native
-from metalearn.models.layers import SAME, by_product, pads_of
+from metalearn.models.layers import SAME, by_places, by_product, pads_of
 from metalearn.models.layers import native as native_convolution
 from tests.small import quick_jit
 
@@ -81,3 +81,20 @@ def test_products(kernel: tuple[int, int], stride: int, padding: str | int, floa
     np.testing.assert_allclose(
         found, native_convolution(x, w, stride, pads), rtol=1e-11, atol=1e-11
     )
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(2, SAME), (1, 1)])
+def test_sums_over_places_and_channels(stride: int, padding: str | int, float64: None) -> None:
+    """Values and gradients of the form for images of three channels."""
+    x = noise(2, 7, 6, 3)
+    w = noise(3, 3, 3, 4)
+    pads = pads_of(x, (3, 3), stride, padding)
+
+    def both(form):
+        def loss(x, w):
+            return jnp.sin(form(x, w, stride, pads)).sum()
+
+        return form(x, w, stride, pads), jax.grad(loss, (0, 1))(x, w)
+
+    (found, expected) = (quick_jit(partial(both, form))() for form in (by_places, by_product))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-11), found, expected)

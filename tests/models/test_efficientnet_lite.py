@@ -10,6 +10,7 @@ from PIL import Image
 
 from metalearn.data.inputs import standardise
 from metalearn.errors import UserError
+from metalearn.models import bottleneck
 from metalearn.models.bottleneck import build
 from metalearn.models.efficientnet_lite import STYLE, scaled
 from metalearn.models.layers import fold
@@ -131,15 +132,19 @@ SMALLER = tuple(stage._replace(blocks=1, width=8) for stage in scaled(1.0, 1.0)[
 
 
 def test_chunks_change_nothing() -> None:
-    """Three images two at a time, and all at once."""
+    """Three images two at a time, and all at once; gradients too."""
     x = synthetic(16, 3) / 128 - 1
     module = build(SMALLER, STYLE)
     params = quick_jit(module.init)(jax.random.key(0), x)["params"]
     moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
-    (apart, together) = (
-        quick_jit(runner(module.clone(chunk=chunk)))(params, x, moments) for chunk in (2, 0)
-    )
-    np.testing.assert_allclose(apart, together, atol=1e-6)
+
+    def both(chunk: int) -> tuple:
+        run = runner(module.clone(chunk=chunk))
+        z = quick_jit(run)(params, x, moments)
+        gradient = jax.grad(lambda params: jnp.square(run(params, x, moments)).sum())
+        return z, quick_jit(gradient)(params)
+
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), both(2), both(0))
 
 
 def test_folded_weights_are_those_they_were() -> None:
@@ -166,6 +171,18 @@ def test_folded_weights_are_those_they_were() -> None:
         for f in (partial(run, moments=moments), outside)
     )
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-3), found, expected)
+
+
+def test_padding_the_narrow_map_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the wide map is large, zeros are put around what it is computed from."""
+    x = synthetic(17, 2) / 128 - 1
+    module = build(SMALLER, STYLE)
+    params = quick_jit(module.init)(jax.random.key(0), x)["params"]
+    moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
+    wide = quick_jit(runner(module))(params, x, moments)
+    monkeypatch.setattr(bottleneck, "LARGE_MAP", 0)
+    narrow = quick_jit(runner(module.clone()))(params, x, moments)
+    np.testing.assert_allclose(narrow, wide, atol=1e-5)
 
 
 def test_stages_without_known_moments_take_those_of_the_images() -> None:

@@ -100,3 +100,16 @@ def test_hub_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UserError, match="pip install huggingface_hub"):
         load_body("efficientnet-lite0", f"hf://timm/net/model.safetensors@{REVISION}")
+
+
+def test_weights_that_do_not_come_along() -> None:
+    address = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+    with pytest.raises(UserError, match=f"get resnet18-f37072fd.pth from {address}") as error:
+        load_body("resnet18")
+    assert "--weights=FILE" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_another_file_under_a_published_name(tmp_path: Path) -> None:
+    (tmp_path / "resnet18-f37072fd.pth").write_bytes(b"something else")
+    with pytest.raises(UserError, match="not those that were published under this name"):
+        load_body("resnet18", tmp_path / "resnet18-f37072fd.pth")
