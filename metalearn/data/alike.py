@@ -2,7 +2,9 @@
 
 Nearly the same are images that a difference hash (64 bits: whether brightness rises from one cell
 to the next, in 8 rows of 9 cells; Krawetz 2013, "Kind of like that") and the mean colours of 8 x 8
-cells both hardly tell apart. The hash alone would take all plain images for the same.
+cells both hardly tell apart. The hash alone would take all plain images for the same. Thresholds:
+of the 5,421 photographs of the Grocery Store Dataset, 22 are in groups, all of one class and one
+scene. Simple drawings are less well told apart: so are half of MNIST's digits.
 """
 
 from collections.abc import Iterator
@@ -14,8 +16,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 CELLS = 8  # a side
-BITS = 6  # of 64, in which near-duplicates differ at most
-COLOURS = 6.0  # of 255, by which their cells differ on average at most
+BITS = 10  # of 64, in which near-duplicates differ at most
+COLOURS = 0.2  # by which cells differ at most, on average, as a share of how an image's own do
+LEAST = 1.0  # of 255, by which cells may always differ: copies saved again do
 BLOCK = 1024  # images compared with all others at once
 
 
@@ -40,14 +43,16 @@ def groups_of(images: np.ndarray, near: bool) -> np.ndarray:
 def _near(images: np.ndarray) -> Iterator[np.ndarray]:
     """Pairs int [P, 2] of the positions of near-duplicates."""
     hashes = np.array([difference_hash(image) for image in images], np.uint64)
-    colours = np.array([_cells(image) for image in images], np.int16)
+    colours = np.array([_cells(image) for image in images], np.float32)
+    contrast = np.abs(colours - colours.mean(axis=(1, 2), keepdims=True)).mean(axis=(1, 2, 3))
+    allowed = np.maximum(LEAST, COLOURS * contrast)
     for start in range(0, len(images), BLOCK):
         differing = np.bitwise_count(hashes[start : start + BLOCK, None] ^ hashes[None, start:])
         pairs = np.argwhere(differing <= BITS) + start
         pairs = pairs[pairs[:, 0] < pairs[:, 1]]
         for some in np.array_split(pairs, len(pairs) // (64 * BLOCK) + 1):
             apart = np.abs(colours[some[:, 0]] - colours[some[:, 1]]).mean(axis=(1, 2, 3))
-            yield some[apart <= COLOURS]
+            yield some[apart <= allowed[some].min(axis=1)]
 
 
 def difference_hash(image: np.ndarray) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metalearn.data.alike import groups_of
 from metalearn.data.archive import damaged
 from metalearn.data.cache import pixel_moments
 from metalearn.data.source import Prepared, Split
@@ -70,7 +71,7 @@ def published(path: Path, train: Split, test: Split, facts: Facts) -> Prepared:
             )
             raise damaged(path, f"{name} has {count} images of a class, not {right}")
     check_moments(path, train.images, facts.moments)
-    parts = divided(train, HELD_OUT, SEED, near=False, where=str(path))
+    parts = divided(train, groups_of(train.images, near=False), HELD_OUT, SEED, str(path))
     return Prepared({**parts, "test": test}, shared=True)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from metalearn.data.alike import groups_of
 from metalearn.data.source import Split
 from metalearn.errors import UserError
 
@@ -15,22 +14,21 @@ ALL_THREE = {"test": TEST, "valid": VALID}
 
 
 def divided(
-    split: Split, shares: Mapping[str, float], seed: int, near: bool, where: str
+    split: Split, groups: np.ndarray, shares: Mapping[str, float], seed: int, where: str
 ) -> dict[str, Split]:
     """The split in parts that have all its classes; images that show the same are in one part.
 
     Args:
       split: to be divided.
+      groups: int [M], of its images that show the same.
       shares: of the parts, of each class; the rest is `train`.
       seed: draws the images.
-      near: whether near-duplicates show the same, or only images equal in every pixel.
       where: the dataset, for messages.
 
     Raises:
       UserError: a class has too few different images to be in every part.
     """
     labels = np.repeat(np.arange(len(split.counts)), split.counts)
-    groups = groups_of(split.images, near)
     parts = drawn_parts(labels, groups, list(shares.values()), seed)
     found = {}
     for number, name in enumerate(["train", *shares]):
