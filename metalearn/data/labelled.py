@@ -112,8 +112,8 @@ def check_classes(where: str, splits: Mapping[str, Iterable[str]]) -> None:
             problems.append(f"{_listed(missing)} in train but not in test")
     if problems:
         raise UserError(
-            f"{where}: classes differ: {'; '.join(problems)}; have the same ones in all, or use "
-            "--dataset=folder for classes that are not seen in training"
+            f"{where}: classes differ: {'; '.join(problems)}; have the same ones in all, or read "
+            "it as one whose test classes are new (--dataset=folder, tfds:NAME)"
         )
 
 

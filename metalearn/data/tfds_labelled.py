@@ -61,7 +61,8 @@ def read(folder: Path, name: str, seed: int, size: int) -> Prepared:
     height, width, channels = features[image_key].shape
     if height is None or width is None or max(height, width) > size:
         height = width = size
-    found = own_splits({each: encoded_images(builder, name, each) for each in builder.info.splits})
+    stored = {each: encoded_images(builder, name, each) for each in builder.info.splits}
+    found = own_splits(stored, where)
     titles = features[label_key].int2str
     check_classes(where, {part: map(titles, classes) for part, classes in found.items()})
     labels = sorted(found["train"])
@@ -84,8 +85,12 @@ def read(folder: Path, name: str, seed: int, size: int) -> Prepared:
     return Prepared(ordered, notes, decoder, by_seed=drawn, shared=True)
 
 
-def own_splits(found: dict[str, Classes]) -> dict[str, Classes]:
+def own_splits(found: dict[str, Classes], where: str) -> dict[str, Classes]:
     """The dataset's splits by our names: `train` and perhaps `test` and `valid`.
+
+    Args:
+      found: its splits by its own names.
+      where: its name, for messages.
 
     Raises:
       UserError: several splits, but none to train on.
@@ -95,7 +100,10 @@ def own_splits(found: dict[str, Classes]) -> dict[str, Classes]:
     if len(found) == 1:
         return {"train": next(iter(found.values()))}
     if "train" not in own:
-        raise UserError(f"its splits are {', '.join(found)}, none of them to train on: use tfds:")
+        raise UserError(
+            f"{where} has the splits {', '.join(found)}, of which none is for training: read it as "
+            "tfds:NAME"
+        )
     if "test" not in own and "valid" in own:
         own["test"] = own.pop("valid")
     return own

@@ -120,6 +120,22 @@ def check_test(config: Config, lab: Lab, split: str) -> None:
     check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
 
 
+def check_new_classes(config: Config, trained: Dataset, tested: Dataset) -> None:
+    """See that training does not show the test's classes where the splits share them.
+
+    Raises:
+      UserError: a class of the test split is one that is trained on.
+    """
+    if not trained.shared or not config.steps:
+        return
+    if seen := sorted(set(trained.train.names) & set(tested.test.names)):
+        raise UserError(
+            f"{config.method} is tested on classes that are new to it, but {trained.name} trains "
+            f"on {len(seen)} of {tested.name}'s test classes, such as {seen[0]}: test it on "
+            "another with --test_dataset, or train on a dataset of other classes"
+        )
+
+
 def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], Result]:
     """`meta -> Result` on the validation split's episodes, under the normalisation of training.
 
