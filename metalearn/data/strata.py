@@ -35,14 +35,21 @@ def divided(
         rows = np.flatnonzero(parts == number)
         counts = np.bincount(labels[rows], minlength=len(split.counts)).astype(np.int32)
         for label in np.flatnonzero((counts == 0) & (split.counts > 0))[:1]:
-            different = len(np.unique(groups[labels == label]))
             raise UserError(
-                f"{where}: class {split.names[label]!r} has {split.counts[label]} images, "
-                f"{different} of which differ: it takes {len(shares) + 1} or more to have one each "
-                f"for {', '.join(['train', *shares])}"
+                f"{where}: {split.counts[label]} images of class {split.names[label]!r} cannot be "
+                f"shared out to {', '.join(['train', *shares])}: "
+                f"{_different(groups, labels == label)}; have more of them"
             )
         found[name] = Split(split.images[rows], counts, split.names)
     return found
+
+
+def _different(groups: np.ndarray, mine: np.ndarray) -> str:
+    """How many images of a class, of those for which `mine` is true, show something different."""
+    own = set(groups[mine].tolist())
+    others = len(own & set(groups[~mine].tolist()))
+    told = f"they show {len(own)} different things"
+    return f"{told}, {others} of which images of other classes show too" if others else told
 
 
 def drawn_parts(

@@ -71,5 +71,8 @@ def test_the_smallest_group_is_taken_where_none_fits() -> None:
 def test_a_class_of_too_few_different_images_is_refused() -> None:
     split = make_split(10, 4)
     groups = np.array([*range(10), 10, 10, 11, 11])
-    with pytest.raises(UserError, match="here: class 'b' has 4 images, 2 of which differ: it take"):
+    with pytest.raises(UserError, match="here: 4 images of class 'b' .* show 2 different things;"):
+        divided(split, groups, ALL_THREE, 0, "here")
+    groups[:2] = 11
+    with pytest.raises(UserError, match="2 different things, 1 of which images of other classes"):
         divided(split, groups, ALL_THREE, 0, "here")
