@@ -77,6 +77,11 @@ class Dataset(NamedTuple):
     shared: bool = False
 
     @property
+    def more_by_seed(self) -> bool:
+        """Whether more classes make every split larger, as a seed shares the classes out."""
+        return self.by_seed and not self.shared
+
+    @property
     def images(self) -> str:
         """The digest that records hold; the same for every seed that splits them."""
         return self.contents if self.by_seed and self.contents else self.digest

@@ -43,7 +43,7 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
         return turned(sample, lab.dataset, config.all_turns) if config.rotation else sample
     shape = (config.train_ways, config.train_shots, config.train_queries)
     where = f"{lab.dataset.name}'s training split"
-    check(lab.dataset.train, where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
+    check(lab.dataset.train, where, *shape, lab.dataset.rotations, lab.dataset.more_by_seed)
     if config.most_train_shots >= config.train_shots + config.train_queries:
         images = f"{config.train_shots} shots + {config.train_queries} queries"
         raise UserError(
@@ -117,7 +117,9 @@ def check_test(config: Config, lab: Lab, split: str) -> None:
     name = {"valid": "validation", "test": "test"}[split]
     where = f"{lab.dataset.name}'s {name} split"
     shape = (config.ways, config.shots, config.queries)
-    check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
+    check(
+        getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.more_by_seed
+    )
 
 
 def check_new_classes(config: Config, trained: Dataset, tested: Dataset) -> None:

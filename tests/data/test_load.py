@@ -38,6 +38,12 @@ def test_shared_classes_are_kept_in_the_cache_and_not_assumed_of_an_old_one(
     assert not old.shared and old.digest == info["digest"]
 
 
+def test_more_classes_help_only_where_a_seed_shares_out_the_classes() -> None:
+    one = np.ones(3, np.float32)
+    dataset = Dataset("x", *make_splits().values(), mean=one, std=one, by_seed=True)
+    assert dataset.more_by_seed and not dataset._replace(shared=True).more_by_seed
+
+
 def test_contents_of_shared_classes_do_not_depend_on_who_is_in_which_split() -> None:
     splits = make_splits()
     swapped = {**splits, "valid": splits["test"], "test": splits["valid"]}
