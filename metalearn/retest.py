@@ -16,7 +16,7 @@ from metalearn.testing import check_settings, test_run, tested_norms, with_stati
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.lab import Lab
 from metalearn.training.loop import placed
-from metalearn.training.parts import check_test, make_trained
+from metalearn.training.parts import check_new_classes, check_test, make_trained
 from metalearn.training.state import Run
 from metalearn.training.trained import Trained
 from metalearn.training.trees import shapes
@@ -53,6 +53,7 @@ def test_again(config: Config, lab: Lab, workdir: Path, command: str) -> list[Re
     run = read_workdir(workdir)
     if not config.test_dataset:
         check_images(workdir, lab.dataset.digest, lab.dataset.decoder)
+        check_new_classes(config, lab.dataset, lab.dataset)
     check_settings(config)
     check_test(config, lab, "test")
     trained = read_trained(workdir)

@@ -24,7 +24,12 @@ from metalearn.testing import check_settings, test_run, with_statistics
 from metalearn.training.distill import split
 from metalearn.training.lab import Lab
 from metalearn.training.loop import fit
-from metalearn.training.parts import check_test, make_trained, training_sampler
+from metalearn.training.parts import (
+    check_new_classes,
+    check_test,
+    make_trained,
+    training_sampler,
+)
 from metalearn.training.state import Run
 
 
@@ -68,6 +73,7 @@ def execute(
     config = runs[0].config
     alone = len(runs) == 1
     method = prepare(config, lab, len(runs))
+    check_new_classes(config, lab.dataset, (tested_on or lab).dataset)
     check_test(config, tested_on or lab, "test")
     check_test(config, lab, "valid")
     training_sampler(config, lab, method.supervised)

@@ -49,7 +49,8 @@ class Common:
     dataset: str = setting("cifar_fs", "name of a dataset")
     image_size: int = setting(
         0,
-        "side of the images in pixels, for folder, mini_imagenet and tfds:NAME (0: theirs)",
+        "side of the images in pixels, for folder, labelled, grocery, mini_imagenet and tfds:NAME "
+        "(0: theirs)",
         least=0,
     )
     backbone: str = setting(

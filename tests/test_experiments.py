@@ -147,6 +147,7 @@ def check_record(record: dict, method: str, norm: str, backbone: str) -> None:
 
 WRONG = [  # program, settings, what the one line must say
     ("maml", {"dataset": "omniglott"}, "unknown dataset 'omniglott'. Did you mean omniglot?"),
+    ("protonet", {"dataset": "labelled"}, "labelled trains on 12 of labelled's test classes"),
     ("maml", {"backbone": "conv5"}, "unknown backbone 'conv5': choose one of conv2-8, conv4-8"),
     ("maml", {"method": "reptil"}, "flag --method=reptil"),
     ("protonet", {"method": "maml"}, "flag --method=maml"),

@@ -10,7 +10,7 @@ from absl import flags
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from metalearn.config import Config
-from metalearn.data import READERS
+from metalearn.data import NAMES
 from metalearn.errors import UserError
 from metalearn.learners.registry import preset, readers, reads
 from metalearn.records.store import default_workdir
@@ -56,7 +56,7 @@ def define(default_method: str | None, methods: tuple[str, ...] = ()) -> None:
 
 def define_dataset() -> None:
     """Define the flag of the data set."""
-    define_flag("dataset", "cifar_fs", f"one of {', '.join(READERS)}, tfds:NAME")
+    define_flag("dataset", "cifar_fs", f"one of {', '.join(NAMES)}")
 
 
 def define_inputs() -> None:

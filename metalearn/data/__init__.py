@@ -1,4 +1,4 @@
-"""Few-shot datasets by name: `load('cifar_fs', data_dir)`."""
+"""Datasets by name: `load('cifar_fs', data_dir)`."""
 
 import difflib
 import importlib
@@ -15,15 +15,28 @@ from metalearn.errors import UserError
 # Where each dataset's `Reader` is, or a function of load's options that makes one. A module is
 # imported when its dataset is asked for: some need packages that others do without.
 READERS = {
+    "cifar10": "metalearn.data.cifar_labelled:cifar10",
+    "cifar100": "metalearn.data.cifar_labelled:cifar100",
     "cifar_fs": "metalearn.data.cifar:cifar_fs",
+    "fashion_mnist": "metalearn.data.idx:fashion_mnist",
     "fc100": "metalearn.data.cifar:fc100",
     "folder": "metalearn.data.folder:reader",
     "glyphs": "metalearn.data.glyphs:READER",
+    "grocery": "metalearn.data.grocery:grocery",
+    "grocery_iconic": "metalearn.data.grocery:grocery_iconic",
+    "labelled": "metalearn.data.labelled_folder:reader",
     "mini_imagenet": "metalearn.data.mini_imagenet:reader",
+    "mnist": "metalearn.data.idx:mnist",
     "omniglot": "metalearn.data.omniglot:omniglot",
+    "usps": "metalearn.data.usps:usps",
 }
 LARGEST_IMAGE = 4096
-TFDS = "metalearn.data.tfds:reader"  # a function of the name behind 'tfds:' and of load's options
+# Of prefixes, functions of the name behind them and of load's options
+NAMED = {
+    "tfds:": "metalearn.data.tfds:reader",
+    "labelled_tfds:": "metalearn.data.tfds_labelled:reader",
+}
+NAMES = (*READERS, *(f"{prefix}NAME" for prefix in NAMED))  # what --dataset takes
 
 
 def load(
@@ -36,15 +49,16 @@ def load(
     """A dataset, memory-mapped; the first call downloads its files and prepares it.
 
     Args:
-      name: one of `READERS`, or 'tfds:NAME'.
-      data_dir: where the official files are, or are downloaded to; for `folder` and `mini_imagenet`
-        the user's images. By default `downloads` in the cache folder.
+      name: one of `READERS`, 'tfds:NAME' or 'labelled_tfds:NAME'.
+      data_dir: where the official files are, or are downloaded to; for `folder`, `labelled` and
+        `mini_imagenet` the user's images. By default `downloads` in the cache folder.
       cache_dir: where prepared datasets are kept; by default $METALEARN_CACHE,
         $XDG_CACHE_HOME/metalearn or ~/.cache/metalearn.
       seed: of the class split of a `folder` without `train` and `test` subfolders, and of
-        'tfds:NAME'.
+        'tfds:NAME'; of the images of each class for `labelled` and 'labelled_tfds:NAME'.
       image_size: height and width to resize to, in pixels, for `folder`, `mini_imagenet` (84 by
-        default) and 'tfds:NAME'.
+        default) and 'tfds:NAME'; for `labelled`, `grocery` and `grocery_iconic` (224 by default)
+        and 'labelled_tfds:NAME', what the shorter side is made before the centre is taken.
 
     Raises:
       UserError: unknown name, missing or damaged files, a cache that cannot be written.
@@ -111,9 +125,7 @@ def known(name: str) -> str:
     if name not in READERS:
         close = difflib.get_close_matches(name, READERS, 1)
         hint = f" Did you mean {close[0]}?" if close else ""
-        raise UserError(
-            f"unknown dataset {name!r}.{hint} Known: {', '.join(sorted(READERS))}, tfds:NAME."
-        )
+        raise UserError(f"unknown dataset {name!r}.{hint} Known: {', '.join(NAMES)}.")
     return READERS[name]
 
 
@@ -123,8 +135,9 @@ def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Read
     Raises:
       UserError: unknown name.
     """
-    if name.startswith("tfds:"):
-        return _import(TFDS)(name.removeprefix("tfds:"), seed=seed, image_size=image_size)
+    if (prefix := _prefix(name)) is not None:
+        make = _import(NAMED[prefix])
+        return make(name.removeprefix(prefix), seed=seed, image_size=image_size)
     found = _import(known(name))
     if not isinstance(found, Reader):
         return found(seed=seed, image_size=image_size)
@@ -136,12 +149,16 @@ def find_reader(name: str, seed: int = 0, image_size: int | None = None) -> Read
 
 
 def resizes(name: str) -> bool:
-    """Whether `load` can resize the images of a dataset: those of user's own folders and of TFDS.
+    """Whether `load` can resize the images of a dataset: photographs, a user's own, those of TFDS.
 
     Raises:
       UserError: unknown name.
     """
-    return name.startswith("tfds:") or not isinstance(_import(known(name)), Reader)
+    return _prefix(name) is not None or not isinstance(_import(known(name)), Reader)
+
+
+def _prefix(name: str) -> str | None:
+    return next((prefix for prefix in NAMED if name.startswith(prefix)), None)
 
 
 def _import(target: str) -> Any:

@@ -100,6 +100,7 @@ def open_cache(folder: Path) -> Dataset | None:
         notes=tuple(info.get("notes", ())),
         decoder=str(info.get("decoder", "")),
         by_seed=bool(info.get("by_seed", False)),
+        shared=bool(info.get("shared", False)),
     )
 
 
@@ -134,10 +135,11 @@ def _write(root: Path, key: str, splits: Prepared) -> None:
             "mean": mean.tolist(),
             "std": std.tolist(),
             "digest": digest_of(splits),
-            "contents": contents_of(splits),
+            "contents": contents_of(splits, splits.shared),
             "notes": splits.notes,
             "decoder": splits.decoder,
             "by_seed": splits.by_seed,
+            "shared": splits.shared,
         }
         for split in SPLITS:
             images, counts, names = splits[split]
@@ -184,11 +186,14 @@ def digest_of(splits: dict[str, Split]) -> str:
     return found.hexdigest()[:16]
 
 
-def contents_of(splits: Mapping[str, Split]) -> str:
-    """16 hexadecimal digits of the images of each class, whatever split it is in."""
-    # Sorted, so that the seed that shares out the classes does not matter
+def contents_of(splits: Mapping[str, Split], shared: bool = False) -> str:
+    """16 hexadecimal digits of the images of each class, whatever split they are in."""
+    # Sorted, so that the seed that shares out the classes, or the images, does not matter
     found = []
     for images, counts, names in splits.values():
+        if shared:  # each image by itself: a class is in several splits
+            names = tuple(np.repeat(names, counts).tolist())
+            counts = np.ones(len(names), np.int32)
         ends = np.cumsum(counts)
         for name, start, end in zip(names, ends - counts, ends, strict=True):
             pixels = hashlib.sha256(np.ascontiguousarray(images[start:end]).tobytes()).hexdigest()

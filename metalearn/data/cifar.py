@@ -62,7 +62,16 @@ class Cifar100(NamedTuple):
     coarse: tuple[str, ...]
 
 
-def read_cifar100(path: Path, facts: Facts = FACTS) -> Cifar100:
+class Parts(NamedTuple):
+    """The two parts of the archive: records uint8 [M, RECORD] in its order, and label names."""
+
+    train: np.ndarray
+    test: np.ndarray
+    fine: tuple[str, ...]
+    coarse: tuple[str, ...]
+
+
+def read_parts(path: Path, facts: Facts = FACTS) -> Parts:
     """The contents of the official binary archive, verified.
 
     Raises:
@@ -73,12 +82,20 @@ def read_cifar100(path: Path, facts: Facts = FACTS) -> Cifar100:
     train, test, fine_text, coarse_text = (members[f"{FOLDER}/{name}"] for name in wanted)
     fine = _names(path, fine_text, 100)
     coarse = _names(path, coarse_text, 20)
-    parts = (
-        _records(path, "train.bin", train, facts.train),
-        _records(path, "test.bin", test, facts.test),
-    )
-    records = np.concatenate(parts)
-    _check_moments(path, records[: 100 * facts.train, 2:], facts)
+    train_records = _records(path, "train.bin", train, facts.train)
+    test_records = _records(path, "test.bin", test, facts.test)
+    _check_moments(path, train_records[:, 2:], facts)
+    return Parts(train_records, test_records, fine, coarse)
+
+
+def read_cifar100(path: Path, facts: Facts = FACTS) -> Cifar100:
+    """The official archive's training and test images, taken together.
+
+    Raises:
+      UserError: as `read_parts`, or a class belongs to two superclasses.
+    """
+    train, test, fine, coarse = read_parts(path, facts)
+    records = np.concatenate([train, test])
     parents = _parents(path, records)
     per_class = facts.train + facts.test
     # Sorted by their bytes, so that positions in a split do not depend on the archive's order
@@ -87,8 +104,13 @@ def read_cifar100(path: Path, facts: Facts = FACTS) -> Cifar100:
     images = np.empty((100, per_class, 32, 32, 3), np.uint8)
     for label in range(100):
         rows = records[order[label * per_class : (label + 1) * per_class], 2:]
-        images[label] = rows.reshape(per_class, 3, 32, 32).transpose(0, 2, 3, 1)
+        images[label] = channels_last(rows)
     return Cifar100(images, fine, tuple(coarse[parent] for parent in parents))
+
+
+def channels_last(pixels: np.ndarray) -> np.ndarray:
+    """Planar pixels uint8 [M, 3072] as images [M, 32, 32, 3]."""
+    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
 def _names(path: Path, text: bytes, count: int) -> tuple[str, ...]:

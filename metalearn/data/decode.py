@@ -1,10 +1,14 @@
 """An image file to pixels: upright, opaque on white, RGB of eight bits."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image
+
+Fit = Callable[[Image.Image, int], Image.Image]  # image and pixels a side -> the image resized
+Source = Path | IO[bytes]  # where an image file is read from
 
 # Extensions of image files. Which of them are read depends on what Pillow was built with.
 PICTURES = frozenset(
@@ -40,7 +44,7 @@ class Picture(NamedTuple):
     """An image file as it was read.
 
     Attributes:
-      pixels: uint8 [size, size, 3].
+      pixels: uint8 [H, W, 3].
       transparent: whether any pixel is, and so was laid on white.
       levels: its range of values where it has more than eight bits, else None.
       halved: whether it has colours of 16 bits, of which Pillow gives the upper 8.
@@ -60,28 +64,54 @@ def readable() -> frozenset[str]:
     return frozenset(ending for ending in PICTURES if known.get(ending) in Image.OPEN)
 
 
-def read_image(path: Path, size: int, levels: Levels | None = None) -> Picture:
-    """The image resized, not cropped, with Pillow's Lanczos filter.
+def squeezed(image: Image.Image, size: int) -> Image.Image:
+    """The whole image, `size` x `size` by Pillow's Lanczos filter, whatever its proportions."""
+    return image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def cropped(image: Image.Image, size: int) -> Image.Image:
+    """The central square, `size` x `size` by Pillow's bicubic filter, antialiased.
+
+    So the shorter side gets `size` pixels and what the longer one has more is cut off.
+    """
+    width, height = image.size
+    side = min(width, height)
+    left = (width - side) // 2
+    top = (height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return square.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def unchanged(image: Image.Image, size: int) -> Image.Image:
+    """The image as it is."""
+    return image
+
+
+def read_image(
+    file: Source, size: int, levels: Levels | None = None, fit: Fit = squeezed
+) -> Picture:
+    """The image upright, opaque, RGB and resized.
 
     Args:
-      path: of the file.
+      file: its path, or itself, opened.
       size: height and width, in pixels.
       levels: values that become 0 and 255 in images of more than eight bits; by default the lowest
         and the highest of the image.
+      fit: how it gets this size.
 
     Raises:
       Unreadable: it does not decode.
     """
     try:
-        with Image.open(path) as file:
-            return _picture(file, size, levels)
+        with Image.open(file) as opened:
+            return _picture(opened, size, levels, fit)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise what their formats can get wrong
         raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _picture(file: Image.Image, size: int, levels: Levels | None) -> Picture:
+def _picture(file: Image.Image, size: int, levels: Levels | None, fit: Fit) -> Picture:
     halved = ";16" in str(getattr(file, "tile", "")) and not _is_deep(file)
     image = upright(file)
     own = None
@@ -89,9 +119,23 @@ def _picture(file: Image.Image, size: int, levels: Levels | None) -> Picture:
         own = _levels(image)
         image = _eight_bits(image, levels or own)
     colours, transparent = on_white(image, "RGB")
-    exact = file.format in EXACT and colours.size == (size, size)
-    small = colours.resize((size, size), Image.Resampling.LANCZOS)
+    small = fit(colours, size)
+    exact = file.format in EXACT and colours.size == small.size
     return Picture(np.asarray(small), transparent, own, halved, exact)
+
+
+def size_within(file: Source, largest: int) -> tuple[int, int] | None:
+    """Height and width of the upright image; None if one is larger, or it does not decode."""
+    try:
+        with Image.open(file) as opened:
+            if max(opened.size) > largest:  # told by the header: the pixels need not be read
+                return None
+            width, height = upright(opened).size
+            return height, width
+    except MemoryError:
+        raise
+    except Exception:  # decoders raise what their formats can get wrong
+        return None
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -116,6 +116,14 @@ def find_classes(folder: Path) -> ClassFiles:
     return {name: images for name, images in found.items() if images}
 
 
+def empty_classes(folder: Path) -> list[Path]:
+    """The visible folders in `folder`, or in its folders of splits, that hold no image."""
+    splits = [path for path in _folders(folder) if path.name.lower() in NAMES]
+    own = [path for path in splits if find_classes(path)]
+    classes = [path for split in own or [folder] for path in _folders(split)]
+    return [path for path in classes if not find_images(path)]
+
+
 def _folders(folder: Path) -> list[Path]:
     """The visible folders in `folder`, sorted."""
     found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []

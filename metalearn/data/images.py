@@ -1,7 +1,9 @@
 """All image files of a dataset to arrays, with notes on what was done to them."""
 
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -9,7 +11,7 @@ import numpy as np
 import PIL
 from tqdm import tqdm
 
-from metalearn.data.decode import Levels, Picture, Unreadable, read_image
+from metalearn.data.decode import Fit, Levels, Picture, Source, Unreadable, read_image, squeezed
 from metalearn.data.duplicates import Place, duplicate_notes
 from metalearn.data.source import Prepared, Split
 from metalearn.errors import UserError
@@ -19,6 +21,28 @@ NAMED = 5  # files that do not decode are named, at most
 DECODER = f"pillow {PIL.__version__}"
 
 T = TypeVar("T")
+Read = Callable[..., Picture]  # a `Photo`, and perhaps `levels`, -> its pixels
+
+
+class Photo(NamedTuple):
+    """An image file on the disk, or in an archive.
+
+    Attributes:
+      name: below the user's folder or in the archive, for notes.
+      path: for messages; what is read where there is no `data`.
+      data: contents of the file.
+    """
+
+    name: str
+    path: Path
+    data: bytes | None = None
+
+    def source(self) -> Source:
+        """What Pillow opens."""
+        return self.path if self.data is None else io.BytesIO(self.data)
+
+
+Photos = dict[str, list[Photo]]  # class name -> its images
 
 
 class Seen(NamedTuple):
@@ -29,23 +53,52 @@ class Seen(NamedTuple):
 
 
 def read_splits(folder: Path, splits: dict[str, ClassFiles], size: int) -> Prepared:
-    """Every image as RGB, `size` x `size`; those of more than eight bits scaled by their range.
+    """Every image below `folder` as RGB, squeezed to `size` x `size`; see `read_photos`."""
+    return read_photos(photos_of(folder, splits), size)
+
+
+def photos_of(folder: Path, splits: Mapping[str, ClassFiles]) -> dict[str, Photos]:
+    """The files of each class of each split, with names below `folder`."""
+    return {
+        split: {
+            label: [Photo(path.relative_to(folder).as_posix(), path) for path in files]
+            for label, files in classes.items()
+        }
+        for split, classes in splits.items()
+    }
+
+
+def read_photos(
+    splits: Mapping[str, Photos],
+    size: int,
+    fit: Fit = squeezed,
+    shape: tuple[int, int] | None = None,
+) -> Prepared:
+    """Every image as RGB; those of more than eight bits scaled by their range.
 
     One range, from the lowest to the highest value of all such images: by a range of its own, each
     image would lose its brightness.
 
+    Args:
+      splits: the image files.
+      size: height and width that `fit` gives, in pixels.
+      fit: how an image gets its size.
+      shape: height and width, if `fit` gives others than `size`.
+
     Raises:
       UserError: images that do not decode; all are counted, the first few named.
     """
-    paths = [path for classes in splits.values() for files in classes.values() for path in files]
-    images = np.empty((len(paths), size, size, 3), np.uint8)
-    seen = _read_all(paths, images)
-    _check_readable(paths, seen)
+    photos = [photo for classes in splits.values() for some in classes.values() for photo in some]
+    images = np.empty((len(photos), *(shape or (size, size)), 3), np.uint8)
+    read = partial(_read, size=size, fit=fit)
+    seen = _read_all(photos, images, read)
+    _check_readable(photos, seen)
     pictures = [one.picture for one in seen if one.picture is not None]
     levels = _common(pictures)
     if levels is not None:
-        _read_deep(paths, pictures, images, levels)
-    names = [path.relative_to(folder).as_posix() for path in paths]
+        others = [i for i, one in enumerate(pictures) if one.levels not in (None, levels)]
+        _read_again([photos[i] for i in others], images, others, partial(read, levels=levels))
+    names = [photo.name for photo in photos]
     owners = zip(_owners(splits), names, strict=True)
     places = [Place(split, label, name) for (split, label), name in owners]
     notes = [*_notes(pictures, names, levels), *duplicate_notes(images, places)]
@@ -53,13 +106,17 @@ def read_splits(folder: Path, splits: dict[str, ClassFiles], size: int) -> Prepa
     return Prepared(_cut(images, splits), notes, decoder)
 
 
-def _owners(splits: dict[str, ClassFiles]) -> list[tuple[str, str]]:
+def _read(photo: Photo, size: int, fit: Fit, levels: Levels | None = None) -> Picture:
+    return read_image(photo.source(), size, levels, fit)
+
+
+def _owners(splits: Mapping[str, Photos]) -> list[tuple[str, str]]:
     """Split and class of each image, in the order of the arrays."""
     classes = [(split, label) for split, found in splits.items() for label in found]
     return [owner for owner in classes for _ in splits[owner[0]][owner[1]]]
 
 
-def _cut(images: np.ndarray, splits: dict[str, ClassFiles]) -> dict[str, Split]:
+def _cut(images: np.ndarray, splits: Mapping[str, Photos]) -> dict[str, Split]:
     found = {}
     start = 0
     for split, classes in splits.items():
@@ -70,33 +127,29 @@ def _cut(images: np.ndarray, splits: dict[str, ClassFiles]) -> dict[str, Split]:
     return found
 
 
-def _read_all(paths: Sequence[Path], images: np.ndarray) -> list[Seen]:
-    """Fill images uint8 [M, size, size, 3], with a progress bar on a terminal."""
+def _read_all(photos: Sequence[Photo], images: np.ndarray, read: Read) -> list[Seen]:
+    """Fill images uint8 [M, H, W, 3], with a progress bar on a terminal."""
 
     def fill(index: int) -> Seen:
         try:
-            picture = read_image(paths[index], images.shape[1])
+            picture = read(photos[index])
         except Unreadable as error:
             return Seen(None, str(error))
         images[index] = picture.pixels
         return Seen(picture._replace(pixels=images[index]))  # no second copy is kept
 
-    return _in_threads(fill, range(len(paths)))
+    return _in_threads(fill, range(len(photos)))
 
 
-def _read_deep(
-    paths: Sequence[Path],
-    pictures: Sequence[Picture],
-    images: np.ndarray,
-    levels: Levels,
+def _read_again(
+    photos: Sequence[Photo], images: np.ndarray, rows: Sequence[int], read: Read
 ) -> None:
-    """Read again those of more than eight bits whose own range is not the common one."""
+    """Read these images again into these rows: of more than eight bits, by the common range."""
 
     def fill(index: int) -> None:
-        images[index] = read_image(paths[index], images.shape[1], levels).pixels
+        images[rows[index]] = read(photos[index]).pixels
 
-    others = [i for i, picture in enumerate(pictures) if picture.levels not in (None, levels)]
-    _in_threads(fill, others)
+    _in_threads(fill, range(len(photos)))
 
 
 def _in_threads(work: Callable[[int], T], numbers: Sequence[int]) -> list[T]:
@@ -105,8 +158,9 @@ def _in_threads(work: Callable[[int], T], numbers: Sequence[int]) -> list[T]:
         return list(tqdm(found, "reading", len(numbers), unit=" images", disable=None))
 
 
-def _check_readable(paths: Sequence[Path], seen: Sequence[Seen]) -> None:
-    bad = [(path, one.problem) for path, one in zip(paths, seen, strict=True) if one.problem]
+def _check_readable(photos: Sequence[Photo], seen: Sequence[Seen]) -> None:
+    pairs = zip(photos, seen, strict=True)
+    bad = [(photo.path, one.problem) for photo, one in pairs if one.problem]
     if not bad:
         return
     if len(bad) == 1:

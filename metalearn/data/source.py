@@ -1,4 +1,4 @@
-"""What a dataset is: three splits of classes, held on the host as memory-mapped arrays."""
+"""What a dataset is: three splits, held on the host as memory-mapped arrays."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +12,8 @@ class Split(NamedTuple):
 
     Attributes:
       images: uint8 [M, H, W, Ch].
-      counts: int32 [C], images per class; classes may differ in size.
+      counts: int32 [C], images per class; classes may differ in size. Where classes are shared
+        by the splits, one may have none in the validation split.
       names: C class names, in the order of the images.
     """
 
@@ -28,7 +29,8 @@ class Prepared(dict[str, Split]):
       notes: lines that are printed whenever the dataset is loaded, which begin with 'note: ' or
         'warning: '.
       decoder: the library, with its version, that decided the pixels; '' where the files alone do.
-      by_seed: whether a seed shared out the classes.
+      by_seed: whether a seed shared out the classes, or of shared classes the images.
+      shared: whether the classes of the three splits are the same ones, in the same order.
     """
 
     def __init__(
@@ -37,15 +39,17 @@ class Prepared(dict[str, Split]):
         notes: Iterable[str] = (),
         decoder: str = "",
         by_seed: bool = False,
+        shared: bool = False,
     ):
         super().__init__(splits)
         self.notes = tuple(notes)
         self.decoder = decoder
         self.by_seed = by_seed
+        self.shared = shared
 
 
 class Dataset(NamedTuple):
-    """A few-shot dataset: classes of `train`, `valid` and `test` are disjoint.
+    """Classes of `train`, `valid` and `test`: disjoint for few-shot learning, or the same ones.
 
     Attributes:
       name: as the user gave it.
@@ -55,7 +59,7 @@ class Dataset(NamedTuple):
         own, else 1.
       digest: of all images, their classes and the splits, as they are prepared.
       contents: of all images and their classes, whatever split they are in; '' in an old cache.
-      notes, decoder, by_seed: see `Prepared`; of a cache from before these were kept, none.
+      notes, decoder, by_seed, shared: see `Prepared`; of a cache from before these were kept, none.
     """
 
     name: str
@@ -70,10 +74,16 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
     decoder: str = ""
     by_seed: bool = False
+    shared: bool = False
+
+    @property
+    def more_by_seed(self) -> bool:
+        """Whether more classes make every split larger, as a seed shares the classes out."""
+        return self.by_seed and not self.shared
 
     @property
     def images(self) -> str:
-        """The digest that records hold; the same for every seed that splits the classes."""
+        """The digest that records hold; the same for every seed that splits them."""
         return self.contents if self.by_seed and self.contents else self.digest
 
 

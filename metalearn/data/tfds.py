@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from metalearn.data.decode import EXACT, on_white
+from metalearn.data.decode import EXACT, Fit, on_white
 from metalearn.data.download import hash_of, identities
 from metalearn.data.folder import SIZE
 from metalearn.data.images import DECODER, on_white_note
@@ -87,15 +87,19 @@ def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) 
     seen: list[Seen] = []
     for split, classes in (published or _split_classes(found, name, seed)).items():
         encoded = [data for images in classes.values() for data in images]
-        images, kinds = _decode(encoded, (height, width), MODES[channels], name)
+        images, kinds = decode(encoded, (height, width), MODES[channels], name)
         counts = np.array([len(images) for images in classes.values()], np.int32)
         names = tuple(features[label_key].int2str(label) for label in classes)
         splits[split] = Split(images, counts, names)
         seen += kinds
+    return Prepared(splits, *seen_notes(seen), by_seed=published is None)
+
+
+def seen_notes(seen: Sequence[Seen]) -> tuple[list[str], str]:
+    """Notes on what was done to the images, and the library that decided their pixels, if any."""
     clear = sum(kind.transparent for kind in seen)
     notes = [f"note: {on_white_note(clear, len(seen))}"] if clear else []
-    decoder = "" if all(kind.exact for kind in seen) else DECODER
-    return Prepared(splits, notes, decoder, by_seed=published is None)
+    return notes, "" if all(kind.exact for kind in seen) else DECODER
 
 
 def fingerprint(folder: Path, name: str, seed: int, image_size: int | None) -> str:
@@ -144,19 +148,22 @@ def _pooled(found: dict[str, Classes], label: int) -> list[bytes]:
     return list(dict.fromkeys(images))
 
 
-def _decode(
+def decode(
     encoded: Sequence[bytes],
     size: tuple[int, int],
     mode: str,
     name: str,
+    fit: Fit | None = None,
 ) -> tuple[np.ndarray, list[Seen]]:
-    """Images uint8 [M, H, W, Ch] and their properties; other sizes are resized, not cropped.
+    """Images uint8 [M, H, W, Ch] and their properties.
 
     Args:
       encoded: files of images.
-      size: H and W; resizing is by Pillow's Lanczos filter.
+      size: H and W.
       mode: Pillow's, of Ch channels.
       name: of the dataset, for messages.
+      fit: how images of another size are resized to H = W; by default by Pillow's Lanczos filter,
+        not cropped.
 
     Raises:
       UserError: an image does not decode.
@@ -168,7 +175,10 @@ def _decode(
             exact = file.format in EXACT and file.size == size[::-1]
             image, transparent = on_white(file, mode)
         if image.size != size[::-1]:
-            image = image.resize(size[::-1], Image.Resampling.LANCZOS)
+            if fit is not None:
+                image = fit(image, size[0])
+            else:
+                image = image.resize(size[::-1], Image.Resampling.LANCZOS)
         images[index] = np.asarray(image).reshape(images.shape[1:])
         return Seen(transparent, exact)
 

@@ -67,11 +67,12 @@ def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tupl
 
 
 def split(config: Config) -> str:
-    """What decides a run's classes and the size of their images, in words."""
+    """What decides a run's classes, their images and the size of these, in words."""
     size = f" at {config.image_size} pixels" if config.image_size else ""
     drawn = (
         f", split by seed {config.seed}"
-        if config.dataset == "folder" or config.dataset.startswith("tfds:")
+        if config.dataset in ("folder", "labelled")
+        or config.dataset.startswith(("tfds:", "labelled_tfds:"))
         else ""
     )
     return f"{config.dataset}{size}{drawn}"

@@ -43,7 +43,7 @@ def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
         return turned(sample, lab.dataset, config.all_turns) if config.rotation else sample
     shape = (config.train_ways, config.train_shots, config.train_queries)
     where = f"{lab.dataset.name}'s training split"
-    check(lab.dataset.train, where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
+    check(lab.dataset.train, where, *shape, lab.dataset.rotations, lab.dataset.more_by_seed)
     if config.most_train_shots >= config.train_shots + config.train_queries:
         images = f"{config.train_shots} shots + {config.train_queries} queries"
         raise UserError(
@@ -117,7 +117,25 @@ def check_test(config: Config, lab: Lab, split: str) -> None:
     name = {"valid": "validation", "test": "test"}[split]
     where = f"{lab.dataset.name}'s {name} split"
     shape = (config.ways, config.shots, config.queries)
-    check(getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.by_seed)
+    check(
+        getattr(lab.dataset, split), where, *shape, lab.dataset.rotations, lab.dataset.more_by_seed
+    )
+
+
+def check_new_classes(config: Config, trained: Dataset, tested: Dataset) -> None:
+    """See that training does not show the test's classes where the splits share them.
+
+    Raises:
+      UserError: a class of the test split is one that is trained on.
+    """
+    if not trained.shared or not config.steps:
+        return
+    if seen := sorted(set(trained.train.names) & set(tested.test.names)):
+        raise UserError(
+            f"{config.method} is tested on classes that are new to it, but {trained.name} trains "
+            f"on {len(seen)} of {tested.name}'s test classes, such as {seen[0]}: test it on "
+            "another with --test_dataset, or train on a dataset of other classes"
+        )
 
 
 def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], Result]:

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metalearn.data.decode import Levels, Unreadable, read_image
+from metalearn.data.decode import (
+    Levels,
+    Unreadable,
+    cropped,
+    read_image,
+    size_within,
+    unchanged,
+)
 
 
 def pixels(path: Path, size: int, levels: Levels | None = None) -> np.ndarray:
@@ -161,3 +168,45 @@ def test_sixteen_bit_colours_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + data)
     assert read_image(tmp_path / "x.png", 2).halved
     assert not read_image(saved(tmp_path / "y.png", "RGB"), 2).halved
+
+
+@pytest.mark.parametrize("size", [(30, 90), (90, 30), (31, 90), (30, 30), (120, 170)])
+def test_cropped_keeps_the_proportions_of_the_centre(size: tuple[int, int]) -> None:
+    """A round spot in the middle stays round, and of the size that the shorter side says."""
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    away = np.hypot(x + 0.5 - width / 2, y + 0.5 - height / 2) / min(size)
+    found = np.asarray(cropped(Image.fromarray((away < 0.3).astype(np.uint8) * 255), 20))
+    inside = found > 127
+    assert found.shape == (20, 20)
+    assert abs(inside.sum() / 400 - np.pi * 0.3**2) < 0.04
+    assert abs(int(inside.any(0).sum()) - int(inside.any(1).sum())) <= 1
+
+
+def test_cropped_smooths_what_it_shrinks() -> None:
+    stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
+    found = np.asarray(cropped(Image.fromarray(stripes), 8)).astype(int)
+    assert (abs(found[:, 1:-1] - 128) < 20).all()
+
+
+def test_an_image_of_the_right_size_is_not_resampled(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 14, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    picture = read_image(tmp_path / "x.png", 8, fit=cropped)
+    assert (picture.pixels == pixels[:, 3:11]).all()
+    assert (read_image(tmp_path / "x.png", 8, fit=unchanged).pixels == pixels).all()
+    with open(tmp_path / "x.png", "rb") as file:
+        assert (read_image(file, 8, fit=cropped).pixels == picture.pixels).all()
+
+
+def test_size_of_the_upright_image_if_it_is_small(tmp_path: Path) -> None:
+    image = Image.new("RGB", (20, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    image.save(tmp_path / "plain.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    assert size_within(tmp_path / "turned.jpg", 20) == (20, 10)
+    assert size_within(tmp_path / "plain.png", 20) == (10, 20)
+    assert size_within(tmp_path / "plain.png", 19) is None
+    assert size_within(tmp_path / "broken.png", 20) is None

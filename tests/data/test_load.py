@@ -1,5 +1,6 @@
 """Opening a dataset by name: what is told each time, and what serves on."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import metalearn.data
+from metalearn.data.cache import contents_of, digest_of
 from metalearn.data.source import Dataset, Prepared, Reader, Split
 
 Patch = pytest.MonkeyPatch
@@ -19,6 +21,37 @@ def make_splits() -> dict[str, Split]:
     counts = np.array([3, 2], np.int32)
     names = ("train", "valid", "test")
     return {name: Split(images[i], counts, ("a", "b")) for i, name in enumerate(names)}
+
+
+def test_shared_classes_are_kept_in_the_cache_and_not_assumed_of_an_old_one(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    told = Prepared(make_splits(), shared=True, by_seed=True)
+    reader = Reader(lambda _: told, (), 1, 1, lambda _: "same")
+    monkeypatch.setattr("metalearn.data.find_reader", lambda *_: reader)
+    assert all(metalearn.data.load("told", cache_dir=tmp_path).shared for _ in range(2))
+    (path,) = tmp_path.glob("*/info.json")
+    info = json.loads(path.read_text())
+    del info["shared"]
+    path.write_text(json.dumps(info))
+    old = metalearn.data.load("told", cache_dir=tmp_path)
+    assert not old.shared and old.digest == info["digest"]
+
+
+def test_more_classes_help_only_where_a_seed_shares_out_the_classes() -> None:
+    one = np.ones(3, np.float32)
+    dataset = Dataset("x", *make_splits().values(), mean=one, std=one, by_seed=True)
+    assert dataset.more_by_seed and not dataset._replace(shared=True).more_by_seed
+
+
+def test_contents_of_shared_classes_do_not_depend_on_who_is_in_which_split() -> None:
+    splits = make_splits()
+    swapped = {**splits, "valid": splits["test"], "test": splits["valid"]}
+    assert digest_of(splits) != digest_of(swapped)
+    assert contents_of(splits, shared=True) == contents_of(swapped, shared=True)
+    swapped["test"] = Split(splits["test"].images.copy(), *splits["test"][1:])
+    swapped["test"].images[0, 0, 0, 0] ^= 1
+    assert contents_of(splits, shared=True) != contents_of(swapped, shared=True)
 
 
 def no_call() -> dict[str, Split]:
