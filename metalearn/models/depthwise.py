@@ -17,7 +17,14 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
 def depthwise(x: Array, w: Array, stride: int, pads: Pads) -> Array:
-    """x [B,H,W,C] convolved with w [k,k,1,C]; pads are the zeros around rows and columns."""
+    """x [B,H,W,C] convolved with w [k,k,1,C].
+
+    Args:
+      x: images or maps.
+      w: kernels.
+      stride: of rows and columns.
+      pads: zeros around rows and columns.
+    """
     return jax.lax.platform_dependent(
         x,
         w,
@@ -27,7 +34,11 @@ def depthwise(x: Array, w: Array, stride: int, pads: Pads) -> Array:
 
 
 def native(x: Array, w: Array, stride: int, pads: Pads) -> Array:
-    """The same by XLA's grouped convolution."""
+    """The same by XLA's grouped convolution.
+
+    Args:
+      x, w, stride, pads: as of `depthwise`.
+    """
     return jax.lax.conv_general_dilated(
         x,
         w,
@@ -40,7 +51,11 @@ def native(x: Array, w: Array, stride: int, pads: Pads) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def by_shifts(x: Array, w: Array, stride: int, pads: Pads) -> Array:
-    """The same as a sum of shifted images."""
+    """The same as a sum of shifted images.
+
+    Args:
+      x, w, stride, pads: as of `depthwise`.
+    """
     views = _views(x, w.shape[0], stride, pads)
     return sum((view * w[i, j, 0] for (i, j), view in views[1:]), views[0][1] * w[0, 0, 0])
 

@@ -26,8 +26,10 @@ LITE0 = (
 
 
 def scaled(width: float, depth: float) -> tuple[Stage, ...]:
-    """The stages of a larger network: widths times `width`, to multiples of 8 and never 10 % less;
-    blocks times `depth`, rounded up, but in the first and last stage.
+    """The stages of a larger network.
+
+    Widths are multiplied by `width`, to multiples of 8 and never 10 % less; blocks by `depth`,
+    rounded up, but in the first and last stage.
     """
     last = len(LITE0) - 1
     return tuple(

@@ -10,6 +10,13 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 def square(
     size: int, mean: tuple[float, ...], std: tuple[float, ...], resize: str = "bilinear"
 ) -> InputSpec:
-    """Images of `size` pixels a side, whose pixels in 0..255 have this mean and deviation."""
+    """Square images of three channels.
+
+    Args:
+      size: their side, in pixels.
+      mean: of each channel's pixels, 0..255.
+      std: likewise.
+      resize: filter for images of another size.
+    """
     scaled = [tuple(value / 255 for value in values) for values in (mean, std)]
     return InputSpec((size, size), scaled[0], scaled[1], resize)

@@ -34,7 +34,14 @@ def relu6(x: Array) -> Array:
 
 
 def pads_of(x: Array, kernel: tuple[int, int], stride: int, padding: Padding) -> Pads:
-    """Zeros around rows and columns of x [B,H,W,C]; padding is SAME, or those of every side."""
+    """Zeros around rows and columns.
+
+    Args:
+      x: images or maps [B,H,W,C].
+      kernel: its height and width.
+      stride: of rows and columns.
+      padding: SAME, or zeros of every side, or of rows and of columns.
+    """
     (tall, wide) = kernel
     if padding == SAME:
         return same_padding(x.shape[1], tall, stride), same_padding(x.shape[2], wide, stride)
@@ -47,6 +54,12 @@ def convolve(x: Array, w: Array, stride: int, pads: Pads) -> Array:
 
     A CPU takes it as one product, an accelerator as XLA's convolution. Patches, which are larger
     than the image by the size of the kernel, are made again for derivatives.
+
+    Args:
+      x: images or maps.
+      w: kernels.
+      stride: of rows and columns.
+      pads: zeros around rows and columns.
     """
     # Not of 1x1: sums over their channels would be fused into every place that uses them
     few = w.shape[0] > 1 and w[..., 0].size <= FEW_TERMS
@@ -60,14 +73,22 @@ def convolve(x: Array, w: Array, stride: int, pads: Pads) -> Array:
 
 
 def native(x: Array, w: Array, stride: int, pads: Pads) -> Array:
-    """The same by XLA's convolution."""
+    """The same by XLA's convolution.
+
+    Args:
+      x, w, stride, pads: as of `convolve`.
+    """
     return jax.lax.conv_general_dilated(
         x, w, (stride, stride), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def by_product(x: Array, w: Array, stride: int, pads: Pads) -> Array:
-    """The same as a product of patches and weights, two-dimensional: what is fast on a CPU."""
+    """The same as a product of patches and weights, two-dimensional: what is fast on a CPU.
+
+    Args:
+      x, w, stride, pads: as of `convolve`.
+    """
     (tall, wide, channels, filters) = w.shape
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0))) if pads != ((0, 0), (0, 0)) else x
     rows = padded.shape[1] - tall + 1
@@ -89,6 +110,9 @@ def by_places(x: Array, w: Array, stride: int, pads: Pads) -> Array:
 
     Patches of so few channels take longer to make than to multiply. Derivatives are those of
     `by_product`.
+
+    Args:
+      x, w, stride, pads: as of `convolve`.
     """
     (tall, wide, channels, _) = w.shape
     padded = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))

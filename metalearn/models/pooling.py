@@ -15,6 +15,12 @@ def max_pool(x: Array, size: int, stride: int, padding: int) -> Array:
     """Maxima of size x size windows of x [B,H,W,F], incomplete ones dropped; the border is nothing.
 
     The gradient goes to the first of equal maxima.
+
+    Args:
+      x: maps.
+      size: of a window.
+      stride: between windows.
+      padding: places around the maps, which are never a maximum.
     """
     around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     padded = jnp.pad(x, around, constant_values=-jnp.inf) if padding else x

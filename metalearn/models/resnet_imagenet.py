@@ -31,8 +31,9 @@ class Stem(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, or 1x1, 3x3 and 1x1; added to the input, or to a 1x1 convolution of it
-    where the shapes differ.
+    """Two 3x3 convolutions, or 1x1, 3x3 and 1x1, added to the input.
+
+    Where the shapes differ, the input goes through a 1x1 convolution.
     """
 
     width: int

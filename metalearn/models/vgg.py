@@ -64,8 +64,9 @@ class FullyConnected(nn.Module):
 
 
 def averaged(x: Array, side: int) -> Array:
-    """x [B,H,W,F] averaged over side x side windows that overlap where they must: [B,side,side,F]
-    (PyTorch's adaptive average).
+    """x [B,H,W,F] averaged over windows that overlap where they must: [B,side,side,F].
+
+    It is PyTorch's adaptive average.
     """
     if x.shape[1:3] == (side, side):
         return x
