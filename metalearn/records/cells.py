@@ -66,6 +66,7 @@ def tested_as(r: Record) -> str:
 def notes_of(r: Record) -> list[str]:
     """Notes on what is special of a record's training: `from a trained body`, `cosine`."""
     notes = {
+        "from a pre-trained body": r.external,
         FROM_BODY: "init_from" in r.roles,
         "rotations": r.config.rotation and not r.config.all_turns,
         "rotations, all turns": r.config.rotation and r.config.all_turns,
@@ -81,6 +82,8 @@ def notes_of(r: Record) -> list[str]:
 
 def trained_on(r: Record) -> str:
     """`5-way 1-shot, batch, 10000 updates`, or `classes, rotations, 16000 updates`."""
+    if r.external and not r.config.steps:
+        return "external data alone"
     updates = f"{steps_of(r)} updates"
     if r.config.method in PRETRAINED:
         return ", ".join(["classes", *notes_of(r), updates])

@@ -61,8 +61,8 @@ def table_of(record: Record) -> str:
 
 
 def file_name(dataset: str) -> str:
-    """A dataset's name without characters that a file's name cannot have."""
-    return dataset.replace(":", "_").replace("/", "_")
+    """The name of a dataset or table without characters that a file's name should not have."""
+    return dataset.replace(":", "_").replace("/", "_").replace(", ", "-").replace(" ", "-")
 
 
 def test_slug(config: Config) -> str:

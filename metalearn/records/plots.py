@@ -13,9 +13,8 @@ from typing import Any
 from metalearn.config import Config
 from metalearn.files import write_whole
 from metalearn.records.names import file_name
-from metalearn.records.points import Point, digest, paired_tests, points
+from metalearn.records.points import Point, digest, kinds, paired_tests, points
 from metalearn.records.report import load
-from metalearn.records.tables import PLOTS
 
 HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips
 MARKERS = "osD^vP*X"
@@ -119,7 +118,7 @@ def spread(heights: list[float], least: float) -> list[float]:
 
 def _time(figure: Any, found: list[Point]) -> None:
     """Draws accuracy against minutes of training: a panel for each test with usual queries."""
-    usual = [p for p in found if p.queries == Config.queries]
+    usual = [p for p in found if p.queries == Config.queries and p.seconds]
     looks = _styles(usual)
     tests = sorted({(p.ways, p.shots) for p in usual})
     for panel, test in zip(
@@ -180,7 +179,7 @@ def draw_plots(root: Path) -> list[Path]:
     paths = []
     for dataset, rows in load(root)[0].items():
         found = points(rows)
-        for kind in PLOTS if found else ():
+        for kind in kinds(found) if found else ():
             folder.mkdir(exist_ok=True)
             paths.append(folder / f"{file_name(dataset)}-{kind}.svg")
             _draw(paths[-1], DRAW[kind], found, dataset)

@@ -10,12 +10,17 @@ import numpy as np
 
 from metalearn.config import Config
 from metalearn.records.cells import FROM_BODY, notes_of, queries_of, steps_of
-from metalearn.records.names import method_of
+from metalearn.records.names import body_of, method_of
 from metalearn.records.record import Record
 from metalearn.records.report import Row, mean
 from metalearn.records.store import counts_path, read_counts
 
 SIDES = ("inductive", "transductive")
+PLOTS = {  # of each dataset with a record, in results/plots, and what they show
+    "shots": "accuracy against labelled images a class",
+    "time": "accuracy against training time",
+    "paired": "differences on paired episodes",
+}
 
 
 class Point(NamedTuple):
@@ -52,6 +57,11 @@ def points(rows: list[Row]) -> list[Point]:
     return sorted(found, key=lambda p: (*_test(p), p.label))
 
 
+def kinds(found: list[Point]) -> list[str]:
+    """The plots of a table: none against training time where nothing was trained."""
+    return [kind for kind in PLOTS if kind != "time" or any(p.seconds for p in found)]
+
+
 def _test(p: Point) -> tuple[int, int, int, str]:
     return p.ways, p.shots, p.queries, p.records[0].test.episode_hash
 
@@ -64,7 +74,7 @@ def _point(side: str, records: list[Record]) -> Point:
     test = (config.ways, config.shots, config.queries)
     notes = [note for note in notes_of(first) if note != FROM_BODY]  # its steps show that
     how = ", ".join([first.test.normalisation, *notes])
-    label = f"{method_of(config)} {config.backbone} ({how}), {steps_of(first)} steps"
+    label = f"{method_of(config)} {body_of(config)} ({how}), {steps_of(first)} steps"
     return Point(label, *test, side, 100 * accuracy, 100 * ci95, seconds, tuple(records))
 
 

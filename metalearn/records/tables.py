@@ -5,15 +5,10 @@ from pathlib import Path
 from metalearn.records.cells import cells, queries_of
 from metalearn.records.findings import filled, named_records
 from metalearn.records.names import file_name
+from metalearn.records.points import PLOTS, kinds, points
 from metalearn.records.published import Published
 from metalearn.records.report import Row, beside, load
 from metalearn.records.summary import summary
-
-PLOTS = {  # of each dataset with a record, in results/plots, and what they show
-    "shots": "accuracy against labelled images a class",
-    "time": "accuracy against training time",
-    "paired": "differences on paired episodes",
-}
 
 INTRO = """# Results
 
@@ -94,7 +89,8 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
     lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
     parts += [_table(lines), _episodes(rows), _commands(rows)]
     parts += [
-        f"![{said}](results/plots/{file_name(name)}-{kind}.svg)\n" for kind, said in PLOTS.items()
+        f"![{PLOTS[kind]}](results/plots/{file_name(name)}-{kind}.svg)\n"
+        for kind in kinds(points(rows))
     ]
     shown = {p for row in rows for p in beside(row, published)}
     rest = [p for p in published if p.dataset == name and p not in shown]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from metalearn.records.names import file_name
 from metalearn.records.plots import HASHES, draw_plots, spread
-from metalearn.records.points import digest, points
-from metalearn.records.tables import PLOTS, load, markdown
+from metalearn.records.points import PLOTS, digest, kinds, points
+from metalearn.records.tables import load, markdown
 from tests.programs import ROOT
 
 
@@ -39,7 +40,7 @@ def test_shots_plot_needs_two_numbers_of_shots(counted: Path) -> None:
 
 def test_plots_in_the_repository_are_up_to_date() -> None:
     for dataset, rows in load(ROOT / "results")[0].items():
-        for kind in PLOTS if rows else ():
-            path = ROOT / "results" / "plots" / f"{dataset}-{kind}.svg"
+        for kind in kinds(points(rows)):
+            path = ROOT / "results" / "plots" / f"{file_name(dataset)}-{kind}.svg"
             said = f"{path} is not what its command draws: run python -m experiments.tables"
             assert path.exists() and digest(points(rows)) in path.read_text(), said
