@@ -179,7 +179,7 @@ def draw_plots(root: Path) -> list[Path]:
     paths = []
     for dataset, rows in load(root)[0].items():
         found = points(rows)
-        for kind in kinds(found) if found else ():
+        for kind in kinds(found):
             folder.mkdir(exist_ok=True)
             paths.append(folder / f"{file_name(dataset)}-{kind}.svg")
             _draw(paths[-1], DRAW[kind], found, dataset)

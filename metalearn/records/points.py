@@ -58,7 +58,9 @@ def points(rows: list[Row]) -> list[Point]:
 
 
 def kinds(found: list[Point]) -> list[str]:
-    """The plots of a table: none against training time where nothing was trained."""
+    """The plots of a table: none without records, none of time where nothing was trained."""
+    if not found:
+        return []
     return [kind for kind in PLOTS if kind != "time" or any(p.seconds for p in found)]
 
 
