@@ -20,7 +20,6 @@ from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
-from absl import flags
 
 from benchmarks._lib.contenders import OURS
 from benchmarks._lib.measure import Found, times
@@ -28,6 +27,7 @@ from benchmarks._lib.program import FLAGS, pending, run, settings, show_missing,
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work
 from benchmarks._lib.worker import reason
+from experiments._cli.define import define_flag
 from metalearn.models.conv import conv, max_pool
 from metalearn.models.first_layer import prepare
 from metalearn.runtime import configure
@@ -196,5 +196,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("tasks", None, "tasks, each with its own kernel [4; on an accelerator 4,32]")
+    define_flag("tasks", None, "tasks, each with its own kernel [4; on an accelerator 4,32]", list)
     run(main)

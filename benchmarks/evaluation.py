@@ -8,11 +8,10 @@ peers keep as running averages of training. A step is a whole test. `--tiny` and
 `benchmarks._lib.program`.
 """
 
-from absl import flags
-
 from benchmarks._lib.program import FLAGS, measure_row, run, sized
 from benchmarks._lib.roofline import need
 from benchmarks._lib.work import Work
+from experiments._cli.define import define_flag
 
 
 def main() -> None:
@@ -31,5 +30,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("episodes", 10_000, "test episodes", lower_bound=2)
+    define_flag("episodes", 10_000, "test episodes", lower_bound=2)
     run(main)

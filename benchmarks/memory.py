@@ -13,13 +13,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from absl import flags
 
 from benchmarks._lib.contenders import OURS, Failed, Team
 from benchmarks._lib.measure import Found, times
 from benchmarks._lib.program import FLAGS, pending, run, settings, show_missing, sized, team_for
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work, images
+from experiments._cli.define import define_flag
 
 
 def peak(team: Team, name: str, work: Work) -> tuple[float, float]:
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("inner_steps", None, "inner steps [1,5,10,20]")
-    flags.DEFINE_list("tasks", None, "tasks a step [4; on an accelerator 4,32]")
-    flags.DEFINE_integer("shots", 5, "labelled images a class")
+    define_flag("inner_steps", None, "inner steps [1,5,10,20]", list)
+    define_flag("tasks", None, "tasks a step [4; on an accelerator 4,32]", list)
+    define_flag("shots", 5, "labelled images a class")
     run(main)

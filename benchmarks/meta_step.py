@@ -8,11 +8,10 @@ step. By default 4 tasks; on an accelerator also 32, 128 and 512, and tf32 besid
 and `--peers` as in `benchmarks._lib.program`.
 """
 
-from absl import flags
-
 from benchmarks._lib.program import FLAGS, measure_row, run, settings, sized
 from benchmarks._lib.roofline import need
 from benchmarks._lib.work import Work
+from experiments._cli.define import define_flag
 
 
 def main() -> None:
@@ -31,9 +30,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("shots", None, "labelled images a class [1,5]")
-    flags.DEFINE_list("tasks", None, "tasks a step [4; on an accelerator 4,32,128,512]")
-    flags.DEFINE_list(
-        "precision", None, "of matrix products [float32; on an accelerator float32,tf32]"
+    define_flag("shots", None, "labelled images a class [1,5]", list)
+    define_flag("tasks", None, "tasks a step [4; on an accelerator 4,32,128,512]", list)
+    define_flag(
+        "precision", None, "of matrix products [float32; on an accelerator float32,tf32]", list
     )
     run(main)

@@ -12,10 +12,10 @@ import math
 from typing import Any, NamedTuple
 
 import jax
-from absl import flags
 
 from benchmarks._lib.planned import assembled, lab_of, planned, shapes
 from benchmarks._lib.work import CHANNELS
+from experiments._cli.define import define_flag
 from experiments._cli.flags import FLAGS, config_from_flags, define
 from experiments._cli.program import start
 from metalearn.config import Config
@@ -139,8 +139,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     define("maml", ("maml", "fomaml", "anil", "boil", "protonet"))
-    flags.DEFINE_integer("side", 84, "side of the images in pixels", lower_bound=1)
-    flags.DEFINE_integer("classes", 351, "classes of the source", lower_bound=1)
-    flags.DEFINE_integer("class_images", 1278, "images of each class", lower_bound=1)
-    flags.DEFINE_integer("hosts", 1, "hosts that share out the tasks", lower_bound=1)
+    define_flag("side", 84, "side of the images in pixels", lower_bound=1)
+    define_flag("classes", 351, "classes of the source", lower_bound=1)
+    define_flag("class_images", 1278, "images of each class", lower_bound=1)
+    define_flag("hosts", 1, "hosts that share out the tasks", lower_bound=1)
     start(main)

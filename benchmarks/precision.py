@@ -22,13 +22,12 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from absl import flags
-
 from benchmarks._lib.contenders import OURS, ROOT
 from benchmarks._lib.measure import Found, times
 from benchmarks._lib.program import FLAGS, pending, run, settings
 from benchmarks._lib.records import Row, add_row
 from benchmarks._lib.work import Work, tiny
+from experiments._cli.define import define_flag
 from metalearn.errors import UserError
 
 AGAIN = "another seed"
@@ -133,13 +132,13 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("methods", None, "methods to train [all]")
-    flags.DEFINE_list(
-        "lower", None, "precisions beside float32 [bfloat16; on an accelerator tf32,bfloat16]"
+    define_flag("methods", None, "methods to train [all]", list)
+    define_flag(
+        "lower", None, "precisions beside float32 [bfloat16; on an accelerator tf32,bfloat16]", list
     )
-    flags.DEFINE_string(
+    define_flag(
         "dataset", None, "real images [cifar_fs; glyphs with --tiny, which need no archive]"
     )
-    flags.DEFINE_string("data_dir", None, "as in the experiments")
-    flags.DEFINE_integer("episodes", 2000, "of validation", lower_bound=2)
+    define_flag("data_dir", None, "as in the experiments")
+    define_flag("episodes", 2000, "of validation", lower_bound=2)
     run(main)

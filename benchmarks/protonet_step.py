@@ -8,11 +8,10 @@ default 5-way and 20-way; on an accelerator also tf32 beside float32. `--tiny` a
 `benchmarks._lib.program`.
 """
 
-from absl import flags
-
 from benchmarks._lib.program import FLAGS, measure_row, run, settings, sized
 from benchmarks._lib.roofline import need
 from benchmarks._lib.work import Work
+from experiments._cli.define import define_flag
 
 
 def main() -> None:
@@ -25,8 +24,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("ways", None, "classes of an episode [5,20]")
-    flags.DEFINE_list(
-        "precision", None, "of matrix products [float32; on an accelerator float32,tf32]"
+    define_flag("ways", None, "classes of an episode [5,20]", list)
+    define_flag(
+        "precision", None, "of matrix products [float32; on an accelerator float32,tf32]", list
     )
     run(main)

@@ -5,12 +5,9 @@
 
 from pathlib import Path
 
-from absl import flags
-
 from benchmarks._lib.page import pages
+from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.program import start
-
-FLAGS = flags.FLAGS
 
 
 def main() -> None:
@@ -33,6 +30,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("results_dir", "results/benchmarks", "folder of the records")
-    flags.DEFINE_string("out", "docs/performance.md", "the page")
+    define_flag("results_dir", "results/benchmarks", "folder of the records")
+    define_flag("out", "docs/performance.md", "the page")
     start(main)

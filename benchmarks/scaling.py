@@ -13,7 +13,6 @@ import os
 import jax
 import jax.numpy as jnp
 import optax
-from absl import flags
 
 from benchmarks._lib.contenders import OURS
 from benchmarks._lib.lab import training
@@ -22,6 +21,7 @@ from benchmarks._lib.program import FLAGS, machine, pending, run, settings, size
 from benchmarks._lib.race import Racer, race
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work
+from experiments._cli.define import define_choices, define_flag
 from metalearn.errors import UserError
 from metalearn.runtime import configure
 from metalearn.training.gradient import make_gradient
@@ -103,6 +103,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_multi_enum("method", None, METHODS, "method, or several [all]")
-    flags.DEFINE_integer("tasks", 8, "tasks a step", lower_bound=1)
+    define_choices("method", METHODS, "method, or several [all]")
+    define_flag("tasks", 8, "tasks a step", lower_bound=1)
     run(main)

@@ -9,7 +9,6 @@ images lie in memory.
 """
 
 import jax
-from absl import flags
 
 from benchmarks._lib.contenders import OURS
 from benchmarks._lib.measure import Found, times
@@ -17,6 +16,7 @@ from benchmarks._lib.program import FLAGS, pending, run, settings, sized
 from benchmarks._lib.race import Racer, race
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work
+from experiments._cli.define import define_flag
 from metalearn.errors import UserError
 from metalearn.runtime import configure
 
@@ -57,5 +57,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("tasks", None, "tasks a step [4; on an accelerator 4,32]")
+    define_flag("tasks", None, "tasks a step [4; on an accelerator 4,32]", list)
     run(main)

@@ -170,11 +170,12 @@ def test_what_peers_run_imports_nothing_of_ours(path: Path) -> None:
     assert [name for name in found if any(within(name, part) for part in ours)] == []
 
 
-def test_experiments_get_their_flags_from_the_command_line_folder() -> None:
-    """A program of `experiments` imports nothing of absl; what is in `_cli` does."""
+def test_programs_get_their_flags_from_the_command_line_folder() -> None:
+    """They import nothing of absl; what is in `experiments/_cli` does."""
+    benchmarks = (ROOT / "benchmarks").rglob("*.py")
     found = {
         path.name
-        for path in (ROOT / "experiments").glob("*.py")
+        for path in [*(ROOT / "experiments").glob("*.py"), *benchmarks]
         for name, _ in imports(ast.parse(path.read_text()))
         if within(name, "absl")
     }

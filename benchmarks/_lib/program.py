@@ -9,18 +9,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import flags
-
 from benchmarks._lib.contenders import OURS, ROOT, Team, peers_python, python_path
 from benchmarks._lib.measure import AGREE, Turns, agreement, compare, disagreeing, times
 from benchmarks._lib.records import Row, add_row, path_of, recorded
 from benchmarks._lib.roofline import Need, line, roofline
 from benchmarks._lib.work import Work, tiny
+from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.program import command_line, start
 from metalearn.errors import UserError
 from metalearn.runtime import commit
-
-FLAGS = flags.FLAGS
 
 
 class Machine(NamedTuple):
@@ -57,17 +54,15 @@ def machine() -> Machine:
 
 def define() -> None:
     """The flags that all programs have."""
-    flags.DEFINE_integer("rounds", 5, "rounds; in each, every contender has a turn", lower_bound=1)
-    flags.DEFINE_float("seconds", 2.0, "about how long a turn takes", lower_bound=0)
-    flags.DEFINE_integer("steps", 0, "steps a turn [as many as fit into --seconds]", lower_bound=0)
-    flags.DEFINE_list("peers", None, "peers to compare with, or none [all]")
-    flags.DEFINE_boolean(
+    define_flag("rounds", 5, "rounds; in each, every contender has a turn", lower_bound=1)
+    define_flag("seconds", 2.0, "about how long a turn takes", lower_bound=0)
+    define_flag("steps", 0, "steps a turn [as many as fit into --seconds]", lower_bound=0)
+    define_flag("peers", None, "peers to compare with, or none [all]", list)
+    define_flag(
         "tiny", False, "the first setting, small, to see that it works; its times say nothing"
     )
-    flags.DEFINE_boolean(
-        "again", False, "measure again what is recorded for this device and commit"
-    )
-    flags.DEFINE_string("results_dir", "results/benchmarks", "folder of the records")
+    define_flag("again", False, "measure again what is recorded for this device and commit")
+    define_flag("results_dir", "results/benchmarks", "folder of the records")
 
 
 def run(main: Callable[[], None]) -> None:

@@ -19,12 +19,12 @@ os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")  # there is no dri
 
 import jax
 import numpy as np
-from absl import flags
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from benchmarks._lib.planned import assembled, lab_of, planned, shapes
 from benchmarks.lease.kernels import summary
+from experiments._cli.define import define_flag
 from experiments._cli.flags import FLAGS, config_from_flags, define
 from experiments._cli.program import start
 from metalearn.learners.registry import METHODS
@@ -81,11 +81,11 @@ def main() -> None:
 
 if __name__ == "__main__":
     define("maml", tuple(METHODS))
-    flags.DEFINE_string("target", str(HERE / "h100.txtpb"), "what XLA has to know of the GPU")
-    flags.DEFINE_string("hlo", "runs/hlo", "folder of the compiled programs, as text")
-    flags.DEFINE_list("xla", [], "options of XLA, NAME=VALUE each")
-    flags.DEFINE_integer("side", 32, "side of the images in pixels", lower_bound=1)
-    flags.DEFINE_integer("channels", 3, "of the images", lower_bound=1)
-    flags.DEFINE_integer("classes", 64, "classes of the source", lower_bound=1)
-    flags.DEFINE_integer("class_images", 600, "images of each class", lower_bound=1)
+    define_flag("target", str(HERE / "h100.txtpb"), "what XLA has to know of the GPU")
+    define_flag("hlo", "runs/hlo", "folder of the compiled programs, as text")
+    define_flag("xla", [], "options of XLA, NAME=VALUE each")
+    define_flag("side", 32, "side of the images in pixels", lower_bound=1)
+    define_flag("channels", 3, "of the images", lower_bound=1)
+    define_flag("classes", 64, "classes of the source", lower_bound=1)
+    define_flag("class_images", 600, "images of each class", lower_bound=1)
     start(main)

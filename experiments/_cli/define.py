@@ -45,3 +45,8 @@ def define_choice(name: str, default: str | None, choices: tuple[str, ...], text
       text: the line of help.
     """
     flags.DEFINE_enum(name, default, list(choices), text)
+
+
+def define_choices(name: str, choices: list[str], text: str) -> None:
+    """Define a flag that may be given several times, each time as one of these; None if never."""
+    flags.DEFINE_multi_enum(name, None, choices, text)
