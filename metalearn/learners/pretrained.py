@@ -14,6 +14,12 @@ Few-Shot Learning. 2019.
     simpleshot  linear classifier in pre-training, nearest centroid of features centred by the mean
                 feature of the base classes and normalised; nearest_neighbour is its nearest
                 neighbour on normalised features
+Chen, Liu, Xu, Darrell, Wang. Meta-Baseline: Exploring Simple Meta-Learning for Few-Shot Learning.
+ICCV 2021.
+    cosine_centroid
+                their Classifier-Baseline (section 3.1): class means of features, compared by
+                cosines times 10; here of features centred by the mean feature of the base classes,
+                there as they are
 Bendou et al. EASY - Ensemble Augmented-Shot Y-shaped Learning: State-of-the-Art Few-Shot
 Classification with Simple Ingredients. Journal of Imaging, 2022.
     rotation    rotation self-supervision (their Y): a second classifier predicts the turn of an

@@ -22,7 +22,7 @@ from metalearn.learners import (
     reptile,
     simpleshot,
 )
-from metalearn.learners.heads import nearest_neighbour, sgd_classifier
+from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
 from metalearn.learners.logistic import logistic_regression
 from metalearn.learners.recipes import PUBLISHED, Recipe
 from metalearn.learners.transductive import information_maximization, laplacian_shot
@@ -113,6 +113,9 @@ PRETRAINED: Entries = {
     ),
     "rfs": _head(partial(pretrained.build, head=logistic_regression()), logistic.recipe),
     "simpleshot": Entry(simpleshot.Settings, simpleshot.build, pretrained.recipe),
+    "cosine_centroid": _head(
+        partial(pretrained.build, head=nearest_centroid("cosine", scale=10.0), centre=True)
+    ),
     "nearest_neighbour": _head(partial(pretrained.build, head=nearest_neighbour())),
     "laplacianshot": _head(partial(pretrained.build, head=laplacian_shot(), centre=True)),
     "tim": _head(partial(pretrained.build, head=information_maximization())),
