@@ -71,11 +71,18 @@ def test_method_of_contributing_keeps_the_contract_and_runs(copy: Path, tmp_path
     tests = ("test_contract.py", "test_presets.py")
     files = [f"tests/learners/{name}" for name in tests]
     said = python(
-        copy, "-m", "pytest", "-vv", *files, "tests/test_settings.py", "-k", "cityblock or default"
+        copy,
+        "-m",
+        "pytest",
+        "-vv",
+        *files,
+        "tests/test_settings.py",
+        "-k",
+        "cityblock or has_a_recipe",
     )
     assert (
         len(re.findall(r"test_contract.*cityblock.* PASSED", said)) >= 10
-        and "has_a_default PASSED" in said
+        and "has_a_recipe PASSED" in said
     )
     images = make_images(tmp_path / "images")
     chosen = dict(method="cityblock", sharpness=2.0, workdir=tmp_path / "run")

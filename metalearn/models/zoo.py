@@ -92,9 +92,12 @@ def load_body(name: str, weights: str | Path | None = None) -> Body:
     Raises:
       UserError: unknown name; weights that are not there, damaged, or another network's.
 
-    >>> body = load_body("efficientnet-lite0")
-    >>> body.network.apply(body.params, jnp.zeros((1, 224, 224, 3)), body.moments).shape
-    (1, 1280)
+    Example: the weights that are installed along.
+
+        >>> from metalearn.models.zoo import load_body
+        >>> body = load_body("efficientnet-lite0")
+        >>> body.inputs.size, body.stages[:2], body.classifier["kernel"].shape
+        ((224, 224), ('stem', 'stage1'), (1280, 1000))
     """
     published = _known(name)
     (path, digest) = find_weights(name, published.source, weights)

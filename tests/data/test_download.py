@@ -75,7 +75,8 @@ def test_official_digest_gives_no_warning(tmp_path: Path, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("cifarfs", "Did you mean cifar_fs"), ("zzz", "Known: cifar_fs, fc100")]
+    ("name", "hint"),
+    [("cifarfs", "Did you mean cifar_fs"), ("zzz", "Known: cifar10, cifar100, cifar_fs")],
 )
 def test_unknown_dataset_is_refused_with_a_hint(tmp_path: Path, name: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint) as caught:

@@ -40,7 +40,8 @@ import experiments._cli.lab as lab
 signal.signal(signal.SIGINT, signal.default_int_handler)
 def load(*_):
     print("here", flush=True)
-    time.sleep(60)
+    for _ in range(600):  # a signal just before a long sleep would be heard after it
+        time.sleep(0.1)
 lab.load = load
 """
 LONG = {"steps": 400, "valid_every": 50}
