@@ -12,15 +12,13 @@ from typing import Any
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.flags import define, define_dataset, settings_given
-from experiments._cli.lab import open_body, open_lab, open_test_lab, set_up
 from experiments._cli.places import check_run_folder
-from experiments._cli.program import command_line, finish, start
+from experiments._cli.program import carry_out, command_line, start
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.best import PARTS, Stage, stages
 from metalearn.learners.registry import preset, reads
 from metalearn.records.names import file_name
-from metalearn.run import execute
 from metalearn.training.state import Run
 
 
@@ -49,6 +47,8 @@ def config_of(stage: Stage, given: dict[str, Any], before: Path | None) -> Confi
     settings = recipe | stage.settings | flags | {"method": stage.method, "dataset": FLAGS.dataset}
     if stage.role:
         settings[stage.role] = str(before)
+    if stage.role == "init_from":  # the body before brings its weights
+        settings["weights"] = ""
     return dataclasses.replace(Config(), **settings).with_defaults()
 
 
@@ -69,15 +69,9 @@ def main() -> None:
     check_run_folder(root)
     before: Path | None = None
     for stage in found:
-        config = config_of(stage, given, before)
-        set_up(config)
-        config, body = open_body(config)
-        lab = open_lab(config, body)
-        other = open_test_lab(config, lab.inputs) if config.test_dataset else None
-        workdir = root / stage.name
-        (records,) = execute([Run(config, workdir)], lab, command, other)
-        finish(workdir, records)
-        before = workdir
+        run = Run(config_of(stage, given, before), root / stage.name)
+        carry_out([run], command)
+        before = run.workdir
 
 
 if __name__ == "__main__":

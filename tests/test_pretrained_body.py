@@ -6,6 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from experiments._cli.lab import open_body
+from metalearn.config import Config
+from metalearn.errors import UserError
 from metalearn.models.zoo import load_body
 from metalearn.records.names import table_of
 from metalearn.records.report import make_rows
@@ -76,3 +79,9 @@ def test_what_does_not_fit_is_refused_in_one_line(
 ) -> None:
     said = program("finetune", *words(images, **({"workdir": tmp_path / "run"} | settings)))
     assert line in said.complaint and not (tmp_path / "run").exists()
+
+
+def test_weights_and_an_earlier_run_are_one_too_many() -> None:
+    config = Config(backbone="resnet18", weights="net.pth", init_from="runs/other")
+    with pytest.raises(UserError, match="--weights and --init_from both say what the body begins"):
+        open_body(config)

@@ -60,6 +60,10 @@ def open_body(config: Config) -> tuple[Config, Body | None]:
                 )
         return config, None
     if config.init_from:
+        if config.weights:
+            raise UserError(
+                "--weights and --init_from both say what the body begins with: give one"
+            )
         return config, None
     body = load_body(config.backbone, config.weights or None)
     digest = (body.digest or "")[:DIGITS]

@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import shorten
 
@@ -31,6 +31,7 @@ from metalearn.records.store import (
 from metalearn.records.workdir import read_workdir
 from metalearn.run import check_together, execute, summary
 from metalearn.runtime import hide_closed_loop_errors
+from metalearn.training.state import Run
 
 PLACES = (*FOLDERS, *HOSTS)
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
@@ -155,8 +156,17 @@ def train_and_test(module: str) -> None:
         if before := getattr(config, name):
             other = read_workdir(Path(before))
             command = f"{other.command} && {command} --{name}={default_workdir(other.config)}"
-    set_up(config)
-    config, body = open_body(config)
+    carry_out(runs, command)
+
+
+def carry_out(runs: Sequence[Run], command: str) -> None:
+    """Train and test runs that differ in their seeds alone; write records, report what was found.
+
+    Raises:
+      UserError: settings, weights or images that do not fit, or as `metalearn.run.execute`.
+    """
+    set_up(runs[0].config)
+    config, body = open_body(runs[0].config)
     configs = [dataclasses.replace(run.config, weights=config.weights) for run in runs]
     runs = [run._replace(config=other) for run, other in zip(runs, configs, strict=True)]
     lab = open_lab(config, body)

@@ -2,9 +2,8 @@
 
 Nearly the same are images that a difference hash (64 bits: whether brightness rises from one cell
 to the next, in 8 rows of 9 cells; Krawetz 2013, "Kind of like that") and the mean colours of 8 x 8
-cells both hardly tell apart. The hash alone would take all plain images for the same. Thresholds:
-of the 5,421 photographs of the Grocery Store Dataset, 24 are found, in pairs of one class and one
-scene. Simple drawings are less well told apart: so are half of MNIST's digits.
+cells both hardly tell apart. The hash alone would take all plain images for the same. The
+thresholds are for photographs: simple drawings, such as digits, look alike to them too.
 """
 
 from collections.abc import Iterator

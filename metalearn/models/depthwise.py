@@ -1,6 +1,6 @@
 """Depthwise convolution: every channel by a kernel of its own.
 
-An accelerator takes XLA's grouped convolution. On a CPU that is up to ten times slower than the sum
+An accelerator takes XLA's grouped convolution. On a CPU that is much slower than the sum
 of k^2 shifted images, each times one place of the kernel, which reads and writes the output once.
 Its derivatives are such sums too: they are written by hand, since those that JAX derives would
 write an image for each of the k^2 places.

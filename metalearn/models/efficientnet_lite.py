@@ -66,8 +66,8 @@ def entries(stages: tuple[Stage, ...]) -> Iterator[Entry]:
 def family(width: float, depth: float, size: int) -> Family:
     """Lite0 with its widths and depths multiplied, for images of `size` pixels.
 
-    Inputs are (x - 127) / 128. ImageNet's usual mean and standard deviation raise no error, and
-    cost 8 points of 5-way accuracy. Bicubic resizing is nearest to TensorFlow's bilinear one, which
+    Inputs are (x - 127) / 128. ImageNet's usual mean and standard deviation raise no error, but
+    give other features. Bicubic resizing is nearest to TensorFlow's bilinear one, which
     does not blur first, that the networks were trained with.
     """
     stages = scaled(width, depth)

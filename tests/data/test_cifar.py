@@ -1,9 +1,6 @@
 """CIFAR-100's archive: read right, and refused with one line when it is not right."""
 
-import gzip
-import io
 import logging
-import tarfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,9 +12,9 @@ import pytest
 from metalearn.data import cifar, load
 from metalearn.data.splits import load_split
 from metalearn.errors import UserError
+from tests.archives import Members, write_tar
 
 FACTS = cifar.Facts(train=2, test=1, moments=None)
-Members = dict[str, bytes]
 
 
 def fine_names() -> list[str]:
@@ -47,15 +44,7 @@ def make_members(seed: int = 0) -> Members:
 
 def write(folder: Path, members: Members) -> Path:
     """The members as a .tar.gz below `folder`."""
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    path = folder / cifar.ARCHIVE.name
-    path.write_bytes(gzip.compress(raw.getvalue(), 1))
-    return path
+    return write_tar(folder / cifar.ARCHIVE.name, members)
 
 
 def patch_record(members: Members, byte: int, value: int) -> None:

@@ -1,8 +1,5 @@
 """CIFAR-10 and CIFAR-100 by their published training and test images."""
 
-import gzip
-import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +9,12 @@ import pytest
 from metalearn.data import cifar, cifar_labelled, load
 from metalearn.data.labelled import Facts
 from metalearn.errors import UserError
+from tests.archives import Members, write_tar
 from tests.data.test_cifar import fine_names
 from tests.data.test_cifar import make_members as make_cifar100
 from tests.data.test_cifar import write as write_cifar100
 
 FACTS = Facts((5,) * 10, (2,) * 10, None)
-Members = dict[str, bytes]
 
 
 def make_members(order: int = 0) -> Members:
@@ -34,15 +31,7 @@ def make_members(order: int = 0) -> Members:
 
 def write(folder: Path, members: Members) -> Path:
     """The members as the official archive."""
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    path = folder / cifar_labelled.ARCHIVE.name
-    path.write_bytes(gzip.compress(raw.getvalue(), 1))
-    return path
+    return write_tar(folder / cifar_labelled.ARCHIVE.name, members)
 
 
 def test_cifar10_images_are_channels_last_and_sorted_by_class(tmp_path: Path) -> None:
