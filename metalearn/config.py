@@ -14,6 +14,7 @@ from metalearn.learners import (
     r2d2,
     reptile,
     simpleshot,
+    supervised,
 )
 
 # Settings that had another name once, under which runs and records may still have them.
@@ -46,6 +47,9 @@ class Config(
     metaoptnet.Settings,
     simpleshot.Settings,
     finetune.Settings,
+    supervised.ProbeSettings,
+    supervised.PartialSettings,
+    supervised.AdapterSettings,
 ):
     """Settings of one run: those of every method.
 

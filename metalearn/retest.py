@@ -29,9 +29,9 @@ def read_trained(workdir: Path) -> Trained:
     Raises:
       UserError: the folder holds no run, or the run is not finished or cannot be read.
     """
-    steps = read_workdir(workdir).config.steps
+    config = read_workdir(workdir).config
     with closing(Checkpoints(workdir)) as checkpoints:
-        return checkpoints.read_trained(steps)
+        return checkpoints.read_trained(config)
 
 
 def test_again(config: Config, lab: Lab, workdir: Path, command: str) -> list[Record]:

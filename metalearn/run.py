@@ -23,13 +23,14 @@ from metalearn.records.workdir import (
 from metalearn.testing import check_settings, test_run, with_statistics
 from metalearn.training.distill import split
 from metalearn.training.lab import Lab
-from metalearn.training.loop import fit
+from metalearn.training.loop import train
 from metalearn.training.parts import (
     check_new_classes,
     check_test,
     make_trained,
     training_sampler,
 )
+from metalearn.training.plan import few_shot_plan
 from metalearn.training.state import Run
 
 
@@ -65,9 +66,9 @@ def execute(
       For each run a record for every normalisation tested, also in `<workdir>/result-*.json`.
 
     Raises:
-      UserError: as `fit`, or the settings do not fit the dataset, or several are to train on a
+      UserError: as `train`, or the settings do not fit the dataset, or several are to train on a
         streamed one.
-      Interrupted: as `fit`.
+      Interrupted: as `train`.
     """
     runs = [with_earlier(run) for run in runs]
     config = runs[0].config
@@ -91,7 +92,7 @@ def execute(
             by_first(partial(open_workdir, run.workdir, saved))
             by_first(partial(stack.enter_context, lock_workdir(run.workdir)))
         try:
-            fitted = fit(runs, method, lab)
+            fitted = train(runs, few_shot_plan(method, lab))
         except UserError:
             for run in runs if first() else ():
                 forget_untrained(run.workdir)

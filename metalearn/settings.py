@@ -65,81 +65,19 @@ class Common:
     norm: str = setting(
         "batch", "normalisation in training: batch, running, support, group, layer, none"
     )
-    ways: int = setting(
-        5,
-        "N, classes of a test episode; of a training episode too unless --train_ways",
-        least=2,
-        test=True,
-    )
-    shots: int = setting(
-        1,
-        "K, labelled images a class at test; in training too unless --train_shots",
-        least=1,
-        test=True,
-    )
-    queries: int = setting(15, "query images a class at test", least=1, test=True)
     steps: int = setting(
         10_000, "outer updates (0: test initial weights, or the body of --init_from)", least=0
     )
-    meta_batch: int = setting(4, "T, tasks an outer update", least=1)
-    optimizer: str = setting("adam", "outer optimiser: adam or sgd")
-    momentum: float = setting(0.9, "momentum of sgd (0: none)", least=0)
-    nesterov: bool = setting(True, "momentum of sgd is Nesterov's")
-    lr: float = setting(1e-3, "outer learning rate", least=0)
-    schedule: str = setting(
-        "constant",
-        "outer learning rate over time: constant, cosine or linear (to zero), halve:N (every N "
-        "updates), or "
-        "steps:0.1@0.6,0.1@0.8 (times 0.1 after 60 % of the updates, and again after 80 %)",
-    )
-    weight_decay: float = setting(0.0, "times the weights, added to their gradient", least=0)
-    decay: str = setting("kernels", "which weights --weight_decay is of: kernels, or all")
-    initial: str = setting(
-        "default",
-        "initial weights: default (each network's own), torch (PyTorch's), or he (kernels by He et "
-        "al. 2015 over the "
-        "outputs, classifiers as PyTorch's)",
-    )
-    augment: str = setting(
-        "none", "transforms of training images: none, or a list of flip,crop,jitter"
-    )
-    first_order: bool = setting(False, "drop second derivatives (of MAML: --method=fomaml)")
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
     init_from: str = setting(
         "", "folder of a finished run whose body training begins from (empty: random weights)"
     )
-    teacher: str = setting(
-        "", "folder of a finished run whose predictions pre-training learns from too (empty: none)"
-    )
-    rotation: bool = setting(
-        False, "rotation self-supervision: pre-training also predicts 0/90/180/270 degrees"
-    )
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
-    support_copies: int = setting(
-        1,
-        "copies of each support image that a head is fitted to at test, augmented by crop,flip (1: "
-        "itself)",
-        least=1,
-        test=True,
-        head=True,
-    )
     test_dataset: str = setting(
         "",
         "dataset whose test split is tested on, at the body's size (empty: --dataset's)",
         training=False,
         test=True,
-    )
-    test_norms: str = setting(
-        "",
-        "normalisations to test under, comma-separated (empty: the method's own)",
-        training=False,
-        test=True,
-    )
-    eval_seed: int = setting(0, "of the episode lists", least=0, test=True)
-    episodes: int = setting(10_000, "test episodes", training=False, least=2, test=True)
-    valid_episodes: int = setting(400, "validation episodes", least=2)
-    valid_every: int = setting(
-        1000, "updates between validations, which pick the checkpoint to test", least=1
     )
 
     def with_defaults(self) -> Self:
@@ -171,7 +109,81 @@ class Common:
 
 
 @dataclass(frozen=True)
-class Episodic(Common):
+class Trained(Common):
+    """What every method reads that is trained by gradient steps."""
+
+    meta_batch: int = setting(4, "T, tasks an outer update", least=1)
+    optimizer: str = setting("adam", "outer optimiser: adam or sgd")
+    momentum: float = setting(0.9, "momentum of sgd (0: none)", least=0)
+    nesterov: bool = setting(True, "momentum of sgd is Nesterov's")
+    lr: float = setting(1e-3, "outer learning rate", least=0)
+    schedule: str = setting(
+        "constant",
+        "outer learning rate over time: constant, cosine or linear (to zero), halve:N (every N "
+        "updates), or "
+        "steps:0.1@0.6,0.1@0.8 (times 0.1 after 60 % of the updates, and again after 80 %)",
+    )
+    weight_decay: float = setting(0.0, "times the weights, added to their gradient", least=0)
+    decay: str = setting("kernels", "which weights --weight_decay is of: kernels, or all")
+    initial: str = setting(
+        "default",
+        "initial weights: default (each network's own), torch (PyTorch's), or he (kernels by He et "
+        "al. 2015 over the "
+        "outputs, classifiers as PyTorch's)",
+    )
+    augment: str = setting(
+        "none", "transforms of training images: none, or a list of flip,crop,jitter"
+    )
+    valid_every: int = setting(
+        1000, "updates between validations, which pick the checkpoint to test", least=1
+    )
+
+
+@dataclass(frozen=True)
+class FewShot(Trained):
+    """What every few-shot method reads: it is tested on episodes of new classes."""
+
+    ways: int = setting(
+        5,
+        "N, classes of a test episode; of a training episode too unless --train_ways",
+        least=2,
+        test=True,
+    )
+    shots: int = setting(
+        1,
+        "K, labelled images a class at test; in training too unless --train_shots",
+        least=1,
+        test=True,
+    )
+    queries: int = setting(15, "query images a class at test", least=1, test=True)
+    first_order: bool = setting(False, "drop second derivatives (of MAML: --method=fomaml)")
+    teacher: str = setting(
+        "", "folder of a finished run whose predictions pre-training learns from too (empty: none)"
+    )
+    rotation: bool = setting(
+        False, "rotation self-supervision: pre-training also predicts 0/90/180/270 degrees"
+    )
+    support_copies: int = setting(
+        1,
+        "copies of each support image that a head is fitted to at test, augmented by crop,flip (1: "
+        "itself)",
+        least=1,
+        test=True,
+        head=True,
+    )
+    test_norms: str = setting(
+        "",
+        "normalisations to test under, comma-separated (empty: the method's own)",
+        training=False,
+        test=True,
+    )
+    eval_seed: int = setting(0, "of the episode lists", least=0, test=True)
+    episodes: int = setting(10_000, "test episodes", training=False, least=2, test=True)
+    valid_episodes: int = setting(400, "validation episodes", least=2)
+
+
+@dataclass(frozen=True)
+class Episodic(FewShot):
     """What methods read that are trained in episodes."""
 
     train_ways: int = setting(0, "classes of a training episode (0: as --ways)", least=2)
@@ -188,7 +200,7 @@ class Episodic(Common):
 
 
 @dataclass(frozen=True)
-class Adapting(Common):
+class Adapting(FewShot):
     """What methods read that take gradient steps on a test episode."""
 
     inner_lr: float = setting(0.01, "step size of the inner loop", least=0, head=True)
@@ -196,7 +208,7 @@ class Adapting(Common):
 
 
 @dataclass(frozen=True)
-class Mirrored(Common):
+class Mirrored(FewShot):
     """What methods read whose head is fitted to features."""
 
     mirror: bool = setting(
@@ -208,10 +220,24 @@ class Mirrored(Common):
 
 
 @dataclass(frozen=True)
-class Scaled(Common):
+class Scaled(FewShot):
     """What methods read whose logits have a scale."""
 
     scale: float = setting(1.0, "of the logits of protonet, matchingnet and r2d2 (learned there)")
+
+
+@dataclass(frozen=True)
+class Batched(Trained):
+    """What methods read that are trained on batches of labelled images."""
+
+    batch_size: int = setting(64, "images an update of supervised training", least=1)
+
+
+@dataclass(frozen=True)
+class Smoothed(Trained):
+    """What methods read whose labels in training may be smoothed."""
+
+    label_smoothing: float = setting(0.0, "share of each label in training that others get", least=0)
 
 
 def narrowed(settings: Common, kind: type[S]) -> S:

@@ -57,7 +57,7 @@ def shapes(training: Training, seeds: int = 1) -> tuple[TrainState, Key, ClassSo
     x = jax.ShapeDtypeStruct((1, *image), jnp.float32)
 
     def begin(key: Key, x: jax.Array) -> TrainState:
-        return start(training.method.train.init, training.optimizer, key, x)
+        return start(training.init, training.optimizer, key, x)
 
     def keys() -> PyTree:
         return random_key(0) if seeds == 1 else jax.random.split(random_key(0), seeds)

@@ -16,7 +16,29 @@ ALL_THREE = {"test": TEST, "valid": VALID}
 def divided(
     split: Split, groups: np.ndarray, shares: Mapping[str, float], seed: int, where: str
 ) -> dict[str, Split]:
-    """The split in parts that have all its classes; images that show the same are in one part.
+    """The split in parts that have all its classes, see `divided_rows`.
+
+    Args:
+      split: to be divided.
+      groups, shares, seed, where: as of `divided_rows`.
+
+    Raises:
+      UserError: as `divided_rows`.
+    """
+    labels = np.repeat(np.arange(len(split.counts)), split.counts)
+    found = {}
+    for name, rows in divided_rows(split, groups, shares, seed, where).items():
+        counts = np.bincount(labels[rows], minlength=len(split.counts)).astype(np.int32)
+        found[name] = Split(split.images[rows], counts, split.names)
+    return found
+
+
+def divided_rows(
+    split: Split, groups: np.ndarray, shares: Mapping[str, float], seed: int, where: str
+) -> dict[str, np.ndarray]:
+    """Positions of the images of each part; images that show the same are in one part.
+
+    Every part has all classes.
 
     Args:
       split: to be divided.
@@ -40,7 +62,7 @@ def divided(
                 f"shared out to {', '.join(['train', *shares])}: "
                 f"{_different(groups, labels == label)}; have more of them"
             )
-        found[name] = Split(split.images[rows], counts, split.names)
+        found[name] = rows
     return found
 
 

@@ -8,20 +8,20 @@ import numpy as np
 
 from metalearn.data.host import fetched, taken
 from metalearn.data.sampler import Sampler
-from metalearn.types import Array, Batch, ClassSource, Key, Learner, PyTree, Task, random_key
+from metalearn.types import Array, Batch, ClassSource, Key, PyTree, Task, random_key
 
 LEAST_BATCHES = 16  # that running statistics are measured on,
 LEAST_IMAGES = 4096  # and images of all of them
 
 
 def running_statistics(
-    learner: Learner,
+    measure: Callable[..., PyTree] | None,
     source: ClassSource,
     sampler: Sampler,
     seed: int = 0,
     known: PyTree | None = None,
 ) -> Callable[[PyTree], PyTree]:
-    """`meta -> meta` with the running statistics of training, where the learner uses any.
+    """`meta -> meta` with the running statistics of training, where any are used.
 
     They are measured on batches drawn exactly as in training, augmented and turned: a network whose
     statistics are of clean images is not the one that was trained. Each batch is normalised by its
@@ -30,14 +30,14 @@ def running_statistics(
     BatchNorm"). Deviation: dropout is off, as at test.
 
     Args:
-      learner: to be tested.
+      measure: `(meta, x, known) -> moments` of what is tested, as in `Learner`; None where it uses
+        none.
       source: the training split, on the device or on the host.
       sampler: what draws its training batches.
       seed: of the batches.
       known: running statistics of the body's layers, if they are not to be measured: those that a
         pre-trained body came with. Only its features' are, then.
     """
-    measure = learner.moments
     if measure is None:
         return lambda meta: meta
     starts = jnp.asarray(source.starts)

@@ -15,16 +15,15 @@ from metalearn.learners import embedding
 from metalearn.learners.r2d2 import ridge_weights
 from metalearn.learners.recipes import CHARACTERS, PLAIN, Recipe
 from metalearn.ops.losses import smoothed_cross_entropy
-from metalearn.settings import setting
+from metalearn.settings import Smoothed, setting
 from metalearn.types import Array, Head, Key, Learner, Network, PyTree, TrainedHead
 
 
 @dataclass(frozen=True)
-class Settings(embedding.Settings):
+class Settings(embedding.Settings, Smoothed):
     """What MetaOptNet reads."""
 
     head: str = setting("svm", "of metaoptnet: svm or ridge")
-    label_smoothing: float = setting(0.0, "of metaoptnet's query labels in training", least=0)
 
 
 def svm_dual(kernel: Array, target: Array, c: float = 0.1, iterations: int = 20) -> Array:

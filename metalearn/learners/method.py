@@ -11,7 +11,7 @@ from metalearn.errors import UserError
 from metalearn.learners import embedding, maml, pretrained
 from metalearn.learners.registry import GRADIENT, METHODS, PRETRAINED, Entry
 from metalearn.models import flattened, make_network, make_relation, mirrored
-from metalearn.settings import Adapting, Common, narrowed
+from metalearn.settings import Adapting, FewShot, narrowed
 from metalearn.types import Learner, Network
 
 
@@ -33,7 +33,7 @@ class Method(NamedTuple):
     supervised: bool = False
 
 
-def make_method(config: Common, classes: int, shared: bool | None = None) -> Method:
+def make_method(config: FewShot, classes: int, shared: bool | None = None) -> Method:
     """The method of this name for a training split of `classes` classes.
 
     Args:
@@ -84,7 +84,7 @@ def make_method(config: Common, classes: int, shared: bool | None = None) -> Met
     return method._replace(test=test)
 
 
-def _made(entry: Entry, settings: Common, classes: int, shared: bool) -> Method:
+def _made(entry: Entry, settings: FewShot, classes: int, shared: bool) -> Method:
     """The method; the settings are those of its kind."""
     if isinstance(settings, maml.Settings):
         return _gradient(entry, settings, shared)
@@ -155,7 +155,7 @@ def _pretrained(entry: Entry, settings: pretrained.Settings, classes: int, share
     )
 
 
-def body(settings: Common, shared: bool, maps: bool = False) -> Network:
+def body(settings: FewShot, shared: bool, maps: bool = False) -> Network:
     """The network of the settings' backbone, normalisation and precision.
 
     shared: all tasks have the same weights; maps: feature maps stay maps, and are not flattened.
@@ -174,5 +174,5 @@ def _layers(norm: str) -> str:
     return norm if norm in ("group", "layer", "none") else "batch"
 
 
-def _dtype(settings: Common) -> jnp.dtype:
+def _dtype(settings: FewShot) -> jnp.dtype:
     return jnp.bfloat16 if settings.precision == "bfloat16" else jnp.float32

@@ -38,15 +38,14 @@ from metalearn.learners.embedding import embedding
 from metalearn.learners.recipes import CHARACTERS, PLAIN, Recipe
 from metalearn.ops.classifier import classify, init_classifier
 from metalearn.ops.losses import accuracy, cross_entropy, divergence
-from metalearn.settings import Mirrored, setting
+from metalearn.settings import Batched, Mirrored, setting
 from metalearn.types import Array, Batch, Head, Info, Key, Learner, Network, PyTree
 
 
 @dataclass(frozen=True)
-class Settings(Mirrored):
+class Settings(Mirrored, Batched):
     """What every method reads whose body is pre-trained to classify the base classes."""
 
-    batch_size: int = setting(64, "images an update of supervised pre-training", least=1)
     all_turns: bool = setting(
         False, "with --rotation every image is seen in all four turns; else each in one"
     )

@@ -1,6 +1,6 @@
 """Methods by name: the settings that each reads, what builds it, its published recipe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -21,12 +21,14 @@ from metalearn.learners import (
     relationnet,
     reptile,
     simpleshot,
+    supervised,
 )
 from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
 from metalearn.learners.logistic import logistic_regression
 from metalearn.learners.recipes import PUBLISHED, Recipe
+from metalearn.learners.supervised import Strategy
 from metalearn.learners.transductive import information_maximization, laplacian_shot
-from metalearn.settings import Common
+from metalearn.settings import FewShot
 from metalearn.types import Learner
 
 
@@ -46,7 +48,7 @@ class Entry(NamedTuple):
       maps: whether feature maps stay maps, and are not flattened.
     """
 
-    settings: type[Common]
+    settings: type[FewShot]
     build: Callable[..., Learner]
     recipe: Callable[[str, int], Recipe]
     first_order: bool = False
@@ -127,23 +129,37 @@ PRETRAINED: Entries = {
 
 METHODS: Entries = GRADIENT | EMBEDDING | PRETRAINED
 
+# Classifiers of fixed classes: experiments.transfer and pretrain
+STRATEGIES: dict[str, Strategy] = {
+    "probe": Strategy(supervised.ProbeSettings, supervised.probe_recipe),
+    "partial": Strategy(supervised.PartialSettings, supervised.partial_recipe),
+    "fine_tune": Strategy(supervised.Settings, supervised.recipe),
+    "gradual": Strategy(supervised.Settings, supervised.recipe, probe=True),
+    "lora": Strategy(supervised.AdapterSettings, supervised.adapter_recipe),
+    "scratch": Strategy(supervised.Settings, supervised.scratch_recipe, random=True),
+}
+
 
 def readers(setting: str) -> list[str]:
     """The methods that read this setting."""
-    return [method for method in METHODS if reads(method, setting)]
+    return [method for method in (*METHODS, *STRATEGIES) if reads(method, setting)]
 
 
 def reads(method: str, setting: str) -> bool:
     """Whether the method reads this setting; an unknown one reads none."""
-    return method in METHODS and setting in METHODS[method].settings.__dataclass_fields__
+    known: Mapping[str, Entry | Strategy] = METHODS | STRATEGIES
+    return method in known and setting in known[method].settings.__dataclass_fields__
 
 
 def preset(method: str, dataset: str, shots: int) -> Recipe:
     """The settings published (or chosen) for this method, dataset and number of shots.
 
     Recipes are for 1 and 5 shots, and other numbers take the nearer one; a data set that no paper
-    has a recipe for takes that for 1 shot. {} for an unknown method.
+    has a recipe for takes that for 1 shot. For a strategy shots are the labels a class, 0 for all.
+    {} for an unknown method.
     """
+    if method in STRATEGIES:
+        return STRATEGIES[method].recipe(dataset, shots)
     if method not in METHODS:
         return {}
     five = shots >= 3 and dataset in PUBLISHED

@@ -4,7 +4,7 @@ import jax
 import optax
 
 from metalearn.errors import UserError
-from metalearn.settings import Common
+from metalearn.settings import Trained
 from metalearn.types import PyTree
 
 BY_LENGTH = ("cosine", "linear", "steps")  # schedules that depend on the length of training
@@ -56,7 +56,7 @@ def _drops(text: str, argument: str, steps: int) -> dict[int, float]:
     return drops
 
 
-def make_optimizer(config: Common) -> optax.GradientTransformation:
+def make_optimizer(config: Trained) -> optax.GradientTransformation:
     """The config's outer optimiser; weight decay is coupled (added to the gradient).
 
     As in PyTorch's SGD and Adam: with Adam the decay is rescaled like the gradient, unlike that of

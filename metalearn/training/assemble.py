@@ -1,6 +1,6 @@
 """A training assembled of its settings and a dataset, the same for the loop and for benchmarks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import optax
@@ -11,7 +11,7 @@ from metalearn.learners.method import Method
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import replicate
 from metalearn.training.distill import with_teacher
-from metalearn.training.gradient import Sample
+from metalearn.training.gradient import Loss, Sample
 from metalearn.training.lab import Lab
 from metalearn.training.parts import make_trained, tasks_at_once, training_sampler
 from metalearn.training.state import Run, initial_state
@@ -29,7 +29,9 @@ class Training(NamedTuple):
     Attributes:
       config: its settings; of several seeds at once, those of the first.
       lab: the dataset on the devices.
-      method: what is trained, and how that is tested.
+      init: `(key, x) -> meta`, the parameters before the first step.
+      loss: `(key, meta, batch, step) -> (scalar, info)` of a batch.
+      supervised: trained on batches of labelled images, not on episodes.
       optimizer: the outer optimiser.
       sampler: draws a batch in two halves, between which a host may fetch its images.
       sample: `(key, source) -> batch`, as the compiled step draws one: by both halves of the
@@ -42,7 +44,9 @@ class Training(NamedTuple):
 
     config: Config
     lab: Lab
-    method: Method
+    init: Callable[..., PyTree]
+    loss: Loss
+    supervised: bool
     optimizer: optax.GradientTransformation
     sampler: Sampler
     sample: Sample
@@ -57,18 +61,18 @@ class Training(NamedTuple):
 
     def state(self) -> TrainState:
         """The state before the first step, on every device."""
-        return initial_state(self.config, self.method, self.lab, self.optimizer)
+        return initial_state(self.config, self.init, self.lab, self.optimizer)
 
     @property
     def batch(self) -> tuple[str, int]:
         """What a step goes through, `images` or `tasks`, and how many of them."""
-        if self.method.supervised:
+        if self.supervised:
             return "images", self.config.batch_size
         return "tasks", self.config.meta_batch
 
     def reported(self, meta: PyTree, source: PyTree) -> list[str]:
         """Names of the numbers whose means over steps are reported."""
-        return sorted(no_sums(self.method.train.loss, self.sample, meta, random_key(0), source))
+        return sorted(no_sums(self.loss, self.sample, meta, random_key(0), source))
 
     def supply(self, key: Key) -> Supply:
         """Where the steps that follow from this key get their images from; to be closed."""
@@ -93,13 +97,38 @@ def assemble(
       UserError: the settings do not fit the dataset or the devices, or as `with_teacher`.
     """
     method = method or make_trained(config, lab)
-    optimizer = make_optimizer(config)
     sampler = training_sampler(config, lab, method.supervised)
+    other = None if teacher is None else with_teacher(config, teacher, lab, sampler)
+    train = method.train
+    return assembled(
+        config, lab, train.init, train.loss, make_optimizer(config), sampler, method.supervised, other
+    )
+
+
+def assembled(
+    config: Config,
+    lab: Lab,
+    init: Callable[..., PyTree],
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    sampler: Sampler,
+    supervised: bool,
+    drawn: tuple[Sample, PyTree] | None = None,
+) -> Training:
+    """The training of its parts.
+
+    Args:
+      config, lab, init, loss, optimizer, sampler, supervised: see `Training`.
+      drawn: how batches are drawn, and what from, where that is not the sampler from the split.
+    """
     sample: Sample = sampler.make if lab.streamed else sampler
     split: PyTree = lab.train
-    if teacher is not None:
-        sample, split = with_teacher(config, teacher, lab, sampler)
+    if drawn is not None:
+        (sample, split) = drawn
     at_once = tasks_at_once(config, lab.at_once)
-    shape = (config.meta_batch, lab.mesh, at_once, lab.streamed)
-    chunk = make_chunk(method.train.loss, sample, optimizer, *shape)
-    return Training(config, lab, method, optimizer, sampler, sample, split, at_once, chunk)
+    chunk = make_chunk(
+        loss, sample, optimizer, config.meta_batch, lab.mesh, at_once, lab.streamed
+    )
+    return Training(
+        config, lab, init, loss, supervised, optimizer, sampler, sample, split, at_once, chunk
+    )

@@ -10,10 +10,11 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.parallel import by_first
 from metalearn.training.step import TrainState
-from metalearn.training.trained import Best, Trained
+from metalearn.training.trained import Best, Trained, is_over
 from metalearn.training.trees import inputs_from_tree, inputs_to_tree, shapes
 from metalearn.types import InputSpec, PyTree
 
@@ -137,27 +138,31 @@ class Checkpoints:
             return Trained(found, None, best)
         return Trained(found["meta"], inputs_from_tree(found["inputs"]), best)
 
-    def read_trained(self, steps: int) -> Trained:
-        """The best of a finished run of so many steps, whatever its model and devices.
+    def read_trained(self, config: Config) -> Trained:
+        """The best of a finished run with these settings, whatever its model and devices.
 
         Raises:
           UserError: the run is not at its end, or a checkpoint is damaged.
         """
         done = self.latest_step()
-        if done is None or done < steps:
-            raise UserError(
-                f"{self.root.parent} is trained to step {done or 0} of {steps}: run its training "
-                "command again to finish it"
-            )
+        unfinished = UserError(
+            f"{self.root.parent} is trained to step {done or 0} of {config.steps}: run its training "
+            "command again to finish it"
+        )
+        if done is None or (done < config.steps and not config.patience):
+            raise unfinished
         try:
-            best = _read(self._latest, done)["best"]
+            found = _read(self._latest, done)["best"]
         except (MemoryError, jax.errors.JaxRuntimeError):
             raise
         except Exception as error:
             raise UserError(
                 f"the checkpoints in {self.root} cannot be read ({_reason(error)}): train it again"
             ) from error
-        return self.restore_best(Best(float(best["accuracy"]), int(best["step"])))
+        best = Best(float(found["accuracy"]), int(found["step"]))
+        if not is_over(config, done, best):
+            raise unfinished
+        return self.restore_best(best)
 
     def _restore(self, manager: ocp.CheckpointManager, step: int, like: PyTree) -> PyTree:
         where = manager.directory / str(step)

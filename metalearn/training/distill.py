@@ -51,7 +51,7 @@ def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tupl
             f"--teacher={workdir}: {trained.method} does not classify the base classes, rfs does"
         )
     with closing(Checkpoints(workdir)) as checkpoints:
-        best = checkpoints.read_trained(trained.steps).meta
+        best = checkpoints.read_trained(trained).meta
     ready = with_running_statistics(trained, method, lab)
     meta = ready(jax.device_put(best, NamedSharding(lab.mesh, P())))
 

@@ -12,11 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from metalearn.errors import Interrupted
-from metalearn.learners.method import Method
-from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import first, max_over_processes, replicate
 from metalearn.runtime import Interrupt, compiled
-from metalearn.training.assemble import Training, assemble
 from metalearn.training.lab import Lab
 from metalearn.training.member import (
     Interval,
@@ -27,19 +24,19 @@ from metalearn.training.member import (
     write_part,
     write_row,
 )
-from metalearn.training.parts import make_validate, with_running_statistics
+from metalearn.training.plan import Plan
 from metalearn.training.progress import progress_bar
-from metalearn.training.state import Run, initial_state
+from metalearn.training.state import Run
 from metalearn.training.step import Progress, TrainState, apart, stacked, together, unstacked
-from metalearn.training.trained import Best, Trained
+from metalearn.training.trained import UNKNOWN, Best, Trained, is_over
 
 LOG_EVERY = 100  # steps a row of metrics.jsonl
 SAVE_SECONDS = 60.0  # how much a kill may lose
 CHUNK_SECONDS = 2.0  # how long Ctrl-C may have to wait
 
 
-def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[Trained]:
-    """Train each run to `config.steps`, from the latest checkpoint in its folder if there is one.
+def train(runs: Sequence[Run], plan: Plan) -> list[Trained]:
+    """Train each run to its end, from the latest checkpoint in its folder if there is one.
 
     The runs differ in their seeds alone, and those at the same step are trained as one program; one
     that is behind another is first brought up to its step. With no steps the initial weights, or
@@ -52,26 +49,21 @@ def fit(runs: Sequence[Run], method: Method, lab: Lab) -> list[Trained]:
       UserError: the loss is not finite, a checkpoint does not fit or cannot be written.
       Interrupted: SIGINT or SIGTERM, after saving.
     """
-    optimizer = make_optimizer(runs[0].config)
+    config = runs[0].config
     with ExitStack() as files:
-        members = [
-            open_member(run, initial_state(run.config, method, lab, optimizer), lab, files)
-            for run in runs
-        ]
+        members = [open_member(run, plan, files) for run in runs]
         untrained = [member for member in members if member.best == Best() and not member.steps]
         if untrained:
-            training = assemble(untrained[0].run.config, lab, method)
-            with closing(Trainer(untrained, training)) as trainer:
+            with closing(Trainer(untrained, plan)) as trainer:
                 trainer.validate_untrained()
-        for here, there in pairwise(
-            sorted({member.step for member in members} | {runs[0].config.steps})
-        ):
-            behind = [member for member in members if member.step <= here]
-            run = behind[0].run
-            training = assemble(run.config, lab, method, run.earlier.get("teacher"))
-            with closing(Trainer(behind, training)) as trainer:
+        going = [member for member in members if not is_over(config, member.step, member.best)]
+        steps = {member.step for member in going} | {config.steps}
+        for here, there in pairwise(sorted(steps) if going else ()):
+            behind = [member for member in going if member.step <= here]
+            with closing(Trainer(behind, plan)) as trainer:
                 trainer.run(there)
-        return [placed(member.checkpoints.restore_best(member.best), lab) for member in members]
+        found = [member.checkpoints.restore_best(member.best) for member in members]
+        return [placed(trained, plan.lab) for trained in found]
 
 
 def placed(trained: Trained, lab: Lab) -> Trained:
@@ -96,14 +88,14 @@ class Agreed(NamedTuple):
 class Trainer:
     """The host's side of the outer loop, for members that are at the same step."""
 
-    def __init__(self, members: Sequence[Member], training: Training):
+    def __init__(self, members: Sequence[Member], plan: Plan):
         self.members = members
-        self.training = training
-        self.config = training.config
-        self.key = training.key([member.run.config.seed for member in members])
-        self.supply = training.supply(self.key)
-        self.ready = with_running_statistics(self.config, training.method, training.lab)
-        self.validate = make_validate(self.config, training.method, training.lab)
+        self.training = plan.training(members[0].run)
+        self.config = self.training.config
+        self.key = self.training.key([member.run.config.seed for member in members])
+        self.supply = self.training.supply(self.key)
+        self.ready = plan.ready(members[0].run)
+        self.validate = plan.validate and plan.validate(members[0].run)
         self.rows: list[Interval] = []
         self.rate = 0.0  # steps a second, 0 until measured
         self.saved = time.monotonic()
@@ -116,17 +108,19 @@ class Trainer:
         names = self.training.reported(self.members[0].state.meta, self.supply.at(step))
         self.rows = [open_row(member, names) for member in self.members]
         with Interrupt() as interrupt, progress_bar(config.steps, step) as bar:
-            while step < until:
+            over = False
+            while step < until and not over:
                 state = self._train(state, until, interrupt, bar)
                 step = int(state.step)
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     self._validate(state, bar)
+                over = all(is_over(config, step, member.best) for member in self.members)
                 # Once: what comes after the save waits for the next
                 stopped, save_due, _ = self._agree(interrupt)
                 if due or stopped or save_due or step == until:
                     self._save(state)
-                if step == config.steps:
+                if over:
                     stopped = self._agree(interrupt).signal
                 if stopped:
                     raise Interrupted(
@@ -228,6 +222,9 @@ class Trainer:
     def _validate(self, state: TrainState, bar: tqdm) -> None:
         for member, its in self._each(state):
             step = int(its.step)
+            if self.validate is None:
+                self._keep_last(member, its)
+                continue
             ready = self.ready(its.meta)
             result = self.validate(ready)
             member.metric_log.write(
@@ -240,3 +237,10 @@ class Trainer:
             if result.accuracy > member.best.accuracy:
                 member.checkpoints.save_best(step, ready, self.training.lab.inputs)
                 member.best = Best(result.accuracy, step)
+
+    def _keep_last(self, member: Member, state: TrainState) -> None:
+        """Without validation, the last state is the one to test."""
+        step = int(state.step)
+        if step == self.config.steps:
+            member.checkpoints.save_best(step, self.ready(state.meta), self.training.lab.inputs)
+            member.best = Best(UNKNOWN, step)

@@ -11,12 +11,11 @@ from metalearn.errors import UserError
 from metalearn.parallel import broadcast_from_first, first
 from metalearn.runtime import peak_memory_mb
 from metalearn.training.checkpoint import Checkpoints
-from metalearn.training.lab import Lab
 from metalearn.training.metric_log import MetricLog, NoMetricLog
-from metalearn.training.progress import headline
-from metalearn.training.state import Run, begin
+from metalearn.training.plan import Plan
+from metalearn.training.state import Run
 from metalearn.training.step import TrainState
-from metalearn.training.trained import Best
+from metalearn.training.trained import Best, is_over
 
 
 @dataclass
@@ -62,21 +61,22 @@ class Interval(NamedTuple):
     seconds: float = 0.0
 
 
-def open_member(run: Run, fresh: TrainState, lab: Lab, files: ExitStack) -> Member:
+def open_member(run: Run, plan: Plan, files: ExitStack) -> Member:
     """The run where its folder says that it is.
 
     Args:
       run: to be trained.
-      fresh: its state before the first step.
-      lab: the dataset on the devices.
+      plan: of its training.
       files: with which the run's files are closed.
     """
     checkpoints = files.enter_context(closing(Checkpoints(run.workdir, clean=True)))
-    state, best = checkpoints.restore(fresh) or (begin(run, fresh, lab.body), Best())
+    fresh = plan.fresh(run)
+    state, best = checkpoints.restore(fresh) or (plan.begin(run, fresh), Best())
     step = int(state.step)
+    over = is_over(run.config, step, best)
     if first():
-        print(headline(run.config, lab, run.workdir, step), flush=True)
-    writes = first() and step < run.config.steps
+        print(plan.headline(run, step, over), flush=True)
+    writes = first() and not over
     log = MetricLog(run.workdir, step) if writes else NoMetricLog()
     return Member(run, checkpoints, files.enter_context(closing(log)), state, best)
 

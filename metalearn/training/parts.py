@@ -169,5 +169,5 @@ def with_running_statistics(config: Config, method: Method, lab: Lab) -> Callabl
     sampler = training_sampler(config, lab, method.supervised)
     frozen = lab.body is not None and not config.steps
     known = lab.body.moments if lab.body is not None and frozen else None
-    measured = running_statistics(method.test(layers), lab.train, sampler, known=known)
+    measured = running_statistics(method.test(layers).moments, lab.train, sampler, known=known)
     return lambda meta: meta if "moments" in meta else measured(meta)

@@ -11,26 +11,28 @@ from metalearn.runtime import device_name
 from metalearn.training.lab import Lab
 
 
-def headline(config: Config, lab: Lab, workdir: Path, step: int) -> str:
+def headline(config: Config, what: str, where: str, step: int, over: bool) -> str:
     """The line a run begins with.
 
     Args:
       config: its settings.
-      lab: the dataset on the devices.
-      workdir: its folder.
+      what: what is trained, and on what.
+      where: the devices and the folder.
       step: where training resumes; 0 for the start.
+      over: whether there is nothing left to train.
     """
     if not config.steps:
         doing = "not trained"
-    elif step >= config.steps:
-        doing = f"trained to step {config.steps} already"
+    elif over:
+        doing = f"trained to step {step} already"
     else:
         doing = f"training to step {config.steps}" + (f", resumed from step {step}" if step else "")
-    return (
-        f"{config.method} on {config.dataset}, {config.backbone} ({config.norm}), "
-        f"{config.ways}-way "
-        f"{config.shots}-shot: {doing}; {device_name()}, {lab.mesh.size} used; {workdir}"
-    )
+    return f"{what}: {doing}; {where}"
+
+
+def place_of(lab: Lab, workdir: Path) -> str:
+    """The devices that a run uses, and its folder."""
+    return f"{device_name()}, {lab.mesh.size} used; {workdir}"
 
 
 def progress_bar(steps: int, step: int) -> tqdm:

@@ -1,6 +1,6 @@
 """A run, and the state that its training begins with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,6 @@ import optax
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.learners.method import Method
 from metalearn.parallel import replicate
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.lab import Lab
@@ -36,18 +35,21 @@ class Run(NamedTuple):
 
 
 def initial_state(
-    config: Config, method: Method, lab: Lab, optimizer: optax.GradientTransformation
+    config: Config,
+    init: Callable[..., PyTree],
+    lab: Lab,
+    optimizer: optax.GradientTransformation,
 ) -> TrainState:
     """The state before the first step, on every device of every process.
 
     Args:
       config: the settings.
-      method: to be trained.
+      init: `(key, x) -> meta`, of what is trained.
       lab: the dataset on the devices.
       optimizer: the outer optimiser.
     """
     x = jnp.zeros((1, *lab.inputs.shape))
-    state = start(method.train.init, optimizer, jax.random.fold_in(random_key(config.seed), 0), x)
+    state = start(init, optimizer, jax.random.fold_in(random_key(config.seed), 0), x)
     return replicate(state, lab.mesh)
 
 
@@ -66,7 +68,7 @@ def begin(run: Run, fresh: TrainState, pretrained: Body | None = None) -> TrainS
         return fresh if pretrained is None else _with_body(fresh, pretrained.params)
     trained, workdir, _ = run.earlier["init_from"]
     with closing(Checkpoints(workdir)) as checkpoints:
-        found = checkpoints.read_trained(trained.steps).meta["body"]
+        found = checkpoints.read_trained(trained).meta["body"]
     if shapes(found) != shapes(fresh.meta["body"]):
         raise UserError(
             f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this "

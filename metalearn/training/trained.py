@@ -2,7 +2,11 @@
 
 from typing import NamedTuple
 
+from metalearn.config import Config
 from metalearn.types import InputSpec, PyTree
+
+
+UNKNOWN = 0.0  # validation accuracy of a run without validation images
 
 
 class Best(NamedTuple):
@@ -25,3 +29,15 @@ class Trained(NamedTuple):
     meta: PyTree
     inputs: InputSpec | None
     best: Best
+
+
+def is_over(config: Config, step: int, best: Best) -> bool:
+    """Whether a run's training is at its end, or was stopped early.
+
+    Args:
+      config: the run's settings.
+      step: that it is at.
+      best: its best checkpoint so far.
+    """
+    patience = config.patience * config.valid_every
+    return step >= config.steps or bool(0 < patience <= step - best.step)

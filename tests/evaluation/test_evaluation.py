@@ -101,7 +101,7 @@ def test_evaluation_that_diverges_is_an_error(learner: Learner, episodes: Episod
 
 def ready(learner: Learner) -> PyTree:
     meta = learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
-    return running_statistics(learner, noise_source(COUNTS), SAMPLER)(meta)
+    return running_statistics(learner.moments, noise_source(COUNTS), SAMPLER)(meta)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_running_statistics_are_near_those_of_the_whole_split(learner: Learner) 
         noise_source((200, 200)),
         learner.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1))),
     )
-    measured = running_statistics(learner, source, SAMPLER)(meta)
+    measured = running_statistics(learner.moments, source, SAMPLER)(meta)
     exact = learner.moments(meta, prepare(source.images))
     assert measured.keys() == {"body", "moments"}
     jax.tree.map(
@@ -275,7 +275,7 @@ def test_running_statistics_are_those_of_training_batches(method: str) -> None:
 def test_no_running_statistics_are_measured_where_none_are_used() -> None:
     learner = protonet(tiny_network(), WAYS, norm="batch")
     meta = {"body": {}}
-    assert running_statistics(learner, noise_source(COUNTS), SAMPLER)(meta) is meta
+    assert running_statistics(learner.moments, noise_source(COUNTS), SAMPLER)(meta) is meta
 
 
 def test_support_copies_are_embedded_once_and_looked_up(learner: Learner) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.step import TrainState
@@ -80,9 +81,9 @@ def test_trained_parameters_are_read_without_their_model(tmp_path: Path) -> None
         checkpoints.save_best(7, meta, INPUTS)
         checkpoints.save(state(8), Best(0.5, 7))
     with closing(Checkpoints(tmp_path)) as checkpoints:
-        found = checkpoints.read_trained(8)
+        found = checkpoints.read_trained(Config(steps=8))
         with pytest.raises(UserError, match="is trained to step 8 of 9: run its training command"):
-            checkpoints.read_trained(9)
+            checkpoints.read_trained(Config(steps=9))
     assert found.best == Best(0.5, 7) and found.inputs == INPUTS
     assert jax.tree.structure(found.meta) == jax.tree.structure(meta)
     jax.tree.map(np.testing.assert_array_equal, found.meta, meta)
