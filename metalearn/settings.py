@@ -101,7 +101,9 @@ class Common:
         "outputs, classifiers as PyTorch's)",
     )
     augment: str = setting(
-        "none", "transforms of training images: none, or a list of flip,crop,jitter"
+        "none",
+        "transforms of training images: none, or a list of flip,crop,jitter,rotate,zoom,salt,noise,"
+        "cutout",
     )
     first_order: bool = setting(False, "drop second derivatives (of MAML: --method=fomaml)")
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
