@@ -82,7 +82,7 @@ class Common:
         10_000, "outer updates (0: test initial weights, or the body of --init_from)", least=0
     )
     meta_batch: int = setting(4, "T, tasks an outer update", least=1)
-    optimizer: str = setting("adam", "outer optimiser: adam or sgd")
+    optimizer: str = setting("adam", "outer optimiser: adam, sgd or rmsprop")
     momentum: float = setting(0.9, "momentum of sgd (0: none)", least=0)
     nesterov: bool = setting(True, "momentum of sgd is Nesterov's")
     lr: float = setting(1e-3, "outer learning rate", least=0)
