@@ -113,7 +113,7 @@ class Trained(Common):
     """What every method reads that is trained by gradient steps."""
 
     meta_batch: int = setting(4, "T, tasks an outer update", least=1)
-    optimizer: str = setting("adam", "outer optimiser: adam or sgd")
+    optimizer: str = setting("adam", "outer optimiser: adam, sgd or rmsprop")
     momentum: float = setting(0.9, "momentum of sgd (0: none)", least=0)
     nesterov: bool = setting(True, "momentum of sgd is Nesterov's")
     lr: float = setting(1e-3, "outer learning rate", least=0)

@@ -55,6 +55,8 @@ class Batch(NamedTuple):
     y: Array  # [B] int32 in [0, C)
     teacher: Array | None = None  # [B, C] float32, logits of a teacher to learn from as well
     turns: Array | None = None  # [B] int32 in [0, 4), quarter turns made to x, to be predicted
+    other: Array | None = None  # [B] int32, labels of the images mixed into x
+    share: Array | None = None  # float32, weight of x's own labels
 
 
 class ClassSource(NamedTuple):

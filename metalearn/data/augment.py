@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from metalearn.data.distort import cutout, noise, rotate, salt, zoom
 from metalearn.errors import UserError
 from metalearn.types import Array, Key, random_key
 
@@ -52,7 +53,16 @@ def jitter(key: Key, x: Array) -> Array:
     return jnp.round(y).astype(x.dtype)
 
 
-TRANSFORMS = {"flip": flip, "crop": crop, "jitter": jitter}
+TRANSFORMS: dict[str, Callable[[Key, Array], Array]] = {
+    "flip": flip,
+    "crop": crop,
+    "jitter": jitter,
+    "rotate": rotate,
+    "zoom": zoom,
+    "salt": salt,
+    "noise": noise,
+    "cutout": cutout,
+}
 
 
 def augmentation(names: str) -> Callable[[Key, Array], Array] | None:

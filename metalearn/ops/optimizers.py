@@ -60,7 +60,8 @@ def make_optimizer(config: Trained) -> optax.GradientTransformation:
     """The config's outer optimiser; weight decay is coupled (added to the gradient).
 
     As in PyTorch's SGD and Adam: with Adam the decay is rescaled like the gradient, unlike that of
-    AdamW (Loshchilov & Hutter 2019).
+    AdamW (Loshchilov & Hutter 2019). RMSprop (Tieleman & Hinton 2012) has PyTorch's decay and eps,
+    and no momentum: `momentum` is of sgd alone.
 
     Raises:
       UserError: an unknown optimiser, schedule or kind of decay.
@@ -76,7 +77,10 @@ def make_optimizer(config: Trained) -> optax.GradientTransformation:
     if config.optimizer == "sgd":
         # None: a momentum of zero would still keep a copy of the parameters
         return optax.chain(decay, optax.sgd(lr, config.momentum or None, config.nesterov))
-    raise UserError(f"unknown optimizer '{config.optimizer}': choose adam or sgd")
+    if config.optimizer == "rmsprop":
+        # eps outside the root, as in PyTorch
+        return optax.chain(decay, optax.rmsprop(lr, decay=0.99, eps=1e-8, eps_in_sqrt=False))
+    raise UserError(f"unknown optimizer '{config.optimizer}': choose adam, sgd or rmsprop")
 
 
 def _kernels(params: PyTree) -> PyTree:

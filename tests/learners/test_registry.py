@@ -171,6 +171,20 @@ def test_sgd_without_momentum_is_plain() -> None:
         np.testing.assert_allclose(updates, -0.2, rtol=1e-6)
 
 
+def test_rmsprop_is_that_of_pytorch() -> None:
+    """v = 0.99 v + 0.01 g^2, a step is lr g / (sqrt(v) + 1e-8): also where g^2 is below eps."""
+    gradients = np.array([[1.0, -3e-7], [0.5, 2e-7], [-2.0, 1e-7]], np.float32)
+    optimizer = make_optimizer(config(optimizer="rmsprop", lr=0.1))
+    params = jnp.ones(2)
+    state = optimizer.init(params)
+    mean_square = np.zeros(2)
+    for gradient in gradients:
+        updates, state = optimizer.update(jnp.asarray(gradient), state, params)
+        mean_square = 0.99 * mean_square + 0.01 * gradient.astype(float) ** 2
+        expected = -0.1 * gradient / (np.sqrt(mean_square) + 1e-8)
+        np.testing.assert_allclose(updates, expected, rtol=1e-5)
+
+
 def test_weight_decay_spares_vectors() -> None:
     params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
     optimizer = make_optimizer(config(optimizer="sgd", lr=0.1, weight_decay=0.5))
@@ -181,7 +195,7 @@ def test_weight_decay_spares_vectors() -> None:
     # Nesterov's first step: 1 + 0.9
     np.testing.assert_allclose(decayed["w"], 1 - 0.1 * 0.5 * 1.9, rtol=1e-6)
     np.testing.assert_array_equal(decayed["b"], 1)
-    with pytest.raises(UserError, match="choose adam or sgd"):
+    with pytest.raises(UserError, match="choose adam, sgd or rmsprop"):
         make_optimizer(config(optimizer="lion"))
 
 
