@@ -29,6 +29,7 @@ HEAVY = (
     "transformers",
     "h5py",
     "huggingface_hub",
+    "sklearn",
 )
 # Themselves imported only when asked for
 LAZY = (

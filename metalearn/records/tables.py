@@ -4,6 +4,7 @@ from pathlib import Path
 
 from metalearn.records.cells import cells, queries_of
 from metalearn.records.findings import filled, named_records
+from metalearn.records.markdown import table
 from metalearn.records.names import file_name
 from metalearn.records.points import PLOTS, kinds, points
 from metalearn.records.published import Published
@@ -59,7 +60,7 @@ def markdown(root: Path) -> str:
     """
     datasets, published = load(root)
     lines = summary(datasets, published)
-    best = [SUMMARY, _table(lines)] if lines else []
+    best = [SUMMARY, table(lines)] if lines else []
     sections = [_section(name, rows, published) for name, rows in datasets.items()]
     return "\n".join([INTRO, *best, *sections])
 
@@ -87,7 +88,7 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
             ]
         )
     lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
-    parts += [_table(lines), _episodes(rows), _commands(rows)]
+    parts += [table(lines), _episodes(rows), _commands(rows)]
     parts += [
         f"![{PLOTS[kind]}](results/plots/{file_name(name)}-{kind}.svg)\n"
         for kind in kinds(points(rows))
@@ -106,16 +107,9 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
             )
             parts.append(
                 f"<details><summary>Published, {what} "
-                f"({len(listed)})</summary>\n\n{_table(listed)}\n</details>\n"
+                f"({len(listed)})</summary>\n\n{table(listed)}\n</details>\n"
             )
     return "\n".join(parts)
-
-
-def _table(lines: list[dict[str, str]]) -> str:
-    grid = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in grid
-    )
 
 
 def _published_cells(p: Published) -> dict[str, str]:
