@@ -69,7 +69,7 @@ def measure(work: Work, counts: list[int]) -> None:
 def meta_gradient(work: Work, devices: int) -> PyTree:
     """The meta-gradient of the first step, on so many devices."""
     made = training(work, devices)
-    loss = made.method.train.loss
+    loss = made.loss
     gradient = jax.jit(make_gradient(loss, made.sample, made.lab.mesh, made.at_once))
     state = made.state()
     keys = task_keys(made.key(), state.step, jnp.arange(work.tasks))

@@ -73,12 +73,6 @@ class Common:
         "", "folder of a finished run whose body training begins from (empty: random weights)"
     )
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
-    test_dataset: str = setting(
-        "",
-        "dataset whose test split is tested on, at the body's size (empty: --dataset's)",
-        training=False,
-        test=True,
-    )
 
     def with_defaults(self) -> Self:
         """With what follows other settings filled in."""
@@ -171,6 +165,12 @@ class FewShot(Trained):
         test=True,
         head=True,
     )
+    test_dataset: str = setting(
+        "",
+        "dataset whose test split is tested on, at the body's size (empty: --dataset's)",
+        training=False,
+        test=True,
+    )
     test_norms: str = setting(
         "",
         "normalisations to test under, comma-separated (empty: the method's own)",
@@ -237,7 +237,7 @@ class Batched(Trained):
 class Smoothed(Trained):
     """What methods read whose labels in training may be smoothed."""
 
-    label_smoothing: float = setting(0.0, "share of each label in training that others get", least=0)
+    label_smoothing: float = setting(0.0, "share of a label that other classes get", least=0)
 
 
 def narrowed(settings: Common, kind: type[S]) -> S:

@@ -11,7 +11,7 @@ from metalearn.errors import UserError
 from metalearn.learners import embedding, maml, pretrained
 from metalearn.learners.registry import GRADIENT, METHODS, PRETRAINED, Entry
 from metalearn.models import flattened, make_network, make_relation, mirrored
-from metalearn.settings import Adapting, FewShot, narrowed
+from metalearn.settings import Adapting, Common, FewShot, narrowed
 from metalearn.types import Learner, Network
 
 
@@ -75,7 +75,7 @@ def make_method(config: FewShot, classes: int, shared: bool | None = None) -> Me
             )
 
     def test(norm: str) -> Learner:
-        if _layers(norm) != _layers(settings.norm):
+        if layers_of(norm) != layers_of(settings.norm):
             raise UserError(
                 f"--test_norms {norm} does not fit a network trained with {settings.norm} layers"
             )
@@ -125,7 +125,9 @@ def _embedding(entry: Entry, settings: embedding.Settings, shared: bool) -> Meth
         raise UserError(f"{what} does not go with shots that are drawn: add --most_train_shots=0")
     build = entry.build
     if entry.maps:
-        relation = make_relation(dtype=_dtype(settings), shared=shared, initial=settings.initial)
+        relation = make_relation(
+            dtype=precision_of(settings), shared=shared, initial=settings.initial
+        )
         build = partial(build, relation=relation)
     network = body(settings, shared, entry.maps)
     tested = mirrored(network) if settings.mirror else network
@@ -161,12 +163,16 @@ def body(settings: FewShot, shared: bool, maps: bool = False) -> Network:
     shared: all tasks have the same weights; maps: feature maps stay maps, and are not flattened.
     """
     network = make_network(
-        settings.backbone, _layers(settings.norm), _dtype(settings), shared, settings.initial
+        settings.backbone,
+        layers_of(settings.norm),
+        precision_of(settings),
+        shared,
+        settings.initial,
     )
     return network if maps else flattened(network)
 
 
-def _layers(norm: str) -> str:
+def layers_of(norm: str) -> str:
     """The kind of `Norm` in the network.
 
     batch, running and support are one kind: they differ in where its moments come from.
@@ -174,5 +180,6 @@ def _layers(norm: str) -> str:
     return norm if norm in ("group", "layer", "none") else "batch"
 
 
-def _dtype(settings: FewShot) -> jnp.dtype:
+def precision_of(settings: Common) -> jnp.dtype:
+    """What the settings' matrix products are computed in."""
     return jnp.bfloat16 if settings.precision == "bfloat16" else jnp.float32

@@ -147,7 +147,7 @@ def readers(setting: str) -> list[str]:
 
 def reads(method: str, setting: str) -> bool:
     """Whether the method reads this setting; an unknown one reads none."""
-    known: Mapping[str, Entry | Strategy] = METHODS | STRATEGIES
+    known: Mapping[str, Entry | Strategy] = {**METHODS, **STRATEGIES}
     return method in known and setting in known[method].settings.__dataclass_fields__
 
 

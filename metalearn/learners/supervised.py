@@ -1,15 +1,15 @@
 """Classifiers of fixed classes, trained on labelled images: from scratch, or from a trained body.
 
-    probe       a classifier is fitted to the features of a body that stays as it is
-    partial     the first stages of the body stay as they are, the others are trained
-    fine_tune   all of the body is trained
-    gradual     a probe first; then the stages are trained too, from the last to the first one, each
-                beginning later than the one after it (Howard & Ruder 2018, "Universal Language Model
-                Fine-tuning"; that a probe comes first: Kumar et al. 2022, "Fine-Tuning can Distort
-                Pretrained Features")
-    lora        the body stays as it is, low-rank matrices added to its kernels are trained (Hu et
-                al. 2022)
-    scratch     all of a body with random weights is trained
+probe       a classifier is fitted to the features of a body that stays as it is
+partial     the first stages of the body stay as they are, the others are trained
+fine_tune   all of the body is trained
+gradual     a probe first; then the stages are trained too, from the last to the first one, each
+            beginning later than the one after it (Howard & Ruder 2018, "Universal Language
+            Model Fine-tuning"; that a probe comes first: Kumar et al. 2022, "Fine-Tuning can
+            Distort Pretrained Features")
+lora        the body stays as it is, low-rank matrices added to its kernels are trained (Hu et
+            al. 2022)
+scratch     all of a body with random weights is trained
 """
 
 from collections.abc import Callable
@@ -39,8 +39,8 @@ class Classifying(Common):
     )
     classes: str = setting(
         "test",
-        "of a dataset whose test classes are new: the split whose classes are learned, each from one "
-        "half of its images and tested on the other",
+        "of a dataset whose test classes are new: the split whose classes are learned, each from "
+        "one half of its images and tested on the other",
     )
     class_weights: bool = setting(
         False, "losses are weighted so that every class counts as much as another"
@@ -66,8 +66,8 @@ class Settings(Classifying, Batched, Smoothed):
     )
     statistics: str = setting(
         "pretrained",
-        "what normalisation uses in training: pretrained (running statistics of the body as it came) "
-        "or batch (then they are measured again for the test)",
+        "what normalisation uses in training: pretrained (running statistics that the body came "
+        "with) or batch (then they are measured again for the test)",
     )
     patience: int = setting(
         0, "validations without a better one after which training ends (0: none)", least=0
@@ -111,7 +111,7 @@ class Classifier(NamedTuple):
 
     While it is trained its parameters are {body, classifier}, and {fixed} where some of the body's
     are not trained: those and its running statistics, {body, moments}. Once `ready` they are
-    {body, classifier, moments}.
+    {body, classifier, moments}, the latter {body}, as few-shot methods have them.
 
     Attributes:
       loss: `(key, meta, batch, step) -> (scalar, info)` of a `Batch`.
@@ -152,15 +152,22 @@ def classifier(
     def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
         moments = jax.lax.stop_gradient(meta.get("fixed", {}).get("moments"))
         z = network.apply(body(meta), batch.x, moments, key)
-        logits = classify("linear", meta["classifier"], z)
+        logits = logits_of(meta["classifier"], z)
         value = classification_loss(logits, batch, settings.loss, settings.label_smoothing, weights)
         return value, {"loss": value, "accuracy": accuracy(logits, batch.y)}
 
     def classified(ready: PyTree, x: Array) -> Array:
-        z = network.apply(ready["body"], x, ready.get("moments"))
-        return classify("linear", ready["classifier"], z)
+        moments = ready["moments"]["body"] if "moments" in ready else None
+        return logits_of(ready["classifier"], network.apply(ready["body"], x, moments))
 
     return Classifier(loss, body, classified)
+
+
+def logits_of(layer: PyTree, z: Array) -> Array:
+    """Logits [B,C] of features z [B,D]: linear, or of cosines where the layer has a centre."""
+    if "centre" not in layer:
+        return classify("linear", layer, z)
+    return classify("cosine", layer, z - layer["centre"]) + layer["b"]
 
 
 def check(settings: Classifying) -> None:
@@ -183,22 +190,25 @@ def check(settings: Classifying) -> None:
         raise UserError("--steps: a probe is fitted, not trained; leave it out")
 
 
+# The body that is installed along, at a size that costs half of its own and loses little
+PRETRAINED: Recipe = dict(backbone="efficientnet-lite0", input_size=160, norm="running")
+
+
 def probe_recipe(dataset: str, labels: int) -> Recipe:
     """No gradient steps."""
-    return dict(norm="running", steps=0)
+    return PRETRAINED | dict(steps=0)
 
 
 def recipe(dataset: str, labels: int) -> Recipe:
     """Fine-tuning of a pre-trained body."""
-    return dict(
-        norm="running",
+    return PRETRAINED | dict(
         steps=500 if labels else 2000,
         optimizer="adam",
         lr=1e-4,
         head_lr=10.0,
         schedule="cosine",
         batch_size=32,
-        meta_batch=1,
+        meta_batch=2,
         augment="flip",
         valid_every=200,
     )

@@ -37,13 +37,13 @@ def from_json(found: Any) -> Record:
         )
     if found.get("format") != FORMAT:
         raise UserError(f"it is of format {found.get('format')}, and this version reads {FORMAT}")
-    parts = {name: _part(found, name) for name in ("config", "test", "measured", "provenance")}
+    parts = {name: part_of(found, name) for name in ("config", "test", "measured", "provenance")}
     return Record(
         config_from_json(parts["config"]),
-        _typed(Evaluation, parts["test"]),
-        _checked(_typed(Measured, parts["measured"])),
+        typed(Evaluation, parts["test"]),
+        _checked(typed(Measured, parts["measured"])),
         tuple(_stage_from_json(stage) for stage in _list(found, "lineage")),
-        _typed(Provenance, parts["provenance"]),
+        typed(Provenance, parts["provenance"]),
     )
 
 
@@ -53,7 +53,7 @@ def config_from_json(found: Mapping[str, Any]) -> Config:
     Raises:
       UserError: an unknown setting, or a value of another type.
     """
-    return _typed(Config, {RENAMED.get(name, name): value for name, value in found.items()})
+    return typed(Config, {RENAMED.get(name, name): value for name, value in found.items()})
 
 
 def lineage_from_json(found: Any) -> tuple[Stage, ...]:
@@ -72,10 +72,15 @@ def _stage_from_json(found: Any) -> Stage:
     if seconds is not None and not _number(seconds):
         raise UserError("wrong or missing train_wall_s of its lineage")
     before = tuple(_stage_from_json(stage) for stage in _list(found, "lineage"))
-    return Stage(found["role"], config_from_json(_part(found, "config")), before, seconds)
+    return Stage(found["role"], config_from_json(part_of(found, "config")), before, seconds)
 
 
-def _part(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+def part_of(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object of this name.
+
+    Raises:
+      UserError: there is none.
+    """
     part = found.get(name)
     if not isinstance(part, dict):
         raise UserError(f"wrong or missing {name}")
@@ -89,8 +94,12 @@ def _list(found: Mapping[str, Any], name: str) -> list:
     return part
 
 
-def _typed(kind: type, found: Mapping[str, Any]) -> Any:
-    """A dataclass from a dict, each value of the type that the field says."""
+def typed(kind: type, found: Mapping[str, Any]) -> Any:
+    """A dataclass from a dict, each value of the type that the field says.
+
+    Raises:
+      UserError: an unknown or missing name, or a value of another type.
+    """
     known = {f.name: f for f in fields(kind)}
     for name in found:
         if name not in known:

@@ -100,9 +100,8 @@ def assemble(
     sampler = training_sampler(config, lab, method.supervised)
     other = None if teacher is None else with_teacher(config, teacher, lab, sampler)
     train = method.train
-    return assembled(
-        config, lab, train.init, train.loss, make_optimizer(config), sampler, method.supervised, other
-    )
+    parts = (train.init, train.loss, make_optimizer(config), sampler, method.supervised)
+    return assembled(config, lab, *parts, other)
 
 
 def assembled(
@@ -126,9 +125,7 @@ def assembled(
     if drawn is not None:
         (sample, split) = drawn
     at_once = tasks_at_once(config, lab.at_once)
-    chunk = make_chunk(
-        loss, sample, optimizer, config.meta_batch, lab.mesh, at_once, lab.streamed
-    )
+    chunk = make_chunk(loss, sample, optimizer, config.meta_batch, lab.mesh, at_once, lab.streamed)
     return Training(
         config, lab, init, loss, supervised, optimizer, sampler, sample, split, at_once, chunk
     )

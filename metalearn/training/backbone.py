@@ -25,7 +25,7 @@ def frozen_stages(body: Body, freeze: str, name: str) -> tuple[str, ...]:
     """
     if not body.stages:
         raise UserError(
-            f"{name} has no stages of which some could be frozen: --strategy=fine_tune trains it all"
+            f"{name} has no stages to freeze some of: --strategy=fine_tune trains all of it"
         )
     if not freeze:
         return body.stages[:-2]

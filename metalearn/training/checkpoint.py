@@ -146,8 +146,8 @@ class Checkpoints:
         """
         done = self.latest_step()
         unfinished = UserError(
-            f"{self.root.parent} is trained to step {done or 0} of {config.steps}: run its training "
-            "command again to finish it"
+            f"{self.root.parent} is trained to step {done or 0} of {config.steps}: run its "
+            "training command again to finish it"
         )
         if done is None or (done < config.steps and not config.patience):
             raise unfinished

@@ -51,8 +51,8 @@ def cached_features(
 ) -> np.ndarray:
     """The function of all images, memory-mapped; computed first if it is absent.
 
-    A computation that is stopped goes on where it was. Of processes that start at once, one computes
-    and the others wait for it.
+    A computation that is stopped continues where it was. Of processes that start at once, one
+    computes and the others wait for it.
 
     Args:
       path: where they are kept.
@@ -75,8 +75,8 @@ def cached_features(
                     _compute(path, Blocks(function, mesh), params, images)
         except OSError as error:
             raise UserError(
-                f"cannot write {path}: {error.strerror or error}; free some space, or choose another "
-                "--cache_dir"
+                f"cannot write {path}: {error.strerror or error}; free some space, or choose "
+                "another --cache_dir"
             ) from error
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
@@ -88,9 +88,8 @@ def _compute(path: Path, blocks: Blocks, params: PyTree, images: np.ndarray) -> 
     known = int(done.read_text()) if done.exists() and part.exists() else 0
     found: Any = np.load(part, mmap_mode="r+") if known else None
     quiet = sys.stderr is None or not first()
-    bar = tqdm(
-        total=len(images), initial=known, unit="image", desc="features", disable=quiet, mininterval=1
-    )
+    shown = dict(unit="image", desc="features", mininterval=1)
+    bar = tqdm(total=len(images), initial=known, disable=quiet, **shown)
     with bar:
         rows = np.arange(known, len(images))
         for number, (places, z) in enumerate(blocks.each(params, images, rows), 1):

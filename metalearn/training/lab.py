@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from metalearn.data.episodes import Prepare, as_source
@@ -42,7 +43,9 @@ class Lab(NamedTuple):
 
     @property
     def prepare(self) -> Prepare:
-        """What makes the dataset's images what the body takes."""
+        """What makes the dataset's images what the body takes; features stay as they are."""
+        if self.dataset.train.images.dtype == np.float32:
+            return lambda x: x
         return standardise(self.inputs)
 
     @property

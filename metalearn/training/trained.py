@@ -5,7 +5,6 @@ from typing import NamedTuple
 from metalearn.config import Config
 from metalearn.types import InputSpec, PyTree
 
-
 UNKNOWN = 0.0  # validation accuracy of a run without validation images
 
 

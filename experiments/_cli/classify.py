@@ -1,0 +1,190 @@
+"""What the programs do that train classifiers of fixed classes: flags, body, data, run, records."""
+
+import dataclasses
+from pathlib import Path
+
+from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.flags import MOST_SEEDS, check_of, define, define_dataset, settings_given
+from experiments._cli.lab import check_jax, meet, open_body
+from experiments._cli.places import check_run_folder
+from experiments._cli.program import command_line
+from metalearn.bodies import body_of_run, body_without_weights
+from metalearn.classification import Classified, check_classifier, classify
+from metalearn.config import Config
+from metalearn.data import load, resizes
+from metalearn.data.cache import default_root, expanded
+from metalearn.data.inputs import inputs_of
+from metalearn.errors import UserError
+from metalearn.files import check_writable
+from metalearn.learners.registry import STRATEGIES, preset
+from metalearn.models import is_pretrained
+from metalearn.models.zoo import make_body
+from metalearn.parallel import first
+from metalearn.records.labelled import (
+    labelled_path,
+    labelled_slug,
+    labelled_workdir,
+    read_answers,
+    write_labelled,
+)
+from metalearn.records.workdir import read_workdir
+from metalearn.runtime import configure
+from metalearn.training.lab import even_devices
+from metalearn.training.material import Material, gather
+from metalearn.training.state import Run
+from metalearn.types import Body, InputSpec
+
+
+def define_classifier(strategies: tuple[str, ...], default: str) -> None:
+    """Define the flags of a program that trains classifiers by one of these strategies."""
+    define(None)
+    define_dataset()
+    if len(strategies) > 1:
+        define_choice("strategy", default, strategies, "how the body becomes a classifier")
+    define_flag(
+        "seeds",
+        1,
+        "runs to make one after the other, with --seed and the seeds after it; a --workdir X is "
+        "then X-seed<k> for each",
+        lower_bound=1,
+        upper_bound=MOST_SEEDS,
+    )
+
+
+def classifier_runs(strategy: str) -> list[Run]:
+    """The runs that the flags are about.
+
+    Raises:
+      UserError: a flag that the strategy does not read, or that does not go with others.
+    """
+    given = settings_given()
+    check_of(given, strategy)
+    if FLAGS.distributed:
+        raise UserError("--distributed: a classifier is trained by one process; leave it out")
+    recipe = preset(strategy, FLAGS.dataset, given.get("labels", 0))
+    begun = _of_earlier(given["init_from"]) if given.get("init_from") else {}
+    settings = recipe | begun | given | {"method": strategy, "dataset": FLAGS.dataset}
+    config = dataclasses.replace(Config(), **settings)
+    configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(FLAGS.seeds)]
+    if not FLAGS.workdir:
+        return [Run(one, labelled_workdir(one)) for one in configs]
+    folder = Path(FLAGS.workdir)
+    several = len(configs) > 1
+    return [Run(c, Path(f"{folder}-seed{c.seed}") if several else folder) for c in configs]
+
+
+def _of_earlier(folder: str) -> dict[str, object]:
+    """The settings of an earlier run that say which body it is."""
+    there = read_workdir(Path(folder)).config
+    return {name: getattr(there, name) for name in ("backbone", "norm", "input_size", "initial")}
+
+
+def carry_out_classifiers(runs: list[Run], module: str) -> None:
+    """Train and test each run; write records, say what was found.
+
+    Raises:
+      UserError: settings, weights or images that do not fit, or as `metalearn.classification`.
+    """
+    command = command_line(module)
+    for run in runs:
+        check_run_folder(run.workdir)
+    for run in runs:
+        _carry_out(run, command)
+
+
+def _carry_out(run: Run, command: str) -> None:
+    config = run.config
+    meet()
+    configure(config.meta_batch, config.precision)
+    check_jax()
+    check_classifier(config)
+    if FLAGS.record:
+        check_writable(Path(FLAGS.results_dir))
+    if config.init_from:
+        other = read_workdir(Path(config.init_from))
+        command = f"{other.command} && {command} --init_from={config.init_from}"
+    (config, material) = open_material(config)
+    run = run._replace(config=config)
+    found = classify(run, material, command)
+    finish(run, found)
+
+
+def open_material(config: Config) -> tuple[Config, Material]:
+    """The body and the images that the config names, and the config with its weights' digest.
+
+    Raises:
+      UserError: no such dataset or body, or they do not fit.
+    """
+    (config, body, inputs) = _open_weights(config)
+    size = config.image_size
+    if inputs is not None and not size and resizes(config.dataset):
+        size = max(inputs.size)
+    dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, size or None)
+    if inputs is None:
+        inputs = inputs_of(dataset)
+    if body is None:
+        body = body_without_weights(config, inputs)
+    devices = even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
+    root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
+    options = (devices, FLAGS.tasks_per_device, FLAGS.stream)
+    return config, gather(config, dataset, body, inputs, root, options)
+
+
+def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None]:
+    """The body with its weights, None for random ones; the images that it takes, None for any."""
+    random = STRATEGIES[config.method].random
+    if random and config.init_from:
+        raise UserError("--init_from: scratch begins with random weights: choose another strategy")
+    if config.init_from:
+        body = body_of_run(config)
+        return config, body, body.inputs
+    if not is_pretrained(config.backbone):
+        if not random:
+            raise UserError(
+                f"--backbone={config.backbone} has no published weights: begin with a run by "
+                f"--init_from, or train it by --strategy=scratch"
+            )
+        return config, None, None
+    if random:
+        return config, None, _sized(config, make_body(config.backbone).inputs)
+    (config, found) = open_body(config)
+    assert found is not None
+    inputs = _sized(config, found.inputs)
+    whole = body_without_weights(config, inputs)
+    return config, found._replace(network=whole.network, inputs=inputs), inputs
+
+
+def _sized(config: Config, inputs: InputSpec) -> InputSpec:
+    size = config.input_size
+    return inputs._replace(size=(size, size)) if size else inputs
+
+
+def finish(run: Run, found: Classified) -> None:
+    """Write the record where --record asks for it, and say what was found."""
+    if not first():
+        return
+    record = found.record
+    if FLAGS.record:
+        path = labelled_path(Path(FLAGS.results_dir), record)
+        assert record.path is not None
+        write_labelled(path, record, read_answers(record.path))
+        print(f"recorded: {path}")
+    print(said(found, run))
+
+
+def said(found: Classified, run: Run) -> str:
+    """The lines that a run ends with."""
+    config = run.config
+    measured = found.record.measured
+    before = ""
+    if measured.accuracy_before is not None:
+        before = f"before {100 * measured.accuracy_before:.2f} %, after "
+    low, high = 100 * measured.ci95_low, 100 * measured.ci95_high
+    line = (
+        f"{config.dataset}, {labelled_slug(config)}: {before}{100 * measured.accuracy:.2f} % "
+        f"(95 % CI {low:.2f} to {high:.2f}, {found.record.test.images} test images), macro recall "
+        f"{100 * measured.macro_recall:.2f} %, ECE {100 * measured.ece:.1f} %; "
+        f"{measured.adapt_s:.1f} s of training, {measured.trained_parameters} of "
+        f"{measured.parameters} numbers"
+    )
+    return "\n".join([line, *found.notes, f"files: {run.workdir}/"])
