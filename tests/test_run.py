@@ -273,7 +273,7 @@ def test_failed_picture_costs_no_result(images: Path, tmp_path: Path, finished: 
 
     run = words(images, workdir=tmp_path / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "_figure", fail)
+        patch.setattr(pictures, "new_figure", fail)
         said = program("protonet", *run)
     assert said.code == 0 and "(95 % CI, 6 test episodes " in said.out
     assert said.err.count("could not be drawn (No module named 'matplotlib')") == 2

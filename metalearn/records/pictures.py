@@ -3,7 +3,6 @@
 matplotlib is imported only when drawing.
 """
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,27 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from metalearn.records.canvas import GREEN, GREY, RED, new_figure, save, shorten
 from metalearn.training.metric_log import read_rows
 from metalearn.types import Task
 
-GREEN, RED, GREY = "#2e7d32", "#c62828", "#777777"
 PITCH, ROW = 1.12, 1.32  # from image to image and from row to row, in images
 LETTER = 0.11  # about the width of a letter, in images
 LONGEST_NAME = 24  # letters of a class's name beside its row, at most
 SHORT_NAME = 11  # letters of a class's name below an image, at most
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Any, path: Path, dpi: int) -> None:
-    """Writes the picture whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, dpi=dpi, format="png")
-    os.replace(part, path)
 
 
 @contextmanager
@@ -59,7 +45,7 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
         if any("images_per_s" in r for r in rows)
         else "training tasks"
     )
-    figure = _figure(7, 4)
+    figure = new_figure(7, 4)
     axes = figure.subplots()
     if trained:
         axes.plot(*zip(*trained, strict=True), color="#9db4c9", linewidth=1, label=what)
@@ -83,7 +69,7 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
     axes.grid(alpha=0.3)
     if axes.has_data():
         axes.legend(frameon=False)
-    _save(figure, path, 120)
+    save(figure, path, 120)
 
 
 def draw_episode(
@@ -115,7 +101,7 @@ def draw_episode(
     queries = min(most, int((task.query_y == 0).sum()))
     first = shots * PITCH + 0.4
     right = 100 * float((predicted == task.query_y).mean())
-    figure = _figure(0.8 * (margin + first + queries * PITCH), 0.8 * (ways * ROW + 0.9))
+    figure = new_figure(0.8 * (margin + first + queries * PITCH), 0.8 * (ways * ROW + 0.9))
     axes = figure.subplots()
     for label in range(ways):
         top = label * ROW
@@ -138,18 +124,7 @@ def draw_episode(
     axes.set(xlim=(-margin, width), ylim=(ways * ROW, -0.4), aspect="equal")
     axes.set_axis_off()
     figure.suptitle(f"{title}: {right:.0f} % of {len(predicted)} queries right", fontsize=10)
-    _save(figure, path, 110)
-
-
-def shorten(name: str, most: int) -> str:
-    """The name in at most this many letters: an ellipsis replaces its middle.
-
-    Names of related classes differ at their beginning or at their end.
-    """
-    if len(name) <= most:
-        return name
-    last = most // 2
-    return f"{name[: most - 1 - last]}…{name[-last:]}"
+    save(figure, path, 110)
 
 
 def _show(axes: Any, image: Any, left: float, top: float, frame: str) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metalearn.records.pictures import draw_curve, draw_episode, shorten, warn_if_not_drawn
+from metalearn.records.canvas import shorten
+from metalearn.records.pictures import draw_curve, draw_episode, warn_if_not_drawn
 from metalearn.types import Task
 
 ROWS = [
