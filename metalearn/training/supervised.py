@@ -37,7 +37,8 @@ def supervised_plan(subject: Subject) -> Plan:
         return fresh
 
     def fresh(run: Run) -> TrainState:
-        meta = initial(subject, key)
+        # Copied: the state is donated to every chunk, the body's own arrays are to stay
+        meta = jax.tree.map(jnp.array, initial(subject, key))
         state = TrainState(jnp.zeros((), jnp.int32), meta, jax.jit(optimizer.init)(meta))
         return replicate(state, lab.mesh)
 
