@@ -22,13 +22,14 @@ LONGEST_NAME = 24  # letters of a class's name beside its row, at most
 SHORT_NAME = 11  # letters of a class's name below an image, at most
 
 
-def _figure(width: float, height: float) -> Any:
+def make_figure(width: float, height: float) -> Any:
+    """An empty figure of this size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Any, path: Path, dpi: int) -> None:
+def save_figure(figure: Any, path: Path, dpi: int) -> None:
     """Writes the picture whole or not at all."""
     part = path.with_name(path.name + ".part")
     figure.savefig(part, dpi=dpi, format="png")
@@ -59,7 +60,7 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
         if any("images_per_s" in r for r in rows)
         else "training tasks"
     )
-    figure = _figure(7, 4)
+    figure = make_figure(7, 4)
     axes = figure.subplots()
     if trained:
         axes.plot(*zip(*trained, strict=True), color="#9db4c9", linewidth=1, label=what)
@@ -83,7 +84,7 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
     axes.grid(alpha=0.3)
     if axes.has_data():
         axes.legend(frameon=False)
-    _save(figure, path, 120)
+    save_figure(figure, path, 120)
 
 
 def draw_episode(
@@ -115,16 +116,16 @@ def draw_episode(
     queries = min(most, int((task.query_y == 0).sum()))
     first = shots * PITCH + 0.4
     right = 100 * float((predicted == task.query_y).mean())
-    figure = _figure(0.8 * (margin + first + queries * PITCH), 0.8 * (ways * ROW + 0.9))
+    figure = make_figure(0.8 * (margin + first + queries * PITCH), 0.8 * (ways * ROW + 0.9))
     axes = figure.subplots()
     for label in range(ways):
         top = label * ROW
         axes.text(-0.15, top + 0.5, named[label], ha="right", va="center", fontsize=9)
         for i, image in enumerate(task.support_x[task.support_y == label][:shots]):
-            _show(axes, image, i * PITCH, top, GREY)
+            show_image(axes, image, i * PITCH, top, GREY)
         for i, q in enumerate(np.flatnonzero(task.query_y == label)[:queries]):
             wrong = predicted[q] != label
-            _show(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
+            show_image(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
             if wrong:
                 at = first + i * PITCH + 0.5
                 taken = (
@@ -138,7 +139,7 @@ def draw_episode(
     axes.set(xlim=(-margin, width), ylim=(ways * ROW, -0.4), aspect="equal")
     axes.set_axis_off()
     figure.suptitle(f"{title}: {right:.0f} % of {len(predicted)} queries right", fontsize=10)
-    _save(figure, path, 110)
+    save_figure(figure, path, 110)
 
 
 def shorten(name: str, most: int) -> str:
@@ -152,13 +153,25 @@ def shorten(name: str, most: int) -> str:
     return f"{name[: most - 1 - last]}…{name[-last:]}"
 
 
-def _show(axes: Any, image: Any, left: float, top: float, frame: str) -> None:
-    """Shows the image in a unit square, framed."""
+def show_image(
+    axes: Any, image: Any, left: float, top: float, frame: str, height: float = 1.0
+) -> None:
+    """Shows the image one unit wide, framed.
+
+    Args:
+      axes: to draw on, whose rows count downwards.
+      image: uint8 [H,W,Ch].
+      left: of its left border.
+      top: of its upper border.
+      frame: colour of the frame, thin where it is `GREY`.
+      height: of the picture; 1 for a square, whatever the image is.
+    """
     pixels = np.asarray(image)
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.shape[-1] == 1 else {}
-    square = (left, left + 1, top + 1, top)
+    bottom = top + height
+    place = (left, left + 1, bottom, top)
     axes.imshow(
-        pixels.squeeze(-1) if grey else pixels, extent=square, interpolation="nearest", **grey
+        pixels.squeeze(-1) if grey else pixels, extent=place, interpolation="nearest", **grey
     )
-    corners = ([left, left + 1, left + 1, left, left], [top, top, top + 1, top + 1, top])
+    corners = ([left, left + 1, left + 1, left, left], [top, top, bottom, bottom, top])
     axes.plot(*corners, color=frame, linewidth=1 if frame == GREY else 2.5)
