@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from metalearn.errors import UserError
 from metalearn.models import zoo
+from metalearn.models.cnn import NormalisedCnn, plain_cnn
 from metalearn.models.conv4 import Conv4
 from metalearn.models.norms import KINDS
 from metalearn.models.relation import Relation
@@ -49,6 +50,8 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "resnet12-84px": lambda **kw: ResNet12(dropblock=5, **kw),
     "resnet12-84px-flat": lambda **kw: ResNet12(dropblock=5, readout="flatten", **kw),
     "wrn-28-10": lambda **kw: WideResNet(**kw),
+    "cnn": plain_cnn,
+    "cnn-bn": lambda **kw: NormalisedCnn(**kw),
 }
 
 

@@ -31,12 +31,20 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def patches(x: Array, kernel: int, stride: int = 1) -> Array:
-    """Neighbourhoods [B, H', W', kernel*kernel*Ch] of x [B,H,W,Ch], zero-padded at the border."""
-    _, height, width, _ = x.shape
-    rows = same_padding(height, kernel, stride)
-    cols = same_padding(width, kernel, stride)
-    x = jnp.pad(x, ((0, 0), rows, cols, (0, 0)))
+def patches(x: Array, kernel: int, stride: int = 1, padded: bool = True) -> Array:
+    """Neighbourhoods [B, H', W', kernel*kernel*Ch] of the places of x.
+
+    Args:
+      x: [B,H,W,Ch].
+      kernel: side of a neighbourhood.
+      stride: from place to place.
+      padded: by zeros at the border; else only neighbourhoods that lie inside.
+    """
+    if padded:
+        _, height, width, _ = x.shape
+        rows = same_padding(height, kernel, stride)
+        cols = same_padding(width, kernel, stride)
+        x = jnp.pad(x, ((0, 0), rows, cols, (0, 0)))
     tall = x.shape[1] - kernel + 1
     wide = x.shape[2] - kernel + 1
     # Slices of the padded images; the places of a patch are in the order of the kernel's axes, so
@@ -50,9 +58,14 @@ def patches(x: Array, kernel: int, stride: int = 1) -> Array:
 
 
 def conv(
-    x: Array, w: Array, stride: int = 1, dtype: jnp.dtype = jnp.float32, shared: bool = False
+    x: Array,
+    w: Array,
+    stride: int = 1,
+    dtype: jnp.dtype = jnp.float32,
+    shared: bool = False,
+    padding: str = "SAME",
 ) -> Array:
-    """Convolution [B,H',W',F] with 'SAME' padding, in the type of x.
+    """Convolution [B,H',W',F] in the type of x.
 
     Args:
       x: [B,H,W,Ch].
@@ -62,25 +75,27 @@ def conv(
         are rounded to it; a CPU keeps the sums in float32.
       shared: whether all images share the kernel. It decides the form, not the result: the form
         for shared kernels is slow where `vmap` gives each task a kernel of its own.
+      padding: `SAME` for ceil(H / stride) x ceil(W / stride) places, or `VALID` for none.
     """
-    form = _form(stride, w.shape[0], shared)
+    form = _form(stride, w.shape[0], shared, padding)
     return form(x.astype(dtype), w.astype(dtype)).astype(x.dtype)
 
 
-def _form(stride: int, kernel: int, shared: bool) -> Callable[[Array, Array], Array]:
+def _form(stride: int, kernel: int, shared: bool, padding: str) -> Callable[[Array, Array], Array]:
     """What computes the convolution fastest; the module's docstring says why."""
     if shared and jax.default_backend() != "cpu":
-        return partial(_native, stride=stride)
-    if shared and stride == 1 and kernel == 3:
+        return partial(_native, stride=stride, padding=padding)
+    if shared and stride == 1 and kernel == 3 and padding == "SAME":
         return conv3x3
-    return partial(_by_patches, stride=stride)
+    return partial(_by_patches, stride=stride, padding=padding)
 
 
-def _by_patches(x: Array, w: Array, stride: int) -> Array:
+def _by_patches(x: Array, w: Array, stride: int, padding: str) -> Array:
     """Patches times weights, as a product of two matrices: one of more axes is slow on a CPU."""
     kernel, _, channels, filters = w.shape
     # A 1x1 kernel needs no neighbours: its patches are the images themselves
-    p = x[:, ::stride, ::stride] if kernel == 1 else patches(x, kernel, stride)
+    one = kernel == 1
+    p = x[:, ::stride, ::stride] if one else patches(x, kernel, stride, padding == "SAME")
     y = product(p.reshape(-1, kernel * kernel * channels), w.reshape(-1, filters))
     return y.reshape(*p.shape[:3], filters)
 
@@ -101,12 +116,12 @@ def _result(x: Array) -> jnp.dtype:
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
-def _native(x: Array, w: Array, stride: int = 1) -> Array:
+def _native(x: Array, w: Array, stride: int = 1, padding: str = "SAME") -> Array:
     return jax.lax.conv_general_dilated(
         x,
         w,
         (stride, stride),
-        "SAME",
+        padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         preferred_element_type=_result(x),
     )

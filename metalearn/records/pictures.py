@@ -107,10 +107,10 @@ def draw_episode(
         top = label * ROW
         axes.text(-0.15, top + 0.5, named[label], ha="right", va="center", fontsize=9)
         for i, image in enumerate(task.support_x[task.support_y == label][:shots]):
-            _show(axes, image, i * PITCH, top, GREY)
+            show_image(axes, image, i * PITCH, top, GREY)
         for i, q in enumerate(np.flatnonzero(task.query_y == label)[:queries]):
             wrong = predicted[q] != label
-            _show(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
+            show_image(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
             if wrong:
                 at = first + i * PITCH + 0.5
                 taken = (
@@ -127,13 +127,25 @@ def draw_episode(
     save(figure, path, 110)
 
 
-def _show(axes: Any, image: Any, left: float, top: float, frame: str) -> None:
-    """Shows the image in a unit square, framed."""
+def show_image(
+    axes: Any, image: Any, left: float, top: float, frame: str, height: float = 1.0
+) -> None:
+    """Shows the image one unit wide, framed.
+
+    Args:
+      axes: to draw on, whose rows count downwards.
+      image: uint8 [H,W,Ch].
+      left: of its left border.
+      top: of its upper border.
+      frame: colour of the frame, thin where it is `GREY`.
+      height: of the picture; 1 for a square, whatever the image is.
+    """
     pixels = np.asarray(image)
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.shape[-1] == 1 else {}
-    square = (left, left + 1, top + 1, top)
+    bottom = top + height
+    place = (left, left + 1, bottom, top)
     axes.imshow(
-        pixels.squeeze(-1) if grey else pixels, extent=square, interpolation="nearest", **grey
+        pixels.squeeze(-1) if grey else pixels, extent=place, interpolation="nearest", **grey
     )
-    corners = ([left, left + 1, left + 1, left, left], [top, top, top + 1, top + 1, top])
+    corners = ([left, left + 1, left + 1, left, left], [top, top, bottom, bottom, top])
     axes.plot(*corners, color=frame, linewidth=1 if frame == GREY else 2.5)

@@ -21,9 +21,9 @@ def float64() -> Iterator[None]:
         yield
 
 
-def native(x: jax.Array, w: jax.Array, stride: int) -> jax.Array:
+def native(x: jax.Array, w: jax.Array, stride: int, padding: str = "SAME") -> jax.Array:
     return jax.lax.conv_general_dilated(
-        x, w, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, w, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
@@ -66,6 +66,24 @@ def test_convolution_agrees_with_lax_at_every_order_of_derivative(
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), each, expected
         )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("one", [False, True])
+@pytest.mark.parametrize(("kernel", "size"), [(3, (7, 5)), (3, (3, 4)), (1, (4, 3))])
+def test_unpadded_convolution_agrees_with_lax_at_every_order_of_derivative(
+    size: tuple[int, int], kernel: int, one: bool, stride: int, float64: None
+) -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, *size, 3)), rng.normal(size=(kernel, kernel, 3, 4))
+    forms = (
+        lambda x, w, stride: conv(x, w, stride, jnp.float64, one, "VALID"),
+        lambda x, w, stride: native(x, w, stride, "VALID"),
+    )
+    found, expected = (quick_jit(orders, static_argnums=(0, 3))(f, x, w, stride) for f in forms)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), found, expected
+    )
 
 
 @pytest.mark.parametrize(
