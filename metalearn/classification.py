@@ -80,12 +80,14 @@ class Classified(NamedTuple):
     Attributes:
       record: of the test.
       before, after: scores on the test images; `before` is None of a probe.
+      logits: float32 [M,C] of the test images.
       notes: what is to be said of it.
     """
 
     record: LabelledRecord
     before: Scores | None
     after: Scores
+    logits: np.ndarray
     notes: tuple[str, ...]
 
 
@@ -258,4 +260,4 @@ def _judged(
     provenance = Provenance(command, commit(), device_name(), dataset.images, dataset.decoder)
     tested = LabelledTest(material.labelled.hash, len(test.rows), outcome.best.step)
     record = LabelledRecord(config, tested, measured, lineage, provenance)
-    return Classified(record, before, after, outcome.notes)
+    return Classified(record, before, after, outcome.logits, outcome.notes)

@@ -9,6 +9,7 @@ from experiments._cli.lab import check_jax, meet, open_body
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line
 from metalearn.bodies import body_of_run, body_without_weights
+from metalearn.class_report import write_report
 from metalearn.classification import Classified, check_classifier, classify
 from metalearn.config import Config
 from metalearn.data import load, resizes
@@ -106,7 +107,8 @@ def _carry_out(run: Run, command: str) -> None:
     (config, material) = open_material(config)
     run = run._replace(config=config)
     found = classify(run, material, command)
-    finish(run, found)
+    files = write_report(run, material, found)
+    finish(run, found, files)
 
 
 def open_material(config: Config) -> tuple[Config, Material]:
@@ -159,7 +161,7 @@ def _sized(config: Config, inputs: InputSpec) -> InputSpec:
     return inputs._replace(size=(size, size)) if size else inputs
 
 
-def finish(run: Run, found: Classified) -> None:
+def finish(run: Run, found: Classified, files: list[Path]) -> None:
     """Write the record where --record asks for it, and say what was found."""
     if not first():
         return
@@ -169,11 +171,17 @@ def finish(run: Run, found: Classified) -> None:
         assert record.path is not None
         write_labelled(path, record, read_answers(record.path))
         print(f"recorded: {path}")
-    print(said(found, run))
+    print(said(found, run, files))
 
 
-def said(found: Classified, run: Run) -> str:
-    """The lines that a run ends with."""
+def said(found: Classified, run: Run, files: list[Path]) -> str:
+    """The lines that a run ends with.
+
+    Args:
+      found: what was tested.
+      run: settings and folder.
+      files: of the report.
+    """
     config = run.config
     measured = found.record.measured
     before = ""
@@ -187,4 +195,5 @@ def said(found: Classified, run: Run) -> str:
         f"{measured.adapt_s:.1f} s of training, {measured.trained_parameters} of "
         f"{measured.parameters} numbers"
     )
-    return "\n".join([line, *found.notes, f"files: {run.workdir}/"])
+    names = ", ".join(["result.json", *(path.name for path in files)])
+    return "\n".join([line, *found.notes, f"files: {run.workdir}/ ({names})"])

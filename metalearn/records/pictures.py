@@ -31,8 +31,15 @@ def warn_if_not_drawn(path: Path) -> Iterator[None]:
         print(f"warning: {path} could not be drawn ({reason})", file=sys.stderr)
 
 
-def draw_curve(metrics: Path, path: Path, title: str) -> None:
-    """Draws training and validation accuracy (%) against outer updates, from `metrics.jsonl`."""
+def draw_curve(metrics: Path, path: Path, title: str, unit: str = "tasks") -> None:
+    """Draws training and validation accuracy (%) against updates.
+
+    Args:
+      metrics: the file `metrics.jsonl`.
+      path: of the PNG.
+      title: above it.
+      unit: what is validated on, tasks or images.
+    """
     rows = read_rows(metrics)
     trained = [(r["step"], 100 * r["accuracy"]) for r in rows if "accuracy" in r]
     valid = [
@@ -51,7 +58,7 @@ def draw_curve(metrics: Path, path: Path, title: str) -> None:
         axes.plot(*zip(*trained, strict=True), color="#9db4c9", linewidth=1, label=what)
     if valid:
         steps, accuracy, ci = zip(*valid, strict=True)
-        label = "validation tasks, 95 % CI"
+        label = f"validation {unit}, 95 % CI"
         axes.errorbar(
             steps, accuracy, ci, color="#b2452c", marker="o", markersize=3, capsize=2, label=label
         )

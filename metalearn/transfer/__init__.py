@@ -1,1 +1,0 @@
-"""Transfer from pre-trained bodies to a whole labelled training set."""
