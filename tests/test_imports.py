@@ -29,6 +29,7 @@ HEAVY = (
     "transformers",
     "h5py",
     "huggingface_hub",
+    "sklearn",
 )
 # Themselves imported only when asked for
 LAZY = (
@@ -60,7 +61,7 @@ LAYERS = (
     ("records",),
     ("training",),
     ("config",),
-    ("evaluation", "learners"),
+    ("evaluation", "learners", "transfer"),
     ("ops", "data", "models"),
     ("files", "parallel", "runtime", "settings"),
     ("errors", "types"),
