@@ -61,7 +61,7 @@ LAYERS = (
     ("records",),
     ("training",),
     ("config",),
-    ("evaluation", "learners"),
+    ("evaluation", "learners", "transfer"),
     ("ops", "data", "models"),
     ("files", "parallel", "runtime", "settings"),
     ("errors", "types"),

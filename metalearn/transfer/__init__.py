@@ -1,0 +1,1 @@
+"""Transfer from pre-trained bodies to a whole labelled training set."""
