@@ -12,7 +12,7 @@ from metalearn.models.lora import init_adapters
 from metalearn.ops.classifier import init_classifier
 from metalearn.parallel import replicate
 from metalearn.training.assemble import Training, assembled
-from metalearn.training.backbone import fixed_part, head_of, of_stages, stages_before, tail
+from metalearn.training.backbone import fixed_part, head_of, of_stages, stages_before
 from metalearn.training.gradient import Sample
 from metalearn.training.optimizer import classifier_optimizer
 from metalearn.training.plan import Plan
@@ -72,9 +72,9 @@ def initial(subject: Subject, key: Key, x: Array | None = None) -> PyTree:
     """The parameters before the first step: {body, classifier}, and {fixed} where some are."""
     (config, material, lab) = subject[:3]
     (body_key, head_key, adapter_key) = jax.random.split(key, 3)
-    image = lab.prepare(jnp.asarray(lab.dataset.train.images[:1]))
     body = material.body
     if body.params is None:
+        image = jnp.zeros((1, *material.inputs.shape))
         body = body._replace(params=jax.jit(body.network.init)(body_key, image))
     fixed = fixed_part(body, subject.stages or None)
     params = fixed.pop("body")
@@ -91,8 +91,8 @@ def initial(subject: Subject, key: Key, x: Array | None = None) -> PyTree:
     meta = {"body": trained} | ({"fixed": fixed} if fixed else {})
     if subject.begun is not None:
         return meta | {"classifier": subject.begun}
-    network = tail(material.body, material.division.first)
-    z = jax.eval_shape(network.apply, params, image)
+    whole = fixed_part(body)
+    z = jax.eval_shape(head_of(body, None), whole, jnp.zeros((1, *material.inputs.shape)))
     classes = len(material.labelled.names)
     layer = init_classifier(head_key, "linear", z.shape[-1], classes, config.initial)
     return meta | {"classifier": layer}
