@@ -128,7 +128,8 @@ def program(name: str, *arguments: str) -> Said:
         jax.config.update("jax_disable_most_optimizations", False)
         jax.config.update("jax_default_matmul_precision", precision)
         by_module = flags.FLAGS.flags_by_module_dict()
-        for flag in [*by_module.get("experiments._cli.flags", []), *by_module.get(name, [])]:
+        ours = ("experiments._cli.flags", "experiments._cli.classify", name)
+        for flag in [flag for module in ours for flag in by_module.get(module, [])]:
             delattr(flags.FLAGS, flag.name)
     return Said(code, out.getvalue(), err.getvalue())
 

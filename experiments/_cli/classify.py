@@ -8,17 +8,19 @@ from experiments._cli.flags import MOST_SEEDS, check_of, define, define_dataset,
 from experiments._cli.lab import check_jax, meet, open_body
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line
-from metalearn.bodies import body_of_run, body_without_weights
-from metalearn.class_report import write_report
-from metalearn.classification import Classified, check_classifier, classify
+from metalearn.classifiers.body import body_of_run, body_without_weights
+from metalearn.classifiers.report import write_report
+from metalearn.classifiers.run import Classified, check_classifier, classify
+from metalearn.classifiers.source import Source
 from metalearn.config import Config
 from metalearn.data import load, resizes
 from metalearn.data.cache import default_root, expanded
 from metalearn.data.inputs import inputs_of
+from metalearn.data.labels import labelled
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.learners.registry import STRATEGIES, preset
-from metalearn.models import is_pretrained
+from metalearn.models import WITHOUT_NORM, is_pretrained
 from metalearn.models.zoo import make_body
 from metalearn.parallel import first
 from metalearn.records.labelled import (
@@ -29,6 +31,7 @@ from metalearn.records.labelled import (
     write_labelled,
 )
 from metalearn.records.workdir import read_workdir
+from metalearn.retest import read_trained
 from metalearn.runtime import configure
 from metalearn.training.lab import even_devices
 from metalearn.training.material import Material, gather
@@ -50,6 +53,11 @@ def define_classifier(strategies: tuple[str, ...], default: str) -> None:
         lower_bound=1,
         upper_bound=MOST_SEEDS,
     )
+    define_flag(
+        "test_source",
+        False,
+        "test the classes of the run --init_from too, before and after: what the body forgets",
+    )
 
 
 def classifier_runs(strategy: str) -> list[Run]:
@@ -65,6 +73,8 @@ def classifier_runs(strategy: str) -> list[Run]:
     recipe = preset(strategy, FLAGS.dataset, given.get("labels", 0))
     begun = _of_earlier(given["init_from"]) if given.get("init_from") else {}
     settings = recipe | begun | given | {"method": strategy, "dataset": FLAGS.dataset}
+    if settings.get("backbone") in WITHOUT_NORM and "norm" not in given:
+        settings["norm"] = "none"
     config = dataclasses.replace(Config(), **settings)
     configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(FLAGS.seeds)]
     if not FLAGS.workdir:
@@ -84,7 +94,7 @@ def carry_out_classifiers(runs: list[Run], module: str) -> None:
     """Train and test each run; write records, say what was found.
 
     Raises:
-      UserError: settings, weights or images that do not fit, or as `metalearn.classification`.
+      UserError: settings, weights or images that do not fit, or as `classify`.
     """
     command = command_line(module)
     for run in runs:
@@ -106,7 +116,8 @@ def _carry_out(run: Run, command: str) -> None:
         command = f"{other.command} && {command} --init_from={config.init_from}"
     (config, material) = open_material(config)
     run = run._replace(config=config)
-    found = classify(run, material, command)
+    source = open_source(config) if FLAGS.test_source else None
+    found = classify(run, material, command, source)
     files = write_report(run, material, found)
     finish(run, found, files)
 
@@ -130,6 +141,28 @@ def open_material(config: Config) -> tuple[Config, Material]:
     root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
     options = (devices, FLAGS.tasks_per_device, FLAGS.stream)
     return config, gather(config, dataset, body, inputs, root, options)
+
+
+def open_source(config: Config) -> Source:
+    """The test images of the run that `--init_from` names, and its classifier.
+
+    Raises:
+      UserError: no such run, or one that classifies no fixed classes; or its dataset is not there.
+    """
+    there = read_workdir(Path(config.init_from)).config if config.init_from else None
+    if there is None or there.method not in STRATEGIES:
+        raise UserError(
+            "--test_source tests the classes of an earlier run of experiments.pretrain or "
+            "transfer: name it by --init_from, or leave this out"
+        )
+    trained = read_trained(Path(config.init_from))
+    size = there.image_size
+    if trained.inputs is not None and not size and resizes(there.dataset):
+        size = max(trained.inputs.size)
+    dataset = load(there.dataset, FLAGS.data_dir, FLAGS.cache_dir, there.seed, size or None)
+    test = labelled(dataset, 0, there.classes).test
+    images = getattr(dataset, test.split).images[test.rows]
+    return Source(images, test.labels, trained.meta["classifier"])
 
 
 def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None]:
@@ -187,13 +220,19 @@ def said(found: Classified, run: Run, files: list[Path]) -> str:
     before = ""
     if measured.accuracy_before is not None:
         before = f"before {100 * measured.accuracy_before:.2f} %, after "
+    source = ""
+    if measured.source_accuracy is not None and measured.source_accuracy_before is not None:
+        kept = (
+            f"{100 * measured.source_accuracy_before:.2f} % to {100 * measured.source_accuracy:.2f}"
+        )
+        source = f"; the classes it was trained on before: from {kept} %"
     low, high = 100 * measured.ci95_low, 100 * measured.ci95_high
     line = (
         f"{config.dataset}, {labelled_slug(config)}: {before}{100 * measured.accuracy:.2f} % "
         f"(95 % CI {low:.2f} to {high:.2f}, {found.record.test.images} test images), macro recall "
         f"{100 * measured.macro_recall:.2f} %, ECE {100 * measured.ece:.1f} %; "
         f"{measured.adapt_s:.1f} s of training, {measured.trained_parameters} of "
-        f"{measured.parameters} numbers"
+        f"{measured.parameters} numbers{source}"
     )
     names = ", ".join(["result.json", *(path.name for path in files)])
     return "\n".join([line, *found.notes, f"files: {run.workdir}/ ({names})"])

@@ -54,6 +54,8 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "cnn-bn": lambda **kw: NormalisedCnn(**kw),
 }
 
+WITHOUT_NORM = ("cnn",)  # backbones without normalisation layers, for norm="none" alone
+
 
 def as_network(module: nn.Module) -> Network:
     """The pure functions of a Linen module called as `module(x, deterministic)`."""

@@ -52,6 +52,8 @@ class LabelledMeasured:
       ece: expected calibration error.
       loss: mean cross-entropy, nats.
       accuracy_before, macro_recall_before: before any training; None of a probe.
+      source_accuracy_before, source_accuracy: of the classes that the body was trained on
+        before, by the classifier that it had for them; None where they were not tested.
       valid_accuracy: of the checkpoint tested; None where there are no images for it.
       trained_parameters: numbers that were trained.
       parameters: of the whole classifier.
@@ -74,6 +76,8 @@ class LabelledMeasured:
     parameters: int
     adapt_s: float
     peak_memory_mb: float
+    source_accuracy_before: float | None = None
+    source_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def _digest(parts: list[Any]) -> str:
 
 def measured_of(scores: Scores, **others: Any) -> LabelledMeasured:
     """What is kept of scores, with what else was measured."""
-    names = {f.name for f in dataclasses.fields(LabelledMeasured)} - set(others)
+    names = {f.name for f in dataclasses.fields(LabelledMeasured)} & set(vars(scores))
     return LabelledMeasured(**{name: getattr(scores, name) for name in names}, **others)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import softmax
 
-from metalearn.classification import Classified
+from metalearn.classifiers.run import Classified
 from metalearn.data.augment import augmentation
 from metalearn.files import write_text
 from metalearn.records.class_pictures import draw_confusion, draw_mistakes, worst_mistakes

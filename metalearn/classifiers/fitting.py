@@ -1,6 +1,5 @@
-"""One run of a classifier of fixed classes, from settings to its record and its report."""
+"""Classifiers fitted to features, or trained by gradient steps; what is known of them then."""
 
-import dataclasses
 import time
 from contextlib import closing
 from typing import NamedTuple
@@ -9,33 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.config import Config
-from metalearn.data.augment import augmentation
 from metalearn.data.source import Dataset
-from metalearn.errors import UserError
-from metalearn.evaluation.scores import Scores, scores
 from metalearn.learners.registry import STRATEGIES
-from metalearn.learners.supervised import Settings, check, logits_of
+from metalearn.learners.supervised import logits_of
 from metalearn.ops.classification import balanced_weights
-from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import replicate
-from metalearn.records.labelled import (
-    LabelledRecord,
-    LabelledTest,
-    measured_of,
-    write_labelled,
-)
-from metalearn.records.record import Provenance, Stage
-from metalearn.records.workdir import (
-    Saved,
-    forget_untrained,
-    lineage_of,
-    lock_workdir,
-    open_workdir,
-)
-from metalearn.runtime import commit, device_name, peak_memory_mb
-from metalearn.settings import Trained as GradientSettings
-from metalearn.settings import narrowed
+from metalearn.runtime import peak_memory_mb
 from metalearn.training.backbone import fixed_part
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.loop import train
@@ -72,72 +50,6 @@ class Outcome(NamedTuple):
     seconds: float
     peak_memory_mb: float
     notes: tuple[str, ...] = ()
-
-
-class Classified(NamedTuple):
-    """A tested classifier.
-
-    Attributes:
-      record: of the test.
-      before, after: scores on the test images; `before` is None of a probe.
-      logits: float32 [M,C] of the test images.
-      notes: what is to be said of it.
-    """
-
-    record: LabelledRecord
-    before: Scores | None
-    after: Scores
-    logits: np.ndarray
-    notes: tuple[str, ...]
-
-
-def check_classifier(config: Config) -> None:
-    """Find settings that no dataset would make right before one is loaded.
-
-    Raises:
-      UserError: a number out of range, an unknown name, settings that contradict each other.
-    """
-    settings = narrowed(config, STRATEGIES[config.method].settings)
-    settings.check()
-    check(settings)
-    if isinstance(settings, GradientSettings):
-        make_optimizer(settings)
-        augmentation(settings.augment)
-    if isinstance(settings, Settings) and settings.patience and settings.labels:
-        raise UserError(
-            "--patience: with --labels there are no validation images to stop by: leave one out"
-        )
-
-
-def classify(run: Run, material: Material, command: str) -> Classified:
-    """Train or fit the run's classifier, or find it done; test it.
-
-    Args:
-      run: settings and folder.
-      material: body and images.
-      command: that the record holds.
-
-    Raises:
-      UserError: settings that do not fit the body or the images, or files that cannot be written.
-      Interrupted: SIGINT or SIGTERM, after saving.
-    """
-    (config, workdir, _) = run
-    dataset = material.dataset
-    lineage = lineage_of(config)
-    saved = Saved(config, command, lineage, dataset.digest, dataset.decoder)
-    open_workdir(workdir, saved)
-    with lock_workdir(workdir):
-        try:
-            fitted = _probe if config.method == "probe" else _trained
-            outcome = fitted(run, material)
-        except UserError:
-            forget_untrained(workdir)
-            raise
-        found = _judged(config, material, outcome, lineage, command)
-        answers = np.stack([material.labelled.test.labels, outcome.logits.argmax(1)])
-        write_labelled(workdir / "result.json", found.record, answers)
-    path = workdir / "result.json"
-    return found._replace(record=dataclasses.replace(found.record, path=path))
 
 
 class Fitted(NamedTuple):
@@ -183,7 +95,7 @@ def layer_of(probe: Probe) -> PyTree:
     return {name: jnp.asarray(part) for name, part in parts.items()}
 
 
-def _probe(run: Run, material: Material) -> Outcome:
+def by_probe(run: Run, material: Material) -> Outcome:
     """A probe, with its classifier saved as that of a trained run."""
     config = run.config
     (probe, features, seconds) = probe_of(material, config.probe, config.class_weights)
@@ -205,7 +117,7 @@ def _probe(run: Run, material: Material) -> Outcome:
     return Outcome(ready, best, logits, None, trained, seconds, peak_memory_mb(), (probe.note,))
 
 
-def _trained(run: Run, material: Material) -> Outcome:
+def by_training(run: Run, material: Material) -> Outcome:
     """A classifier trained by gradient steps."""
     config = run.config
     begun = None
@@ -232,32 +144,3 @@ def _trained(run: Run, material: Material) -> Outcome:
         peak_memory_mb=max(peak_memory_until(metrics, config.steps), peak_memory_mb()),
         notes=notes,
     )
-
-
-def _judged(
-    config: Config,
-    material: Material,
-    outcome: Outcome,
-    lineage: tuple[Stage, ...],
-    command: str,
-) -> Classified:
-    """The scores of an outcome, and its record."""
-    (names, _, valid, test) = material.labelled
-    after = scores(outcome.logits, test.labels, names)
-    before = None if outcome.before is None else scores(outcome.before, test.labels, names)
-    whole = {name: outcome.ready[name] for name in ("body", "classifier")}
-    measured = measured_of(
-        after,
-        accuracy_before=None if before is None else before.accuracy,
-        macro_recall_before=None if before is None else before.macro_recall,
-        valid_accuracy=None if valid is None else round(outcome.best.accuracy, 6),
-        trained_parameters=int(outcome.trained),
-        parameters=int(sum(x.size for x in jax.tree.leaves(whole))),
-        adapt_s=round(outcome.seconds, 2),
-        peak_memory_mb=outcome.peak_memory_mb,
-    )
-    dataset = material.dataset
-    provenance = Provenance(command, commit(), device_name(), dataset.images, dataset.decoder)
-    tested = LabelledTest(material.labelled.hash, len(test.rows), outcome.best.step)
-    record = LabelledRecord(config, tested, measured, lineage, provenance)
-    return Classified(record, before, after, outcome.logits, outcome.notes)

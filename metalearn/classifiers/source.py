@@ -1,0 +1,61 @@
+"""What a body forgets: the classes that it was trained on before, tested before and after."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from metalearn.data.inputs import standardise
+from metalearn.evaluation.blocks import Blocks
+from metalearn.learners.supervised import logits_of
+from metalearn.training.backbone import fixed_part, tail
+from metalearn.training.material import Material, images_of
+from metalearn.types import Array, PyTree
+
+
+class Source(NamedTuple):
+    """The classes that a body was trained on before, to see what it forgets of them.
+
+    Attributes:
+      images: uint8 [M,H,W,Ch] of their test.
+      labels: int [M].
+      layer: the classifier that it had for them.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    layer: PyTree
+
+
+class Remembered(NamedTuple):
+    """Accuracies on the source's test images, before and after training on other labels."""
+
+    before: float
+    after: float
+
+
+def remembered(material: Material, source: Source, ready: PyTree) -> Remembered:
+    """Accuracies on the source's classes, of the body before and after training.
+
+    Args:
+      material: with the body before.
+      source: images, and the classifier of their classes.
+      ready: with the body after.
+    """
+    fixed = fixed_part(material.body)
+    moments = {"moments": {"body": fixed["moments"]}} if "moments" in fixed else {}
+    before = moments | {"body": fixed["body"], "classifier": source.layer}
+    after = ready | {"classifier": source.layer}
+    network = tail(material.body, None)
+    prepare = standardise(material.inputs)
+
+    def logits(tested: PyTree, x: Array) -> Array:
+        known = tested["moments"]["body"] if "moments" in tested else None
+        return logits_of(tested["classifier"], network.apply(tested["body"], prepare(x), known))
+
+    predict = Blocks(logits, material.place(images_of(material)).mesh)
+
+    def accuracy(tested: PyTree) -> float:
+        right = predict(tested, source.images).argmax(1) == source.labels
+        return round(float(right.mean()), 6)
+
+    return Remembered(accuracy(before), accuracy(after))

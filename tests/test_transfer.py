@@ -1,0 +1,168 @@
+"""Programs that train classifiers of fixed classes, from the command line to their records."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metalearn.records.labelled import read_answers, read_labelled
+from tests.programs import program
+
+SETTINGS = {
+    "dataset": "labelled",
+    "steps": 12,
+    "valid_every": 6,
+    "batch_size": 8,
+    "lr": 0.02,
+}
+
+
+def draw(folder: Path, classes: int = 3, images: int = 12, size: int = 16) -> Path:
+    """Class folders of PNGs, each class of its own colour."""
+    rng = np.random.default_rng(0)
+    for label in range(classes):
+        here = folder / f"class{label}"
+        here.mkdir(parents=True)
+        for i in range(images):
+            pixels = rng.integers(0, 120, (size, size, 3))
+            pixels[..., label] += 130
+            Image.fromarray(pixels.astype(np.uint8)).save(here / f"{i}.png")
+    return folder
+
+
+def words(images: Path, **settings: object) -> list[str]:
+    places = {"data_dir": images, "cache_dir": images.parent / "cache"}
+    given = SETTINGS | places | settings
+    return [f"--{name}={value}" for name, value in given.items() if value is not None]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("photographs") / "things")
+
+
+@pytest.fixture(scope="module")
+def pretrained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a classifier trained from random weights, and recorded."""
+    workdir = tmp_path_factory.mktemp("runs") / "scratch"
+    results = workdir.parent / "results"
+    settings = {"backbone": "conv2-8", "workdir": workdir, "results_dir": results}
+    said = program("pretrain", "--record", *words(images, **settings))
+    assert said.code == 0, said.err
+    return workdir
+
+
+def test_pretraining_leaves_a_record_a_report_and_pictures(pretrained: Path) -> None:
+    found = {path.name for path in pretrained.iterdir()}
+    pictures = {"confusion.png", "mistakes.png", "curve.png", "augmentation.png"}
+    assert {"result.json", "result.npy", "report.md", "metrics.jsonl"} | pictures <= found
+    report = (pretrained / "report.md").read_text()
+    assert "class2" in report and "](confusion.png)" in report
+    (path,) = (pretrained.parent / "results" / "labelled").glob("labelled-*/*.json")
+    assert path.name == "scratch-conv2-8-all-seed0.json"
+    record = read_labelled(path)
+    (true, predicted) = read_answers(path)
+    assert record.measured.accuracy == pytest.approx((true == predicted).mean(), abs=1e-6)
+    assert record.test.images == len(true) and not record.external
+    assert record.measured.trained_parameters == record.measured.parameters
+
+
+def test_a_finished_run_is_tested_again_as_it_was(pretrained: Path, images: Path) -> None:
+    before = json.loads((pretrained / "result.json").read_text())
+    said = program("pretrain", *words(images, backbone="conv2-8", workdir=pretrained))
+    assert said.code == 0 and "trained to step 12 already" in said.out
+    after = json.loads((pretrained / "result.json").read_text())
+    for record in (before, after):
+        record["measured"].pop("peak_memory_mb")
+        record["provenance"].pop("command")
+    assert after == before
+
+
+@pytest.mark.parametrize("strategy", ["probe", "fine_tune", "gradual"])
+def test_a_body_trained_here_becomes_another_classifier(
+    strategy: str, pretrained: Path, images: Path, tmp_path: Path
+) -> None:
+    """By its own backbone, with the earlier run in its lineage."""
+    steps = {"steps": None, "valid_every": None, "batch_size": None, "lr": None}
+    settings = {"strategy": strategy, "init_from": pretrained, "labels": 4, "workdir": tmp_path}
+    given = settings | (steps if strategy == "probe" else {})
+    said = program("transfer", "--test_source", *words(images, **given))
+    assert said.code == 0, said.err
+    record = read_labelled(tmp_path / "result.json")
+    assert record.config.backbone == "conv2-8" and record.config.labels == 4
+    assert [stage.config.method for stage in record.lineage] == ["scratch"]
+    measured = record.measured
+    assert measured.source_accuracy_before == pytest.approx(
+        read_labelled(pretrained / "result.json").measured.accuracy, abs=1e-6
+    )
+    assert measured.source_accuracy is not None
+    assert strategy != "probe" or measured.source_accuracy == measured.source_accuracy_before
+    assert "the classes it was trained on before" in said.out
+
+
+def test_a_body_trained_on_labels_is_one_for_few_shot_methods(
+    pretrained: Path, tmp_path: Path
+) -> None:
+    for name in ("train", "valid", "test"):
+        folder = draw(tmp_path / name, classes=2, images=6)
+        for label in range(2):
+            (folder / f"class{label}").rename(folder / f"{name}{label}")
+    shape = ["--ways=2", "--queries=2", "--episodes=5", "--valid_episodes=5", "--steps=0"]
+    body = [f"--init_from={pretrained}", "--backbone=conv2-8", "--method=simpleshot"]
+    places = [f"--data_dir={tmp_path}", f"--cache_dir={tmp_path}/cache"]
+    flags = [*places, *shape, *body, "--dataset=folder", f"--workdir={tmp_path}/run"]
+    said = program("finetune", *flags)
+    assert said.code == 0, said.err
+
+
+def test_several_seeds_are_run_one_after_the_other(
+    pretrained: Path, images: Path, tmp_path: Path
+) -> None:
+    none = {"steps": None, "valid_every": None, "batch_size": None, "lr": None}
+    given = none | {"init_from": pretrained, "labels": 2, "seeds": 2, "workdir": tmp_path / "run"}
+    said = program("transfer", *words(images, probe="centroid", **given))
+    assert said.code == 0, said.err
+    hashes = {
+        read_labelled(tmp_path / f"run-seed{seed}" / "result.json").test.images_hash
+        for seed in (0, 1)
+    }
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("transfer", {"labels": 40}, "--labels=40: class 'class"),
+        ("transfer", {"shots": 5}, "--shots is of "),
+        ("transfer", {"backbone": "conv2-8", "init_from": None}, "has no published weights"),
+        ("transfer", {"backbone": "conv4-8"}, "its body is conv2-8 (running), not conv4-8"),
+        ("transfer", {"strategy": "partial"}, "conv2-8 has no stages to freeze"),
+        ("transfer", {"init_from": "nowhere"}, "holds no run"),
+        ("transfer", {"probe": "forest"}, "--probe=forest is unknown"),
+        ("transfer", {"strategy": "scratch"}, "--init_from: scratch begins with random weights"),
+        ("transfer", {"test_source": True, "init_from": None}, "--test_source tests the classes"),
+        (
+            "pretrain",
+            {"init_from": None, "backbone": "conv2-8", "freeze": "stem"},
+            "--freeze is of",
+        ),
+        ("pretrain", {"init_from": None, "backbone": "conv9"}, "unknown backbone 'conv9'"),
+        ("pretrain", {"init_from": None, "dataset": "flowers"}, "unknown dataset 'flowers'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    name: str, settings: dict, message: str, pretrained: Path, images: Path, tmp_path: Path
+) -> None:
+    short = {"steps": None, "valid_every": None, "batch_size": None, "lr": None}
+    given = (short if name == "transfer" else {}) | {"init_from": pretrained, "workdir": tmp_path}
+    said = program(name, *words(images, **(given | settings)))
+    assert said.code == 2 and message in said.err, said.err
+    assert len(said.err.strip().splitlines()) == 1 and not (tmp_path / "config.json").exists()
+
+
+def test_a_folder_of_one_class_is_refused(tmp_path: Path) -> None:
+    one = draw(tmp_path / "things", classes=1)
+    said = program("pretrain", *words(one, backbone="conv2-8", workdir=tmp_path / "run"))
+    assert said.code == 2 and "takes 2 or more" in said.err
