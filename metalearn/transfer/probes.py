@@ -65,6 +65,8 @@ def fit_probe(
     present = np.unique(y)
     if len(present) < 2:
         raise UserError(f"training images of {len(present)} class: a probe needs those of two")
+    if (z == z[0]).all():
+        raise UserError("the features of all images are the same: check the images and the body")
     place = np.full(classes, -1)
     place[present] = np.arange(len(present))
     train = Sample(z, place[y], of_class[present])

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh
 
-from metalearn.errors import UserError
 from metalearn.transfer.fitted import Probe, Sample, blocks, linear_outputs, linear_probe
 from metalearn.transfer.scores import accuracy, likeliest_scale, scored_rows, squared_error
 
@@ -39,11 +38,7 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(sample: Sample) -> Spectrum:
-    """The decomposition, of whichever is smaller: products of images or of features.
-
-    Raises:
-      UserError: all features are the same.
-    """
+    """The decomposition, of whichever is smaller: products of images or of features."""
     s = sample.of_rows
     (number, size) = sample.z.shape
     classes = len(sample.weights)
@@ -62,8 +57,6 @@ def spectrum(sample: Sample) -> Spectrum:
         axes = x.T @ vectors / np.sqrt(values)
     else:
         (values, axes) = _kept(*eigh(scatter))
-    if not len(values):
-        raise UserError("the features of all images are the same: check the images and the body")
     return Spectrum(centre, middle, values, axes, axes.T @ products)
 
 

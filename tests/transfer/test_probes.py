@@ -152,11 +152,11 @@ def test_logistic_chooses_by_validation_images_or_folds() -> None:
     valid = made(600, 60, 3, seed=1, noise=1)
     by_valid = fit_probe("logistic", z, wrong, 3, valid)
     by_folds = fit_probe("logistic", z, wrong, 3)
-    assert by_valid.strength < 0.1 and by_folds.strength < 0.1
-    assert f"C {by_valid.strength:g} by validation accuracy" in by_valid.note
-    assert f"C {by_folds.strength:g} by cross-validated accuracy" in by_folds.note
+    assert by_valid.strength * 60 <= 10 and by_folds.strength * 60 <= 10
+    assert f"C {by_valid.strength:.3g} by validation accuracy" in by_valid.note
+    assert f"C {by_folds.strength:.3g} by cross-validated accuracy" in by_folds.note
     weak = fit_probe("logistic", z, wrong, 3, (z, wrong))
-    assert weak.strength == 1
+    assert weak.strength * 60 >= 100
     assert right(by_valid, *valid) > 0.75
 
 
@@ -319,7 +319,7 @@ WRONG = {
     "labels are float64": dict(y=np.zeros(12)),
     "of 1 class": dict(y=np.zeros(12, int)),
     "not all finite": dict(z=np.full((12, 4), np.nan, np.float32)),
-    "are the same": dict(kind="ridge", z=np.ones((12, 4), np.float32)),
+    "are the same": dict(z=np.ones((12, 4), np.float32)),
     "weights .*: give 3 numbers above 0": dict(weights=np.array([1, 0, 1])),
     "5 validation features an image, 4 in": dict(valid=(np.ones((2, 5)), np.array([0, 1]))),
     "no validation image": dict(y=np.arange(12) % 2, valid=(np.ones((2, 4)), np.array([2, 2]))),
