@@ -23,6 +23,9 @@ FOLDS = 5
 ITERATIONS = 300  # at most, of a fit
 ONE_FOLD = 5_000  # images, of which a fifth held out tells enough
 MANY = 20_000  # images, of which a part tells the best C
+# Products an iteration up to which one thread fits: where others use the cores too, the threads of
+# so little work wait for each other ten times as long as they work
+SMALL = 200_000_000
 
 Fit = tuple[np.ndarray, np.ndarray, bool]  # w [D,C], b [C], whether it converged
 
@@ -41,11 +44,13 @@ def path(sample: Sample, strengths: list[float]) -> Iterator[Fit]:
     """Fits of standardised features for each C, each from the last one."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     weights = dict(enumerate(sample.weights.tolist()))
     model = LogisticRegression(max_iter=ITERATIONS, class_weight=weights, warm_start=True)
+    threads = 1 if sample.z.size * len(sample.weights) <= SMALL else None
     for c in strengths:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(threads):
             # `_parts` looks at the iterations instead
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.set_params(C=c).fit(sample.z, sample.y)
