@@ -5,23 +5,17 @@ from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from experiments._cli.flags import MOST_SEEDS, check_of, define, define_dataset, settings_given
-from experiments._cli.lab import check_jax, meet, open_body
+from experiments._cli.lab import check_jax, meet
+from experiments._cli.material import open_material, open_source, with_best_body
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line
-from metalearn.classifiers.body import body_of_run, body_without_weights
 from metalearn.classifiers.report import write_report
 from metalearn.classifiers.run import Classified, check_classifier, classify
-from metalearn.classifiers.source import Source
 from metalearn.config import Config
-from metalearn.data import load, resizes
-from metalearn.data.cache import default_root, expanded
-from metalearn.data.inputs import inputs_of
-from metalearn.data.labels import labelled
 from metalearn.errors import UserError
 from metalearn.files import check_writable
-from metalearn.learners.registry import STRATEGIES, preset
-from metalearn.models import WITHOUT_NORM, is_pretrained
-from metalearn.models.zoo import make_body
+from metalearn.learners.registry import preset
+from metalearn.models import WITHOUT_NORM
 from metalearn.parallel import first
 from metalearn.records.labelled import (
     labelled_path,
@@ -31,12 +25,8 @@ from metalearn.records.labelled import (
     write_labelled,
 )
 from metalearn.records.workdir import read_workdir
-from metalearn.retest import read_trained
 from metalearn.runtime import configure
-from metalearn.training.lab import even_devices
-from metalearn.training.material import Material, gather
 from metalearn.training.state import Run
-from metalearn.types import Body, InputSpec
 
 
 def define_classifier(strategies: tuple[str, ...], default: str) -> None:
@@ -52,6 +42,12 @@ def define_classifier(strategies: tuple[str, ...], default: str) -> None:
         "then X-seed<k> for each",
         lower_bound=1,
         upper_bound=MOST_SEEDS,
+    )
+    define_flag(
+        "weights_dir",
+        None,
+        "folder with weights by their published names, beside those installed: for "
+        "--backbone=auto, which takes the body that suits the training images best",
     )
     define_flag(
         "test_source",
@@ -114,84 +110,17 @@ def _carry_out(run: Run, command: str) -> None:
     if config.init_from:
         other = read_workdir(Path(config.init_from))
         command = f"{other.command} && {command} --init_from={config.init_from}"
-    (config, material) = open_material(config)
-    run = run._replace(config=config)
+    chosen = with_best_body(config)
+    (opened, material) = open_material(chosen)
+    workdir = run.workdir
+    if not FLAGS.workdir and chosen.backbone != config.backbone:
+        workdir = labelled_workdir(chosen)
+    config = opened
+    run = Run(config, workdir)
     source = open_source(config) if FLAGS.test_source else None
     found = classify(run, material, command, source)
     files = write_report(run, material, found)
     finish(run, found, files)
-
-
-def open_material(config: Config) -> tuple[Config, Material]:
-    """The body and the images that the config names, and the config with its weights' digest.
-
-    Raises:
-      UserError: no such dataset or body, or they do not fit.
-    """
-    (config, body, inputs) = _open_weights(config)
-    size = config.image_size
-    if inputs is not None and not size and resizes(config.dataset):
-        size = max(inputs.size)
-    dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, size or None)
-    if inputs is None:
-        inputs = inputs_of(dataset)
-    if body is None:
-        body = body_without_weights(config, inputs)
-    devices = even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
-    root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
-    options = (devices, FLAGS.tasks_per_device, FLAGS.stream)
-    return config, gather(config, dataset, body, inputs, root, options)
-
-
-def open_source(config: Config) -> Source:
-    """The test images of the run that `--init_from` names, and its classifier.
-
-    Raises:
-      UserError: no such run, or one that classifies no fixed classes; or its dataset is not there.
-    """
-    there = read_workdir(Path(config.init_from)).config if config.init_from else None
-    if there is None or there.method not in STRATEGIES:
-        raise UserError(
-            "--test_source tests the classes of an earlier run of experiments.pretrain or "
-            "transfer: name it by --init_from, or leave this out"
-        )
-    trained = read_trained(Path(config.init_from))
-    size = there.image_size
-    if trained.inputs is not None and not size and resizes(there.dataset):
-        size = max(trained.inputs.size)
-    dataset = load(there.dataset, FLAGS.data_dir, FLAGS.cache_dir, there.seed, size or None)
-    test = labelled(dataset, 0, there.classes).test
-    images = getattr(dataset, test.split).images[test.rows]
-    return Source(images, test.labels, trained.meta["classifier"])
-
-
-def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None]:
-    """The body with its weights, None for random ones; the images that it takes, None for any."""
-    random = STRATEGIES[config.method].random
-    if random and config.init_from:
-        raise UserError("--init_from: scratch begins with random weights: choose another strategy")
-    if config.init_from:
-        body = body_of_run(config)
-        return config, body, body.inputs
-    if not is_pretrained(config.backbone):
-        if not random:
-            raise UserError(
-                f"--backbone={config.backbone} has no published weights: begin with a run by "
-                f"--init_from, or train it by --strategy=scratch"
-            )
-        return config, None, None
-    if random:
-        return config, None, _sized(config, make_body(config.backbone).inputs)
-    (config, found) = open_body(config)
-    assert found is not None
-    inputs = _sized(config, found.inputs)
-    whole = body_without_weights(config, inputs)
-    return config, found._replace(network=whole.network, inputs=inputs), inputs
-
-
-def _sized(config: Config, inputs: InputSpec) -> InputSpec:
-    size = config.input_size
-    return inputs._replace(size=(size, size)) if size else inputs
 
 
 def finish(run: Run, found: Classified, files: list[Path]) -> None:

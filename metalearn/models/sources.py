@@ -72,6 +72,11 @@ def find_weights(body: str, source: Source, weights: str | Path | None) -> tuple
     return _from_package(body, source)
 
 
+def is_installed(package: Package) -> bool:
+    """Whether the package is installed, whole or not."""
+    return importlib.util.find_spec(package.name.replace("-", "_")) is not None
+
+
 def _from_package(body: str, package: Package) -> tuple[Path, str]:
     spec = importlib.util.find_spec(package.name.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:

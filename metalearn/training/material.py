@@ -110,13 +110,19 @@ def images_of(material: Material) -> Dataset:
     return _chosen(material, lambda split: getattr(material.dataset, split).images)
 
 
-def features_of(material: Material, mesh: Mesh, first: str | None) -> Dataset:
+def features_of(
+    material: Material,
+    mesh: Mesh,
+    first: str | None,
+    parts: tuple[str, ...] = ("train", "valid", "test"),
+) -> Dataset:
     """The dataset of the chosen images' features, computed by the stages before one.
 
     Args:
       material: body and images.
       mesh: of the devices that compute them.
       first: the stage that takes them; None for the features of the whole body.
+      parts: of the dataset that are wanted; others are empty.
 
     Raises:
       UserError: the cache cannot be written.
@@ -137,21 +143,28 @@ def features_of(material: Material, mesh: Mesh, first: str | None) -> Dataset:
         images = getattr(material.dataset, split).images
         return cached_features(path, of_images, params, images, mesh)
 
-    return _chosen(material, features)
+    return _chosen(material, features, parts)
 
 
-def _chosen(material: Material, array_of: Callable[[str], np.ndarray]) -> Dataset:
-    """The chosen rows of an array of each split, as a dataset."""
-    (names, train, valid, test) = material.labelled
-    arrays = {part.split: array_of(part.split) for part in (train, valid, test) if part is not None}
+def _chosen(
+    material: Material,
+    array_of: Callable[[str], np.ndarray],
+    parts: tuple[str, ...] = ("train", "valid", "test"),
+) -> Dataset:
+    """The chosen rows of an array of each split, as a dataset; parts left out are empty."""
+    labelled = material.labelled
+    train = labelled.train
+    none = Part(train.split, train.rows[:0], np.zeros_like(train.counts))
+    chosen = {name: getattr(labelled, name) or none for name in parts}
+    arrays = {name: array_of(name) for name in {part.split for part in chosen.values()}}
 
-    def split(part: Part) -> Split:
+    def split(name: str) -> Split:
+        part = chosen.get(name, none)
         array = arrays[part.split]
         if not np.array_equal(part.rows, np.arange(len(array))):
             array = array[part.rows]
-        return Split(array, part.counts, names)
+        return Split(array, part.counts, labelled.names)
 
-    none = Part(train.split, train.rows[:0], np.zeros_like(train.counts))
     return material.dataset._replace(
-        train=split(train), valid=split(valid or none), test=split(test), rotations=1
+        train=split("train"), valid=split("valid"), test=split("test"), rotations=1
     )

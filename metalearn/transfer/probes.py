@@ -42,8 +42,8 @@ def fit_probe(
       y: their labels, int [M] in [0, C).
       classes: C.
       valid: features and labels to choose the regularisation by, instead of training images.
-      weights: [C], above 0, of classes in the fit (not of `centroid`) and in the choice of the
-        regularisation; all 1 by default.
+      weights: [C], above 0, of classes in the fit and in the choice of the regularisation (of
+        `centroid`, of its scale alone); all 1 by default.
 
     Raises:
       UserError: unknown kind; features, labels or weights that do not fit each other; images of

@@ -1,0 +1,125 @@
+"""The body and the images that the flags of a classifier ask for."""
+
+import dataclasses
+from pathlib import Path
+
+from experiments._cli.define import FLAGS
+from experiments._cli.lab import open_body
+from metalearn.classifiers.body import body_of_run, body_without_weights
+from metalearn.classifiers.choice import AUTO, available, ranked
+from metalearn.classifiers.source import Source
+from metalearn.config import Config
+from metalearn.data import load, resizes
+from metalearn.data.cache import default_root, expanded
+from metalearn.data.inputs import inputs_of
+from metalearn.data.labels import labelled
+from metalearn.errors import UserError
+from metalearn.learners.registry import STRATEGIES
+from metalearn.models import is_pretrained
+from metalearn.models.zoo import make_body
+from metalearn.records.workdir import read_workdir
+from metalearn.retest import read_trained
+from metalearn.training.lab import even_devices
+from metalearn.training.material import Material, gather
+from metalearn.transfer.ranking import said
+from metalearn.types import Body, InputSpec
+
+
+def with_best_body(config: Config) -> Config:
+    """The config with the best body in place of `auto`; says why it is the best.
+
+    Raises:
+      UserError: --init_from or --weights beside auto, no weights, or as `open_material`.
+    """
+    if config.backbone != AUTO:
+        return config
+    if config.init_from or config.weights or STRATEGIES[config.method].random:
+        raise UserError(
+            "--backbone=auto chooses of the bodies whose weights are here: leave out --init_from, "
+            "--weights and --strategy=scratch"
+        )
+    files = available(Path(FLAGS.weights_dir) if FLAGS.weights_dir else None)
+
+    def named(name: str) -> Config:
+        return dataclasses.replace(config, backbone=name, weights=str(files[name] or ""))
+
+    found = ranked(list(files), lambda name: open_material(probe(named(name)))[1])
+    print(said(found))
+    return named(found[0].name)
+
+
+def probe(config: Config) -> Config:
+    """The config as that of a probe, which trains no stage."""
+    return dataclasses.replace(config, method="probe")
+
+
+def open_material(config: Config) -> tuple[Config, Material]:
+    """The body and the images that the config names, and the config with its weights' digest.
+
+    Raises:
+      UserError: no such dataset or body, or they do not fit.
+    """
+    (config, body, inputs) = _open_weights(config)
+    size = config.image_size
+    if inputs is not None and not size and resizes(config.dataset):
+        size = max(inputs.size)
+    dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, size or None)
+    if inputs is None:
+        inputs = inputs_of(dataset)
+    if body is None:
+        body = body_without_weights(config, inputs)
+    devices = even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
+    root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
+    options = (devices, FLAGS.tasks_per_device, FLAGS.stream)
+    return config, gather(config, dataset, body, inputs, root, options)
+
+
+def open_source(config: Config) -> Source:
+    """The test images of the run that `--init_from` names, and its classifier.
+
+    Raises:
+      UserError: no such run, or one that classifies no fixed classes; or its dataset is not there.
+    """
+    there = read_workdir(Path(config.init_from)).config if config.init_from else None
+    if there is None or there.method not in STRATEGIES:
+        raise UserError(
+            "--test_source tests the classes of an earlier run of experiments.pretrain or "
+            "transfer: name it by --init_from, or leave this out"
+        )
+    trained = read_trained(Path(config.init_from))
+    size = there.image_size
+    if trained.inputs is not None and not size and resizes(there.dataset):
+        size = max(trained.inputs.size)
+    dataset = load(there.dataset, FLAGS.data_dir, FLAGS.cache_dir, there.seed, size or None)
+    test = labelled(dataset, 0, there.classes).test
+    images = getattr(dataset, test.split).images[test.rows]
+    return Source(images, test.labels, trained.meta["classifier"])
+
+
+def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None]:
+    """The body with its weights, None for random ones; the images that it takes, None for any."""
+    random = STRATEGIES[config.method].random
+    if random and config.init_from:
+        raise UserError("--init_from: scratch begins with random weights: choose another strategy")
+    if config.init_from:
+        body = body_of_run(config)
+        return config, body, body.inputs
+    if not is_pretrained(config.backbone):
+        if not random:
+            raise UserError(
+                f"--backbone={config.backbone} has no published weights: begin with a run by "
+                f"--init_from, or train it by --strategy=scratch"
+            )
+        return config, None, None
+    if random:
+        return config, None, _sized(config, make_body(config.backbone).inputs)
+    (config, found) = open_body(config)
+    assert found is not None
+    inputs = _sized(config, found.inputs)
+    whole = body_without_weights(config, inputs)
+    return config, found._replace(network=whole.network, inputs=inputs), inputs
+
+
+def _sized(config: Config, inputs: InputSpec) -> InputSpec:
+    size = config.input_size
+    return inputs._replace(size=(size, size)) if size else inputs
