@@ -2,8 +2,9 @@
 
 `python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--noplots]`. The measured
 rows go to `<results_dir>/table.csv` and, as LaTeX, `<results_dir>/table.tex` too (or to --csv and
---latex), and the plots to `<results_dir>/plots`. `<results_dir>/findings.md`, if there is one, goes
-with its numbers filled in to docs/findings.md (or to --findings).
+--latex), the plots to `<results_dir>/plots`. Records of labelled images, if there are any, go to
+`labelled.csv` beside table.csv. `<results_dir>/findings.md`, if there is one, goes with its numbers
+filled in to docs/findings.md (or to --findings).
 """
 
 from pathlib import Path
@@ -13,6 +14,8 @@ from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.program import start
 from metalearn.files import write_text
 from metalearn.records.export import latex, table_csv
+from metalearn.records.labelled_plots import draw_labelled_plots
+from metalearn.records.labelled_tables import labelled_csv
 from metalearn.records.plots import draw_plots
 from metalearn.records.tables import findings, markdown
 
@@ -24,18 +27,22 @@ def main() -> None:
       UserError: a file that is no record, or one that cannot be written.
     """
     root = Path(FLAGS.results_dir)
+    rows = Path(FLAGS.csv or root / "table.csv")
     made = {
         Path(FLAGS.out): markdown(root),
-        Path(FLAGS.csv or root / "table.csv"): table_csv(root),
+        rows: table_csv(root),
         Path(FLAGS.latex or root / "table.tex"): latex(root),
     }
+    if text := labelled_csv(root):
+        made[rows.with_name("labelled.csv")] = text
     if text := findings(root):
         made[Path(FLAGS.findings)] = text
     for path, text in made.items():
         write_text(path, text)
         print(f"wrote {path}")
-    for path in draw_plots(root) if FLAGS.plots else []:
-        print(f"wrote {path}")
+    for draw in (draw_plots, draw_labelled_plots) if FLAGS.plots else ():
+        for path in draw(root):
+            print(f"wrote {path}")
 
 
 if __name__ == "__main__":

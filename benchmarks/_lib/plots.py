@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks._lib.contenders import OURS
 from benchmarks._lib.records import Row
-from metalearn.records.plots import svg
+from metalearn.records.svg import svg
 
 Series = list[tuple[Row, str, dict[str, float]]]  # rows, their labels, and values by contender
 # Ours first

@@ -4,24 +4,16 @@ matplotlib is imported only when drawing. The same records give the same bytes (
 matplotlib). Each file holds a digest of what it shows, by which an outdated one is found.
 """
 
-import io
-import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from metalearn.config import Config
-from metalearn.files import write_whole
 from metalearn.records.names import file_name
 from metalearn.records.points import Point, digest, kinds, paired_tests, points
 from metalearn.records.report import load
-
-HASHES = re.compile(r"\b[hmp][0-9a-f]{10}\b")  # matplotlib's names of hatches, markers and clips
-MARKERS = "osD^vP*X"
-COLOURS = tuple(f"C{i}" for i in range(10)) + (
-    "black", "gold", "navy", "lime", "indigo", "salmon",
-    "teal", "orchid", "sienna", "tan", "slategray", "crimson",
-)  # fmt: skip
+from metalearn.records.svg import COLOURS, MARKERS, End, draw_svg, log_ticks, name_ends
 
 
 def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -81,39 +73,13 @@ def _shots(figure: Any, found: list[Point]) -> None:
         panel.set_xticks(ticks, [str(k) for k in ticks])
         panel.minorticks_off()
         panel.set_xlim(right=ticks[-1] * (ticks[-1] / ticks[0]) ** 1.1)  # room for the names
-        _name_ends(
-            panel, sorted((ps[-1] for ps in lines.values()), key=lambda p: p.accuracy), looks
-        )
+        last = [ps[-1] for ps in lines.values()]
+        name_ends(panel, [_end(p, looks[p.label, p.side]["color"]) for p in last])
 
 
-def _name_ends(panel: Any, ends: list[Point], looks: dict[tuple[str, str], dict[str, Any]]) -> None:
-    """Writes the names of lines beside their last points, given from the lowest to the highest."""
-    low, high = panel.get_ylim()
-    heights = spread([p.accuracy for p in ends], (high - low) / 60)
-    panel.set_ylim(min(low, heights[0]), max(high, heights[-1] + (high - low) / 60))
-    for p, height in zip(ends, heights, strict=True):
-        color = looks[p.label, p.side]["color"]
-        line = {"arrowstyle": "-", "color": color, "linewidth": 0.5, "relpos": (0, 0.5)}
-        said = f"{p.label}, {p.side}, {p.accuracy:.1f}"
-        at = (p.shots * 1.12, height)
-        panel.annotate(said, (p.shots, p.accuracy), at, va="center", fontsize=7, arrowprops=line)
-
-
-def spread(heights: list[float], least: float) -> list[float]:
-    """The ascending heights, moved so that neighbours are at least `least` apart.
-
-    Groups that must be moved stay centred where they were.
-    """
-
-    def lowest(group: list[float]) -> float:
-        return sum(group) / len(group) - least * (len(group) - 1) / 2
-
-    groups: list[list[float]] = []
-    for height in heights:
-        groups.append([height])
-        while len(groups) > 1 and lowest(groups[-1]) < lowest(groups[-2]) + least * len(groups[-2]):
-            groups[-2:] = [groups[-2] + groups[-1]]
-    return [lowest(group) + i * least for group in groups for i in range(len(group))]
+def _end(p: Point, color: str) -> End:
+    said = f"{p.label}, {p.side}, {p.accuracy:.1f}"
+    return End(p.shots, p.accuracy, p.shots * 1.12, said, color)
 
 
 def _time(figure: Any, found: list[Point]) -> None:
@@ -135,15 +101,9 @@ def _time(figure: Any, found: list[Point]) -> None:
         panel.set(
             xlabel=said, ylabel="accuracy (%)", xscale="log", title=f"{test[0]}-way {test[1]}-shot"
         )
-        panel.xaxis.set_major_locator(_ticks())
+        panel.xaxis.set_major_locator(log_ticks())
         panel.xaxis.set_major_formatter("{x:g}")
         panel.xaxis.set_minor_formatter("")
-
-
-def _ticks() -> Any:
-    from matplotlib.ticker import LogLocator
-
-    return LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 6, 8))
 
 
 def _paired(figure: Any, found: list[Point]) -> None:
@@ -162,7 +122,7 @@ def _paired(figure: Any, found: list[Point]) -> None:
         panel.set(xlabel="accuracy against the best (points, paired 95 % CI)", title=said)
 
 
-DRAW: dict[str, Callable[[Any, list[Point]], None]] = {
+DRAW: dict[str, Callable[..., None]] = {
     "shots": _shots,
     "time": _time,
     "paired": _paired,
@@ -175,54 +135,11 @@ def draw_plots(root: Path) -> list[Path]:
     Raises:
       UserError: a file that is no record, or a plot that cannot be written.
     """
-    folder = root / "plots"
     paths = []
     for dataset, rows in load(root)[0].items():
         found = points(rows)
+        height = 4 + 0.2 * len(found)
         for kind in kinds(found):
-            folder.mkdir(exist_ok=True)
-            paths.append(folder / f"{file_name(dataset)}-{kind}.svg")
-            _draw(paths[-1], DRAW[kind], found, dataset)
+            paths.append(root / "plots" / f"{file_name(dataset)}-{kind}.svg")
+            draw_svg(paths[-1], partial(DRAW[kind], found=found), height, dataset, digest(found))
     return paths
-
-
-def _draw(
-    path: Path, draw: Callable[[Any, list[Point]], None], found: list[Point], title: str
-) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(11, 4 + 0.2 * len(found)), layout="constrained")
-        draw(figure, found)
-        figure.suptitle(title)
-        for panel in figure.axes:
-            panel.grid(alpha=0.3)
-        entries: dict[str, Any] = {}
-        for panel in figure.axes:
-            entries |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-        if entries:
-            figure.legend(
-                entries.values(), entries, loc="outside lower center", fontsize=7, ncols=2
-            )
-        picture = svg(figure, Description=digest(found))
-    write_whole(path, lambda file: file.write(picture))
-
-
-def svg(figure: Any, **metadata: str | None) -> bytes:
-    """The figure as SVG, the same bytes for the same numbers on any machine; text stays text.
-
-    It has no date. matplotlib names some elements by hashes of coordinates, whose last digits
-    depend on the processor: here they are named by their order.
-    """
-    import matplotlib as mpl
-
-    drawn = io.BytesIO()
-    names = dict[str, str]()
-    with mpl.rc_context({"svg.hashsalt": "metalearn", "svg.fonttype": "none"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None, **metadata})
-
-    def by_order(found: re.Match) -> str:
-        return names.setdefault(found[0], f"{found[0][0]}{len(names)}")
-
-    return HASHES.sub(by_order, drawn.getvalue().decode()).encode()

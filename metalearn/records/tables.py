@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from metalearn.records.cells import cells, queries_of
+from metalearn.records.commands import commands
 from metalearn.records.findings import filled, named_records
+from metalearn.records.labelled_tables import labelled_markdown
 from metalearn.records.markdown import table
 from metalearn.records.names import file_name
 from metalearn.records.points import PLOTS, kinds, points
@@ -53,7 +55,7 @@ number may not have; ᶜ has running statistics of clean images.
 
 
 def markdown(root: Path) -> str:
-    """RESULTS.md: how to read it, a summary, a table for each dataset.
+    """RESULTS.md: how to read it, a summary, a table for each dataset, those of labelled images.
 
     Raises:
       UserError: a file that is no record, or a wrong row of published.csv.
@@ -62,7 +64,8 @@ def markdown(root: Path) -> str:
     lines = summary(datasets, published)
     best = [SUMMARY, table(lines)] if lines else []
     sections = [_section(name, rows, published) for name, rows in datasets.items()]
-    return "\n".join([INTRO, *best, *sections])
+    labelled = labelled_markdown(root)
+    return "\n".join([INTRO, *best, *sections, *([labelled] if labelled else [])])
 
 
 def findings(root: Path) -> str:
@@ -88,7 +91,8 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
             ]
         )
     lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
-    parts += [table(lines), _episodes(rows), _commands(rows)]
+    made = [[record.provenance.command for record in row.records] for row in rows]
+    parts += [table(lines), _episodes(rows), commands(made)]
     parts += [
         f"![{PLOTS[kind]}](results/plots/{file_name(name)}-{kind}.svg)\n"
         for kind in kinds(points(rows))
@@ -134,21 +138,3 @@ def _episodes(rows: list[Row]) -> str:
         for r in row.records
     }
     return "Test episodes:\n\n" + "".join(f"- {line}\n" for line in lists)
-
-
-def _commands(rows: list[Row]) -> str:
-    made: dict[tuple[str, ...], list[int]] = {}
-    for number, row in enumerate(rows, 1):
-        for record in row.records:
-            chain = tuple(record.provenance.command.split(" && "))
-            numbers = [made.setdefault(chain[:end], []) for end in range(1, len(chain) + 1)][-1]
-            numbers += [] if number in numbers else [number]
-    lines = []
-    for chain, numbers in sorted(made.items()):  # each below the one that it continues from
-        of = f"  # {', '.join(map(str, numbers))}" if numbers else ""
-        lines.append(f"{'    ' * (len(chain) - 1)}{chain[-1]}{of}\n")
-    said = (
-        "Commands, an indented one on what the one above it left, and the lines of the table "
-        "that they made:"
-    )
-    return f"{said}\n\n```\n{''.join(lines)}```\n"

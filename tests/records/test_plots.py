@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from metalearn.records.names import file_name
-from metalearn.records.plots import HASHES, draw_plots, spread
+from metalearn.records.plots import draw_plots
 from metalearn.records.points import PLOTS, digest, kinds, points
+from metalearn.records.svg import HASHES, spread
 from metalearn.records.tables import load, markdown
 from tests.programs import ROOT
 

@@ -1,0 +1,26 @@
+"""The commands that made the lines of a table, as a tree: what continues from what."""
+
+from collections.abc import Sequence
+
+
+def commands(lines: Sequence[Sequence[str]]) -> str:
+    """A sentence and the commands, each below the one that it continues from.
+
+    Args:
+      lines: of a table; of each, the commands of its records, stages joined by ` && `.
+    """
+    made: dict[tuple[str, ...], list[int]] = {}
+    for number, of_line in enumerate(lines, 1):
+        for command in of_line:
+            chain = tuple(command.split(" && "))
+            numbers = [made.setdefault(chain[:end], []) for end in range(1, len(chain) + 1)][-1]
+            numbers += [] if number in numbers else [number]
+    listed = []
+    for chain, numbers in sorted(made.items()):
+        of = f"  # {', '.join(map(str, numbers))}" if numbers else ""
+        listed.append(f"{'    ' * (len(chain) - 1)}{chain[-1]}{of}\n")
+    said = (
+        "Commands, an indented one on what the one above it left, and the lines of the table "
+        "that they made:"
+    )
+    return f"{said}\n\n```\n{''.join(listed)}```\n"
