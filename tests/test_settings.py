@@ -10,7 +10,7 @@ from metalearn.config import ORDER, Config, in_order
 from metalearn.errors import UserError
 from metalearn.learners import imaml, maml, protonet, reptile
 from metalearn.learners.method import make_method
-from metalearn.learners.registry import METHODS, readers
+from metalearn.learners.registry import METHODS, STRATEGIES, readers
 from metalearn.records.record import settings
 from metalearn.records.store import read_record
 from metalearn.settings import Common, narrowed
@@ -46,7 +46,8 @@ def test_method_without_its_settings_is_refused() -> None:
 def test_readers_of_a_setting_are_the_methods_that_have_it() -> None:
     assert readers("proximal") == ["imaml"]
     assert readers("scale") == ["protonet", "matchingnet", "r2d2"]
-    assert readers("seed") == list(METHODS)
+    assert readers("seed") == [*METHODS, *STRATEGIES]
+    assert readers("episodes") == list(METHODS) and readers("labels") == list(STRATEGIES)
 
 
 def test_narrowed_settings_keep_values_and_drop_those_of_other_methods() -> None:

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metalearn.records.labelled import read_answers, read_labelled
+from metalearn.records.labelled_store import (
+    read_answers,
+    read_labelled,
+)
 from tests.programs import program
 
 SETTINGS = {

@@ -17,7 +17,7 @@ from metalearn.files import check_writable
 from metalearn.learners.registry import preset
 from metalearn.models import WITHOUT_NORM
 from metalearn.parallel import first
-from metalearn.records.labelled import (
+from metalearn.records.labelled_store import (
     labelled_path,
     labelled_slug,
     labelled_workdir,

@@ -91,7 +91,7 @@ def open_source(config: Config) -> Source:
     if trained.inputs is not None and not size and resizes(there.dataset):
         size = max(trained.inputs.size)
     dataset = load(there.dataset, FLAGS.data_dir, FLAGS.cache_dir, there.seed, size or None)
-    test = labelled(dataset, 0, there.classes).test
+    test = labelled(dataset, 0, there.learned).test
     images = getattr(dataset, test.split).images[test.rows]
     return Source(images, test.labels, trained.meta["classifier"])
 

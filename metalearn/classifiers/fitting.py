@@ -122,8 +122,9 @@ def by_training(run: Run, material: Material) -> Outcome:
     config = run.config
     begun = None
     notes: tuple[str, ...] = ()
+    before_training = 0.0
     if STRATEGIES[config.method].probe:
-        probe = probe_of(material, "logistic", config.class_weights).probe
+        (probe, _, before_training) = probe_of(material, "logistic", config.class_weights)
         begun = layer_of(probe)
         notes = (probe.note,)
     about = subject(config, material, begun)
@@ -140,7 +141,7 @@ def by_training(run: Run, material: Material) -> Outcome:
         logits=predict(found.meta, test),
         before=before,
         trained=sum(x.size for name in ("body", "classifier") for x in jax.tree.leaves(meta[name])),
-        seconds=seconds_until(metrics, config.steps),
+        seconds=before_training + seconds_until(metrics, config.steps),
         peak_memory_mb=max(peak_memory_until(metrics, config.steps), peak_memory_mb()),
         notes=notes,
     )

@@ -37,7 +37,7 @@ class Classifying(Common):
     labels: int = setting(
         0, "labelled images a class to train on, drawn by --seed (0: all)", least=0
     )
-    classes: str = setting(
+    learned: str = setting(
         "test",
         "of a dataset whose test classes are new: the split whose classes are learned, each from "
         "one half of its images and tested on the other",
@@ -177,7 +177,7 @@ def check(settings: Classifying) -> None:
       UserError: one is not.
     """
     known = {
-        "classes": ("test", "valid"),
+        "learned": ("test", "valid"),
         "probe": KINDS,
         "loss": ("cross_entropy", "squared"),
         "statistics": STATISTICS,

@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.registry import STRATEGIES
-from metalearn.records.labelled import LabelledRecord, labelled_dataset, read_all_labelled
+from metalearn.records.labelled import LabelledRecord
+from metalearn.records.labelled_store import (
+    labelled_dataset,
+    read_all_labelled,
+)
 from metalearn.records.record import Stage, settings
 
 # Of a strategy, settings that are named where they are not at their defaults
@@ -75,8 +79,8 @@ def labelled_rows(root: Path) -> dict[str, list[LabelledRow]]:
 
 def labelled_table(record: LabelledRecord) -> str:
     """`grocery`, or `fc100, valid classes`: which table a record is in."""
-    classes = record.config.classes
-    split = "" if classes == Config.classes else f", {classes} classes"
+    classes = record.config.learned
+    split = "" if classes == Config.learned else f", {classes} classes"
     return f"{labelled_dataset(record)}{split}"
 
 

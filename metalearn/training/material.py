@@ -101,7 +101,7 @@ def gather(
     def place(chosen: Dataset) -> Lab:
         return make_lab(chosen, *options, inputs, body)
 
-    found = labelled(dataset, config.labels, config.classes, config.seed)
+    found = labelled(dataset, config.labels, config.learned, config.seed)
     return Material(body, inputs, division(config, body), dataset, found, root, place)
 
 

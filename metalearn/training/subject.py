@@ -15,6 +15,7 @@ from metalearn.errors import UserError
 from metalearn.evaluation.blocks import Blocks
 from metalearn.evaluation.metrics import Result, calibration_error, episode_metrics
 from metalearn.evaluation.statistics import running_statistics
+from metalearn.learners.method import precision_of
 from metalearn.learners.registry import STRATEGIES
 from metalearn.learners.supervised import Classifier, Settings, classifier
 from metalearn.models.lora import adapted
@@ -78,15 +79,11 @@ def subject(config: Config, material: Material, begun: PyTree | None = None) -> 
             "leave it out"
         )
     weights = balanced_weights(material.labelled.train.counts) if config.class_weights else None
-    network = tail(material.body, first, dtype_of(config))
+    network = tail(material.body, first, precision_of(config))
     adapt = adapted if config.method == "lora" else None
     return Subject(
         config, material, lab, cached, classifier(network, settings, weights, adapt), begun
     )
-
-
-def dtype_of(config: Config) -> jnp.dtype:
-    return jnp.bfloat16 if config.precision == "bfloat16" else jnp.float32
 
 
 def sampler_of(subject: Subject) -> Sampler:
@@ -133,7 +130,7 @@ def predictor(subject: Subject) -> Callable[[PyTree, np.ndarray], np.ndarray]:
     """`(ready, images or features [M,...]) -> logits float32 [M,C]`, as the lab holds them."""
     learner = subject.learner
     if subject.material.division.first is not None and not subject.cached:
-        network = tail(subject.material.body, None, dtype_of(subject.config))
+        network = tail(subject.material.body, None, precision_of(subject.config))
         settings = narrowed(subject.config, Settings)
         learner = classifier(network, settings)
     prepare = subject.lab.prepare

@@ -19,12 +19,7 @@ from metalearn.records.labelled import (
     LabelledRecord,
     LabelledTest,
     labelled_from_json,
-    labelled_path,
     labelled_to_json,
-    read_all_labelled,
-    read_answers,
-    read_labelled,
-    write_labelled,
 )
 from metalearn.records.labelled_plots import draw_labelled_plots
 from metalearn.records.labelled_points import (
@@ -35,6 +30,13 @@ from metalearn.records.labelled_points import (
     plot_name,
 )
 from metalearn.records.labelled_rows import labelled_rows
+from metalearn.records.labelled_store import (
+    labelled_path,
+    read_all_labelled,
+    read_answers,
+    read_labelled,
+    write_labelled,
+)
 from metalearn.records.labelled_tables import (
     counted,
     labelled_csv,
@@ -295,7 +297,7 @@ def test_column_says_what_the_body_saw(tmp_path: Path) -> None:
 
 def test_validation_classes_have_a_table_of_their_own(tmp_path: Path) -> None:
     for classes in ("test", "valid"):
-        write(tmp_path, dataset="fc100", classes=classes)
+        write(tmp_path, dataset="fc100", learned=classes)
     assert list(labelled_rows(tmp_path)) == ["fc100", "fc100, valid classes"]
     assert (
         plot_name("fc100, valid classes", "seconds") == "labelled-fc100-valid-classes-seconds.svg"

@@ -1,0 +1,106 @@
+"""Files of the records of classifiers of fixed classes: names, reading, writing."""
+
+import dataclasses
+import json
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.files import write_whole
+from metalearn.records.labelled import LabelledRecord, labelled_from_json, labelled_to_json
+from metalearn.records.names import PUBLISHED_IMAGES, body_of, file_name, tested_on
+from metalearn.records.store import counts_path, write_json
+
+FOLDER = "labelled"  # of the records, below that of all results
+# Datasets whose official files are verified: their names identify the images.
+OFFICIAL = ("cifar10", "cifar100", "mnist", "fashion_mnist", "usps", "grocery", "grocery_iconic")
+
+
+def labelled_dataset(record: LabelledRecord) -> str:
+    """`grocery`, or `labelled-1a2b3c4d` where only the images' digest identifies the dataset."""
+    name = tested_on(record.config)
+    if name in (*PUBLISHED_IMAGES, *OFFICIAL) or not record.provenance.images:
+        return name
+    return f"{name}-{record.provenance.images[:8]}"
+
+
+def labelled_slug(config: Config) -> str:
+    """`probe-ridge-efficientnet-lite0-160px-5labels-seed0`: which run of a dataset it is."""
+    kind = f"{config.method}-{config.probe}" if config.method == "probe" else config.method
+    labels = f"{config.labels}labels" if config.labels else "all"
+    split = "" if config.learned == Config.learned else f"-{config.learned}"
+    init = "init-" if config.init_from else ""
+    return f"{kind}-{init}{body_of(config)}-{labels}{split}-seed{config.seed}"
+
+
+def labelled_workdir(config: Config) -> Path:
+    """`runs/<dataset>-<slug>`, the folder of a run without --workdir."""
+    return Path("runs") / f"{file_name(config.dataset)}-{labelled_slug(config)}"
+
+
+def labelled_path(root: Path, record: LabelledRecord) -> Path:
+    """`<root>/labelled/<dataset>/<slug>.json`, ending with -2, -3, … if another has the name."""
+    folder = Path(root) / FOLDER / file_name(labelled_dataset(record))
+    name = labelled_slug(record.config)
+    for number in count(1):
+        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
+        if not path.exists() or read_labelled(path).identity == record.identity:
+            return path
+    raise AssertionError
+
+
+def read_labelled(path: Path) -> LabelledRecord:
+    """The record at path.
+
+    Raises:
+      UserError: it is no record.
+    """
+    try:
+        record = labelled_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, UserError) as error:
+        raise UserError(
+            f"{path} is no record: {error}; make the record again or delete it"
+        ) from error
+    return dataclasses.replace(record, path=path)
+
+
+def read_all_labelled(root: Path) -> list[LabelledRecord]:
+    """Every record `<root>/labelled/<dataset>/*.json`, in the order of their paths.
+
+    Raises:
+      UserError: a file that is no record.
+    """
+    return [read_labelled(path) for path in sorted((Path(root) / FOLDER).glob("*/*.json"))]
+
+
+def write_labelled(path: Path, record: LabelledRecord, answers: np.ndarray) -> None:
+    """Write a record, and beside it the true and the predicted class of each test image.
+
+    Args:
+      path: of the record.
+      record: to be written.
+      answers: int [2,M], true and predicted classes.
+
+    Raises:
+      UserError: a file cannot be written.
+    """
+    small = answers.astype(np.uint8 if answers.max(initial=0) < 256 else np.uint16)
+    write_whole(counts_path(path), lambda file: np.save(file, small, allow_pickle=False))
+    write_json(path, labelled_to_json(record))
+
+
+def read_answers(path: Path) -> np.ndarray:
+    """The true and the predicted class of each test image of the record at path, int [2,M].
+
+    Raises:
+      UserError: there is no such file, or it is not whole.
+    """
+    try:
+        return np.load(counts_path(path), allow_pickle=False).astype(np.int64)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"cannot read {counts_path(path)}: {error}; make the record again"
+        ) from error
