@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalearn.data.source import Dataset
-from metalearn.learners.registry import STRATEGIES
 from metalearn.learners.supervised import logits_of
 from metalearn.ops.classification import balanced_weights
 from metalearn.parallel import replicate
@@ -66,16 +65,22 @@ class Fitted(NamedTuple):
     seconds: float
 
 
-def probe_of(material: Material, kind: str, weighted: bool) -> Fitted:
+def probe_of(
+    material: Material,
+    kind: str,
+    weighted: bool,
+    parts: tuple[str, ...] = ("train", "valid", "test"),
+) -> Fitted:
     """A probe fitted to the features of the training images.
 
     Args:
       material: body and images.
       kind: of the probe.
       weighted: whether every class counts as much as another.
+      parts: of the images whose features are computed.
     """
     mesh = material.place(images_of(material)).mesh
-    features = features_of(material, mesh, None)
+    features = features_of(material, mesh, None, parts)
     (_, train, valid, _) = material.labelled
     classes = len(material.labelled.names)
     weights = np.asarray(balanced_weights(train.counts)) if weighted else None
@@ -123,8 +128,9 @@ def by_training(run: Run, material: Material) -> Outcome:
     begun = None
     notes: tuple[str, ...] = ()
     before_training = 0.0
-    if STRATEGIES[config.method].probe:
-        (probe, _, before_training) = probe_of(material, "logistic", config.class_weights)
+    if config.start == "probe":
+        parts = ("train", "valid")
+        (probe, _, before_training) = probe_of(material, "ridge", config.class_weights, parts)
         begun = layer_of(probe)
         notes = (probe.note,)
     about = subject(config, material, begun)

@@ -134,7 +134,7 @@ STRATEGIES: dict[str, Strategy] = {
     "probe": Strategy(supervised.ProbeSettings, supervised.probe_recipe),
     "partial": Strategy(supervised.PartialSettings, supervised.partial_recipe),
     "fine_tune": Strategy(supervised.Settings, supervised.recipe),
-    "gradual": Strategy(supervised.Settings, supervised.recipe, probe=True),
+    "gradual": Strategy(supervised.Settings, supervised.recipe),
     "lora": Strategy(supervised.AdapterSettings, supervised.adapter_recipe),
     "scratch": Strategy(supervised.Settings, supervised.scratch_recipe, random=True),
 }

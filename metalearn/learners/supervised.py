@@ -1,15 +1,16 @@
 """Classifiers of fixed classes, trained on labelled images: from scratch, or from a trained body.
 
-probe       a classifier is fitted to the features of a body that stays as it is
-partial     the first stages of the body stay as they are, the others are trained
-fine_tune   all of the body is trained
-gradual     a probe first; then the stages are trained too, from the last to the first one, each
-            beginning later than the one after it (Howard & Ruder 2018, "Universal Language
-            Model Fine-tuning"; that a probe comes first: Kumar et al. 2022, "Fine-Tuning can
-            Distort Pretrained Features")
-lora        the body stays as it is, low-rank matrices added to its kernels are trained (Hu et
-            al. 2022)
-scratch     all of a body with random weights is trained
+    probe       a classifier is fitted to the features of a body that stays as it is
+    partial     the first stages of the body stay as they are, the others are trained
+    fine_tune   all of the body is trained
+    gradual     the stages are trained from the last to the first one, each beginning later than the
+                one after it (Howard & Ruder 2018, "Universal Language Model Fine-tuning")
+    lora        the body stays as it is, low-rank matrices added to its kernels are trained (Hu et
+                al. 2022)
+    scratch     all of a body with random weights is trained
+
+Where a trained body is trained further, the classifier begins as a probe (Kumar et al. 2022,
+"Fine-Tuning can Distort Pretrained Features": a random one would pull features out of place).
 """
 
 from collections.abc import Callable
@@ -64,6 +65,9 @@ class Settings(Classifying, Batched, Smoothed):
     layer_decay: float = setting(
         1.0, "learning rate of each stage, times that of the stage after it", least=0
     )
+    start: str = setting(
+        "probe", "what the classifier begins as: probe (ridge, of the body as it came) or random"
+    )
     statistics: str = setting(
         "pretrained",
         "what normalisation uses in training: pretrained (running statistics that the body came "
@@ -97,13 +101,11 @@ class Strategy(NamedTuple):
       settings: the dataclass of the settings that it reads.
       recipe: `(dataset, labels) -> settings`, where they are not at their defaults.
       random: the body begins with random weights.
-      probe: the classifier begins as a probe.
     """
 
     settings: type[Classifying]
     recipe: Callable[[str, int], Recipe]
     random: bool = False
-    probe: bool = False
 
 
 class Classifier(NamedTuple):
@@ -180,12 +182,15 @@ def check(settings: Classifying) -> None:
         "learned": ("test", "valid"),
         "probe": KINDS,
         "loss": ("cross_entropy", "squared"),
+        "start": ("probe", "random"),
         "statistics": STATISTICS,
     }
     for name, words in known.items():
         word = getattr(settings, name, words[0])
         if word not in words:
             raise UserError(f"--{name}={word} is unknown: choose {' or '.join(words)}")
+    if settings.method == "scratch" and getattr(settings, "start", "") == "probe":
+        raise UserError("--start=probe: a body with random weights has no features to probe")
     if isinstance(settings, ProbeSettings) and settings.steps:
         raise UserError("--steps: a probe is fitted, not trained; leave it out")
 
@@ -239,6 +244,7 @@ def scratch_recipe(dataset: str, labels: int) -> Recipe:
         batch_size=64,
         meta_batch=1,
         augment="flip,crop",
+        start="random",
         statistics="batch",
         valid_every=1000,
     )

@@ -80,7 +80,7 @@ def body() -> Body:
 def configured(strategy: str, **settings: object) -> Config:
     """The config of a short training of the tiny body."""
     recipe = preset(strategy, "colours", 0) | {"backbone": "tiny", "input_size": 0}
-    usual = {} if strategy == "probe" else SETTINGS
+    usual = {} if strategy == "probe" else SETTINGS | {"start": "random"}
     given = recipe | {"method": strategy, "dataset": "colours"} | usual | settings
     return dataclasses.replace(Config(), **given)
 
@@ -179,16 +179,20 @@ def test_statistics_of_batches_are_measured_again(
     assert not np.allclose(old, new, atol=0.01)
 
 
-def test_gradual_training_begins_with_a_probe_and_the_last_stage(
-    dataset: Dataset, body: Body, tmp_path: Path
+@pytest.mark.parametrize("start", ["probe", "random"])
+def test_the_classifier_begins_as_a_probe_or_random(
+    start: str, dataset: Dataset, body: Body, tmp_path: Path
 ) -> None:
+    config = configured("fine_tune", start=start)
+    material = gathered(config, dataset, body, tmp_path / "cache")
+    found = classify(Run(config, tmp_path / "run"), material, "a command")
+    assert (found.before.accuracy > 0.9) == (start == "probe")
+
+
+def test_gradual_training_begins_with_the_last_stage(body: Body) -> None:
     config = configured("gradual")
     rates = stage_rates(config, body.stages)
     assert rates == {"stem": (1.0, 6), "stage1": (1.0, 4), "final": (1.0, 2)}
-    early = configured("gradual", steps=12, lr=1e-3)
-    material = gathered(early, dataset, body, tmp_path / "cache")
-    found = classify(Run(early, tmp_path / "run"), material, "a command")
-    assert found.before.accuracy > 0.9
 
 
 def test_layers_nearer_to_the_images_learn_slower(body: Body) -> None:
@@ -261,6 +265,7 @@ def test_class_weights_reach_the_loss(dataset: Dataset, body: Body, tmp_path: Pa
         ({"labels": 13}, "class 'red' of colours has 12 images"),
         ({"loss": "hinge"}, "--loss=hinge is unknown"),
         ({"patience": 2, "labels": 2}, "no validation images to stop by"),
+        ({"start": "zero"}, "--start=zero is unknown: choose probe or random"),
         ({"lr": -1.0}, "--lr must be at least 0"),
     ],
 )
