@@ -9,7 +9,7 @@ from metalearn.classifiers.body import body_of_run, body_without_weights
 from metalearn.classifiers.choice import AUTO, available, ranked
 from metalearn.classifiers.source import Source
 from metalearn.config import Config
-from metalearn.data import load, resizes
+from metalearn.data import LARGEST_IMAGE, load, resizes
 from metalearn.data.cache import default_root, expanded
 from metalearn.data.inputs import inputs_of
 from metalearn.data.labels import labelled
@@ -122,4 +122,6 @@ def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None
 
 def _sized(config: Config, inputs: InputSpec) -> InputSpec:
     size = config.input_size
+    if size > LARGEST_IMAGE:
+        raise UserError(f"--input_size={size} is too large: at most {LARGEST_IMAGE}")
     return inputs._replace(size=(size, size)) if size else inputs

@@ -1,59 +1,32 @@
 """Classifiers of fixed classes: what is trained of a body, and what stays as it is."""
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metalearn.classifiers.choice import available, ranked
 from metalearn.classifiers.run import check_classifier, classify
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
 from metalearn.learners.registry import preset
-from metalearn.models.layers import ConvNorm, fold
-from metalearn.models.staged import Staged, runner, staged_network
 from metalearn.retest import read_trained
 from metalearn.training.material import Material, gather
 from metalearn.training.optimizer import classifier_optimizer, stage_rates
 from metalearn.training.state import Run
 from metalearn.training.subject import exporter, predictor, subject
 from metalearn.training.supervised import initial, supervised_plan
-from metalearn.types import Body, InputSpec, PyTree, random_key
+from metalearn.transfer.ranking import said
+from metalearn.types import Body, Key, PyTree, random_key
 from tests.programs import weights
+from tests.training.tiny_body import INPUTS, tiny_body
 
 CLASSES = 3
-INPUTS = InputSpec((8, 8), (0.5,) * 3, (0.25,) * 3)
 SETTINGS = {"steps": 12, "valid_every": 4, "batch_size": 8, "schedule": "constant", "lr": 1e-2}
-
-
-class Pooled(nn.Module):
-    """A 1x1 convolution, then the mean over places."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return ConvNorm(12, (1, 1), name="conv")(x).mean((1, 2))
-
-
-def tiny_body() -> Body:
-    """A body of three stages with weights and running statistics."""
-    module = Staged(
-        (
-            ("stem", partial(ConvNorm, 4, stride=2)),
-            ("stage1", partial(ConvNorm, 10, (1, 1))),
-            ("final", Pooled),
-        )
-    )
-    network = staged_network(module)
-    x = jax.random.normal(jax.random.key(1), (16, *INPUTS.shape))
-    params = network.init(jax.random.key(0), x)
-    moments = network.moments(params, x)
-    folded = partial(fold, eps=module.eps)
-    return Body(network, params, moments, INPUTS, module.names, runner(module), folded)
 
 
 def colours(images: int, seed: int) -> Split:
@@ -275,3 +248,36 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(
     config = configured("partial", **settings)
     with pytest.raises(UserError, match=message):
         trained(config, dataset, body, tmp_path / "run")
+
+
+def test_the_body_whose_features_tell_the_classes_apart_is_chosen(
+    dataset: Dataset, body: Body, tmp_path: Path
+) -> None:
+    """Of two bodies; the features of the other one are noise."""
+
+    def noise(
+        params: PyTree, x: jax.Array, moments: PyTree | None = None, key: Key | None = None
+    ) -> jax.Array:
+        return jnp.sin(1e4 * x.reshape(len(x), -1)[:, :12])
+
+    blind = body._replace(network=body.network._replace(apply=noise), digest="blind")
+    bodies = {"blind": blind, "seeing": body}
+
+    def gathered_for(name: str) -> Material:
+        return gathered(configured("probe"), dataset, bodies[name], tmp_path)
+
+    (first, second) = ranked(list(bodies), gathered_for)
+    assert (first.name, second.name) == ("seeing", "blind") and first.accuracy > second.accuracy
+    assert "best: seeing" in said([first, second])
+
+
+def test_bodies_are_available_where_their_weights_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metalearn.classifiers.choice.is_installed", lambda package: False)
+    assert available(None) == {} == available(tmp_path)
+    file = tmp_path / "resnet18-f37072fd.pth"
+    file.write_bytes(b"")
+    assert available(tmp_path) == {"resnet18": file}
+    with pytest.raises(UserError, match="no weights are here"):
+        ranked([], lambda name: pytest.fail("no body"))
