@@ -141,7 +141,8 @@ def in_chunks(function: Callable[[PyTree, Array], Array], size: int) -> Callable
     def chunked(params: PyTree, x: Array) -> Array:
         number = -(-len(x) // size)
         even = -(-len(x) // number)
-        filled = jnp.pad(x, ((0, number * even - len(x)), *((0, 0),) * (x.ndim - 1)))
+        missing = number * even - len(x)
+        filled = jnp.pad(x, ((0, missing), *((0, 0),) * (x.ndim - 1))) if missing else x
         chunks = filled.reshape(number, even, *x.shape[1:])
         z = jax.lax.map(partial(function, params), chunks)
         return z.reshape(number * even, *z.shape[2:])[: len(x)]
