@@ -43,7 +43,7 @@ def configure(meta_batch: int, precision: str) -> None:
         else 1
     )
     _add_flag("--xla_force_host_platform_device_count", cores)
-    # XLA would use half the width of AVX512: a tenth less time for pre-trained mobile networks
+    # XLA would use half the width of AVX512, at which depthwise convolutions are slower
     _add_flag("--xla_cpu_prefer_vector_width", 512)
     if not jax.config.values["jax_compilation_cache_dir"]:
         with suppress(RuntimeError):  # no home folder: compiled anew each time
