@@ -6,6 +6,7 @@
     python -m benchmarks.evaluation        # 10,000 test episodes
     python -m benchmarks.startup           # from nothing to the first step
     python -m benchmarks.memory            # peak memory
+    python -m benchmarks.backbone          # a pre-trained network on a CPU
     python -m benchmarks.convolution       # formulations of a convolution, ours alone
     python -m benchmarks.streaming         # images from the host beside images on the device
     python -m benchmarks.scaling           # several devices beside one, ours alone

@@ -14,26 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._lib.contenders import OURS, Failed, Team
-from benchmarks._lib.measure import Found, times
+from benchmarks._lib.contenders import OURS, Failed
+from benchmarks._lib.measure import Found, peak, times
 from benchmarks._lib.program import FLAGS, pending, run, settings, show_missing, sized, team_for
 from benchmarks._lib.records import add_row
 from benchmarks._lib.work import Work, images
 from experiments._cli.define import define_flag
-
-
-def peak(team: Team, name: str, work: Work) -> tuple[float, float]:
-    """MiB before the first step, and after two.
-
-    Raises:
-      Failed: it does not get that far.
-    """
-    with team.start(name, work) as process:
-        process.ask("steps", count=1)  # fills the compilation cache
-    with team.start(name, work) as process:
-        resting = process.ask("memory")["mib"]
-        process.ask("steps", count=2)
-        return resting, process.ask("memory")["mib"]
 
 
 def measure(work: Work) -> None:

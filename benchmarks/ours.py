@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from benchmarks._lib import backbone
 from benchmarks._lib.lab import config_of, lab_of, training
 from benchmarks._lib.work import Arrays, Work, scaled
-from benchmarks._lib.worker import Contender, best_seconds, serve
+from benchmarks._lib.worker import Contender, best_seconds, clock_of, serve
 from metalearn.evaluation.episodes import Episodes, draw_episodes
 from metalearn.evaluation.evaluator import evaluator
 from metalearn.learners.maml import maml
@@ -137,9 +138,16 @@ def peaks(size: int) -> tuple[float, float]:
     )
 
 
+WAYS = {
+    "evaluation": (evaluation_steps, evaluation_loss),
+    "backbone": (backbone.steps_of, backbone.compared),
+}
+
+
 def make(work: Work) -> Contender:
     """Set up JAX, then what the work asks for."""
     exact = work.precision == "float64"
+    clock = clock_of(work)
     configure(work.tasks, "float32" if exact else work.precision)
     jax.config.update("jax_enable_x64", exact)
     device = jax.devices()[0]
@@ -149,14 +157,14 @@ def make(work: Work) -> Contender:
         "platform": device.platform,
         "commit": commit(),
     }
-    compare = evaluation_loss if work.method == "evaluation" else gradient
-    make_steps = evaluation_steps if work.method == "evaluation" else training_steps
+    (make_steps, compare) = WAYS.get(work.method, (training_steps, gradient))
     return Contender(
         about,
         _refuse if exact else make_steps(work),
         lambda given: compare(work, given),
         peaks,
         None if device.platform == "cpu" else peak_memory_mb,
+        clock,
     )
 
 

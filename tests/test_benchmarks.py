@@ -278,6 +278,20 @@ def test_streaming_benchmark_ends_with_the_devices_numbers(tmp_path: Path) -> No
     )
 
 
+def test_backbone_benchmark_embeds_and_trains(tmp_path: Path) -> None:
+    arguments = ("--tiny", "--rounds=1", "--steps=1", "--parts=embed,last")
+    said = said_by("benchmarks.backbone", *arguments, "--peers=higher", f"--results_dir={tmp_path}")
+    assert "embedding, 1 image of 16 px, CPU time on one core tiny:" in said
+    rows = read_rows(next(tmp_path.glob("backbone-*.json")))
+    assert len(rows) == 2 and all(row["ours_ms"] > 0 and row["peers"] == {} for row in rows)
+    assert [list(row.get("peak_mib", {})) for row in rows] == [[], [OURS]]
+    (text, _) = pages(tmp_path, "performance")
+    assert (
+        "| metalearn (MiB) |" in text
+        and "| training step, last block from its cached input, 4 images" in text
+    )
+
+
 def test_plan_compiles_a_step_without_data() -> None:
     shape = ("--backbone=conv4-8", "--side=16", "--ways=2", "--meta_batch=4", "--devices=2")
     found = json.loads(said_by("benchmarks.plan", "--method=protonet", *shape))
@@ -361,7 +375,7 @@ def test_performance_page_has_the_numbers_of_the_records(tmp_path: Path) -> None
     )
     assert "- metalearn (5-way 1-shot, 512 tasks, float32): RESOURCE_EXHAUSTED" in lines
     assert "- jax-meta (5-way 1-shot, 4 tasks, float32): No module named 'haiku'" in lines
-    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 7
+    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 8
     assert set(plots) == {"meta_step-0.svg", "memory-0.svg"} and all(
         b"<svg" in p for p in plots.values()
     )

@@ -46,6 +46,7 @@ PEERS += [
         "__init__.py",
         "first_step.py",
         "_lib/__init__.py",
+        "_lib/lite0.py",
         "_lib/work.py",
         "_lib/worker.py",
     )

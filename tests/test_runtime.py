@@ -35,6 +35,14 @@ def test_configure_makes_a_device_per_core_that_shares_out_the_tasks() -> None:
     )
 
 
+def test_configure_compiles_for_the_widest_vectors_unless_the_user_chose() -> None:
+    code = "import os; from metalearn.runtime import configure; configure(1, 'float32'); "
+    code += "print([f for f in os.environ['XLA_FLAGS'].split() if 'vector_width' in f])"
+    assert in_a_process(code) == "['--xla_cpu_prefer_vector_width=512']"
+    chosen = "--xla_cpu_prefer_vector_width=256"
+    assert in_a_process(code, XLA_FLAGS=chosen) == f"['{chosen}']"
+
+
 def test_configure_sets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     before = jax.config.jax_default_matmul_precision
     try:

@@ -29,6 +29,10 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {  # by method: name, module and 
         "torch-channels-last": ("torch_protonet", "channels_last"),
         "torch-compile": ("torch_protonet", "compile"),
     },
+    "backbone": {
+        "onnxruntime": ("lite0_onnx",),
+        "torch-folded": ("lite0_torch",),
+    },
     "evaluation": {
         "torch": ("torch_evaluation", "once"),
         "torch-each-episode": ("torch_evaluation", "each"),

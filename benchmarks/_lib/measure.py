@@ -80,6 +80,20 @@ def compare(
     return Found({k: v for k, v in ms.items() if k not in missing}, about, missing, peaks)
 
 
+def peak(team: Team, name: str, work: Work) -> tuple[float, float]:
+    """MiB before the first step, and after two, of a process that need not compile.
+
+    Raises:
+      Failed: it does not get that far.
+    """
+    with team.start(name, work) as process:
+        process.ask("steps", count=1)  # fills the compilation cache
+    with team.start(name, work) as process:
+        resting = process.ask("memory")["mib"]
+        process.ask("steps", count=2)
+        return resting, process.ask("memory")["mib"]
+
+
 def _start(
     team: Team,
     work: Work,

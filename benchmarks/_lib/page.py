@@ -46,6 +46,7 @@ SECTIONS = {
     "startup": "From nothing to the end of the first step (ms)",
     "memory": "Peak memory (MiB)",
     "convolution": "Formulations of a convolution (ms)",
+    "backbone": "A pre-trained EfficientNet-Lite0 on a CPU (ms)",
     "streaming": "Training from images on the host beside images on the device (ms)",
     "scaling": "Training on several devices beside one (ms)",
     "precision": "Training in lower precision beside float32 (ms), and what it reaches "
@@ -53,6 +54,10 @@ SECTIONS = {
 }
 
 NOTES = {
+    "backbone": "Embedding is per image, training per step. CPU times are of a process on one "
+    "core, wall times on all.\nEvery contender has the same drawn weights, normalisation folded "
+    "into kernels. **differs by** is in\nfloat32. MiB are the peaks of whole processes, libraries "
+    "included.",
     "streaming": "Both in one process, turn by turn, on the same tasks.",
     "scaling": "All in one process, turn by turn, on the same tasks. Forced host devices of one "
     "CPU only show that the result does not\ndepend on their number: their times say nothing "
@@ -75,6 +80,8 @@ def values(row: Row) -> dict[str, float]:
 
 def label(row: Row) -> str:
     """What distinguishes the rows of a table."""
+    if row["benchmark"] == "backbone":
+        return row["case"]
     if row["benchmark"] == "convolution":
         return f"{row['case']}, {row['tasks']} tasks"
     steps = f", J = {row['inner_steps']}" if row["benchmark"] == "memory" else ""
@@ -100,6 +107,8 @@ def cells(row: Row, names: list[str]) -> dict[str, str]:
     line["ratio"] = number(row["ratio_to_fastest_peer"])
     for name, (score, ci) in row.get("accuracy", {}).items():
         line[f"{name} (%)"] = f"{100 * score:.2f} ± {100 * ci:.2f}"
+    for name, mib in row.get("peak_mib", {}).items():
+        line[f"{name} (MiB)"] = number(mib)
     if "roofline" in row:
         roof = row["roofline"]
         line["GFLOP/s"] = number(roof["gflops_per_s"])

@@ -20,7 +20,7 @@ class Work(NamedTuple):
     depends on what they show.
     """
 
-    method: str = "maml"  # maml (second order), protonet, or evaluation (of prototypical networks)
+    method: str = "maml"  # maml (second order), protonet, evaluation (of these), or backbone
     ways: int = 5
     shots: int = 1
     queries: int = 15  # a class
@@ -34,6 +34,8 @@ class Work(NamedTuple):
     episodes: int = 0  # of an evaluation
     precision: str = "float32"  # float32, tf32; float64 to compare gradients
     platform: str = "cpu"  # cpu or gpu
+    part: str = "embed"  # of a backbone, see `benchmarks.backbone`
+    clock: str = "wall"  # or cpu: CPU time on one core
 
 
 def tiny(work: Work) -> Work:

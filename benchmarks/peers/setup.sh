@@ -3,8 +3,8 @@
 #
 #   benchmarks/peers/setup.sh [VENV]        default: .venv-peers
 #
-# PyTorch first: without it there is nothing to compare with, and the script fails. Then learn2learn, higher and
-# jax-meta, each by itself: one that cannot be installed is noted in VENV/not-installed.txt with the reason, which the
+# PyTorch first: without it there is nothing to compare with, and the script fails. Then learn2learn, higher,
+# jax-meta, EfficientNet-Lite0 in PyTorch and onnxruntime, each by itself: one that cannot be installed is noted in VENV/not-installed.txt with the reason, which the
 # benchmarks put into their records. Run again to try those again.
 #
 # Environment: PYTHON (default: of python3.11 and python3 the first that has PyTorch, else the first
@@ -90,4 +90,6 @@ pip install -q setuptools wheel numpy || say "no setuptools: what has no wheel c
 attempt learn2learn learn2learn
 attempt higher pip install -q --no-deps higher==0.2.1
 attempt jax-meta jax_meta
+attempt torch-folded pip install -q --no-deps efficientnet-lite-pytorch==0.1.0
+attempt onnxruntime pip install -q onnx onnxruntime
 say "done: $("$venv/bin/python" -c 'import torch; print("PyTorch", torch.__version__)') in $venv"

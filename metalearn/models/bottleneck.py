@@ -19,6 +19,7 @@ from metalearn.types import Array
 STEM = 32
 FINAL = 1280
 LARGE_MAP = 1_000_000  # numbers of an image
+LATER = (("stage4", 4), ("stage6", 8))  # images at once, where maps are a 16th and a 64th as large
 
 
 class Stage(NamedTuple):
@@ -141,4 +142,4 @@ def build(stages: tuple[Stage, ...], style: Style) -> Staged:
         (f"stage{i + 1}", partial(Blocks, stage, style)) for i, stage in enumerate(stages)
     )
     ends = (("stem", partial(Stem, style)), ("final", partial(Final, style)))
-    return Staged((ends[0], *middle, ends[1]), chunk=2, eps=style.eps)
+    return Staged((ends[0], *middle, ends[1]), chunk=1, later=LATER, eps=style.eps)

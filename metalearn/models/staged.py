@@ -4,8 +4,9 @@ The first level of a network's parameters is its stages: `params["stage1"]` are 
 stage of that name. So are its moments. The output of a stage is the input of the next.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import flax.linen as nn
@@ -27,11 +28,14 @@ class Staged(nn.Module):
         stage before.
       chunk: on a CPU so many images are computed at once where nothing depends on the others;
         larger intermediate results would leave its caches. 0 for all.
+      later: `(name, chunk)` of stages from which on the maps are smaller, and more images are
+        computed at once: products of few rows are slow.
       eps: what its normalisation adds to variances.
     """
 
     stages: tuple[tuple[str, Callable[..., nn.Module]], ...]
     chunk: int = 0
+    later: tuple[tuple[str, int], ...] = ()
     eps: float = 1e-5
 
     @property
@@ -97,12 +101,27 @@ def runner(module: Staged) -> Run:
         chosen = chosen_stages(module.names, first, last)
         used = {name: params[name] for name in chosen if name in params}
         folded = fold(used, {} if moments is None else moments, module.eps)
-        whole = partial(part, first, last)
-        if 0 < module.chunk < len(x) and jax.default_backend() == "cpu" and not _norms(folded):
-            return in_chunks(whole, module.chunk)(folded, x)
-        return whole(folded, x)
+        if jax.default_backend() != "cpu" or _norms(folded):
+            return part(first, last, folded, x)
+        for size, names in _parts(module, chosen):
+            own = {name: folded[name] for name in names if name in folded}
+            one = partial(part, names[0], names[-1])
+            x = in_chunks(one, size)(own, x) if 0 < size < len(x) else one(own, x)
+        return x
 
     return run
+
+
+def _parts(module: Staged, chosen: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The chosen stages, those together that compute as many images at once, and that number."""
+    larger = dict(module.later) if module.chunk else {}
+    sizes = {}
+    size = module.chunk
+    for name in module.names:
+        size = larger.get(name, size)
+        sizes[name] = size
+    for size, names in groupby(chosen, sizes.__getitem__):
+        yield size, tuple(names)
 
 
 def _norms(params: PyTree) -> bool:
@@ -112,19 +131,21 @@ def _norms(params: PyTree) -> bool:
 
 
 def in_chunks(function: Callable[[PyTree, Array], Array], size: int) -> Callable[..., Array]:
-    """`function(params, x)`, of `size` images of x [B,...] at a time; black ones fill up the last.
+    """`function(params, x)`, of at most `size` images of x [B,...] at a time, and as many in each.
 
-    Where it is differentiated all images are computed at once: a loop would keep what derivatives
-    need of every chunk, and write it twice.
+    Black images fill up the last. Where it is differentiated all images are computed at once: a
+    loop would keep what derivatives need of every chunk, and write it twice.
     """
 
     @jax.custom_vjp
     def chunked(params: PyTree, x: Array) -> Array:
         number = -(-len(x) // size)
-        filled = jnp.pad(x, ((0, number * size - len(x)), *((0, 0),) * (x.ndim - 1)))
-        chunks = filled.reshape(number, size, *x.shape[1:])
+        even = -(-len(x) // number)
+        missing = number * even - len(x)
+        filled = jnp.pad(x, ((0, missing), *((0, 0),) * (x.ndim - 1))) if missing else x
+        chunks = filled.reshape(number, even, *x.shape[1:])
         z = jax.lax.map(partial(function, params), chunks)
-        return z.reshape(number * size, *z.shape[2:])[: len(x)]
+        return z.reshape(number * even, *z.shape[2:])[: len(x)]
 
     def backward(vjp: Callable[..., Any], dz: Array) -> Any:
         return vjp(dz)

@@ -147,6 +147,19 @@ def test_chunks_change_nothing() -> None:
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), both(2), both(0))
 
 
+def test_later_stages_compute_more_images_at_once() -> None:
+    """Seven images: one at a time, then in three chunks of three, of which the last is filled up."""
+    x = synthetic(16, 7) / 128 - 1
+    module = build(SMALLER, STYLE).clone(later=(("stage2", 3), ("final", 0)))
+    params = quick_jit(module.init)(jax.random.key(0), x)["params"]
+    moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
+    z = quick_jit(runner(module))(params, x, moments)
+    expected = quick_jit(runner(module.clone(chunk=0)))(params, x, moments)
+    np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-4)
+    traced = str(jax.make_jaxpr(runner(module))(params, x, moments))
+    assert [traced.count(f"length={n}\n") for n in (7, 3)] == [1, 1]
+
+
 def test_folded_weights_are_those_they_were() -> None:
     """Normalised by the moments of x: in the kernels, once and for all, and outside; gradients
     too.
