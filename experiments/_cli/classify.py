@@ -4,18 +4,23 @@ import dataclasses
 from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
-from experiments._cli.flags import MOST_SEEDS, check_of, define, define_dataset, settings_given
+from experiments._cli.flags import (
+    MOST_SEEDS,
+    body_of_earlier,
+    check_of,
+    classifier_config,
+    define,
+    define_dataset,
+    settings_given,
+)
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.material import open_material, open_source, with_best_body
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line
 from metalearn.classifiers.report import write_report
 from metalearn.classifiers.run import Classified, check_classifier, classify
-from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import check_writable
-from metalearn.learners.registry import preset
-from metalearn.models import WITHOUT_NORM
 from metalearn.parallel import first
 from metalearn.records.labelled_store import (
     labelled_path,
@@ -66,24 +71,14 @@ def classifier_runs(strategy: str) -> list[Run]:
     check_of(given, strategy)
     if FLAGS.distributed:
         raise UserError("--distributed: a classifier is trained by one process; leave it out")
-    recipe = preset(strategy, FLAGS.dataset, given.get("labels", 0))
-    begun = _of_earlier(given["init_from"]) if given.get("init_from") else {}
-    settings = recipe | begun | given | {"method": strategy, "dataset": FLAGS.dataset}
-    if settings.get("backbone") in WITHOUT_NORM and "norm" not in given:
-        settings["norm"] = "none"
-    config = dataclasses.replace(Config(), **settings)
+    begun = body_of_earlier(given["init_from"]) if given.get("init_from") else None
+    config = classifier_config(strategy, given, begun)
     configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(FLAGS.seeds)]
     if not FLAGS.workdir:
         return [Run(one, labelled_workdir(one)) for one in configs]
     folder = Path(FLAGS.workdir)
     several = len(configs) > 1
     return [Run(c, Path(f"{folder}-seed{c.seed}") if several else folder) for c in configs]
-
-
-def _of_earlier(folder: str) -> dict[str, object]:
-    """The settings of an earlier run that say which body it is."""
-    there = read_workdir(Path(folder)).config
-    return {name: getattr(there, name) for name in ("backbone", "norm", "input_size", "initial")}
 
 
 def carry_out_classifiers(runs: list[Run], module: str) -> None:

@@ -13,7 +13,9 @@ from metalearn.config import Config
 from metalearn.data import NAMES
 from metalearn.errors import UserError
 from metalearn.learners.registry import preset, readers, reads
+from metalearn.models import WITHOUT_NORM
 from metalearn.records.store import default_workdir
+from metalearn.records.workdir import read_workdir
 from metalearn.training.state import Run
 
 MOST_SEEDS = 1000
@@ -137,6 +139,36 @@ def trained_config(given: dict[str, Any]) -> Config:
         given.get(k, getattr(Config, k)) for k in ("method", "dataset", "shots")
     )
     return dataclasses.replace(Config(), **(preset(method, dataset, shots) | given)).with_defaults()
+
+
+def classifier_config(
+    strategy: str, given: dict[str, Any], begun: dict[str, Any] | None = None
+) -> Config:
+    """The settings of a classifier of fixed classes that was given these.
+
+    They are defaults, then the recipe, then what an earlier run says of its body, then those given.
+
+    Args:
+      strategy: how a body becomes a classifier.
+      given: by flags.
+      begun: see `body_of_earlier`; None without an earlier run.
+    """
+    dataset = given.get("dataset", Config.dataset)
+    recipe = preset(strategy, dataset, given.get("labels", Config.labels))
+    settings = recipe | (begun or {}) | given | {"method": strategy, "dataset": dataset}
+    if settings.get("backbone") in WITHOUT_NORM and "norm" not in given:
+        settings["norm"] = "none"
+    return dataclasses.replace(Config(), **settings)
+
+
+def body_of_earlier(folder: str) -> dict[str, Any]:
+    """The settings of an earlier run that say which body it is.
+
+    Raises:
+      UserError: the folder holds no run.
+    """
+    there = read_workdir(Path(folder)).config
+    return {name: getattr(there, name) for name in ("backbone", "norm", "input_size", "initial")}
 
 
 def tested_config(trained: Config, given: dict[str, Any]) -> Config:

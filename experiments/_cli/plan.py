@@ -2,16 +2,32 @@
 
 import dataclasses
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import NamedTuple
 
-from experiments._cli.flags import parsed, tested_config, trained_config
+from experiments._cli.flags import (
+    body_of_earlier,
+    classifier_config,
+    parsed,
+    tested_config,
+    trained_config,
+)
 from experiments._cli.queue import Run, flag_words
+from metalearn.classifiers.choice import AUTO
 from metalearn.config import Config
+from metalearn.data.cache import expanded
 from metalearn.errors import UserError
-from metalearn.records.record import STAGES, Record, settings
+from metalearn.learners.registry import reads
+from metalearn.records.labelled import LabelledRecord
+from metalearn.records.labelled_store import read_all_labelled
+from metalearn.records.record import STAGES, Record, lineage_to_json, settings
+from metalearn.records.report import read_records
+from metalearn.records.workdir import holds_run, lineage_of
 from metalearn.training.distill import split
+
+SETTINGS = frozenset(Config.__dataclass_fields__)
 
 
 def wanted(
@@ -24,11 +40,13 @@ def wanted(
       table: whose are wanted; `all` for those of all.
       methods: whose are wanted; empty for all.
       seeds: trainings of each, one after the other.
-      more: flags for the trainings whose lines do not have them.
-      instead: flags for all trainings, in place of what their lines have.
+      more: flags for the trainings whose lines do not have them; classifiers get those alone that
+        their strategy reads.
+      instead: flags for all trainings, in place of what their lines have; likewise.
 
     Raises:
-      UserError: no such table or method, or flags that cannot be split.
+      UserError: no such table or method, flags that cannot be split, or a classifier's body that no
+        record could be compared with.
     """
     tables = list(dict.fromkeys(run.flags["dataset"] for run in queue))
     if table not in ("all", *tables):
@@ -44,30 +62,68 @@ def wanted(
     others = flag_words("more", more)
     replaced = flag_words("instead", instead)
     rounds = [
-        run.with_flags([f"--seed={s}"][: s > 0]).with_others(others).with_flags(replaced)
+        run.with_flags([f"--seed={s}"][: s > 0])
+        .with_others(_taken(run, others))
+        .with_flags(_taken(run, replaced))
         for s in range(seeds)
         for run in chosen
     ]
+    for run in rounds:
+        if run.classifies and run.flags.get("backbone") == AUTO:
+            raise UserError(
+                f"{run.train}: a record does not tell that its body was chosen: name the body"
+            )
     if seeds > 1 and any(len(run.seeds) > 1 for run in rounds):
         raise UserError(f"--seeds={seeds} beside --seeds in --more: give one of them")
     numbered = [(i, one) for run in rounds for i, one in enumerate(apart(run))]
     return [run for _, run in sorted(numbered, key=itemgetter(0))]
 
 
+def _taken(run: Run, flags: list[str]) -> list[str]:
+    """Those of more flags that a run is given: not all settings are of all strategies."""
+    if not run.classifies:
+        return flags
+    return [word for word in flags if _takes(run.method, word.lstrip("-").partition("=")[0])]
+
+
+def _takes(strategy: str, flag: str) -> bool:
+    """Whether a classifier may be given a flag: one that is no setting, or that it reads."""
+    name = flag if flag in SETTINGS else flag.removeprefix("no")
+    if strategy == "probe" and name == "steps":
+        return False  # it is fitted
+    return name not in SETTINGS or reads(strategy, name)
+
+
 def apart(run: Run) -> list[Run]:
     """The run, or a run for each of its seeds where no program trains them together.
 
-    That is where the seed decides the classes too, or where images come from the host.
+    That is where the seed decides the classes too, where images come from the host, or where
+    classifiers of fixed classes are trained.
     """
     if len(run.seeds) == 1:
         return [run]
+    if run.classifies:
+        return run.by_seed()
     classes = {split(dataclasses.replace(trained(run), seed=seed)) for seed in run.seeds}
     return [run] if len(classes) == 1 and not run.streamed else run.by_seed()
 
 
 def trained(run: Run) -> Config:
-    """The settings of its training, by the first of its seeds."""
-    return trained_config({"method": run.module} | parsed(shlex.split(run.train)[1:]))
+    """The settings of its training, by the first of its seeds.
+
+    Raises:
+      UserError: a value of another type than the setting's, or an earlier run that is damaged.
+    """
+    given = parsed(shlex.split(run.train)[1:])
+    if not run.classifies:
+        return trained_config({"method": run.module} | given)
+    if not given.get("init_from"):
+        return classifier_config(run.method, given)
+    given["init_from"] = str(expanded(given["init_from"]))
+    there = holds_run(Path(given["init_from"]))
+    return classifier_config(
+        run.method, given, body_of_earlier(given["init_from"]) if there else None
+    )
 
 
 class Step(NamedTuple):
@@ -96,7 +152,16 @@ def steps(run: Run) -> Iterator[Step]:
             yield Step(f"experiments.evaluate {test}", tested, folder)
 
 
-def missing(run: Run, records: list[Record]) -> list[Step]:
+def records_like(run: Run, root: Path) -> Sequence[Record | LabelledRecord]:
+    """The records below a folder that are of the kind that a run leaves.
+
+    Raises:
+      UserError: a file that is no record.
+    """
+    return read_all_labelled(root) if run.classifies else read_records(root)
+
+
+def missing(run: Run, records: Sequence[Record | LabelledRecord]) -> list[Step]:
     """The steps of a run whose records are not there, each command once."""
     lacking: dict[tuple[str, str], Step] = {}
     for step in steps(run):
@@ -105,9 +170,32 @@ def missing(run: Run, records: list[Record]) -> list[Step]:
     return list(lacking.values())
 
 
-def _of(record: Record, config: Config) -> bool:
+def _of(record: Record | LabelledRecord, config: Config) -> bool:
     """Whether a record is of a test with these settings."""
+    if isinstance(record, LabelledRecord):
+        return _of_classifier(record, config)
     roles = {name for name in STAGES if getattr(config, name)}
     norms = config.test_norms.split(",") if config.test_norms else [record.test.norm]
     same = settings(record.config) == settings(config)
     return same and record.roles == roles and record.test.norm in norms
+
+
+def _of_classifier(record: LabelledRecord, config: Config) -> bool:
+    """Whether a record is of a classifier with these settings, of the same body.
+
+    Which weights a published body has is left open: a record has their digest, a line a file or
+    nothing. A body that was trained here is that of an earlier run, which must be there.
+    """
+    if _but_weights(record.config) != _but_weights(config):
+        return False
+    if not config.init_from:
+        return not record.lineage
+    if not holds_run(Path(config.init_from)):
+        return False
+    stages = (record.lineage, lineage_of(config))
+    (of_record, of_run) = (lineage_to_json(lineage, timed=False) for lineage in stages)
+    return of_record == of_run
+
+
+def _but_weights(config: Config) -> dict[str, object]:
+    return {name: value for name, value in settings(config).items() if name != "weights"}

@@ -7,10 +7,12 @@ from typing import NamedTuple
 from metalearn.errors import UserError
 
 QUEUE = Path(__file__).parent.parent / "queue.txt"
+# Programs that train classifiers of fixed classes, and their strategies where a line gives none
+CLASSIFIERS = {"transfer": "probe", "pretrain": "scratch"}
 
 
 class Run(NamedTuple):
-    """A training, and further tests of what it trained.
+    """A training, and further tests of what it trained; of a classifier there are none.
 
     Attributes:
       train: `<module> <flags>`.
@@ -31,6 +33,18 @@ class Run(NamedTuple):
         return {name: value for name, _, value in map(_flag, shlex.split(self.train)[1:])}
 
     @property
+    def classifies(self) -> bool:
+        """Whether it trains a classifier of fixed classes, which is recorded apart."""
+        return self.module in CLASSIFIERS
+
+    @property
+    def method(self) -> str:
+        """The method that it trains, or the strategy of a classifier."""
+        if self.classifies:
+            return self.flags.get("strategy", CLASSIFIERS[self.module])
+        return self.flags.get("method", self.module)
+
+    @property
     def name(self) -> str:
         """The module and the values of its flags, as the name of a folder."""
         return "-".join([self.module, *self.flags.values()]).replace(":", "_").replace("/", "_")
@@ -40,17 +54,16 @@ class Run(NamedTuple):
         """Methods that it gives a row to."""
         tested = (_flag(word) for test in self.tests for word in shlex.split(test))
         return {
-            self.flags.get("method", self.module),
+            self.method,
             *(value for name, _, value in tested if name == "method"),
         }
 
     def about(self, methods: set[str]) -> "Run":
         """The same training with those of its tests that are of these methods."""
-        own = self.flags.get("method", self.module)
 
         def method(test: str) -> str:
             return {name: value for name, _, value in map(_flag, shlex.split(test))}.get(
-                "method", own
+                "method", self.method
             )
 
         return self._replace(tests=tuple(test for test in self.tests if method(test) in methods))
@@ -106,7 +119,8 @@ def flag_words(flag: str, words: str) -> list[str]:
 def read_queue(path: Path) -> list[Run]:
     """The runs in a file, one a line: `<module> <flags> | <flags of a test> | …`.
 
-    A # begins a comment.
+    A # begins a comment. Programs that train classifiers of fixed classes test them too: behind
+    their flags there is nothing.
 
     Raises:
       UserError: the file cannot be read, or a line is no run.
@@ -129,6 +143,11 @@ def read_queue(path: Path) -> list[Run]:
         if not train.startswith("experiments.") or "dataset" not in run.flags:
             raise UserError(
                 f"{path}, line {number}: not of the form experiments.NAME --dataset=… [| FLAGS]"
+            )
+        if run.classifies and tests:
+            raise UserError(
+                f"{path}, line {number}: {train.split()[0]} tests what it trains itself: leave out "
+                "what is behind |"
             )
         runs.append(run)
     return runs

@@ -11,7 +11,7 @@ from metalearn.classifiers.source import Source, remembered
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.errors import UserError
-from metalearn.evaluation.scores import Scores, scores
+from metalearn.evaluation.scores import Scores, check_installed, scores
 from metalearn.learners.registry import STRATEGIES
 from metalearn.learners.supervised import Settings, check
 from metalearn.ops.optimizers import make_optimizer
@@ -51,11 +51,13 @@ class Classified(NamedTuple):
 
 
 def check_classifier(config: Config) -> None:
-    """Find settings that no dataset would make right before one is loaded.
+    """Find settings that no dataset would make right before one is loaded, and a missing package.
 
     Raises:
-      UserError: a number out of range, an unknown name, settings that contradict each other.
+      UserError: a number out of range, an unknown name, settings that contradict each other; or
+        scikit-learn is not installed.
     """
+    check_installed()
     settings = narrowed(config, STRATEGIES[config.method].settings)
     settings.check()
     check(settings)

@@ -84,8 +84,9 @@ def scores(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Scor
       names: of the C classes.
 
     Raises:
-      UserError: logits that are not finite.
+      UserError: logits that are not finite, or scikit-learn is not installed.
     """
+    check_installed()
     from sklearn.metrics import accuracy_score, confusion_matrix
     from sklearn.metrics import precision_recall_fscore_support as by_class
 
@@ -115,6 +116,21 @@ def scores(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Scor
         classes=_class_scores(names, *of_classes),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
+
+
+def check_installed() -> None:
+    """See that what scores are computed by is here, before a training that ends with them.
+
+    Raises:
+      UserError: scikit-learn is not installed, or cannot be imported.
+    """
+    try:
+        import sklearn.metrics  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"a classifier is scored by scikit-learn, which cannot be imported ({error}): run "
+            "`pip install -r requirements.txt`"
+        ) from error
 
 
 def bootstrap_interval(right: np.ndarray) -> tuple[float, float]:

@@ -39,6 +39,11 @@ class Saved(NamedTuple):
     decoder: str = ""
 
 
+def holds_run(workdir: Path) -> bool:
+    """Whether a run was begun in the folder."""
+    return (workdir / "config.json").is_file()
+
+
 def read_workdir(workdir: Path) -> Saved:
     """What the folder says of its run.
 
