@@ -39,7 +39,7 @@ def recorded(config: Config, *lineage: Stage) -> LabelledRecord:
 def test_classifier_is_done_by_a_record_with_its_settings(line: str) -> None:
     run = Run(f"{line} --lr=3e-4")
     config = trained(run)
-    assert (config.method, config.lr, config.head_lr) == ("fine_tune", 3e-4, 10)
+    assert (config.method, config.lr, config.head_lr) == ("fine_tune", 3e-4, 1.0)
     assert [step.command for step in missing(run, [])] == [run.train]
     assert missing(run, [recorded(config)]) == []
     for other in ({"lr": 1e-4}, {"seed": 1}, {"input_size": 224}, {"method": "gradual"}):

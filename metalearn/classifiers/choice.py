@@ -8,7 +8,7 @@ import numpy as np
 from metalearn.errors import UserError
 from metalearn.models.sources import Package, is_installed
 from metalearn.models.zoo import BODIES
-from metalearn.training.material import Material, features_of, images_of
+from metalearn.training.material import Material, features_of
 from metalearn.transfer.ranking import Ranked, rank
 
 AUTO = "auto"  # in place of a backbone's name
@@ -44,7 +44,6 @@ def ranked(names: list[str], gathered: Callable[[str], Material]) -> list[Ranked
     features: dict[str, np.ndarray] = {}
     for name in names:
         material = gathered(name)
-        mesh = material.place(images_of(material)).mesh
-        features[name] = np.asarray(features_of(material, mesh, None, ("train",)).train.images)
+        features[name] = np.asarray(features_of(material, None, ("train",)).train.images)
         labelled = material.labelled
     return rank(features, labelled.train.labels, len(labelled.names))

@@ -16,7 +16,7 @@ from metalearn.runtime import peak_memory_mb
 from metalearn.training.backbone import fixed_part
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.loop import train
-from metalearn.training.material import Material, features_of, images_of
+from metalearn.training.material import Material, features_of
 from metalearn.training.metric_log import peak_memory_until, seconds_until
 from metalearn.training.state import Run
 from metalearn.training.step import TrainState
@@ -79,8 +79,7 @@ def probe_of(
       weighted: whether every class counts as much as another.
       parts: of the images whose features are computed.
     """
-    mesh = material.place(images_of(material)).mesh
-    features = features_of(material, mesh, None, parts)
+    features = features_of(material, None, parts)
     (_, train, valid, _) = material.labelled
     classes = len(material.labelled.names)
     weights = np.asarray(balanced_weights(train.counts)) if weighted else None

@@ -8,7 +8,7 @@ from metalearn.data.inputs import standardise
 from metalearn.evaluation.blocks import Blocks
 from metalearn.learners.supervised import logits_of
 from metalearn.training.backbone import fixed_part, tail
-from metalearn.training.material import Material, images_of
+from metalearn.training.material import Material
 from metalearn.types import Array, PyTree
 
 
@@ -52,7 +52,7 @@ def remembered(material: Material, source: Source, ready: PyTree) -> Remembered:
         known = tested["moments"]["body"] if "moments" in tested else None
         return logits_of(tested["classifier"], network.apply(tested["body"], prepare(x), known))
 
-    predict = Blocks(logits, material.place(images_of(material)).mesh)
+    predict = Blocks(logits, material.mesh)
 
     def accuracy(tested: PyTree) -> float:
         right = predict(tested, source.images).argmax(1) == source.labels

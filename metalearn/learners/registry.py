@@ -22,6 +22,7 @@ from metalearn.learners import (
     reptile,
     simpleshot,
     supervised,
+    supervised_recipes,
 )
 from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
 from metalearn.learners.logistic import logistic_regression
@@ -131,12 +132,12 @@ METHODS: Entries = GRADIENT | EMBEDDING | PRETRAINED
 
 # Classifiers of fixed classes: experiments.transfer and pretrain
 STRATEGIES: dict[str, Strategy] = {
-    "probe": Strategy(supervised.ProbeSettings, supervised.probe_recipe),
-    "partial": Strategy(supervised.PartialSettings, supervised.partial_recipe),
-    "fine_tune": Strategy(supervised.Settings, supervised.recipe),
-    "gradual": Strategy(supervised.Settings, supervised.recipe),
-    "lora": Strategy(supervised.AdapterSettings, supervised.adapter_recipe),
-    "scratch": Strategy(supervised.Settings, supervised.scratch_recipe, random=True),
+    "probe": Strategy(supervised.ProbeSettings, supervised_recipes.probe_recipe),
+    "partial": Strategy(supervised.PartialSettings, supervised_recipes.partial_recipe),
+    "fine_tune": Strategy(supervised.Settings, supervised_recipes.recipe),
+    "gradual": Strategy(supervised.Settings, supervised_recipes.recipe),
+    "lora": Strategy(supervised.AdapterSettings, supervised_recipes.adapter_recipe),
+    "scratch": Strategy(supervised.Settings, supervised_recipes.scratch_recipe, random=True),
 }
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from metalearn.config import Config
+from metalearn.config import Config, in_order
 from metalearn.errors import UserError
 from metalearn.ops.optimizers import BY_LENGTH
 from metalearn.records.parse import config_from_json, lineage_from_json
@@ -138,7 +138,7 @@ def _check_same(workdir: Path, there: Saved, here: Saved) -> None:
         old["steps"] = new["steps"]
     other = [
         f"{k} is {old[k]} there, {v} here"
-        for k, v in new.items()
+        for k, v in ((name, new[name]) for name in in_order(new))
         if k not in STAGES and old[k] != v
     ]
     if lineage_to_json(there.lineage, timed=False) != lineage_to_json(here.lineage, timed=False):

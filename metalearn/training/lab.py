@@ -59,6 +59,20 @@ class Lab(NamedTuple):
         return isinstance(self.train.images, HostImages)
 
 
+def mesh_of(devices: int | None) -> Mesh:
+    """The mesh of so many devices of each process; of all if None.
+
+    Raises:
+      UserError: there are fewer.
+    """
+    if devices is not None and not 1 <= devices <= jax.local_device_count():
+        raise UserError(
+            f"--devices={devices} asks for {devices} devices, but there are "
+            f"{jax.local_device_count()}"
+        )
+    return task_mesh(devices)
+
+
 def make_lab(
     dataset: Dataset,
     devices: int | None = None,
@@ -82,12 +96,7 @@ def make_lab(
     Raises:
       UserError: there are fewer devices.
     """
-    if devices is not None and not 1 <= devices <= jax.local_device_count():
-        raise UserError(
-            f"--devices={devices} asks for {devices} devices, but there are "
-            f"{jax.local_device_count()}"
-        )
-    mesh = task_mesh(devices)
+    mesh = mesh_of(devices)
     source = place(dataset, "train", mesh, stream)
     return Lab(dataset, source, inputs or inputs_of(dataset), mesh, at_once, stream, body)
 

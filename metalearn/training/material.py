@@ -24,7 +24,7 @@ from metalearn.training.backbone import (
     stages_before,
 )
 from metalearn.training.features import cached_features, features_path
-from metalearn.training.lab import Lab, make_lab
+from metalearn.training.lab import Lab, make_lab, mesh_of
 from metalearn.types import Array, Body, InputSpec, PyTree
 
 WHOLE = "features"  # in the name of a cache: of the whole body
@@ -52,6 +52,7 @@ class Material(NamedTuple):
       dataset: whose images they are.
       labelled: which of its images are trained on, and which tested.
       root: folder of caches.
+      mesh: of the devices.
       place: `dataset -> Lab`, puts a dataset on the devices.
     """
 
@@ -61,6 +62,7 @@ class Material(NamedTuple):
     dataset: Dataset
     labelled: Labelled
     root: Path
+    mesh: Mesh
     place: Callable[[Dataset], Lab]
 
 
@@ -102,7 +104,8 @@ def gather(
         return make_lab(chosen, *options, inputs, body)
 
     found = labelled(dataset, config.labels, config.learned, config.seed)
-    return Material(body, inputs, division(config, body), dataset, found, root, place)
+    mesh = mesh_of(options[0])
+    return Material(body, inputs, division(config, body), dataset, found, root, mesh, place)
 
 
 def images_of(material: Material) -> Dataset:
@@ -112,7 +115,6 @@ def images_of(material: Material) -> Dataset:
 
 def features_of(
     material: Material,
-    mesh: Mesh,
     first: str | None,
     parts: tuple[str, ...] = ("train", "valid", "test"),
 ) -> Dataset:
@@ -120,7 +122,6 @@ def features_of(
 
     Args:
       material: body and images.
-      mesh: of the devices that compute them.
       first: the stage that takes them; None for the features of the whole body.
       parts: of the dataset that are wanted; others are empty.
 
@@ -141,7 +142,7 @@ def features_of(
         where = (material.dataset, split, weights, material.inputs, first or WHOLE)
         path = features_path(material.root, *where)
         images = getattr(material.dataset, split).images
-        return cached_features(path, of_images, params, images, mesh)
+        return cached_features(path, of_images, params, images, material.mesh)
 
     return _chosen(material, features, parts)
 

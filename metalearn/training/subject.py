@@ -67,10 +67,7 @@ def subject(config: Config, material: Material, begun: PyTree | None = None) -> 
     """
     first = material.division.first
     cached = first is not None and config.augment == "none" and not config.mixup
-    images = images_of(material)
-    lab = material.place(images)
-    if cached:
-        lab = material.place(features_of(material, lab.mesh, first))
+    lab = material.place(features_of(material, first) if cached else images_of(material))
     settings = narrowed(config, STRATEGIES[config.method].settings)
     assert isinstance(settings, Settings)
     if settings.statistics == "batch" and config.method in ("partial", "lora"):

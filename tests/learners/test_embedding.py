@@ -45,7 +45,7 @@ def test_centred_features_use_the_mean_of_the_training_split(norm: str) -> None:
     )
     source = noise_source((150, 150))
     meta = learner.init(jax.random.key(0), X)
-    meta = running_statistics(learner, source, batch_sampler(64, prepare))(meta)
+    meta = running_statistics(learner.moments, source, batch_sampler(64, prepare))(meta)
     z, elsewhere = (
         learner.embed(meta, prepare(source.images)),
         learner.embed(meta, prepare(source.images.at[:, :4].set(0))),

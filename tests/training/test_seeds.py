@@ -17,6 +17,7 @@ from metalearn.data import load
 from metalearn.learners.registry import readers
 from metalearn.settings import LARGEST
 from metalearn.training import loop as fit
+from metalearn.training import plan
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.metric_log import MetricLog
 from metalearn.training.step import TrainState
@@ -210,7 +211,7 @@ def test_seed_with_a_loss_not_finite_is_named_and_the_others_are_saved(
     """Seed 4's optimiser counts from 1000, where the rate soon is no number: its fourth step is not
     finite.
     """
-    begin = fit.initial_state
+    begin = plan.initial_state
 
     def counted(config: Config, *args: Any) -> TrainState:
         state = begin(config, *args)
@@ -227,7 +228,7 @@ def test_seed_with_a_loss_not_finite_is_named_and_the_others_are_saved(
     rate = "metalearn.ops.optimizers.optax.constant_schedule"
     with monkeypatch.context() as patch:
         patch.setattr(rate, lambda lr: lambda step: jnp.where(step == 1002, jnp.nan, lr))
-        patch.setattr(fit, "initial_state", counted)
+        patch.setattr(plan, "initial_state", counted)
         said = run(images, workdir=tmp_path / "run", schedule="constant", **TOGETHER)
         folder = tmp_path / "run-seed4" / "checkpoints"
         line = "is not finite at step 4; the last good checkpoint is of step {} (" + f"{folder})"

@@ -1,0 +1,62 @@
+"""Settings of classifiers of fixed classes, chosen here: `(dataset, labels) -> settings`."""
+
+from metalearn.learners.recipes import Recipe
+
+# The body that is installed along, at a size that costs half of its own and loses little
+PRETRAINED: Recipe = dict(backbone="efficientnet-lite0", input_size=160, norm="running")
+
+
+def probe_recipe(dataset: str, labels: int) -> Recipe:
+    """No gradient steps."""
+    return PRETRAINED | dict(steps=0)
+
+
+def recipe(dataset: str, labels: int) -> Recipe:
+    """Fine-tuning of a pre-trained body."""
+    return PRETRAINED | dict(
+        steps=100 if labels else 2000,
+        optimizer="adam",
+        lr=1e-4,
+        schedule="cosine",
+        batch_size=32,
+        meta_batch=2,
+        augment="flip",
+        valid_every=200,
+    )
+
+
+def partial_recipe(dataset: str, labels: int) -> Recipe:
+    """As `recipe`, without augmentation: so what the frozen stages make of an image is kept.
+
+    Chosen on the validation classes of CIFAR-FS: of few labels, more updates or a larger rate cost
+    accuracy.
+    """
+    few = dict(steps=100, lr=3e-4) if labels <= 2 else dict(steps=300, lr=1e-3)
+    ours = few if labels else dict(steps=1000, lr=3e-4)
+    return recipe(dataset, labels) | ours | dict(augment="none", head_lr=1.0)
+
+
+def adapter_recipe(dataset: str, labels: int) -> Recipe:
+    """As `recipe`, with a larger rate: adapters begin at zero."""
+    return recipe(dataset, labels) | dict(lr=1e-3, head_lr=1.0)
+
+
+def scratch_recipe(dataset: str, labels: int) -> Recipe:
+    """Supervised training with random weights: SGD with a cosine schedule."""
+    return dict(
+        norm="running",
+        backbone="conv4-64",
+        steps=2000 if labels else 20_000,
+        optimizer="sgd",
+        lr=0.05,
+        nesterov=False,
+        weight_decay=5e-4,
+        decay="all",
+        schedule="cosine",
+        batch_size=64,
+        meta_batch=1,
+        augment="flip,crop",
+        start="random",
+        statistics="batch",
+        valid_every=1000,
+    )
