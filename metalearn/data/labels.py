@@ -69,13 +69,14 @@ def labelled(dataset: Dataset, labels: int = 0, classes: str = "test", seed: int
     Args:
       dataset: any.
       labels: images a class to train on; 0 for all.
-      classes: of a dataset whose test classes are new, the split whose classes are learned.
+      classes: `test`; or `valid`, to choose settings by: of a dataset whose test classes are new,
+        the validation classes are learned, of another the validation images are tested.
       seed: draws the images; those of fewer labels are among those of more.
 
     Raises:
       UserError: a class has too few images.
     """
-    parts = _published(dataset) if dataset.shared else _divided(dataset, classes)
+    parts = _published(dataset, classes) if dataset.shared else _divided(dataset, classes)
     names = getattr(dataset, parts["test"].split).names
     train = parts["train"]
     if labels:
@@ -113,13 +114,18 @@ def drawn(where: str, names: tuple[str, ...], part: Part, labels: int, seed: int
     return Part(part.split, part.rows[np.concatenate(chosen)], counts)
 
 
-def _published(dataset: Dataset) -> dict[str, Part]:
-    """The splits of a dataset that have the same classes."""
+def _published(dataset: Dataset, tested: str) -> dict[str, Part]:
+    """The splits of a dataset that have the same classes; one is tested."""
     found = {}
     for name in SPLITS:
         split: Split = getattr(dataset, name)
         found[name] = Part(name, np.arange(len(split.images)), np.asarray(split.counts, np.int32))
-    return found
+    if tested == "test":
+        return found
+    if not len(found[tested].rows):
+        raise UserError(f"--learned={tested}: {dataset.name} has no such images; leave it out")
+    none = Part(tested, found[tested].rows[:0], np.zeros_like(found[tested].counts))
+    return found | {"test": found[tested], "valid": none}
 
 
 def _divided(dataset: Dataset, classes: str) -> dict[str, Part]:

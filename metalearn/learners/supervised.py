@@ -40,8 +40,9 @@ class Classifying(Common):
     )
     learned: str = setting(
         "test",
-        "of a dataset whose test classes are new: the split whose classes are learned, each from "
-        "one half of its images and tested on the other",
+        "test, or valid to choose settings by: where test classes are new, the classes of that "
+        "split are learned, each from one half of its images and tested on the other; else the "
+        "images of that split are tested",
     )
     class_weights: bool = setting(
         False, "losses are weighted so that every class counts as much as another"

@@ -35,6 +35,12 @@ def test_labels_of_shared_classes_are_the_published_splits() -> None:
     assert found.train.labels.tolist() == [0] * 10 + [1] * 12
 
 
+def test_validation_images_are_tested_where_settings_are_chosen() -> None:
+    found = labelled(dataset(shared=True), classes="valid")
+    assert found.test.split == "valid" and found.test.counts.tolist() == [2, 0]
+    assert found.valid is None and found.train.split == "train"
+
+
 def test_labels_of_new_classes_are_one_half_of_their_images() -> None:
     found = labelled(dataset(shared=False))
     parts = (found.train, found.valid, found.test)
