@@ -113,8 +113,8 @@ class Trained(Common):
     lr: float = setting(1e-3, "outer learning rate", least=0)
     schedule: str = setting(
         "constant",
-        "outer learning rate over time: constant, cosine or linear (to zero), halve:N (every N "
-        "updates), or "
+        "outer learning rate over time: constant, cosine or linear (to zero), cosine:0.1 (the same "
+        "after a rise from zero over 10 % of the updates), halve:N (every N updates), or "
         "steps:0.1@0.6,0.1@0.8 (times 0.1 after 60 % of the updates, and again after 80 %)",
     )
     weight_decay: float = setting(0.0, "times the weights, added to their gradient", least=0)

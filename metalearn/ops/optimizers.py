@@ -14,8 +14,9 @@ def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
     """Learning rate by step.
 
     Args:
-      text: `constant`, `cosine` or `linear` (to 0 at `steps`), `halve:N` (halved every N steps), or
-        `steps:F@P,...` (times F after a share P of the steps).
+      text: `constant`, `cosine` or `linear` (to 0 at `steps`), `cosine:P` (from 0 over a share P of
+        the steps, then cosine), `halve:N` (halved every N steps), or `steps:F@P,...` (times F after
+        a share P of the steps).
       lr: learning rate at the first step.
       steps: outer updates of the whole training.
 
@@ -25,16 +26,32 @@ def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
     name, _, argument = text.partition(":")
     if name == "constant":
         return optax.constant_schedule(lr)
-    if name == "cosine":
+    if name == "cosine" and not argument:
         return optax.cosine_decay_schedule(lr, steps)
+    if name == "cosine":
+        warm = round(_share(text, argument) * steps)
+        return optax.warmup_cosine_decay_schedule(0.0, lr, warm, max(steps, warm + 1))
     if name == "linear":
         return optax.linear_schedule(lr, 0.0, steps)
     if name == "halve" and argument.isdecimal() and int(argument) > 0:
         return optax.exponential_decay(lr, int(argument), 0.5, staircase=True)
     if name == "steps":
         return optax.piecewise_constant_schedule(lr, _drops(text, argument, steps))
-    known = "constant, cosine, linear, halve:N or steps:F@P,..."
+    known = "constant, cosine, cosine:P, linear, halve:N or steps:F@P,..."
     raise UserError(f"unknown schedule '{text}': choose {known}")
+
+
+def _share(text: str, argument: str) -> float:
+    """A share of the steps, between 0 and 1."""
+    try:
+        share = float(argument)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise UserError(
+            f"--schedule={text}: '{argument}' is no share between 0 and 1, as in cosine:0.1"
+        )
+    return share
 
 
 def _drops(text: str, argument: str, steps: int) -> dict[int, float]:
