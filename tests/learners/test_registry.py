@@ -156,6 +156,12 @@ def test_schedules_give_their_rates_at_every_step() -> None:
     np.testing.assert_allclose([cosine(0), cosine(50), cosine(100)], [0.8, 0.4, 0], atol=1e-6)
     np.testing.assert_allclose([linear(0), linear(25), linear(100)], [0.8, 0.6, 0], atol=1e-6)
     np.testing.assert_allclose([halve(9), halve(10), halve(29)], [0.8, 0.4, 0.2], rtol=1e-6)
+    warm = schedule("cosine:0.2", 0.8, 100)
+    found = [warm(0), warm(10), warm(20), warm(60), warm(100)]
+    np.testing.assert_allclose(found, [0, 0.4, 0.8, 0.4, 0], atol=1e-6)
+    for text in ("cosine:0", "cosine:1.5", "cosine:much"):
+        with pytest.raises(UserError, match="is no share between 0 and 1"):
+            schedule(text, 0.8, 100)
     for text in ("linaer", "halve", "halve:0", "halve:-3"):
         with pytest.raises(UserError, match="unknown schedule"):
             schedule(text, 0.8, 100)
