@@ -28,7 +28,8 @@ test classes are new, these are learned from one half of each class's images and
 - **labels a class**: images a class that were trained on. Those of a seed are drawn by it.
 - **accuracy %**: of one seed, with its 95 % bootstrap interval over test images; of n seeds, the
   median (min to max). Other numbers are medians too.
-- **before %**: accuracy before training, of `gradual` that of the probe that it begins with.
+- **before %**: accuracy before training: of the probe that a classifier begins as, or of random
+  weights.
 - **seconds**: of training, without the features of a frozen body, which are computed once and kept.
 """
 
