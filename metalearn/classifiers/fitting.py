@@ -13,7 +13,7 @@ from metalearn.learners.supervised import logits_of
 from metalearn.ops.classification import balanced_weights
 from metalearn.parallel import replicate
 from metalearn.runtime import peak_memory_mb
-from metalearn.training.backbone import fixed_part
+from metalearn.training.backbone import with_classifier
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.loop import train
 from metalearn.training.material import Material, features_of
@@ -23,7 +23,7 @@ from metalearn.training.step import TrainState
 from metalearn.training.subject import exporter, judged, predictor, subject
 from metalearn.training.supervised import initial, supervised_plan
 from metalearn.training.trained import UNKNOWN, Best
-from metalearn.transfer.probes import Probe, fit_probe
+from metalearn.transfer.probes import Probe, as_classifier, fit_probe
 from metalearn.types import PyTree, random_key
 
 
@@ -93,7 +93,7 @@ def probe_of(
 def layer_of(probe: Probe) -> PyTree:
     """The probe as the layer that `logits_of` takes."""
     if probe.kind == "linear":
-        return {"w": jnp.asarray(probe.w), "b": jnp.asarray(probe.b)}
+        return jax.tree.map(jnp.asarray, as_classifier(probe, len(probe.w)))
     lengths = jnp.full(probe.w.shape[1], probe.scale, jnp.float32)
     parts = {"w": probe.w, "g": lengths, "b": probe.b, "centre": probe.centre}
     return {name: jnp.asarray(part) for name, part in parts.items()}
@@ -104,10 +104,7 @@ def by_probe(run: Run, material: Material) -> Outcome:
     config = run.config
     (probe, features, seconds) = probe_of(material, config.probe, config.class_weights)
     layer = layer_of(probe)
-    fixed = fixed_part(material.body)
-    ready = {"body": fixed["body"], "classifier": layer}
-    if "moments" in fixed:
-        ready |= {"moments": {"body": fixed["moments"]}}
+    ready = with_classifier(material.body, layer)
     logits = np.asarray(logits_of(layer, jnp.asarray(features.test.images)))
     best = Best(UNKNOWN, 0)
     if material.labelled.valid is not None:

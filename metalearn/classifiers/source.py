@@ -7,7 +7,7 @@ import numpy as np
 from metalearn.data.inputs import standardise
 from metalearn.evaluation.blocks import Blocks
 from metalearn.learners.supervised import logits_of
-from metalearn.training.backbone import fixed_part, tail
+from metalearn.training.backbone import tail, with_classifier
 from metalearn.training.material import Material
 from metalearn.types import Array, PyTree
 
@@ -41,9 +41,7 @@ def remembered(material: Material, source: Source, ready: PyTree) -> Remembered:
       source: images, and the classifier of their classes.
       ready: with the body after.
     """
-    fixed = fixed_part(material.body)
-    moments = {"moments": {"body": fixed["moments"]}} if "moments" in fixed else {}
-    before = moments | {"body": fixed["body"], "classifier": source.layer}
+    before = with_classifier(material.body, source.layer)
     after = ready | {"classifier": source.layer}
     network = tail(material.body, None)
     prepare = standardise(material.inputs)

@@ -2,7 +2,7 @@
 
 from metalearn.learners.recipes import Recipe
 
-# The body that is installed along, at a size that costs half of its own and loses little
+# The body that is installed along, on about half as many pixels as its own size has
 PRETRAINED: Recipe = dict(backbone="efficientnet-lite0", input_size=160, norm="running")
 
 

@@ -74,7 +74,11 @@ def table_csv(root: Path) -> str:
       UserError: a file that is no record, or a wrong row of published.csv.
     """
     datasets, published = load(root)
-    lines = [_csv_line(row, published) for rows in datasets.values() for row in rows]
+    return csv_text([_csv_line(row, published) for rows in datasets.values() for row in rows])
+
+
+def csv_text(lines: list[dict[str, Any]]) -> str:
+    """Lines of the same columns as CSV, with a header; empty without a line."""
     out = io.StringIO()
     if lines:
         writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")

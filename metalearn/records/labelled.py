@@ -1,8 +1,6 @@
 """Records of classifiers of fixed classes: settings, test, what was measured, origin."""
 
 import dataclasses
-import hashlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,16 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.evaluation.scores import Scores
 from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
-from metalearn.records.record import FORMAT, Provenance, Stage, lineage_to_json, settings
+from metalearn.records.record import (
+    FORMAT,
+    Provenance,
+    Stage,
+    all_stages,
+    lineage_to_json,
+    seedless,
+    settings,
+    short_digest,
+)
 
 SHARES = (
     "accuracy",
@@ -111,29 +118,21 @@ class LabelledRecord:
         """A digest of all that makes two tests the same, but for the update that was picked."""
         stages = lineage_to_json(self.lineage, timed=False)
         images = [self.test.images_hash, self.provenance.images]
-        return _digest([settings(self.config), images, stages])
+        return short_digest([settings(self.config), images, stages])
 
     @property
     def pool(self) -> str:
         """What records of one row of a table agree in: all but seeds, and the images these draw."""
         config = dataclasses.replace(self.config, seed=0)
-        stages = [_seedless(stage) for stage in lineage_to_json(self.lineage, timed=False)]
-        return _digest([settings(config), self.provenance.images, stages])
+        stages = lineage_to_json(tuple(map(seedless, self.lineage)), timed=False)
+        return short_digest([settings(config), self.provenance.images, stages])
 
     @property
     def external(self) -> bool:
         """Whether the body saw other data: it was pre-trained elsewhere."""
-        stages = [stage.config for stage in self.lineage]
+        # Of a body that came by several trainings, the weights may be those of the first
+        stages = [stage.config for stage in all_stages(self.lineage)]
         return any(config.weights for config in (self.config, *stages))
-
-
-def _seedless(stage: dict[str, Any]) -> dict[str, Any]:
-    before = [_seedless(one) for one in stage["lineage"]]
-    return stage | {"config": stage["config"] | {"seed": 0}, "lineage": before}
-
-
-def _digest(parts: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def measured_of(scores: Scores, **others: Any) -> LabelledMeasured:

@@ -1,7 +1,6 @@
 """The rows of the tables of labelled images: records grouped over draws of labels, and named."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from metalearn.records.labelled_store import (
     labelled_dataset,
     read_all_labelled,
 )
-from metalearn.records.record import Stage, settings
+from metalearn.records.record import Stage, all_stages, settings
 
 # Of a strategy, settings that are named where they are not at their defaults
 SPECIAL = (
@@ -147,7 +146,7 @@ def _trained(stage: Stage, config: Config) -> str:
 def data_of(record: LabelledRecord) -> str:
     """What the body saw before the labels."""
     found = ["other images (ImageNet weights)"] if record.external else []
-    for stage in _stages(record.lineage):
+    for stage in all_stages(record.lineage):
         there = stage.config
         here = there.dataset == record.config.dataset and there.method not in STRATEGIES
         said = "base classes" if here else f"images of {there.dataset}"
@@ -155,16 +154,9 @@ def data_of(record: LabelledRecord) -> str:
     return ", then ".join(found) or "these labels alone"
 
 
-def _stages(lineage: tuple[Stage, ...]) -> Iterator[Stage]:
-    """All trainings before one, the first one first."""
-    for stage in lineage:
-        yield from _stages(stage.lineage)
-        yield stage
-
-
 def updates_of(record: LabelledRecord) -> str:
     """`500`, or `16000 + 500` where training began from a body that was trained here."""
-    before = [stage.config.steps for stage in _stages(record.lineage)]
+    before = [stage.config.steps for stage in all_stages(record.lineage)]
     return " + ".join(str(steps) for steps in (*before, record.config.steps))
 
 
@@ -208,7 +200,7 @@ def _flat(record: LabelledRecord) -> dict[str, str]:
     own = settings(record.config)
     flat = {name: str(own[name]) for name in own if name not in ("seed", "labels")}
     flat["images"] = record.provenance.images[:8]
-    for number, stage in enumerate(_stages(record.lineage), 1):
+    for number, stage in enumerate(all_stages(record.lineage), 1):
         own = settings(stage.config) | {"role": stage.role}
         flat |= {f"stage {number} {name}": str(own[name]) for name in own if name != "seed"}
     return flat

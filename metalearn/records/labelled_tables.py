@@ -3,15 +3,14 @@
 The same records give the same bytes.
 """
 
-import csv
 import dataclasses
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from metalearn.records.cells import NONE, shown
 from metalearn.records.commands import commands
+from metalearn.records.export import csv_text
 from metalearn.records.labelled import LabelledRecord
 from metalearn.records.labelled_points import PLOTS, labels_of, lines_of, plot_name
 from metalearn.records.labelled_rows import LabelledRow, data_of, labelled_rows, updates_of
@@ -157,12 +156,7 @@ def labelled_csv(root: Path) -> str:
         for number, row in enumerate(rows, 1)
         for record in row.records
     ]
-    out = io.StringIO()
-    if lines:
-        writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-    return out.getvalue()
+    return csv_text(lines)
 
 
 def _csv_line(title: str, number: int, row: LabelledRow, record: LabelledRecord) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Planned:
         """A digest of all that makes two tests the same."""
         stages = lineage_to_json(self.lineage, timed=False)
         parts = [settings(self.config), dataclasses.asdict(self.test), stages, self.images]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return short_digest(parts)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Record:
         """What records of one row of a table agree in: all but seeds and normalisation at test."""
         config = dataclasses.replace(self.config, seed=0)
         test = dataclasses.replace(self.test, norm="", best_step=0)
-        lineage = tuple(_seedless(stage) for stage in self.lineage)
+        lineage = tuple(seedless(stage) for stage in self.lineage)
         return Planned(config, test, lineage, self.provenance.images).identity
 
     @property
@@ -187,7 +187,7 @@ class Record:
     @property
     def stages(self) -> list[Stage]:
         """All trainings before this one, the first one first."""
-        return _flat(self.lineage)
+        return all_stages(self.lineage)
 
     @property
     def total_wall_s(self) -> float:
@@ -228,10 +228,17 @@ def _stage_to_json(stage: Stage, timed: bool = True) -> dict[str, Any]:
     return found | ({"train_wall_s": stage.train_wall_s} if timed else {})
 
 
-def _seedless(stage: Stage) -> Stage:
+def short_digest(parts: list[Any]) -> str:
+    """16 hexadecimal digits of the SHA-256 of what JSON can hold."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def seedless(stage: Stage) -> Stage:
+    """The stage with seed 0, and those before it."""
     config = dataclasses.replace(stage.config, seed=0)
-    return dataclasses.replace(stage, config=config, lineage=tuple(map(_seedless, stage.lineage)))
+    return dataclasses.replace(stage, config=config, lineage=tuple(map(seedless, stage.lineage)))
 
 
-def _flat(lineage: tuple[Stage, ...]) -> list[Stage]:
-    return [stage for last in lineage for stage in (*_flat(last.lineage), last)]
+def all_stages(lineage: tuple[Stage, ...]) -> list[Stage]:
+    """All trainings of a lineage, the first one first."""
+    return [stage for last in lineage for stage in (*all_stages(last.lineage), last)]

@@ -107,6 +107,13 @@ def fixed_part(body: Body, stages: tuple[str, ...] | None = None) -> PyTree:
     return found
 
 
+def with_classifier(body: Body, layer: PyTree) -> PyTree:
+    """{body, classifier, moments}: the body as it is, ready to classify by this layer."""
+    fixed = fixed_part(body)
+    moments = {"moments": {"body": fixed["moments"]}} if "moments" in fixed else {}
+    return {"body": fixed["body"], "classifier": layer} | moments
+
+
 def digest_of(body: Body) -> str:
     """16 hexadecimal digits that tell the body's weights and statistics from others."""
     if body.digest is not None:

@@ -434,3 +434,10 @@ def test_files_of_labelled_images_in_the_repository_are_up_to_date() -> None:
         for kind in PLOTS if len(labels_of(rows)) > 1 else ():
             plot = results / "plots" / plot_name(title, kind)
             assert plot.exists() and labelled_digest(rows) in plot.read_text(), f"{plot} {said}"
+
+
+def test_weights_of_the_first_of_several_trainings_are_other_data() -> None:
+    first = Stage("init_from", Config(weights="sha256:0123"))
+    later = dataclasses.replace(BODY, config=Config(weights=""), lineage=(first,))
+    assert made((later,), weights="").external
+    assert not made((dataclasses.replace(later, lineage=()),), weights="").external
