@@ -17,7 +17,7 @@ from benchmarks._lib.planned import assembled, lab_of, planned, shapes
 from benchmarks._lib.work import CHANNELS
 from experiments._cli.define import define_flag
 from experiments._cli.flags import FLAGS, config_from_flags, define
-from experiments._cli.program import start
+from experiments._cli.start import start
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.runtime import configure, device_name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks._lib.page import pages
 from experiments._cli.define import FLAGS, define_flag
-from experiments._cli.program import start
+from experiments._cli.start import start
 
 
 def main() -> None:

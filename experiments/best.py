@@ -13,7 +13,8 @@ import experiments._cli.begin  # noqa: F401  # first: it may start the program o
 from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.flags import define, define_dataset, settings_given
 from experiments._cli.places import check_run_folder
-from experiments._cli.program import carry_out, command_line, start
+from experiments._cli.program import carry_out, command_line
+from experiments._cli.start import start
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.best import PARTS, Stage, stages

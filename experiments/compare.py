@@ -16,7 +16,7 @@ from scipy import stats
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import check_of, define, test_settings_given
 from experiments._cli.lab import tested_lab
-from experiments._cli.program import start
+from experiments._cli.start import start
 from metalearn.errors import UserError
 from metalearn.records.names import method_of
 from metalearn.records.record import Record

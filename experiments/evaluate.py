@@ -11,7 +11,8 @@ import experiments._cli.begin  # noqa: F401  # first: it may start the program o
 from experiments._cli.define import FLAGS
 from experiments._cli.flags import check_of, define, test_settings_given, tested_config
 from experiments._cli.lab import tested_lab
-from experiments._cli.program import command_line, finish, start
+from experiments._cli.program import command_line, finish
+from experiments._cli.start import start
 from metalearn.errors import UserError
 from metalearn.learners.registry import METHODS
 from metalearn.records.store import default_workdir

@@ -7,7 +7,7 @@ included: this says how many there are. Images that are only nearly equal are no
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.flags import define_dataset, define_inputs
-from experiments._cli.program import start
+from experiments._cli.start import start
 from metalearn.data import load
 from metalearn.data.overlap import overlap
 

@@ -6,7 +6,7 @@ for instance `python -m experiments.protonet --dataset=cifar_fs --init_from=WORK
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.classify import carry_out_classifiers, classifier_runs, define_classifier
-from experiments._cli.program import start
+from experiments._cli.start import start
 
 
 def main() -> None:

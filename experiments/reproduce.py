@@ -23,8 +23,8 @@ import experiments._cli.begin  # noqa: F401  # first: it may start the program o
 from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.flags import MOST_SEEDS
 from experiments._cli.plan import missing, records_like, wanted
-from experiments._cli.program import start
 from experiments._cli.queue import QUEUE, read_queue
+from experiments._cli.start import start
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 

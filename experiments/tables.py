@@ -11,7 +11,7 @@ from pathlib import Path
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS, define_flag
-from experiments._cli.program import start
+from experiments._cli.start import start
 from metalearn.files import write_text
 from metalearn.records.export import latex, table_csv
 from metalearn.records.labelled_plots import draw_labelled_plots

@@ -9,7 +9,7 @@ class.
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.classify import carry_out_classifiers, classifier_runs, define_classifier
 from experiments._cli.define import FLAGS
-from experiments._cli.program import start
+from experiments._cli.start import start
 from metalearn.learners.registry import STRATEGIES
 
 

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments._cli.program import guarded
+from experiments._cli.start import guarded
 from metalearn import testing
 from metalearn.config import Config
 from metalearn.learners.registry import EMBEDDING, PRETRAINED

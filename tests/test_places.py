@@ -89,7 +89,7 @@ def test_runs_in_float64_are_refused(float64: None) -> None:
 
 
 def test_accuracy_is_printed_in_any_encoding(tmp_path: Path) -> None:
-    code = "from experiments._cli.program import start; start(lambda: print('95.81 ± 0.4 %'))"
+    code = "from experiments._cli.start import start; start(lambda: print('95.81 ± 0.4 %'))"
     here = environment(PYTHONIOENCODING="ascii")
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, env=here, cwd=tmp_path, capture_output=True, check=True)

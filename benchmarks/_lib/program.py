@@ -15,7 +15,8 @@ from benchmarks._lib.records import Row, add_row, path_of, recorded
 from benchmarks._lib.roofline import Need, line, roofline
 from benchmarks._lib.work import Work, tiny
 from experiments._cli.define import FLAGS, define_flag
-from experiments._cli.program import command_line, start
+from experiments._cli.program import command_line
+from experiments._cli.start import start
 from metalearn.errors import UserError
 from metalearn.runtime import commit
 

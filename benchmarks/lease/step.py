@@ -26,7 +26,7 @@ from benchmarks._lib.planned import assembled, lab_of, planned, shapes
 from benchmarks.lease.kernels import summary
 from experiments._cli.define import define_flag
 from experiments._cli.flags import FLAGS, config_from_flags, define
-from experiments._cli.program import start
+from experiments._cli.start import start
 from metalearn.learners.registry import METHODS
 from metalearn.runtime import configure
 from metalearn.types import PyTree

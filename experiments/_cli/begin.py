@@ -5,7 +5,7 @@ for malloc, unless GLIBC_TUNABLES is set: training on a CPU is slower without. T
 that variable when a process begins, and only then; the process keeps its number. With --distributed
 the program then continues in a child, see `experiments._cli.watch`. Ctrl-C ends it silently while
 it imports what it needs, which takes seconds; after that see
-`experiments._cli.program.guarded`. Imported by anything but a program, this module does nothing.
+`experiments._cli.start.guarded`. Imported by anything but a program, this module does nothing.
 """
 
 import os

@@ -1,4 +1,8 @@
-"""Cosines to class means of features centred by the mean of all training images."""
+"""Cosines to class means of features centred by the mean of all training images.
+
+With a prior the features are less the mean of many other images, which counts as so many images
+more: the centre of M images is M / (M + prior) times their mean.
+"""
 
 import numpy as np
 
@@ -32,18 +36,26 @@ def class_means(sample: Sample, centre: np.ndarray) -> np.ndarray:
     return sums / np.bincount(sample.y, minlength=classes)[:, None]
 
 
-def left_out(sample: Sample, centre: np.ndarray, means: np.ndarray) -> np.ndarray:
+def left_out(
+    sample: Sample, centre: np.ndarray, means: np.ndarray, prior: float = 0.0
+) -> np.ndarray:
     """Cosines [M,C] of each image to the class means without it, all centred without it.
 
     Exact, of products with the means alone: without an image x of n, both less the centre, the mean
-    m of its class is (n m - x) / (n - 1), and the centre moves by -x / (M - 1). An image alone in
-    its class has a cosine of 0 to it.
+    m of its class is (n m - x) / (n - 1), and the centre moves by -x / (M + prior - 1). An image
+    alone in its class has a cosine of 0 to it.
+
+    Args:
+      sample: images.
+      centre: [D].
+      means: [C,D], of the classes, less the centre.
+      prior: images that the mean of others counts as.
     """
-    number = len(sample.z)
-    found = np.empty((number, len(means)))
+    counted = len(sample.z) + prior
+    found = np.empty((len(sample.z), len(means)))
     lengths = np.einsum("cd,cd->c", means, means)
     counts = np.bincount(sample.y, minlength=len(means)).astype(np.float64)
-    for rows in blocks(number):
+    for rows in blocks(len(sample.z)):
         x = sample.z[rows] - centre
         own = (np.arange(len(x)), sample.y[rows])
         square = np.einsum("md,md->m", x, x)
@@ -53,22 +65,28 @@ def left_out(sample: Sample, centre: np.ndarray, means: np.ndarray) -> np.ndarra
         others = np.maximum(n - 1, 1)
         squares[own] = (n**2 * squares[own] - 2 * n * products[own] + square) / others**2
         products[own] = (n * products[own] - square) / others
-        moved = square[:, None] / (number - 1)
-        squares += 2 * products / (number - 1) + moved / (number - 1)
+        moved = square[:, None] / (counted - 1)
+        squares += 2 * products / (counted - 1) + moved / (counted - 1)
         products += moved
         found[rows] = products / np.sqrt(np.maximum(squares * square[:, None], TINY))
         found[rows][own] *= n > 1
     return found
 
 
-def fit(train: Sample, valid: Sample | None) -> Probe:
+def fit(train: Sample, valid: Sample | None, prior: float = 0.0, smoothed: bool = False) -> Probe:
     """The probe; class weights change nothing.
 
     The scale is the likeliest for the validation images, or without these for the training images
     left out one at a time, at most 100; 10 where fewer than half of the classes have two images
     (Chen et al. 2021, Meta-Baseline, section 3.2).
+
+    Args:
+      train: images.
+      valid: images to choose the scale by, or None.
+      prior: images that the mean of others, at zero, counts as.
+      smoothed: as of `likeliest_scale`.
     """
-    centre = train.z.mean(0, dtype=np.float64)
+    centre = train.z.sum(0, dtype=np.float64) / (len(train.z) + prior)
     means = class_means(train, centre)
     w = unit(means).T
     rows = scored_rows(train.y)
@@ -79,8 +97,8 @@ def fit(train: Sample, valid: Sample | None) -> Probe:
             found = cosines(valid.z, centre, w)
         else:
             (judged, how) = (train.at(rows), "images left out one by one")
-            found = left_out(train, centre, means)[rows]
-        scale = likeliest_scale(found, judged)
+            found = left_out(train, centre, means, prior)[rows]
+        scale = likeliest_scale(found, judged, smoothed)
         note = f"scale {scale:.3g} by likelihood of {how} ({accuracy(found, judged):.1%} right)"
     b = np.zeros(len(means), np.float32)
     return Probe(w.astype(np.float32), b, "cosine", centre.astype(np.float32), 0.0, scale, note)

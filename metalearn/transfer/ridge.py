@@ -100,7 +100,7 @@ def left_out(outputs: np.ndarray, y: np.ndarray, leverage: np.ndarray) -> np.nda
     return without
 
 
-def fit(train: Sample, valid: Sample | None) -> Probe:
+def fit(train: Sample, valid: Sample | None, smoothed: bool = False) -> Probe:
     """The probe, its outputs multiplied by a scale to be calibrated logits.
 
     The penalty is one of 10^-4 to 10^4 times the mean variance of a feature times the number of
@@ -110,22 +110,29 @@ def fit(train: Sample, valid: Sample | None) -> Probe:
 
     Where fewer than half of the classes have two images, the penalty is the mean variance along an
     axis that varies, which halves outputs, and the scale 20: about cosines times 10.
+
+    Args:
+      train: images.
+      valid: images to choose the penalty and the scale by, or None.
+      smoothed: as of `likeliest_scale`.
     """
     parts = spectrum(train)
     unit = parts.values.sum() / train.z.shape[1]
     if valid is not None:
-        return _chosen(parts, unit, valid, None)
+        return _chosen(parts, unit, valid, None, smoothed)
     rows = scored_rows(train.y)
     if len(rows):
         leverage = leverages(parts, train, unit * np.array(GRID))[:, rows]
-        return _chosen(parts, unit, train.at(rows), leverage)
+        return _chosen(parts, unit, train.at(rows), leverage, smoothed)
     penalty = parts.values.mean()
     note = f"few images: fixed penalty of {penalty / unit:.3g}, scale {ONE_IMAGE_SCALE:g}"
     (w, b) = solution(parts, penalty)
     return linear_probe(ONE_IMAGE_SCALE * w, ONE_IMAGE_SCALE * b, penalty / unit, note)
 
 
-def _chosen(parts: Spectrum, unit: float, judged: Sample, leverage: np.ndarray | None) -> Probe:
+def _chosen(
+    parts: Spectrum, unit: float, judged: Sample, leverage: np.ndarray | None, smoothed: bool
+) -> Probe:
     """The probe that judges these images best; with leverages [P,M] they are left out of it."""
 
     def outputs(i: int) -> np.ndarray:
@@ -138,7 +145,7 @@ def _chosen(parts: Spectrum, unit: float, judged: Sample, leverage: np.ndarray |
 
     qualities = [quality(i) for i in range(len(GRID))]
     best = max(range(len(GRID)), key=qualities.__getitem__)
-    scale = likeliest_scale(outputs(best), judged)
+    scale = likeliest_scale(outputs(best), judged, smoothed)
     (w, b) = solution(parts, unit * GRID[best])
     how = "validation accuracy" if leverage is None else "leave-one-out accuracy"
     note = f"penalty {GRID[best]:g} by {how} ({qualities[best][0]:.1%}), scale {scale:.3g}"

@@ -74,14 +74,35 @@ def log_likelihood(logits: np.ndarray, sample: Sample) -> float:
     return float(np.average(of_label, weights=sample.of_rows))
 
 
-def likeliest_scale(outputs: np.ndarray, sample: Sample) -> float:
-    """What outputs [M,C] are to be multiplied by to be the likeliest logits; 0.1 to 100."""
+def likeliest_scale(outputs: np.ndarray, sample: Sample, smoothed: bool = False) -> float:
+    """What outputs [M,C] are to be multiplied by to be the likeliest logits; 0.1 to 100.
+
+    Args:
+      outputs: [M,C].
+      sample: the M images, C classes, two at least where `smoothed`.
+      smoothed: whether an image is taken for its class by (M + 1) / (M + 2), and for the others by
+        the rest, as if one right and one wrong image had been seen before: of few images that are
+        all right, the likeliest scale is endless (Platt 1999, Probabilistic outputs for support
+        vector machines, section 2.2).
+    """
     step = -(-len(outputs) // ENOUGH)
     some = outputs[::step]
     judged = sample.at(np.arange(0, len(outputs), step))
+    share = (len(some) + 1) / (len(some) + 2) if smoothed else 1.0
 
     def loss(logarithm: float) -> float:
-        return -log_likelihood(np.exp(logarithm) * some, judged)
+        return -_smoothed_likelihood(np.exp(logarithm) * some, judged, share)
 
     found = minimize_scalar(loss, bounds=np.log(SCALES), method="bounded")
     return float(np.exp(found.x))
+
+
+def _smoothed_likelihood(logits: np.ndarray, sample: Sample, share: float) -> float:
+    """`log_likelihood` of images that belong to their classes by a share, to others by the rest."""
+    logs = log_softmax(logits, axis=1)
+    of_label = logs[np.arange(len(logits)), sample.y]
+    mixed = of_label
+    if share < 1:
+        others = (logs.sum(1) - of_label) / (logs.shape[1] - 1)
+        mixed = share * of_label + (1 - share) * others
+    return float(np.average(mixed, weights=sample.of_rows))

@@ -1,0 +1,33 @@
+"""Make a recogniser of your own things from a few photographs of each, and ask it about others.
+
+    python -m experiments.personalise fit DIR --out=mine.recogniser      photos in DIR/CLASS/
+    python -m experiments.personalise predict mine.recogniser IMAGE|DIR ...
+    python -m experiments.personalise add mine.recogniser --class=NAME IMAGE|DIR ...
+    python -m experiments.personalise remove mine.recogniser --class=NAME
+    python -m experiments.personalise show mine.recogniser
+    python -m experiments.personalise evaluate mine.recogniser [DIR]     photos in DIR/CLASS/
+
+The recogniser is one file. `add` and `remove` write it anew, or another one with --out. Names that
+begin with a dash come after `--`.
+"""
+
+import experiments._cli.begin  # noqa: F401  # first: it may start the program over
+from experiments._cli.personal import COMMANDS, define_personal
+from experiments._cli.start import start
+from metalearn.errors import UserError
+
+
+def main(command: str, *words: str) -> None:
+    """Carry out a command.
+
+    Raises:
+      UserError: there is no such command, or as the command.
+    """
+    if command not in COMMANDS:
+        raise UserError(f"no command '{command}': choose one of {', '.join(COMMANDS)}; see --help")
+    COMMANDS[command](*words)
+
+
+if __name__ == "__main__":
+    define_personal()
+    start(main, ("a command",), "its arguments")

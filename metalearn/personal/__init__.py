@@ -1,0 +1,1 @@
+"""Recognisers of a person's own things: fitted to a few photographs, kept in one file."""

@@ -1,0 +1,132 @@
+"""A fitted recogniser as what its file holds, and back."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from metalearn.personal.file import FORMAT, Contents, damaged
+from metalearn.personal.fitted import Expected, Fitted, Photos
+from metalearn.personal.fitting import familiar_to
+from metalearn.personal.model import Arrays, Kept, Maker
+from metalearn.runtime import commit
+
+DIGEST = 32  # bytes of SHA-256
+# What JSON holds of a model, its arrays, the body's -> what makes it again
+Opener = Callable[[dict[str, Any], Arrays, Arrays | None], Maker]
+
+
+def to_contents(fitted: Fitted, body: Arrays | None = None) -> Contents:
+    """What the file of a recogniser holds.
+
+    Args:
+      fitted: the recogniser.
+      body: its body's weights by path, to be included.
+    """
+    photos = fitted.photos
+    about = {
+        "kind": "recogniser",
+        "format": FORMAT,
+        "model": {"kind": fitted.model.kind, **fitted.model.made_of},
+        "classes": list(fitted.classes),
+        "photos": list(photos.names),
+        "temperature": fitted.temperature,
+        "threshold": fitted.threshold,
+        "unknown_rate": fitted.unknown_rate,
+        "expected": None if fitted.expected is None else fitted.expected._asdict(),
+        "chosen": fitted.chosen,
+        "made": fitted.made,
+        "versions": {
+            "metalearn": commit(),
+            "python": sys.version.split()[0],
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    arrays = {
+        "labels": photos.labels.astype(np.int32),
+        "digests": _digests(photos.digests),
+        "thumbnails": np.frombuffer(b"".join(photos.thumbnails), np.uint8),
+        "thumbnail_ends": np.cumsum([len(one) for one in photos.thumbnails]).astype(np.int32),
+        **{name: part for name, part in photos.kept._asdict().items() if part is not None},
+        **{f"state/{name}": part for name, part in fitted.state.items()},
+        **{f"weights/{name}": part for name, part in fitted.model.weights.items()},
+    }
+    return Contents(about, arrays, body)
+
+
+def from_contents(contents: Contents, path: Path, open_model: Opener) -> Fitted:
+    """The recogniser of a file.
+
+    Args:
+      contents: what it holds.
+      path: for messages.
+      open_model: makes the model.
+
+    Raises:
+      UserError: its parts do not fit each other, or as `open_model`.
+    """
+    (about, arrays, body) = contents
+    try:
+        classes = tuple(map(str, about["classes"]))
+        photos = _photos(about, arrays, len(classes))
+        make = open_model(about["model"], _below(arrays, "weights/"), body)
+        model = make(np.bincount(photos.labels)).model
+        state = _below(arrays, "state/")
+        familiar = familiar_to(model, state, photos.kept.values, photos.labels, len(classes))
+        expected = about["expected"]
+        fitted = Fitted(
+            classes=classes,
+            photos=photos,
+            model=model,
+            state=state,
+            familiar=familiar,
+            temperature=float(about["temperature"]),
+            threshold=float(about["threshold"]),
+            unknown_rate=float(about["unknown_rate"]),
+            expected=None if expected is None else Expected(**expected),
+            chosen=str(about["chosen"]),
+            made=str(about["made"]),
+        )
+        logits = fitted.fit.logits(photos.kept.values[:1])
+        if logits.shape != (1, len(classes)) or not np.isfinite(logits).all():
+            raise ValueError("what was fitted is not of these classes")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise damaged(path, error) from error
+    return fitted
+
+
+def _photos(about: dict[str, Any], arrays: Arrays, classes: int) -> Photos:
+    """The photographs.
+
+    Raises:
+      KeyError, ValueError: they are not what `to_contents` wrote.
+    """
+    names = tuple(map(str, about["photos"]))
+    labels = arrays["labels"].astype(np.int64)
+    ends = arrays["thumbnail_ends"]
+    kept = Kept(arrays["codes"], arrays.get("low"), arrays.get("step"))
+    digests = arrays["digests"]
+    parts = [labels, ends, digests, *(part for part in kept if part is not None)]
+    if any(len(part) != len(names) for part in parts) or set(labels) != set(range(classes)):
+        raise ValueError("its photos and its classes do not fit each other")
+    blob = arrays["thumbnails"].tobytes()
+    begins = np.concatenate([[0], ends[:-1]])
+    thumbnails = tuple(blob[i:j] for i, j in zip(begins, ends, strict=True))
+    hexadecimal = tuple(row.tobytes().hex() for row in digests)
+    return Photos(names, labels, hexadecimal, thumbnails, kept)
+
+
+def _digests(hexadecimal: tuple[str, ...]) -> np.ndarray:
+    raw = b"".join(bytes.fromhex(one) for one in hexadecimal)
+    return np.frombuffer(raw, np.uint8).reshape(-1, DIGEST)
+
+
+def _below(arrays: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin so, by what follows."""
+    return {
+        name.removeprefix(prefix): part for name, part in arrays.items() if name.startswith(prefix)
+    }

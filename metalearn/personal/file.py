@@ -1,0 +1,104 @@
+"""A recogniser as one file: JSON and safetensors in a zip, nothing that could be executed.
+
+recogniser.json      what it is: classes, photographs, threshold, body, versions
+arrays.safetensors   what is kept of the photographs, what was fitted to them, thumbnails
+body.safetensors     the body's weights, where they are included
+"""
+
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from metalearn.errors import UserError
+from metalearn.files import write_whole
+from metalearn.personal.model import Arrays
+
+FORMAT = 1  # raised when older programs could not read a file any more
+ABOUT, ARRAYS, BODY = "recogniser.json", "arrays.safetensors", "body.safetensors"
+DAMAGES = (zipfile.BadZipFile, SafetensorError, zlib.error)
+LARGEST = 2**31  # bytes that a part may have once it is unpacked
+
+
+class Contents(NamedTuple):
+    """What a file holds, as it is there.
+
+    Attributes:
+      about: the JSON.
+      arrays: by name; those of `state/`, `weights/` and the photographs.
+      body: the body's weights by path; None where they are not included.
+    """
+
+    about: dict[str, Any]
+    arrays: Arrays
+    body: Arrays | None
+
+
+def write_contents(path: Path, contents: Contents) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    parts = {ABOUT: json.dumps(contents.about, indent=1).encode(), ARRAYS: save(contents.arrays)}
+    if contents.body is not None:
+        parts[BODY] = save(contents.body)
+
+    def write(file: Any) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name, part in parts.items():
+                # With a date of its own, the same recogniser would not be the same file
+                archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED, 9)
+
+    write_whole(path, write)
+
+
+def read_contents(path: Path) -> Contents:
+    """What a file holds.
+
+    Raises:
+      UserError: it is not there, damaged, of another kind or of a newer version.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            about = json.loads(_part(archive, ABOUT))
+            if not isinstance(about, dict) or about.get("kind") != "recogniser":
+                raise ValueError("it does not say that it is a recogniser")
+            if about.get("format", 0) > FORMAT:
+                raise UserError(
+                    f"{path} was written by a newer version of this project (format "
+                    f"{about['format']}, this one reads {FORMAT}): update it"
+                )
+            body = load(_part(archive, BODY)) if BODY in archive.namelist() else None
+            return Contents(about, load(_part(archive, ARRAYS)), body)
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there: `fit` makes a recogniser") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder, not a recogniser's file") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        EOFError,
+        SafetensorError,
+        zlib.error,
+    ) as error:
+        raise damaged(path, error) from error
+
+
+def _part(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > LARGEST:
+        raise ValueError(f"{name} is too large")
+    return archive.read(name)
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """The error of a file that is not what was written."""
+    why = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{path} is no recogniser, or damaged ({why}): fit it again")

@@ -1,0 +1,169 @@
+"""Fits recognisers to photographs, and finds what they will know."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from metalearn.data.snapshots import Snapshot
+from metalearn.errors import UserError
+from metalearn.personal.fitted import Expected, Fitted, Photos, fit_of
+from metalearn.personal.model import Arrays, Made, Maker, Model
+from metalearn.personal.unknown import (
+    RATE,
+    Familiar,
+    Fit,
+    HeldOut,
+    auroc,
+    familiar_of,
+    held_out,
+    left_out_classes,
+    threshold_of,
+)
+from metalearn.transfer.fitted import Sample
+from metalearn.transfer.scores import likeliest_scale, scored_rows
+
+THUMBNAILS = 3  # of each class that are kept
+FEW = 500  # photographs that one thread fits to
+
+
+def fit(
+    maker: Maker, classes: Mapping[str, Sequence[Snapshot]], unknown_rate: float = RATE
+) -> Fitted:
+    """A recogniser fitted to photographs.
+
+    Args:
+      maker: of the model, given the number of photographs of each class.
+      classes: the photographs of each, one at least.
+      unknown_rate: share of photographs of other classes that may be accepted, in (0, 1]; with 1
+        nothing is unknown.
+
+    Raises:
+      UserError: fewer than two classes, a rate out of range, or classes that do not fit the model.
+    """
+    names = tuple(sorted(name for name, some in classes.items() if some))
+    made = maker(np.array([len(classes[name]) for name in names]))
+    photos = photos_of(made.model, {name: classes[name] for name in names})
+    return fit_photos(made, names, photos, unknown_rate)
+
+
+def photos_of(model: Model, classes: Mapping[str, Sequence[Snapshot]]) -> Photos:
+    """What is kept of photographs, in the order of the classes."""
+    every = [snapshot for some in classes.values() for snapshot in some]
+    labels = np.repeat(np.arange(len(classes)), [len(some) for some in classes.values()])
+    thumbnails = tuple(
+        snapshot.thumbnail if place < THUMBNAILS else b""
+        for some in classes.values()
+        for place, snapshot in enumerate(some)
+    )
+    names = tuple(snapshot.name for snapshot in every)
+    digests = tuple(snapshot.digest for snapshot in every)
+    kept = model.keep(np.stack([snapshot.pixels for snapshot in every]))
+    return Photos(names, labels, digests, thumbnails, kept)
+
+
+def fit_photos(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float) -> Fitted:
+    """A recogniser fitted to what is kept of photographs.
+
+    Args:
+      made: the model that kept them.
+      classes: names of the C.
+      photos: each of the C classes has one.
+      unknown_rate: as of `fit`.
+
+    Raises:
+      UserError: as `fit`.
+    """
+    if len(classes) < 2:
+        raise UserError(f"{len(classes)} class with photos: give those of two, to tell them apart")
+    if not 0 < unknown_rate <= 1:
+        raise UserError(f"an unknown rate of {unknown_rate}: give more than 0 and at most 1")
+    # Where others use the cores too, threads of so little work wait for each other far longer
+    # than they work
+    with threadpool_limits(1 if len(photos.names) <= FEW else None):
+        return _fitted(made, classes, photos, unknown_rate)
+
+
+def _fitted(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float) -> Fitted:
+    model = made.model
+    number = len(classes)
+    (values, labels) = (photos.kept.values, photos.labels)
+    state = model.fit(values, labels, number)
+    judged = held_out(partial(fitted_to, model, 1.0), values, labels, number)
+    temperature = 1.0 if model.calibrated else _temperature(judged, labels)
+    others = left_out_classes(partial(fitted_to, model, temperature), values, labels, number)
+    threshold = -1.0 if unknown_rate == 1 else threshold_of(others, unknown_rate)
+    return Fitted(
+        classes=classes,
+        photos=photos,
+        model=model,
+        state=state,
+        familiar=familiar_to(model, state, values, labels, number),
+        temperature=temperature,
+        threshold=threshold,
+        unknown_rate=unknown_rate,
+        expected=_expected(judged, labels, others, threshold),
+        chosen=made.why,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def familiar_to(
+    model: Model, state: Arrays, values: np.ndarray, labels: np.ndarray, classes: int
+) -> Familiar:
+    """The class means of photographs.
+
+    Args:
+      model: that kept and fitted them.
+      state: what it fitted.
+      values: [M,...] of the photographs.
+      labels: int [M].
+      classes: C.
+    """
+    return familiar_of(model.vectors(state, values), labels, classes, model.prior)
+
+
+def fitted_to(
+    model: Model, temperature: float, values: np.ndarray, labels: np.ndarray, classes: int
+) -> Fit:
+    """What a model fits to photographs.
+
+    Args:
+      model: that kept them.
+      temperature: that logits are divided by.
+      values: [M,...] of the photographs.
+      labels: int [M].
+      classes: C.
+    """
+    state = model.fit(values, labels, classes)
+    familiar = familiar_to(model, state, values, labels, classes)
+    return fit_of(model, state, familiar, temperature)
+
+
+def _temperature(judged: HeldOut, labels: np.ndarray) -> float:
+    """The likeliest for photographs that were held out; 1 where most classes have but one."""
+    if not len(scored_rows(labels)):
+        return 1.0
+    classes = judged.logits.shape[1]
+    sample = Sample(judged.logits, labels[judged.rows], np.ones(classes))
+    return 1 / likeliest_scale(judged.logits, sample)
+
+
+def _expected(
+    judged: HeldOut, labels: np.ndarray, others: np.ndarray, threshold: float
+) -> Expected | None:
+    """What was right of the photographs held out; None where there were none."""
+    if not len(judged.rows):
+        return None
+    right = judged.logits.argmax(1) == labels[judged.rows]
+    accepted = judged.familiarity >= threshold
+    of_accepted = float(right[accepted].mean()) if accepted.any() else 0.0
+    return Expected(
+        photos=len(judged.rows),
+        accuracy=float(right.mean()),
+        accepted=float(accepted.mean()),
+        right_of_accepted=of_accepted,
+        auroc=auroc(judged.familiarity, others),
+    )

@@ -1,0 +1,147 @@
+"""The usual model: a pre-trained body, and a head fitted to its features."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metalearn.errors import UserError
+from metalearn.models.zoo import make_body
+from metalearn.personal.embedding import (
+    Embedder,
+    Embedding,
+    Shown,
+    list_of,
+    load_embedding,
+    views_of,
+)
+from metalearn.personal.heads import HEADS, PRIOR, check_method, chosen_head
+from metalearn.personal.model import Arrays, Kept, Made, Maker, Model, flat, nested, rounded
+from metalearn.transfer.fitted import Probe
+from metalearn.transfer.probes import apply_probe
+from metalearn.types import InputSpec
+
+KIND = "probe"
+
+
+def probed(shown: Shown, embedder: Embedder, method: str) -> Maker:
+    """What makes the model of a body's embedding and a head.
+
+    Args:
+      shown: which features.
+      embedder: that makes them.
+      method: key of `HEADS`, or `auto`: by the number of photographs.
+
+    Raises:
+      UserError: unknown method.
+    """
+    check_method(method)
+
+    def make(counts: np.ndarray) -> Made:
+        (head, why) = chosen_head(method, counts)
+        return Made(_model(shown, embedder, method, head, make), f"{head}: {why}")
+
+    return make
+
+
+def _model(shown: Shown, embedder: Embedder, method: str, head: str, make: Maker) -> Model:
+    made_of = {
+        "body": shown.body,
+        "weights": shown.weights,
+        "inputs": shown.inputs._asdict(),
+        "views": list_of(shown.views),
+        "method": method,
+    }
+
+    def keep(images: np.ndarray) -> Kept:
+        return rounded(embedder(images))
+
+    return Model(
+        kind=KIND,
+        made_of=made_of,
+        weights={"mean": shown.mean},
+        body=lambda: flat(embedder.embedding.params),
+        make=make,
+        pixels=shown.views.pixels,
+        calibrated=True,
+        prior=PRIOR,
+        keep=keep,
+        fit=partial(_fit, head),
+        logits=_logits,
+        vectors=_vectors,
+    )
+
+
+def open_probed(
+    made_of: dict[str, Any], arrays: Arrays, body: Arrays | None, weights: str | Path | None
+) -> Maker:
+    """What makes the model again of what a file holds; the body is loaded when first used.
+
+    Args:
+      made_of: as `probed` wrote it.
+      arrays: weights of the model.
+      body: of the body, where they are included.
+      weights: the body's file; those that are installed by default.
+
+    Raises:
+      KeyError, TypeError, ValueError: it is not what `probed` wrote.
+      UserError: when features are asked for: the weights are not there, or are others.
+    """
+    shown = read_shown(made_of, arrays["mean"])
+
+    def load() -> Embedding:
+        if body is not None:
+            return Embedding(shown, nested(body), make_body(shown.body).network.apply)
+        found = load_embedding(shown.body, weights, shown.views)
+        if found.shown.weights != shown.weights:
+            raise UserError(
+                f"this recogniser was fitted with other weights of {shown.body} (SHA-256 "
+                f"{shown.weights[:16]}..., here {found.shown.weights[:16]}...): give their file "
+                "(--weights=FILE), or fit it again"
+            )
+        return found._replace(shown=shown)
+
+    return probed(shown, Embedder(load), str(made_of["method"]))
+
+
+def read_shown(made_of: dict[str, Any], mean: np.ndarray) -> Shown:
+    """Which features, as `probed` wrote it.
+
+    Raises:
+      KeyError, TypeError, ValueError: it is not what `probed` wrote.
+    """
+    inputs = made_of["inputs"]
+    spec = InputSpec(
+        size=(int(inputs["size"][0]), int(inputs["size"][1])),
+        mean=tuple(map(float, inputs["mean"])),
+        std=tuple(map(float, inputs["std"])),
+        resize=str(inputs["resize"]),
+    )
+    views = views_of(made_of["views"])
+    return Shown(str(made_of["body"]), str(made_of["weights"]), spec, views, mean)
+
+
+def _fit(head: str, z: np.ndarray, y: np.ndarray, classes: int) -> Arrays:
+    """The head's numbers, rounded to 16 bits as the file keeps them."""
+    if classes == 1:  # nothing to tell apart
+        return {"w": np.zeros((z.shape[1], 1), np.float16), "b": np.zeros(1, np.float32)}
+    probe = HEADS[head](z, y, classes)
+    found = {"w": probe.w.astype(np.float16), "b": probe.b}
+    if probe.kind == "cosine":
+        found["centre"] = probe.centre.astype(np.float16)
+        found["scale"] = np.array([probe.scale], np.float32)
+    return found
+
+
+def _logits(state: Arrays, z: np.ndarray) -> np.ndarray:
+    w = state["w"].astype(np.float32)
+    if "scale" not in state:
+        return z @ w + state["b"]
+    centre = state["centre"].astype(np.float32)
+    probe = Probe(w, state["b"], "cosine", centre, 0.0, float(state["scale"][0]), "")
+    return apply_probe(probe, z)
+
+
+def _vectors(state: Arrays, z: np.ndarray) -> np.ndarray:
+    return z

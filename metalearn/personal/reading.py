@@ -1,0 +1,62 @@
+"""Photographs from wherever they are: files, arrays, images in memory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from metalearn.data.snapshots import (
+    Refused,
+    Snapshot,
+    from_pixels,
+    printable,
+    read_snapshots,
+)
+from metalearn.errors import UserError
+
+Photo = str | Path | np.ndarray | Image.Image
+NAMED = 5  # files that cannot be read are named, at most
+
+
+def snapshots_of(photos: Sequence[Photo], size: int) -> list[Snapshot]:
+    """The photographs, in their order.
+
+    Args:
+      photos: files, arrays uint8 [H,W,3] or images of Pillow.
+      size: pixels a side.
+
+    Raises:
+      UserError: one cannot be read.
+    """
+    found: list[Snapshot] = []
+    for place, photo in enumerate(photos):
+        if isinstance(photo, str | Path):
+            found += readable_ones([Path(photo)], size)
+        else:
+            found.append(from_pixels(photo, size, f"photo {place + 1}"))
+    return found
+
+
+def readable_ones(paths: Sequence[Path], size: int, root: Path | None = None) -> list[Snapshot]:
+    """The photographs of files.
+
+    Args:
+      paths: of the files.
+      size: pixels a side.
+      root: folder below which they are named.
+
+    Raises:
+      UserError: some cannot be read; the first few are named.
+    """
+    (found, refused) = read_snapshots(paths, size, root)
+    if refused:
+        raise UserError(f"{said(refused)}: replace it or take it out")
+    return found
+
+
+def said(refused: Sequence[Refused]) -> str:
+    """Which files cannot be read, and why, in one line."""
+    named = "; ".join(f"{printable(str(one.path))} ({one.why})" for one in refused[:NAMED])
+    more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
+    return f"{len(refused)} of the photos cannot be read: {named}{more}"

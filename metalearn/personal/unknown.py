@@ -1,0 +1,195 @@
+"""When a recogniser does not know: how familiar a photograph is, and what it expects to get right.
+
+Familiarity is the cosine of a photograph's features to the mean of the class that is answered,
+over what is usual for photographs of that class, times the square root of the answer's probability:
+about 1 for a photograph like those that were fitted to. Below a threshold a photograph is unknown.
+The threshold is what a chosen share of photographs of classes that were left out would exceed: the
+classes take turns.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+
+from metalearn.transfer.centroid import unit
+from metalearn.transfer.scores import stratified_folds
+
+GROUPS = 5  # of photographs or of classes that take turns, at most
+RATE = 0.05  # of unknown photographs that are accepted
+USUAL = 0.5  # cosine of a photograph to its class, where no class has two
+LEAST = 0.05  # that a cosine is divided by
+DOUBTS = 4  # photographs that the mean of all classes counts as, in what is usual for one
+Logits = Callable[[np.ndarray], np.ndarray]
+
+
+class Familiar(NamedTuple):
+    """The class means that photographs are compared with.
+
+    Attributes:
+      centre: [D] float32, subtracted from vectors.
+      means: [C,D] float32, of each class's vectors, of length one.
+      usual: [C], cosine of a class's photograph to the mean of the others in it.
+    """
+
+    centre: np.ndarray
+    means: np.ndarray
+    usual: np.ndarray
+
+
+class HeldOut(NamedTuple):
+    """Answers for photographs that were not fitted to.
+
+    Attributes:
+      rows: int [R], which photographs.
+      logits: float32 [R,C].
+      familiarity: [R].
+    """
+
+    rows: np.ndarray
+    logits: np.ndarray
+    familiarity: np.ndarray
+
+
+class Fit(NamedTuple):
+    """What was fitted to some photographs.
+
+    Attributes:
+      logits: `kept [Q,...] -> [Q,C]`.
+      vectors: `kept [Q,...] -> [Q,D]`, what cosines are taken of.
+      familiar: class means of the same photographs.
+    """
+
+    logits: Logits
+    vectors: Callable[[np.ndarray], np.ndarray]
+    familiar: Familiar
+
+
+Fitting = Callable[[np.ndarray, np.ndarray, int], Fit]
+
+
+def familiar_of(vectors: np.ndarray, y: np.ndarray, classes: int, prior: float) -> Familiar:
+    """The class means of fitted photographs.
+
+    Args:
+      vectors: [M,D].
+      y: int [M], their classes; each of the C has one.
+      classes: C.
+      prior: photographs that a centre of zero counts as, beside the M.
+    """
+    centre = vectors.sum(0) / (len(vectors) + prior)
+    centred = unit(vectors - centre)
+    sums = np.zeros((classes, vectors.shape[1]))
+    np.add.at(sums, y, centred)
+    usual = _usual(centred, y, sums)
+    return Familiar(centre.astype(np.float32), unit(sums).astype(np.float32), usual)
+
+
+def _usual(centred: np.ndarray, y: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """Mean cosine [C] of each class's photographs to the mean of the others in it.
+
+    A geometric mean with that of all classes, which counts as `DOUBTS` photographs: of few, little
+    is known.
+
+    Args:
+      centred: [M,D], of length one.
+      y: int [M].
+      sums: [C,D], of each class.
+    """
+    counts = np.bincount(y, minlength=len(sums))
+    others = np.einsum("md,md->m", centred, unit(sums[y] - centred))
+    several = counts > 1
+    if not several.any():
+        return np.full(len(sums), USUAL)
+    own = np.bincount(y, others, len(sums)) / counts
+    overall = max(LEAST, own[several].mean())
+    own = np.where(several, np.maximum(own, LEAST), overall)
+    share = (counts - 1) / (counts - 1 + DOUBTS)
+    return overall * (own / overall) ** share
+
+
+def cosines_to(familiar: Familiar, vectors: np.ndarray) -> np.ndarray:
+    """Cosines [Q,C] of vectors [Q,D] to the class means."""
+    return unit(vectors - familiar.centre) @ familiar.means.T
+
+
+def familiarity(fit: Fit, kept: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """How familiar each of Q photographs is, [Q].
+
+    Args:
+      fit: what was fitted.
+      kept: [Q,...], what is kept of photographs.
+      logits: [Q,C] of them.
+    """
+    answers = logits.argmax(1)
+    sure = softmax(logits.astype(np.float64), 1).max(1)
+    cosines = cosines_to(fit.familiar, fit.vectors(kept))[np.arange(len(answers)), answers]
+    return cosines / fit.familiar.usual[answers] * np.sqrt(sure)
+
+
+def held_out(fitting: Fitting, kept: np.ndarray, y: np.ndarray, classes: int) -> HeldOut:
+    """Answers for photographs by what was fitted to others, a fifth of each class at a time.
+
+    Photographs alone in their class are never held out. Of n photographs a class, n up to 5, each
+    answer is by n - 1.
+
+    Args:
+      fitting: fits what is judged.
+      kept: [M,...].
+      y: int [M].
+      classes: C.
+    """
+    folds = stratified_folds(y, min(GROUPS, int(np.bincount(y).max())))
+    rows, logits, scores = [], [], []
+    for fold in range(folds.max() + 1):
+        (held,) = np.nonzero(folds == fold)
+        others = folds != fold
+        fit = fitting(kept[others], y[others], classes)
+        found = fit.logits(kept[held])
+        rows.append(held)
+        logits.append(found)
+        scores.append(familiarity(fit, kept[held], found))
+    if not rows:
+        return HeldOut(np.zeros(0, np.int64), np.zeros((0, classes), np.float32), np.zeros(0))
+    return HeldOut(*map(np.concatenate, (rows, logits, scores)))
+
+
+def left_out_classes(fitting: Fitting, kept: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
+    """Familiarity [M] of each photograph to a recogniser without its class.
+
+    Classes are left out in up to five groups, at most half of the classes at a time.
+
+    Args:
+      fitting: fits what is judged.
+      kept: [M,...].
+      y: int [M].
+      classes: C, two at least.
+    """
+    groups = np.arange(classes) % min(GROUPS, classes)
+    groups = np.random.default_rng(0).permutation(groups)
+    found = np.empty(len(y))
+    for group in range(groups.max() + 1):
+        left = groups[y] == group
+        (_, renamed) = np.unique(y[~left], return_inverse=True)
+        fit = fitting(kept[~left], renamed, int(renamed.max()) + 1)
+        found[left] = familiarity(fit, kept[left], fit.logits(kept[left]))
+    return found
+
+
+def threshold_of(unknown: np.ndarray, rate: float) -> float:
+    """The familiarity that a share `rate` of unknown photographs [M] exceeds."""
+    return float(np.quantile(unknown, 1 - rate, method="higher"))
+
+
+def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Probability that a known photograph's score is above an unknown one's; half of it for ties.
+
+    Args:
+      known: [K].
+      unknown: [U].
+    """
+    ordered = np.sort(unknown)
+    below = np.searchsorted(ordered, known, "left")
+    not_above = np.searchsorted(ordered, known, "right")
+    return float((below + not_above).mean() / (2 * len(ordered)))
