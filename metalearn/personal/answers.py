@@ -57,12 +57,12 @@ def answer(fitted: Fitted, snapshots: Sequence[Snapshot]) -> list[Answer]:
     """What a recogniser says of photographs, in their order."""
     if not snapshots:
         return []
-    kept = fitted.model.keep(np.stack([snapshot.pixels for snapshot in snapshots])).values
+    values = fitted.model.ask(np.stack([snapshot.pixels for snapshot in snapshots]))
     fit = fitted.fit
-    logits = fit.logits(kept)
+    logits = fit.logits(values)
     probabilities = softmax(logits.astype(np.float64), 1)
-    familiar = familiarity(fit, kept, logits)
-    (places, cosines) = _nearest(fitted, fit.vectors(kept))
+    familiar = familiarity(fit, values, logits)
+    (places, cosines) = _nearest(fitted, fit.vectors(values))
     found = []
     for i, snapshot in enumerate(snapshots):
         likeliest = int(logits[i].argmax())

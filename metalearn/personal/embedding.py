@@ -1,8 +1,9 @@
 """Photographs to features: a pre-trained body, and the views of a photograph that it is shown.
 
-A view is the central part of a photograph: its whole square, or three quarters of its sides, as
-people hold what they mean in the middle. The features of each view are scaled to length one and
-averaged; the mean over many other photographs is subtracted, where it is known for the body.
+A view is a square part of a photograph: all of it, or its middle, where people hold what they mean.
+The features of each view are scaled to length one and averaged; the mean over many other
+photographs is subtracted, where it is known for the body. Photographs that a recogniser is fitted
+to are shown in further views, so that few of them say more.
 """
 
 import functools
@@ -23,29 +24,52 @@ from metalearn.types import Array, Body, InputSpec, PyTree
 
 BODY = "efficientnet-lite0"
 SIZE = 160  # pixels a side that the default body is shown
-VIEWS = (1.0, 0.75)
+MIDDLE = 0.75  # of a side
+CORNER = 0.8
 MEANS = Path(__file__).with_name("means")  # of features, a file for each body
 BATCH = 16  # images at once, where there are several
 TINY = 1e-12
+
+
+class View(NamedTuple):
+    """A square part of a photograph.
+
+    Attributes:
+      size: pixels a side that the body is shown.
+      part: of the photograph's side.
+      down: where it is, from 0 at the top to 1 at the bottom.
+      across: from 0 at the left to 1 at the right.
+    """
+
+    size: int
+    part: float = 1.0
+    down: float = 0.5
+    across: float = 0.5
 
 
 class Views(NamedTuple):
     """What a body is shown of a photograph.
 
     Attributes:
-      size: pixels a side.
-      parts: of the photograph's sides that each view has, centred.
-      mirror: whether each view is shown a second time, mirrored.
+      shown: of every photograph.
+      fitted: further ones, of those that a recogniser is fitted to.
+      mirror: whether each is shown a second time, mirrored.
     """
 
-    size: int
-    parts: tuple[float, ...] = VIEWS
+    shown: tuple[View, ...]
+    fitted: tuple[View, ...] = ()
     mirror: bool = False
 
     @property
     def pixels(self) -> int:
-        """A side of the photograph such that its smallest view needs no enlarging."""
-        return round(self.size / min(self.parts))
+        """A side of the photograph such that no view needs enlarging."""
+        return max(round(view.size / view.part) for view in self.shown + self.fitted)
+
+
+def usual_views(size: int) -> Views:
+    """All of a photograph and its middle; of fitted ones two corners as well."""
+    corners = (View(size, CORNER, 0.0, 0.0), View(size, CORNER, 1.0, 1.0))
+    return Views((View(size), View(size, MIDDLE)), corners)
 
 
 class Shown(NamedTuple):
@@ -54,7 +78,7 @@ class Shown(NamedTuple):
     Attributes:
       body: its name.
       weights: SHA-256 of the file they came from.
-      inputs: the images that the body takes.
+      inputs: the images that the body takes; their size is that of a view.
       views: of a photograph.
       mean: [D] float32, of the features of other photographs; zeros where it is not known.
     """
@@ -88,8 +112,8 @@ def load_embedding(
     Args:
       body: key of `metalearn.models.zoo.BODIES`.
       weights: their file; those that are installed by default.
-      views: of a photograph; by default two at 160 pixels, or at the body's own size where it
-        takes no other.
+      views: of a photograph; by default those of `usual_views`, at 160 pixels or at the body's own
+        size where it takes no other.
 
     Raises:
       UserError: as `load_body`.
@@ -106,16 +130,15 @@ def embedding_of(name: str, body: Body, views: Views | None = None) -> Embedding
       views: of a photograph, as of `load_embedding`.
     """
     assert body.params is not None
-    views = views or Views(SIZE if name.startswith("efficientnet") else body.inputs.size[0])
-    inputs = body.inputs._replace(size=(views.size, views.size))
+    views = views or usual_views(SIZE if name == BODY else body.inputs.size[0])
     folded = body.params
     if body.fold is not None and body.moments:
         folded = body.fold(body.params, body.moments)
     digest = body.digest or ""
-    width = jax.eval_shape(body.network.apply, folded, jnp.zeros((1, *inputs.shape))).shape[-1]
+    width = jax.eval_shape(body.network.apply, folded, jnp.zeros((1, *body.inputs.shape))).shape[-1]
     mean = known_mean(name, digest, views)
     mean = np.zeros(width, np.float32) if mean is None else mean
-    return Embedding(Shown(name, digest, inputs, views, mean), folded, body.network.apply)
+    return Embedding(Shown(name, digest, body.inputs, views, mean), folded, body.network.apply)
 
 
 def known_mean(name: str, digest: str, views: Views) -> np.ndarray | None:
@@ -137,13 +160,17 @@ def known_mean(name: str, digest: str, views: Views) -> np.ndarray | None:
 
 def list_of(views: Views) -> list:
     """The views as JSON has them."""
-    return [views.size, list(views.parts), views.mirror]
+    return [*([list(view) for view in some] for some in views[:2]), views.mirror]
 
 
 def views_of(found: list) -> Views:
     """The views that `list_of` wrote."""
-    (size, parts, mirror) = found
-    return Views(int(size), tuple(float(part) for part in parts), bool(mirror))
+    (shown, fitted, mirror) = found
+    return Views(_views(shown), _views(fitted), bool(mirror))
+
+
+def _views(found: list) -> tuple[View, ...]:
+    return tuple(View(int(size), *map(float, rest)) for size, *rest in found)
 
 
 class Embedder:
@@ -162,53 +189,71 @@ class Embedder:
         return self._load()
 
     @functools.cached_property
-    def _features(self) -> Callable[[PyTree, np.ndarray], Array]:
-        return jax.jit(partial(features, self.embedding))
+    def _shown(self) -> Callable[[PyTree, np.ndarray], Array]:
+        return jax.jit(partial(features, self.embedding, self.embedding.shown.views.shown))
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Features float32 [M,D] of uint8 images [M,H,W,3], less the mean of other photographs."""
+    @functools.cached_property
+    def _fitted(self) -> Callable[[PyTree, np.ndarray], Array]:
+        views = self.embedding.shown.views
+        return jax.jit(partial(features, self.embedding, views.shown + views.fitted))
+
+    def __call__(self, images: np.ndarray, fitted: bool = False) -> np.ndarray:
+        """Features float32 [M,D] of photographs, less the mean of others.
+
+        Args:
+          images: uint8 [M,H,W,3], squares.
+          fitted: whether a recogniser is to be fitted to them.
+        """
+        run = self._fitted if fitted else self._shown
         found = np.empty((len(images), len(self.embedding.shown.mean)), np.float32)
         size = 1 if len(images) == 1 else BATCH
         for start in range(0, len(images), size):
             some = images[start : start + size]
             # Every batch has one shape: the last repeats its last image
             filled = np.concatenate([some, np.repeat(some[-1:], size - len(some), axis=0)])
-            z = self._features(self.embedding.params, filled)
-            found[start : start + size] = np.asarray(z)[: len(some)]
+            found[start : start + size] = np.asarray(run(self.embedding.params, filled))[
+                : len(some)
+            ]
         return found
 
 
-def features(embedding: Embedding, params: PyTree, images: Array) -> Array:
-    """Features [B,D] of uint8 images [B,H,W,3], less the mean of other photographs.
+def features(embedding: Embedding, views: tuple[View, ...], params: PyTree, images: Array) -> Array:
+    """Features [B,D] of photographs, less the mean of others.
 
     Args:
       embedding: whose they are.
+      views: that they are of.
       params: its weights.
-      images: squares of any size.
+      images: uint8 [B,H,W,3], squares of any size.
     """
-    views = view_features(embedding, params, images)
-    return jnp.stack([unit(z) for z in views]).mean(0) - embedding.shown.mean
+    of_views = [unit(z) for z in view_features(embedding, views, params, images)]
+    return jnp.stack(of_views).mean(0) - embedding.shown.mean
 
 
-def view_features(embedding: Embedding, params: PyTree, images: Array) -> list[Array]:
-    """Features [B,D] of each view of uint8 images [B,H,W,3]."""
+def view_features(
+    embedding: Embedding, views: tuple[View, ...], params: PyTree, images: Array
+) -> list[Array]:
+    """Features [B,D] of each view, and of each mirrored.
+
+    Arguments are those of `features`.
+    """
     shown = embedding.shown
-    prepare = standardise(shown.inputs)
     found = []
-    for part in shown.views.parts:
-        x = prepare(centre_of(images, part))
+    for view in views:
+        prepare = standardise(shown.inputs._replace(size=(view.size, view.size)))
+        x = prepare(seen(images, view))
         for turned in (x, x[:, :, ::-1]) if shown.views.mirror else (x,):
             found.append(embedding.apply(params, turned).reshape(len(images), -1))
     return found
 
 
-def centre_of(images: Array, part: float) -> Array:
-    """The central part of images [B,H,W,3], by the share of their sides."""
+def seen(images: Array, view: View) -> Array:
+    """The part of images [B,H,W,3] that a view has."""
     (height, width) = images.shape[1:3]
-    rows = round(height * part)
-    columns = round(width * part)
-    top = (height - rows) // 2
-    left = (width - columns) // 2
+    rows = round(height * view.part)
+    columns = round(width * view.part)
+    top = round((height - rows) * view.down)
+    left = round((width - columns) * view.across)
     return images[:, top : top + rows, left : left + columns]
 
 

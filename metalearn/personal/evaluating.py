@@ -88,7 +88,7 @@ def evaluated(
 
 def _asked(fitted: Fitted, snapshots: Sequence[Snapshot]) -> tuple[np.ndarray, np.ndarray]:
     """Logits [Q,C] and familiarity [Q] of photographs."""
-    values = fitted.model.keep(np.stack([snapshot.pixels for snapshot in snapshots])).values
+    values = fitted.model.ask(np.stack([snapshot.pixels for snapshot in snapshots]))
     logits = fitted.fit.logits(values)
     return logits, familiarity(fitted.fit, values, logits)
 

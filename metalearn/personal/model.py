@@ -75,7 +75,8 @@ class Model:
       pixels: a side of the square images that it takes.
       calibrated: whether its logits are those of probabilities that can be believed.
       prior: photographs that the mean of others counts as, in vectors of which cosines are taken.
-      keep: `uint8 [M,pixels,pixels,3] -> Kept`.
+      keep: `uint8 [M,pixels,pixels,3] -> Kept`, of photographs that are fitted to.
+      ask: `uint8 [Q,pixels,pixels,3] -> values [Q,...]`, of others.
       fit: `(values [M,...], y [M], C) -> state`, arrays.
       logits: `(state, values [Q,...]) -> [Q,C]`.
       vectors: `(state, values [Q,...]) -> [Q,D]`, what cosines are taken of.
@@ -90,6 +91,7 @@ class Model:
     calibrated: bool
     prior: float
     keep: Callable[[np.ndarray], Kept]
+    ask: Callable[[np.ndarray], np.ndarray]
     fit: Callable[[np.ndarray, np.ndarray, int], Arrays]
     logits: Callable[[Arrays, np.ndarray], np.ndarray]
     vectors: Callable[[Arrays, np.ndarray], np.ndarray]

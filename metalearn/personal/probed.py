@@ -55,7 +55,7 @@ def _model(shown: Shown, embedder: Embedder, method: str, head: str, make: Maker
     }
 
     def keep(images: np.ndarray) -> Kept:
-        return rounded(embedder(images))
+        return rounded(embedder(images, fitted=True))
 
     return Model(
         kind=KIND,
@@ -67,6 +67,7 @@ def _model(shown: Shown, embedder: Embedder, method: str, head: str, make: Maker
         calibrated=True,
         prior=PRIOR,
         keep=keep,
+        ask=embedder,
         fit=partial(_fit, head),
         logits=_logits,
         vectors=_vectors,
