@@ -27,6 +27,7 @@ SIZE = 160  # pixels a side that the default body is shown
 MIDDLE = 0.75  # of a side
 CORNER = 0.8
 MEANS = Path(__file__).with_name("means")  # of features, a file for each body
+PRIOR = 20.0  # photographs that the mean of others counts as
 BATCH = 16  # images at once, where there are several
 TINY = 1e-12
 
@@ -81,6 +82,7 @@ class Shown(NamedTuple):
       inputs: the images that the body takes; their size is that of a view.
       views: of a photograph.
       mean: [D] float32, of the features of other photographs; zeros where it is not known.
+      prior: photographs that it counts as, beside the mean of one's own; 0 where it is not known.
     """
 
     body: str
@@ -88,6 +90,7 @@ class Shown(NamedTuple):
     inputs: InputSpec
     views: Views
     mean: np.ndarray
+    prior: float
 
 
 class Embedding(NamedTuple):
@@ -136,13 +139,15 @@ def embedding_of(name: str, body: Body, views: Views | None = None) -> Embedding
         folded = body.fold(body.params, body.moments)
     digest = body.digest or ""
     width = jax.eval_shape(body.network.apply, folded, jnp.zeros((1, *body.inputs.shape))).shape[-1]
-    mean = known_mean(name, digest, views)
+    mean = known_mean(name, digest)
+    prior = 0.0 if mean is None else PRIOR
     mean = np.zeros(width, np.float32) if mean is None else mean
-    return Embedding(Shown(name, digest, body.inputs, views, mean), folded, body.network.apply)
+    shown = Shown(name, digest, body.inputs, views, mean, prior)
+    return Embedding(shown, folded, body.network.apply)
 
 
-def known_mean(name: str, digest: str, views: Views) -> np.ndarray | None:
-    """Mean features [D] of other photographs, of exactly this body and these views; or None.
+def known_mean(name: str, digest: str) -> np.ndarray | None:
+    """Mean features [D] of other photographs, of a body with exactly these weights; or None.
 
     Raises:
       UserError: the file of means is damaged.
@@ -152,7 +157,7 @@ def known_mean(name: str, digest: str, views: Views) -> np.ndarray | None:
         return None
     try:
         found = json.loads(path.read_text())
-        same = (found["weights"], found["views"]) == (digest, list_of(views))
+        same = found["weights"] == digest
         return np.array(found["mean"], np.float32) if same else None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): check out the project again") from error

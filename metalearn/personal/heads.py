@@ -9,23 +9,29 @@ from metalearn.transfer import centroid, ridge
 from metalearn.transfer.fitted import Probe, Sample
 from metalearn.transfer.probes import checked, fit_probe
 
-PRIOR = 20.0  # photographs that the mean of others counts as, beside the mean of one's own
 AUTO = "auto"
 ENOUGH = 2  # photographs a class, in the mean, from which ridge regression is better
 
 
-def fit_centroid(z: np.ndarray, y: np.ndarray, classes: int) -> Probe:
-    """Cosines to class means; the features are those of an `Embedding`, less its mean."""
-    return centroid.fit(_sample(z, y, classes), None, PRIOR, smoothed=True)
+def fit_centroid(z: np.ndarray, y: np.ndarray, classes: int, prior: float) -> Probe:
+    """Cosines to class means; the features are those of an `Embedding`, less its mean.
+
+    Args:
+      z: [M,D].
+      y: int [M].
+      classes: C.
+      prior: photographs that the mean of others counts as.
+    """
+    return centroid.fit(_sample(z, y, classes), None, prior, smoothed=True)
 
 
-def fit_ridge(z: np.ndarray, y: np.ndarray, classes: int) -> Probe:
-    """Ridge regression; a class counts as much as another."""
+def fit_ridge(z: np.ndarray, y: np.ndarray, classes: int, prior: float = 0.0) -> Probe:
+    """Ridge regression; a class counts as much as another. Its bias centres by itself."""
     return ridge.fit(_sample(z, y, classes), None, smoothed=True)
 
 
-def fit_logistic(z: np.ndarray, y: np.ndarray, classes: int) -> Probe:
-    """Logistic regression; a class counts as much as another."""
+def fit_logistic(z: np.ndarray, y: np.ndarray, classes: int, prior: float = 0.0) -> Probe:
+    """Logistic regression; a class counts as much as another. Its bias centres by itself."""
     sample = _sample(z, y, classes)
     return fit_probe("logistic", sample.z, sample.y, classes, None, sample.weights)
 
@@ -43,7 +49,7 @@ def _sample(z: np.ndarray, y: np.ndarray, classes: int) -> Sample:
     return Sample(z, y, len(y) / (classes * np.maximum(counts, 1)))
 
 
-HEADS: dict[str, Callable[[np.ndarray, np.ndarray, int], Probe]] = {
+HEADS: dict[str, Callable[[np.ndarray, np.ndarray, int, float], Probe]] = {
     "centroid": fit_centroid,
     "ridge": fit_ridge,
     "logistic": fit_logistic,

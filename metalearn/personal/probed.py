@@ -16,7 +16,7 @@ from metalearn.personal.embedding import (
     load_embedding,
     views_of,
 )
-from metalearn.personal.heads import HEADS, PRIOR, check_method, chosen_head
+from metalearn.personal.heads import HEADS, check_method, chosen_head
 from metalearn.personal.model import Arrays, Kept, Made, Maker, Model, flat, nested, rounded
 from metalearn.transfer.fitted import Probe
 from metalearn.transfer.probes import apply_probe
@@ -51,6 +51,7 @@ def _model(shown: Shown, embedder: Embedder, method: str, head: str, make: Maker
         "weights": shown.weights,
         "inputs": shown.inputs._asdict(),
         "views": list_of(shown.views),
+        "prior": shown.prior,
         "method": method,
     }
 
@@ -65,10 +66,10 @@ def _model(shown: Shown, embedder: Embedder, method: str, head: str, make: Maker
         make=make,
         pixels=shown.views.pixels,
         calibrated=True,
-        prior=PRIOR,
+        prior=shown.prior,
         keep=keep,
         ask=embedder,
-        fit=partial(_fit, head),
+        fit=partial(_fit, head, shown.prior),
         logits=_logits,
         vectors=_vectors,
     )
@@ -120,14 +121,15 @@ def read_shown(made_of: dict[str, Any], mean: np.ndarray) -> Shown:
         resize=str(inputs["resize"]),
     )
     views = views_of(made_of["views"])
-    return Shown(str(made_of["body"]), str(made_of["weights"]), spec, views, mean)
+    prior = float(made_of["prior"])
+    return Shown(str(made_of["body"]), str(made_of["weights"]), spec, views, mean, prior)
 
 
-def _fit(head: str, z: np.ndarray, y: np.ndarray, classes: int) -> Arrays:
+def _fit(head: str, prior: float, z: np.ndarray, y: np.ndarray, classes: int) -> Arrays:
     """The head's numbers, rounded to 16 bits as the file keeps them."""
     if classes == 1:  # nothing to tell apart
         return {"w": np.zeros((z.shape[1], 1), np.float16), "b": np.zeros(1, np.float32)}
-    probe = HEADS[head](z, y, classes)
+    probe = HEADS[head](z, y, classes, prior)
     found = {"w": probe.w.astype(np.float16), "b": probe.b}
     if probe.kind == "cosine":
         found["centre"] = probe.centre.astype(np.float16)

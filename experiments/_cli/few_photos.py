@@ -1,0 +1,237 @@
+"""What `experiments.few_photos` does: features of a dataset, draws, means, a record."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.flags import define_dataset, define_inputs
+from experiments._cli.program import command_line
+from metalearn.data import load
+from metalearn.data.cache import default_root, expanded
+from metalearn.data.labels import Part, labelled
+from metalearn.data.source import Dataset
+from metalearn.errors import UserError
+from metalearn.files import check_writable
+from metalearn.personal.embedding import (
+    BODY,
+    SIZE,
+    Embedder,
+    Embedding,
+    View,
+    Views,
+    features,
+    list_of,
+    load_embedding,
+    usual_views,
+)
+from metalearn.personal.heads import AUTO, HEADS
+from metalearn.personal.model import rounded
+from metalearn.personal.probed import probed
+from metalearn.personal.study import Outcome, Protocol, check_protocol, outcomes
+from metalearn.personal.unknown import RATE
+from metalearn.records.personal import (
+    PersonalMeasured,
+    PersonalRecord,
+    PersonalTest,
+    personal_path,
+    write_personal,
+)
+from metalearn.records.record import Provenance
+from metalearn.runtime import commit, configure, device_name
+from metalearn.training.features import cached_features, features_path
+from metalearn.training.lab import mesh_of
+
+DIGITS = 6
+TWICE = 1.4  # of the size, for the views at two resolutions
+CENTRES = ("others", "own", "none")
+
+
+def views_named(name: str, size: int, mirror: bool) -> Views:
+    """Views by name: `usual`, or with something left out or added.
+
+    Args:
+      name: one of `VIEWS`.
+      size: pixels a side.
+      mirror: whether each is shown mirrored as well.
+    """
+    usual = usual_views(size)
+    larger = View(round(TWICE * size))
+    found = {
+        "usual": usual,
+        "whole": Views((View(size),)),
+        "plain": usual._replace(fitted=()),
+        "two-sizes": usual._replace(shown=(*usual.shown, larger)),
+    }
+    return found[name]._replace(mirror=mirror)
+
+
+VIEWS = ("usual", "plain", "whole", "two-sizes")
+
+
+def define_few_photos() -> None:
+    """Define the flags."""
+    define_dataset()
+    define_inputs()
+    define_flag("ways", 5, "classes of a recogniser; 0 for all", lower_bound=0)
+    define_flag(
+        "labels", 1, "photos of each that it is fitted to, if it has so many", lower_bound=1
+    )
+    define_flag("unknown", 0, "further classes, that it should not know", lower_bound=0)
+    define_flag("draws", 20, "recognisers", lower_bound=1)
+    define_flag("seed", 0, "of the draws", lower_bound=0)
+    define_choice("tested", "test", ("test", "valid"), "photos to test on; valid to choose by")
+    define_choice("method", AUTO, (AUTO, *HEADS), "what is fitted to the features")
+    define_flag("backbone", BODY, "the pre-trained body")
+    define_flag("weights", None, "file of its weights [those installed]")
+    define_flag("input_size", SIZE, "pixels a side that it is shown", lower_bound=1)
+    define_choice(
+        "views",
+        "usual",
+        VIEWS,
+        "of a photo: all of it and its middle, corners too of those fitted to (usual); without the "
+        "corners (plain); all of it alone (whole); all of it at 1.4 times the size too (two-sizes)",
+    )
+    define_flag("mirror", False, "show each view mirrored as well")
+    define_choice("centre", "others", CENTRES, "what features are centred by, of centroids")
+    define_flag("unknown_rate", RATE, "share of unknown photos that may be accepted")
+    define_flag("record", False, "write a record")
+    define_flag("results_dir", "results", "folder of the records")
+
+
+def measure() -> None:
+    """Measure, and say it.
+
+    Raises:
+      UserError: no such dataset, or too few classes.
+    """
+    configure(2, "float32")
+    if FLAGS.record:
+        check_writable(Path(FLAGS.results_dir))
+    views = views_named(FLAGS.views, FLAGS.input_size, FLAGS.mirror)
+    embedding = _centred(load_embedding(FLAGS.backbone, FLAGS.weights, views))
+    dataset = load(FLAGS.dataset, FLAGS.data_dir, FLAGS.cache_dir)
+    found = labelled(dataset, classes=FLAGS.tested)
+    protocol = Protocol(
+        ways=FLAGS.ways,
+        labels=FLAGS.labels,
+        unknown=FLAGS.unknown,
+        draws=FLAGS.draws,
+        seed=FLAGS.seed,
+        unknown_rate=FLAGS.unknown_rate,
+    )
+    check_protocol(protocol, len(found.names))
+    if not found.train.counts.all():
+        raise UserError(f"{FLAGS.dataset}: some classes have no photos to fit to")
+    fitted = _features(dataset, found.train, embedding, views.shown + views.fitted)
+    tested = _features(dataset, found.test, embedding, views.shown)
+    maker = probed(embedding.shown, Embedder(lambda: embedding), FLAGS.method)
+    done = list(
+        outcomes(protocol, maker, found.names, (found.train, rounded(fitted)), (found.test, tested))
+    )
+    record = _record(protocol, embedding, dataset, done)
+    print(said(record))
+    if FLAGS.record:
+        path = personal_path(Path(FLAGS.results_dir), record)
+        write_personal(path, record)
+        print(f"recorded: {path}")
+
+
+def _centred(embedding: Embedding) -> Embedding:
+    """The embedding with features centred as --centre says."""
+    shown = embedding.shown
+    if FLAGS.centre == "others":
+        return embedding
+    prior = 0.0 if FLAGS.centre == "own" else float("inf")
+    return embedding._replace(shown=shown._replace(mean=np.zeros_like(shown.mean), prior=prior))
+
+
+def _features(
+    dataset: Dataset, part: Part, embedding: Embedding, views: tuple[View, ...]
+) -> np.ndarray:
+    """Features of a part's photographs, computed once and kept on disk."""
+    shown = embedding.shown
+    # Whatever they are centred by, they are kept without
+    plain = embedding._replace(shown=shown._replace(mean=np.zeros_like(shown.mean)))
+    stage = json.dumps([list_of(Views(views, (), shown.views.mirror)), "views"])
+    root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
+    path = features_path(root, dataset, part.split, shown.weights, shown.inputs, stage)
+    images = getattr(dataset, part.split).images
+    function = partial(features, plain, views)
+    found = cached_features(path, function, embedding.params, images, mesh_of(None))
+    return np.asarray(found[part.rows]) - shown.mean
+
+
+def _record(
+    protocol: Protocol, embedding: Embedding, dataset: Dataset, done: list[Outcome]
+) -> PersonalRecord:
+    shown = embedding.shown
+    test = PersonalTest(
+        dataset=FLAGS.dataset,
+        part=FLAGS.tested,
+        body=shown.body if FLAGS.input_size == SIZE else f"{shown.body}-{FLAGS.input_size}px",
+        weights=shown.weights[:16],
+        views=FLAGS.views,
+        mirror=FLAGS.mirror,
+        centre=FLAGS.centre,
+        method=FLAGS.method,
+        **protocol._asdict(),
+    )
+    command = command_line("experiments.few_photos")
+    provenance = Provenance(command, commit(), device_name(), dataset.images, dataset.decoder)
+    return PersonalRecord(test, measured(done), provenance)
+
+
+def measured(done: list[Outcome]) -> PersonalMeasured:
+    """Means over draws."""
+    evaluations = [one.evaluation for one in done]
+    accuracies = np.array([one.scores.accuracy for one in evaluations])
+    expected = [one.fitted.expected for one in done]
+    known = [one.accuracy for one in expected if one is not None]
+    aurocs = [one.auroc for one in evaluations if one.auroc is not None]
+    interval = None
+    if len(done) > 1:
+        interval = _rounded(1.96 * accuracies.std(ddof=1) / len(done) ** 0.5)
+    return PersonalMeasured(
+        classes=len(done[0].fitted.classes),
+        accuracy=_rounded(accuracies.mean()),
+        ci95=interval,
+        lowest=_rounded(accuracies.min()),
+        highest=_rounded(accuracies.max()),
+        ece=_rounded(np.mean([one.scores.ece for one in evaluations])),
+        expected=_rounded(np.mean(known)) if known else None,
+        accepted=_rounded(np.mean([one.accepted for one in evaluations])),
+        right_of_accepted=_rounded(np.mean([one.right_of_accepted for one in evaluations])),
+        others_accepted=(
+            _rounded(np.mean([one.others_accepted for one in evaluations])) if aurocs else None
+        ),
+        auroc=_rounded(np.mean(aurocs)) if aurocs else None,
+        fit_ms=round(1000 * float(np.median([one.seconds for one in done])), 2),
+    )
+
+
+def _rounded(value: float | np.floating) -> float:
+    return round(float(value), DIGITS)
+
+
+def said(record: PersonalRecord) -> str:
+    """The line that a test ends with."""
+    found = record.measured
+    test = record.test
+    interval = "" if found.ci95 is None else f" ± {100 * found.ci95:.2f}"
+    line = (
+        f"{test.dataset}, {found.classes}-way {test.labels}-shot, {test.method} of {test.body}: "
+        f"{100 * found.accuracy:.2f}{interval} % ({100 * found.lowest:.2f} to "
+        f"{100 * found.highest:.2f}, {test.draws} draws), ECE {100 * found.ece:.1f} %"
+    )
+    if found.expected is not None:
+        line += f", expected {100 * found.expected:.2f} %"
+    if found.auroc is not None and found.others_accepted is not None:
+        line += (
+            f"; known {100 * found.accepted:.1f} %, right of these "
+            f"{100 * found.right_of_accepted:.1f} %; unknown taken for known "
+            f"{100 * found.others_accepted:.1f} %, AUROC {100 * found.auroc:.1f} %"
+        )
+    return f"{line}; {found.fit_ms:.0f} ms to fit"

@@ -1,0 +1,148 @@
+"""How well recognisers of few photographs do: draws of classes and photographs of a dataset."""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from metalearn.data.labels import Part
+from metalearn.errors import UserError
+from metalearn.personal.evaluating import Evaluation, evaluated
+from metalearn.personal.fitted import Fitted, Photos
+from metalearn.personal.fitting import fit_photos
+from metalearn.personal.model import Kept, Maker
+from metalearn.personal.unknown import familiarity
+
+
+class Protocol(NamedTuple):
+    """What is drawn, and how often.
+
+    Attributes:
+      ways: classes of a recogniser; 0 for all.
+      labels: photographs of each that it is fitted to, or as many as there are.
+      unknown: further classes, whose test photographs it should not know.
+      draws: recognisers.
+      seed: of the draws.
+      unknown_rate: share of unknown photographs that may be accepted.
+    """
+
+    ways: int
+    labels: int
+    unknown: int
+    draws: int
+    seed: int
+    unknown_rate: float
+
+
+class Draw(NamedTuple):
+    """The photographs of one recogniser.
+
+    Attributes:
+      classes: int [N], of the dataset.
+      fitted: int [M], places among training photographs, sorted by class.
+      labels: int [M], in [0, N).
+      tested: int [Q], places among test photographs of these classes.
+      true: int [Q], in [0, N).
+      others: int [U], places among test photographs of other classes.
+    """
+
+    classes: np.ndarray
+    fitted: np.ndarray
+    labels: np.ndarray
+    tested: np.ndarray
+    true: np.ndarray
+    others: np.ndarray
+
+
+class Outcome(NamedTuple):
+    """One recogniser, and how it did.
+
+    Attributes:
+      fitted: the recogniser.
+      evaluation: on test photographs.
+      seconds: that fitting took, once there were features.
+    """
+
+    fitted: Fitted
+    evaluation: Evaluation
+    seconds: float
+
+
+def check_protocol(protocol: Protocol, classes: int) -> None:
+    """See that there are enough classes.
+
+    Raises:
+      UserError: there are not.
+    """
+    ways = protocol.ways or classes
+    if ways < 2 or ways + protocol.unknown > classes:
+        raise UserError(
+            f"{ways} classes and {protocol.unknown} unknown ones: there are {classes}, of which "
+            "two at least are known: lower --ways or --unknown"
+        )
+
+
+def draw(protocol: Protocol, number: int, train: Part, test: Part) -> Draw:
+    """The photographs of recogniser `number`: the same for every method and every body.
+
+    Args:
+      protocol: what is drawn.
+      number: of the draw.
+      train: photographs that recognisers are fitted to; every class has one.
+      test: photographs of the same classes.
+    """
+    random = np.random.default_rng([protocol.seed, number])
+    order = random.permutation(len(train.counts))
+    ways = protocol.ways or len(train.counts)
+    classes = np.sort(order[:ways])
+    left_out = order[ways : ways + protocol.unknown]
+    of_class = [random.permutation(np.flatnonzero(train.labels == label)) for label in classes]
+    fitted = [np.sort(places[: protocol.labels]) for places in of_class]
+    (tested,) = np.nonzero(np.isin(test.labels, classes))
+    (others,) = np.nonzero(np.isin(test.labels, left_out))
+    return Draw(
+        classes=classes,
+        fitted=np.concatenate(fitted),
+        labels=np.repeat(np.arange(ways), [len(places) for places in fitted]),
+        tested=tested,
+        true=np.searchsorted(classes, test.labels[tested]),
+        others=others,
+    )
+
+
+def outcomes(
+    protocol: Protocol,
+    maker: Maker,
+    names: tuple[str, ...],
+    train: tuple[Part, Kept],
+    test: tuple[Part, np.ndarray],
+) -> Iterator[Outcome]:
+    """One recogniser after the other.
+
+    Args:
+      protocol: what is drawn.
+      maker: of the model.
+      names: of the dataset's classes.
+      train: photographs that recognisers are fitted to, and what is kept of all of them.
+      test: photographs, and the values [Q,...] of all of them.
+    """
+    for number in range(protocol.draws):
+        drawn = draw(protocol, number, train[0], test[0])
+        kept = train[1].at(drawn.fitted)
+        none = ("",) * len(drawn.fitted)
+        photos = Photos(none, drawn.labels, none, (b"",) * len(none), kept)
+        made = maker(np.bincount(drawn.labels))
+        begin = time.perf_counter()
+        classes = tuple(names[label] for label in drawn.classes)
+        fitted = fit_photos(made, classes, photos, protocol.unknown_rate)
+        seconds = time.perf_counter() - begin
+        values = test[1][drawn.tested]
+        logits = fitted.fit.logits(values)
+        familiar = familiarity(fitted.fit, values, logits)
+        unfamiliar = np.zeros(0)
+        if len(drawn.others):
+            others = test[1][drawn.others]
+            unfamiliar = familiarity(fitted.fit, others, fitted.fit.logits(others))
+        found = evaluated(fitted, (logits, familiar), drawn.true, unfamiliar)
+        yield Outcome(fitted, found, seconds)

@@ -1,0 +1,177 @@
+"""Records of recognisers of few photographs: settings, means over draws, origin."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metalearn.errors import UserError
+from metalearn.records.names import file_name
+from metalearn.records.parse import part_of, typed
+from metalearn.records.record import FORMAT, Provenance, short_digest
+from metalearn.records.store import write_json
+
+KIND = "personal"  # in the file
+FOLDER = "personal"  # of the records, below that of all results
+
+
+@dataclass(frozen=True)
+class PersonalTest:
+    """What was tested: the dataset, how photographs become answers, and what was drawn.
+
+    Attributes:
+      dataset: by name.
+      part: of its photographs that answers are tested on: `test`, or `valid`, to choose by.
+      body: by name.
+      weights: first digits of the SHA-256 of its weights.
+      views: which views of a photograph, by name.
+      mirror: whether each view was shown mirrored as well.
+      centre: what features were centred by: `others` (and own photographs), `own`, `none`.
+      method: head, or `auto`.
+      ways: classes of a recogniser; 0 for all.
+      labels: photographs of each that it was fitted to, or as many as there were.
+      unknown: classes left out, whose photographs it should not know.
+      draws: recognisers.
+      seed: of the draws.
+      unknown_rate: share of unknown photographs that was to be accepted.
+    """
+
+    dataset: str
+    part: str
+    body: str
+    weights: str
+    views: str
+    mirror: bool
+    centre: str
+    method: str
+    ways: int
+    labels: int
+    unknown: int
+    draws: int
+    seed: int
+    unknown_rate: float
+
+
+@dataclass(frozen=True)
+class PersonalMeasured:
+    """What was measured: means over the draws, shares of 1.
+
+    Attributes:
+      classes: of a recogniser.
+      accuracy: of test photographs of its classes.
+      ci95: half the width of the 95 % confidence interval of that mean over draws; None of one.
+      lowest, highest: accuracy of a draw.
+      ece: expected calibration error.
+      expected: accuracy that recognisers expected, by their own photographs held out in turn; None
+        where each was alone in its class.
+      accepted: of test photographs of its classes, those that were not taken for unknown.
+      right_of_accepted: of these, right ones.
+      others_accepted: of photographs of the unknown classes, those that were taken for known; None
+        without such classes.
+      auroc: probability that a photograph of its classes was more familiar than another; None
+        without such classes.
+      fit_ms: median milliseconds of fitting, once there were features.
+    """
+
+    classes: int
+    accuracy: float
+    ci95: float | None
+    lowest: float
+    highest: float
+    ece: float
+    expected: float | None
+    accepted: float
+    right_of_accepted: float
+    others_accepted: float | None
+    auroc: float | None
+    fit_ms: float
+
+
+@dataclass(frozen=True)
+class PersonalRecord:
+    """One test of recognisers of few photographs.
+
+    Attributes:
+      test: what was tested.
+      measured: the results.
+      provenance: where the numbers come from.
+      path: the file that it was read from; None before it is written.
+    """
+
+    test: PersonalTest
+    measured: PersonalMeasured
+    provenance: Provenance
+    path: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """A digest of all that makes two tests the same."""
+        return short_digest([dataclasses.asdict(self.test), self.provenance.images])
+
+
+def personal_path(root: Path, record: PersonalRecord) -> Path:
+    """`<root>/personal/<dataset>/<what>.json`."""
+    test = record.test
+    ways = f"{test.ways}w" if test.ways else "all"
+    changed = [test.method]
+    changed += [test.views] if test.views != "usual" else []
+    changed += ["mirror"] if test.mirror else []
+    changed += [f"centre-{test.centre}"] if test.centre != "others" else []
+    changed += [test.part] if test.part != "test" else []
+    changed += [f"{test.unknown}unknown"] if test.unknown else []
+    name = f"{test.body}-{ways}{test.labels}k-{'-'.join(changed)}-seed{test.seed}"
+    return Path(root) / FOLDER / file_name(test.dataset) / f"{name}.json"
+
+
+def write_personal(path: Path, record: PersonalRecord) -> None:
+    """Write a record, whole or not at all.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    found = {
+        "format": FORMAT,
+        "kind": KIND,
+        "test": dataclasses.asdict(record.test),
+        "measured": dataclasses.asdict(record.measured),
+        "provenance": dataclasses.asdict(record.provenance),
+    }
+    write_json(path, found)
+
+
+def read_personal(path: Path) -> PersonalRecord:
+    """The record at path.
+
+    Raises:
+      UserError: it is no record.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return dataclasses.replace(_from_json(found), path=path)
+    except (OSError, ValueError, UserError) as error:
+        raise UserError(
+            f"{path} is no record ({error}); make the record again or delete it"
+        ) from error
+
+
+def _from_json(found: Any) -> PersonalRecord:
+    if not isinstance(found, dict) or found.get("kind") != KIND or found.get("format") != FORMAT:
+        raise UserError(f"it is not of kind {KIND}, format {FORMAT}")
+    measured = typed(PersonalMeasured, part_of(found, "measured"))
+    for name, value in dataclasses.asdict(measured).items():
+        most = math.inf if name in ("classes", "fit_ms") else 1
+        if value is not None and not 0 <= value <= most:
+            raise UserError(f"wrong or missing {name}")
+    provenance = typed(Provenance, part_of(found, "provenance"))
+    return PersonalRecord(typed(PersonalTest, part_of(found, "test")), measured, provenance)
+
+
+def personal_records(root: Path) -> list[PersonalRecord]:
+    """All such records below a folder of results, in the order of their files' names.
+
+    Raises:
+      UserError: a file that is no record.
+    """
+    return [read_personal(path) for path in sorted((Path(root) / FOLDER).glob("*/*.json"))]
