@@ -104,14 +104,24 @@ def read_image(
     """
     try:
         with Image.open(file) as opened:
-            return _picture(opened, size, levels, fit)
+            return picture_of(opened, size, levels, fit)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise what their formats can get wrong
         raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _picture(file: Image.Image, size: int, levels: Levels | None, fit: Fit) -> Picture:
+def picture_of(
+    file: Image.Image, size: int, levels: Levels | None = None, fit: Fit = squeezed
+) -> Picture:
+    """The same of an image that is opened, or that never was a file.
+
+    Args:
+      file: the image; its pixels need not be read yet.
+      size: height and width, in pixels.
+      levels: as in `read_image`.
+      fit: how it gets this size.
+    """
     halved = ";16" in str(getattr(file, "tile", "")) and not _is_deep(file)
     image = upright(file)
     own = None

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from unicodedata import category
 
 from metalearn.data.decode import readable
 from metalearn.data.download import hash_of, identities
@@ -28,6 +29,9 @@ from metalearn.errors import UserError
 ENDINGS = readable()
 # Extensions of files that are passed over without a note
 SILENT = frozenset(("", *".csv .db .html .ini .json .md .txt .xml .yaml .yml".split()))
+UNPRINTABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))  # Unicode's controls, surrogates, ends of lines
+# Folders that an operating system makes on a disk, most often for itself alone
+SYSTEM = frozenset(("lost+found", "System Volume Information", "$RECYCLE.BIN"))
 SIZE = 84  # pixels
 NAMES = {
     "train": "train",
@@ -93,7 +97,7 @@ def find_splits(folder: Path, seed: int) -> dict[str, ClassFiles]:
 def find_own_splits(folder: Path) -> dict[str, ClassFiles]:
     """The classes in folders that are named like splits; folders of one split are merged."""
     found: dict[str, ClassFiles] = {}
-    for path in _folders(folder):
+    for path in folders_in(folder):
         split = NAMES.get(path.name.lower(), "")
         for label, images in (find_classes(path) if split else {}).items():
             found.setdefault(split, {}).setdefault(label, []).extend(images)
@@ -110,59 +114,123 @@ def _split_by_seed(folder: Path, classes: ClassFiles, seed: int) -> dict[str, Cl
     return {split: {name: classes[name] for name in names} for split, names in parts.items()}
 
 
-def find_classes(folder: Path) -> ClassFiles:
-    """The visible folders in `folder` with at least one image, and those; {} without `folder`."""
-    found = {path.name: find_images(path) for path in _folders(folder)}
+def find_classes(folder: Path, endings: frozenset[str] = ENDINGS) -> ClassFiles:
+    """The visible folders in `folder` with at least one image, and those; {} without `folder`.
+
+    Raises:
+      UserError: a folder that cannot be read, or one that links to a folder around it.
+    """
+    found = {path.name: find_images(path, endings) for path in folders_in(folder)}
     return {name: images for name, images in found.items() if images}
 
 
 def empty_classes(folder: Path) -> list[Path]:
     """The visible folders in `folder`, or in its folders of splits, that hold no image."""
-    splits = [path for path in _folders(folder) if path.name.lower() in NAMES]
+    splits = [path for path in folders_in(folder) if path.name.lower() in NAMES]
     own = [path for path in splits if find_classes(path)]
-    classes = [path for split in own or [folder] for path in _folders(split)]
+    classes = [path for split in own or [folder] for path in folders_in(split)]
     return [path for path in classes if not find_images(path)]
 
 
-def _folders(folder: Path) -> list[Path]:
-    """The visible folders in `folder`, sorted."""
-    found = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return [path for path in found if not path.name.startswith(".")]
-
-
-def find_images(folder: Path) -> list[Path]:
-    """All image files below `folder`, sorted; links to folders are followed.
+def folders_in(folder: Path) -> list[Path]:
+    """The visible folders in `folder`, sorted; [] without `folder`.
 
     Raises:
-      UserError: no such folder, or one that links to a folder around it.
+      UserError: it cannot be read.
     """
-    return sorted(path for path in _files(folder) if path.suffix.lower() in ENDINGS)
+    paths = _entries(folder) if folder.is_dir() else []
+    return [path for path in paths if os.path.isdir(path)]
 
 
-def unread_endings(folder: Path) -> list[str]:
+def find_images(folder: Path, endings: frozenset[str] = ENDINGS) -> list[Path]:
+    """All files below `folder` with these endings, sorted; links to folders are followed.
+
+    Raises:
+      UserError: no such folder, one that cannot be read, or one that links to a folder around it.
+    """
+    return sorted(path for path in _files(folder) if path.suffix.lower() in endings)
+
+
+def unread_endings(folder: Path, endings: frozenset[str] = ENDINGS) -> list[str]:
     """A note on files below `folder` that are not read but may be images; [] without any.
 
     Raises:
-      UserError: no such folder, or one that links to a folder around it.
+      UserError: no such folder, one that cannot be read, or one that links to a folder around it.
     """
-    endings = Counter(path.suffix.lower() for path in _files(folder))
-    passed = sorted(endings.keys() - ENDINGS - SILENT)
+    counts = Counter(path.suffix.lower() for path in _files(folder))
+    passed = sorted(counts.keys() - endings - SILENT)
     if not passed:
         return []
-    counted = ", ".join(f"{endings[ending]} {ending}" for ending in passed)
+    counted = ", ".join(f"{counts[ending]} {ending}" for ending in passed)
     return [f"note: passed over files that are not read as images: {counted}"]
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All visible files below `folder`.
+    """All visible files below `folder`; those of a folder that several links lead to, once.
+
+    A link to a folder around it is found where it is met, by what the file system calls the
+    folders on the way, and before all that lies in that folder is walked.
 
     Raises:
-      UserError: no such folder, or one that links to a folder around it.
+      UserError: no such folder, one that cannot be read, or one that links to a folder around it.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: pass the folder of your images as --data_dir.")
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if len(Path(root).parts) - len(folder.parts) > 32:
-            raise UserError(f"{root} is nested too deeply: is it a link to a folder around it?")
-        yield from (Path(root, name) for name in files if not name.startswith("."))
+    waiting = [(folder, _around(folder))]
+    entered = set()
+    while waiting:
+        here, around = waiting.pop()
+        identity = _identity(here)
+        if identity in around:
+            where = printable(str(here))
+            raise UserError(f"{where} is nested too deeply: it links to a folder around it.")
+        if identity in entered:
+            continue
+        entered.add(identity)
+        for path in _entries(here):
+            if os.path.isdir(path):
+                waiting.append((path, around | {identity}))
+            else:
+                yield path
+
+
+def _around(folder: Path) -> frozenset[tuple[int, int]]:
+    """The folders that a folder is in, and those that the link is in if it is one."""
+    places = [folder.resolve()]
+    if ".." not in folder.parts:
+        link = folder.absolute()
+        places.append(link.parent.resolve() / link.name)
+    return frozenset(_identity(parent) for place in places for parent in place.parents)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What tells a folder from all others, by whatever path it is reached."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The visible files and folders in `folder`, sorted.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise UserError(
+            f"{printable(str(folder))} cannot be read ({error.strerror}): make it readable or take "
+            "it out."
+        ) from error
+    return [folder / name for name in names if name[0] != "." and name not in SYSTEM]
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what cannot be printed in a line or stored: controls, surrogates.
+
+    Python has surrogates for the bytes of a file's name that are not UTF-8.
+    """
+    return "".join(
+        each.encode("unicode_escape").decode() if category(each) in UNPRINTABLE else each
+        for each in text
+    )

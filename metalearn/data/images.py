@@ -138,7 +138,7 @@ def _read_all(photos: Sequence[Photo], images: np.ndarray, read: Read) -> list[S
         images[index] = picture.pixels
         return Seen(picture._replace(pixels=images[index]))  # no second copy is kept
 
-    return _in_threads(fill, range(len(photos)))
+    return in_threads(fill, range(len(photos)))
 
 
 def _read_again(
@@ -149,10 +149,11 @@ def _read_again(
     def fill(index: int) -> None:
         images[rows[index]] = read(photos[index]).pixels
 
-    _in_threads(fill, range(len(photos)))
+    in_threads(fill, range(len(photos)))
 
 
-def _in_threads(work: Callable[[int], T], numbers: Sequence[int]) -> list[T]:
+def in_threads(work: Callable[[int], T], numbers: Sequence[int]) -> list[T]:
+    """What `work` makes of each number, in their order, with a progress bar on a terminal."""
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's global lock
         found = pool.map(work, numbers)
         return list(tqdm(found, "reading", len(numbers), unit=" images", disable=None))

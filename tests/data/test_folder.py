@@ -207,6 +207,23 @@ def test_error_names_a_circular_link(tmp_path: Path) -> None:
         load("folder", tmp_path, tmp_path / "cache")
 
 
+def test_many_circular_links_are_found_at_once(tmp_path: Path) -> None:
+    """By what they lead to, not by how long a path gets."""
+    make_classes(tmp_path, "abc")
+    for name in "abc":
+        for number in range(8):
+            os.symlink("..", tmp_path / name / f"up{number}")
+    with pytest.raises(UserError, match="nested too deeply: it links to a folder around it"):
+        find_splits(tmp_path, 0)
+
+
+def test_folders_that_the_system_made_on_a_disk_are_passed_over(tmp_path: Path) -> None:
+    make_classes(tmp_path, "abcdef")
+    save(tmp_path / "lost+found" / "0.png")
+    splits = find_splits(tmp_path, 0)
+    assert sorted(name for classes in splits.values() for name in classes) == list("abcdef")
+
+
 def test_note_on_files_that_are_passed_over(tmp_path: Path, capsys: Capture) -> None:
     make_classes(tmp_path / "images", "abc", 1)
     for name in ("x.heic", "y.HEIC", "z.npy", "notes.txt"):
