@@ -122,7 +122,7 @@ def measure() -> None:
         seed=FLAGS.seed,
         unknown_rate=FLAGS.unknown_rate,
     )
-    check_protocol(protocol, len(found.names))
+    check_protocol(protocol, found.test)
     if not found.train.counts.all():
         raise UserError(f"{FLAGS.dataset}: some classes have no photos to fit to")
     fitted = _features(dataset, found.train, embedding, views.shown + views.fitted)

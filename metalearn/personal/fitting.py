@@ -94,7 +94,7 @@ def _fitted(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: 
     judged = held_out(partial(fitted_to, model, 1.0), values, labels, number)
     temperature = 1.0 if model.calibrated else _temperature(judged, labels)
     others = left_out_classes(partial(fitted_to, model, temperature), values, labels, number)
-    threshold = -1.0 if unknown_rate == 1 else threshold_of(others, unknown_rate)
+    threshold = -1.0 if unknown_rate == 1 else threshold_of(others, number, unknown_rate)
     return Fitted(
         classes=classes,
         photos=photos,

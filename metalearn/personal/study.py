@@ -19,7 +19,7 @@ class Protocol(NamedTuple):
     """What is drawn, and how often.
 
     Attributes:
-      ways: classes of a recogniser; 0 for all.
+      ways: classes of a recogniser, drawn among those with test photographs; 0 for all.
       labels: photographs of each that it is fitted to, or as many as there are.
       unknown: further classes, whose test photographs it should not know.
       draws: recognisers.
@@ -69,17 +69,18 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def check_protocol(protocol: Protocol, classes: int) -> None:
-    """See that there are enough classes.
+def check_protocol(protocol: Protocol, test: Part) -> None:
+    """See that there are enough classes with test photographs.
 
     Raises:
       UserError: there are not.
     """
+    classes = int((test.counts > 0).sum())
     ways = protocol.ways or classes
     if ways < 2 or ways + protocol.unknown > classes:
         raise UserError(
-            f"{ways} classes and {protocol.unknown} unknown ones: there are {classes}, of which "
-            "two at least are known: lower --ways or --unknown"
+            f"{ways} classes and {protocol.unknown} unknown ones: there are {classes} with test "
+            "photos, and two at least are to be known: change --ways or --unknown"
         )
 
 
@@ -93,8 +94,9 @@ def draw(protocol: Protocol, number: int, train: Part, test: Part) -> Draw:
       test: photographs of the same classes.
     """
     random = np.random.default_rng([protocol.seed, number])
-    order = random.permutation(len(train.counts))
-    ways = protocol.ways or len(train.counts)
+    every = np.arange(len(train.counts))
+    order = random.permutation(every[test.counts > 0] if protocol.ways else every)
+    ways = protocol.ways or len(every)
     classes = np.sort(order[:ways])
     left_out = order[ways : ways + protocol.unknown]
     of_class = [random.permutation(np.flatnonzero(train.labels == label)) for label in classes]

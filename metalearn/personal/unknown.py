@@ -3,7 +3,7 @@
 Familiarity is the cosine of a photograph's features to the mean of the class that is answered,
 over what is usual for photographs of that class, times the square root of the answer's probability:
 about 1 for a photograph like those that were fitted to. Below a threshold a photograph is unknown.
-The threshold is what a chosen share of photographs of classes that were left out would exceed: the
+The threshold is what a chosen share of photographs of classes that were left out would exceed; the
 classes take turns.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import softmax, stdtrit
 
 from metalearn.transfer.centroid import unit
 from metalearn.transfer.scores import stratified_folds
@@ -20,6 +20,7 @@ GROUPS = 5  # of photographs or of classes that take turns, at most
 RATE = 0.05  # of unknown photographs that are accepted
 USUAL = 0.5  # cosine of a photograph to its class, where no class has two
 LEAST = 0.05  # that a cosine is divided by
+MANY = 10  # classes, of which quantiles tell what another would do
 DOUBTS = 4  # photographs that the mean of all classes counts as, in what is usual for one
 Logits = Callable[[np.ndarray], np.ndarray]
 
@@ -177,9 +178,23 @@ def left_out_classes(fitting: Fitting, kept: np.ndarray, y: np.ndarray, classes:
     return found
 
 
-def threshold_of(unknown: np.ndarray, rate: float) -> float:
-    """The familiarity that a share `rate` of unknown photographs [M] exceeds."""
-    return float(np.quantile(unknown, 1 - rate, method="higher"))
+def threshold_of(unknown: np.ndarray, classes: int, rate: float) -> float:
+    """The familiarity that a share of photographs of unknown classes exceeds.
+
+    Of ten classes and more, the quantile of what was seen. Of fewer, the upper prediction bound of
+    a normal sample of so many: mean + t sd sqrt(1 + 1/C), t the quantile of Student's distribution
+    with C - 1 degrees of freedom, as the next class may well look more like one's own than any of
+    these few.
+
+    Args:
+      unknown: [M], of photographs of classes that were left out.
+      classes: C that took turns, two at least.
+      rate: the share.
+    """
+    if classes >= MANY:
+        return float(np.quantile(unknown, 1 - rate, method="higher"))
+    share = stdtrit(classes - 1, 1 - rate) * np.sqrt(1 + 1 / classes)
+    return float(unknown.mean() + share * unknown.std(ddof=1))
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
