@@ -111,7 +111,7 @@ def threshold_text(fitted: Fitted) -> str:
         return "unknown: never, as asked for"
     return (
         f"unknown: below a familiarity of {fitted.threshold:.2f}, which "
-        f"{100 * fitted.unknown_rate:g} % of photos of other classes should exceed, as far as its own "
+        f"{100 * fitted.unknown_rate:g} % of photos of others should exceed, as far as its own "
         "classes tell, each left out in turn"
     )
 
