@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 from absl import flags
 from PIL import Image
 
+from experiments._cli.start import DEFINING
 from metalearn.learners.registry import readers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -128,7 +129,7 @@ def program(name: str, *arguments: str) -> Said:
         jax.config.update("jax_disable_most_optimizations", False)
         jax.config.update("jax_default_matmul_precision", precision)
         by_module = flags.FLAGS.flags_by_module_dict()
-        ours = ("experiments._cli.flags", "experiments._cli.classify", name)
+        ours = (*DEFINING, name)
         for flag in [flag for module in ours for flag in by_module.get(module, [])]:
             delattr(flags.FLAGS, flag.name)
     return Said(code, out.getvalue(), err.getvalue())

@@ -17,6 +17,11 @@ from metalearn.errors import Interrupted, UserError
 from metalearn.runtime import hide_closed_loop_errors
 
 FLAGS = flags.FLAGS
+# Modules that define flags for programs
+DEFINING = (
+    *(f"experiments._cli.{part}" for part in ("flags", "classify", "personal", "few_photos")),
+    "benchmarks._lib.program",
+)
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"
 # Words of errors of lost processes
 LOSSES = re.compile("gloo|nccl|connection|coordination|heartbeat", re.IGNORECASE)
@@ -44,9 +49,7 @@ def start(main: Callable[..., None], words: tuple[str, ...] = (), more: str | No
 
 def shown() -> str:
     """The flags that the program shares with others of its kind, if it takes them, and its own."""
-    shared = (
-        FLAGS.module_help(name) for name in ("experiments._cli.flags", "benchmarks._lib.program")
-    )
+    shared = (FLAGS.module_help(name) for name in DEFINING)
     return "\n".join(text for text in (*shared, FLAGS.main_module_help()) if text)
 
 

@@ -57,7 +57,11 @@ HEADS: dict[str, Callable[[np.ndarray, np.ndarray, int, float], Probe]] = {
 
 
 def check_method(name: str) -> None:
-    """Raise UserError unless it is a key of `HEADS`, or `auto`."""
+    """See that a method is a key of `HEADS`, or `auto`.
+
+    Raises:
+      UserError: it is neither.
+    """
     if name != AUTO and name not in HEADS:
         raise UserError(f"unknown method '{name}': choose one of {AUTO}, {', '.join(HEADS)}")
 
@@ -68,7 +72,6 @@ def chosen_head(name: str, counts: np.ndarray) -> tuple[str, str]:
     Args:
       name: key of `HEADS`, or `auto`.
       counts: [C], photographs of each class.
-
     """
     if name in HEADS:
         return name, "as asked for"
