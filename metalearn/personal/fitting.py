@@ -12,6 +12,7 @@ from metalearn.errors import UserError
 from metalearn.personal.fitted import Expected, Fitted, Photos, fit_of
 from metalearn.personal.model import Arrays, Made, Maker, Model
 from metalearn.personal.unknown import (
+    NEVER,
     RATE,
     Familiar,
     Fit,
@@ -41,9 +42,13 @@ def fit(
         nothing is unknown.
 
     Raises:
-      UserError: fewer than two classes, a rate out of range, or classes that do not fit the model.
+      UserError: fewer than two classes, one without photographs, a rate out of range, or classes
+        that do not fit the model.
     """
-    names = tuple(sorted(name for name, some in classes.items() if some))
+    if empty := [name for name, some in classes.items() if not some]:
+        raise UserError(f"class {empty[0]!r} has no photos: give one at least, or leave it out")
+    _check(len(classes), unknown_rate)  # before features are made, which takes longest
+    names = tuple(sorted(classes))
     made = maker(np.array([len(classes[name]) for name in names]))
     photos = photos_of(made.model, {name: classes[name] for name in names})
     return fit_photos(made, names, photos, unknown_rate)
@@ -76,25 +81,37 @@ def fit_photos(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rat
     Raises:
       UserError: as `fit`.
     """
-    if len(classes) < 2:
-        raise UserError(f"{len(classes)} class with photos: give those of two, to tell them apart")
-    if not 0 < unknown_rate <= 1:
-        raise UserError(f"an unknown rate of {unknown_rate}: give more than 0 and at most 1")
+    _check(len(classes), unknown_rate)
     # Where others use the cores too, threads of so little work wait for each other far longer
     # than they work
     with threadpool_limits(1 if len(photos.names) <= FEW else None):
         return _fitted(made, classes, photos, unknown_rate)
 
 
+def _check(classes: int, unknown_rate: float) -> None:
+    """See that there are classes to tell apart, and that a rate is one.
+
+    Raises:
+      UserError: as `fit`.
+    """
+    if classes < 2:
+        number = f"{classes} class{'es' * (classes != 1)}"
+        raise UserError(f"{number} with photos: give those of two, to tell them apart")
+    if not 0 < unknown_rate <= 1:
+        raise UserError(f"an unknown rate of {unknown_rate}: give more than 0 and at most 1")
+
+
 def _fitted(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float) -> Fitted:
     model = made.model
     number = len(classes)
     (values, labels) = (photos.kept.values, photos.labels)
+    if (values == values[0]).all():
+        raise UserError("all photos look the same to the body: give others")
     state = model.fit(values, labels, number)
     judged = held_out(partial(fitted_to, model, 1.0), values, labels, number)
     temperature = 1.0 if model.calibrated else _temperature(judged, labels)
     others = left_out_classes(partial(fitted_to, model, temperature), values, labels, number)
-    threshold = -1.0 if unknown_rate == 1 else threshold_of(others, number, unknown_rate)
+    threshold = NEVER if unknown_rate == 1 else threshold_of(others, number, unknown_rate)
     return Fitted(
         classes=classes,
         photos=photos,

@@ -120,5 +120,7 @@ def nested(arrays: Arrays) -> dict[str, Any]:
             place = place.setdefault(folder, {})
             if not isinstance(place, dict):
                 raise ValueError(f"'{path}' lies below an array")
+        if name in place:
+            raise ValueError(f"'{path}' is an array with others below it")
         place[name] = part
     return found

@@ -23,6 +23,7 @@ from metalearn.transfer.probes import apply_probe
 from metalearn.types import InputSpec
 
 KIND = "probe"
+LARGE = 1000.0  # weights above which 16 bits would change answers
 
 
 def probed(shown: Shown, embedder: Embedder, method: str) -> Maker:
@@ -126,11 +127,18 @@ def read_shown(made_of: dict[str, Any], mean: np.ndarray) -> Shown:
 
 
 def _fit(head: str, prior: float, z: np.ndarray, y: np.ndarray, classes: int) -> Arrays:
-    """The head's numbers, rounded to 16 bits as the file keeps them."""
-    if classes == 1:  # nothing to tell apart
-        return {"w": np.zeros((z.shape[1], 1), np.float16), "b": np.zeros(1, np.float32)}
+    """The head's numbers, rounded to 16 bits as the file keeps them.
+
+    Weights of photographs that hardly differ are large: they stay as they are.
+    """
+    if classes == 1 or (z == z[0]).all():  # nothing to tell apart
+        return {
+            "w": np.zeros((z.shape[1], classes), np.float16),
+            "b": np.zeros(classes, np.float32),
+        }
     probe = HEADS[head](z, y, classes, prior)
-    found = {"w": probe.w.astype(np.float16), "b": probe.b}
+    small = np.abs(probe.w).max() <= LARGE
+    found = {"w": probe.w.astype(np.float16) if small else probe.w, "b": probe.b}
     if probe.kind == "cosine":
         found["centre"] = probe.centre.astype(np.float16)
         found["scale"] = np.array([probe.scale], np.float32)

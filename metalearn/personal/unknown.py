@@ -20,6 +20,7 @@ GROUPS = 5  # of photographs or of classes that take turns, at most
 RATE = 0.05  # of unknown photographs that are accepted
 USUAL = 0.5  # cosine of a photograph to its class, where no class has two
 LEAST = 0.05  # that a cosine is divided by
+NEVER = -2 / LEAST  # a threshold that is below every familiarity
 MANY = 10  # classes, of which quantiles tell what another would do
 DOUBTS = 4  # photographs that the mean of all classes counts as, in what is usual for one
 Logits = Callable[[np.ndarray], np.ndarray]
