@@ -30,7 +30,7 @@ from metalearn.personal.embedding import (
 from metalearn.personal.heads import AUTO, HEADS
 from metalearn.personal.model import rounded
 from metalearn.personal.probed import probed
-from metalearn.personal.study import Outcome, Protocol, check_protocol, outcomes
+from metalearn.personal.study import Outcome, Protocol, check_protocol, outcomes, pooled
 from metalearn.personal.unknown import RATE
 from metalearn.records.personal import (
     PersonalMeasured,
@@ -191,25 +191,27 @@ def measured(done: list[Outcome]) -> PersonalMeasured:
     expected = [one.fitted.expected for one in done]
     known = [one.accuracy for one in expected if one is not None]
     aurocs = [one.auroc for one in evaluations if one.auroc is not None]
-    interval = None
-    if len(done) > 1:
-        interval = _rounded(1.96 * accuracies.std(ddof=1) / len(done) ** 0.5)
+    others = np.mean([one.others_accepted for one in evaluations]) if aurocs else None
+    interval = 1.96 * accuracies.std(ddof=1) / len(done) ** 0.5 if len(done) > 1 else None
+    together = pooled(done)
     return PersonalMeasured(
         classes=len(done[0].fitted.classes),
         accuracy=_rounded(accuracies.mean()),
-        ci95=interval,
+        ci95=_optional(interval),
         lowest=_rounded(accuracies.min()),
         highest=_rounded(accuracies.max()),
-        ece=_rounded(np.mean([one.scores.ece for one in evaluations])),
-        expected=_rounded(np.mean(known)) if known else None,
-        accepted=_rounded(np.mean([one.accepted for one in evaluations])),
-        right_of_accepted=_rounded(np.mean([one.right_of_accepted for one in evaluations])),
-        others_accepted=(
-            _rounded(np.mean([one.others_accepted for one in evaluations])) if aurocs else None
-        ),
-        auroc=_rounded(np.mean(aurocs)) if aurocs else None,
+        ece=_rounded(together.ece),
+        expected=_optional(np.mean(known) if known else None),
+        accepted=_rounded(together.accepted),
+        right_of_accepted=_optional(together.right_of_accepted),
+        others_accepted=_optional(others),
+        auroc=_optional(np.mean(aurocs) if aurocs else None),
         fit_ms=round(1000 * float(np.median([one.seconds for one in done])), 2),
     )
+
+
+def _optional(value: float | np.floating | None) -> float | None:
+    return None if value is None else _rounded(value)
 
 
 def _rounded(value: float | np.floating) -> float:
@@ -229,9 +231,13 @@ def said(record: PersonalRecord) -> str:
     if found.expected is not None:
         line += f", expected {100 * found.expected:.2f} %"
     if found.auroc is not None and found.others_accepted is not None:
+        right = (
+            ""
+            if found.right_of_accepted is None
+            else f" ({100 * found.right_of_accepted:.1f} % right)"
+        )
         line += (
-            f"; known {100 * found.accepted:.1f} %, right of these "
-            f"{100 * found.right_of_accepted:.1f} %; unknown taken for known "
+            f"; known {100 * found.accepted:.1f} %{right}; unknown taken for known "
             f"{100 * found.others_accepted:.1f} %, AUROC {100 * found.auroc:.1f} %"
         )
     return f"{line}; {found.fit_ms:.0f} ms to fit"

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from metalearn.data.snapshots import (
     Snapshot,
@@ -22,7 +24,8 @@ from metalearn.personal.evaluating import judged, on_its_own
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.fitting import fit
 from metalearn.personal.heads import AUTO, HEADS
-from metalearn.personal.opening import load_fitted, save_fitted
+from metalearn.personal.model import Maker
+from metalearn.personal.opening import load_fitted, run_maker, save_fitted
 from metalearn.personal.probed import probed
 from metalearn.personal.reading import readable_ones, said
 from metalearn.personal.shown import (
@@ -44,6 +47,7 @@ def define_personal() -> None:
     define_flag("class", None, "of `add` and `remove`: name of the class")
     define_choice("method", AUTO, (AUTO, *HEADS), "of `fit`: what is fitted to the features")
     define_flag("backbone", BODY, "of `fit`: the pre-trained body")
+    define_flag("workdir", None, "of `fit`: a meta-trained run of this project, in place of a body")
     define_flag("weights", None, "file of the body's weights [those installed]")
     define_flag(
         "unknown_rate",
@@ -67,9 +71,8 @@ def fit_folder(*words: str) -> None:
     classes = find_labelled(root)
     _warn(notes_on(root))
     _configure()
-    embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
-    maker = probed(embedding.shown, Embedder(lambda: embedding), FLAGS.method)
-    size = embedding.shown.views.pixels
+    maker = _maker()
+    size = maker(np.array([len(paths) for paths in classes.values()])).model.pixels
     paths = [path for some in classes.values() for path in some]
     snapshots = iter(readable_ones(paths, size, root))
     read = {name: [next(snapshots) for _ in some] for name, some in classes.items()}
@@ -200,6 +203,14 @@ def _out() -> Path:
         raise UserError(f"--out={path} is a folder: give the name of a file")
     check_writable(path.parent)
     return path
+
+
+def _maker() -> Maker:
+    """What makes the model that the flags name."""
+    if FLAGS.workdir:
+        return run_maker(Path(FLAGS.workdir))
+    embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
+    return probed(embedding.shown, Embedder(lambda: embedding), FLAGS.method)
 
 
 def _configure() -> None:

@@ -20,7 +20,7 @@ class Evaluation(NamedTuple):
     Attributes:
       scores: of the photographs of its classes, all of which are answered.
       accepted: share of these that are not taken for unknown.
-      right_of_accepted: share that is right among those.
+      right_of_accepted: share that is right among those; None without any.
       others: photographs of classes that it does not have.
       others_accepted: share of those that are taken for a class of its own.
       auroc: probability that a photograph of a class of its own is more familiar than another;
@@ -29,7 +29,7 @@ class Evaluation(NamedTuple):
 
     scores: Scores
     accepted: float
-    right_of_accepted: float
+    right_of_accepted: float | None
     others: int
     others_accepted: float
     auroc: float | None
@@ -79,7 +79,7 @@ def evaluated(
     return Evaluation(
         scores=scores(logits, labels, fitted.classes),
         accepted=float(accepted.mean()),
-        right_of_accepted=float(right[accepted].mean()) if accepted.any() else 0.0,
+        right_of_accepted=float(right[accepted].mean()) if accepted.any() else None,
         others=len(unfamiliar),
         others_accepted=float((unfamiliar >= fitted.threshold).mean()) if len(unfamiliar) else 0.0,
         auroc=auroc(familiar, unfamiliar) if len(unfamiliar) else None,

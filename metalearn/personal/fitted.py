@@ -35,7 +35,7 @@ class Expected(NamedTuple):
       photos: that were held out: those that are not alone in their class.
       accuracy: share that is right.
       accepted: share that is not taken for unknown.
-      right_of_accepted: share that is right among those.
+      right_of_accepted: share that is right among those; None without any.
       auroc: probability that a photograph of a known class is more familiar than one of a class
         that was left out.
     """
@@ -43,7 +43,7 @@ class Expected(NamedTuple):
     photos: int
     accuracy: float
     accepted: float
-    right_of_accepted: float
+    right_of_accepted: float | None
     auroc: float
 
 

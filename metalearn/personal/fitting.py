@@ -176,7 +176,7 @@ def _expected(
         return None
     right = judged.logits.argmax(1) == labels[judged.rows]
     accepted = judged.familiarity >= threshold
-    of_accepted = float(right[accepted].mean()) if accepted.any() else 0.0
+    of_accepted = float(right[accepted].mean()) if accepted.any() else None
     return Expected(
         photos=len(judged.rows),
         accuracy=float(right.mean()),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
+RUN = "run"  # kind of the model of a meta-trained run
 
 
 class Kept(NamedTuple):

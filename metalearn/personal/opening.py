@@ -8,7 +8,7 @@ from metalearn.personal import probed
 from metalearn.personal.contents import from_contents, to_contents
 from metalearn.personal.file import read_contents, write_contents
 from metalearn.personal.fitted import Fitted
-from metalearn.personal.model import Arrays, Maker
+from metalearn.personal.model import RUN, Arrays, Maker
 
 
 def save_fitted(fitted: Fitted, path: Path, include_body: bool = False) -> None:
@@ -43,6 +43,24 @@ def _open(
     weights: str | Path | None, made_of: dict[str, Any], arrays: Arrays, body: Arrays | None
 ) -> Maker:
     kind = made_of.pop("kind")
-    if kind != probed.KIND:
+    if kind == probed.KIND:
+        return probed.open_probed(made_of, arrays, body, weights)
+    if kind != RUN:
         raise ValueError(f"unknown kind of model '{kind}'")
-    return probed.open_probed(made_of, arrays, body, weights)
+    # Here, as learners and checkpoints take long to import
+    from metalearn.personal.adapted import open_adapted
+
+    return open_adapted(made_of, arrays)
+
+
+def run_maker(workdir: Path) -> Maker:
+    """What makes the model of a finished run.
+
+    Raises:
+      UserError: the folder holds none, or it cannot be used.
+    """
+    from metalearn.personal.adapted import adapted
+    from metalearn.records.workdir import read_workdir
+    from metalearn.retest import read_trained
+
+    return adapted(read_workdir(workdir).config, read_trained(workdir))

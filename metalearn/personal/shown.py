@@ -77,12 +77,11 @@ def answers_csv(answers: Sequence[Answer]) -> str:
 def fitted_text(fitted: Fitted) -> str:
     """What a recogniser is, in a few lines."""
     counts = fitted.counts
-    made_of = fitted.model.made_of
     rows = [("class", "photos"), *zip(fitted.classes, map(str, counts), strict=True)]
     lines = [
         columns(rows),
         f"{len(fitted.classes)} classes, {counts.sum()} photos; made {fitted.made} with "
-        f"{made_of['body']}",
+        f"{body_of(fitted)}",
         f"head: {fitted.chosen}",
         expected_text(fitted.expected),
         threshold_text(fitted),
@@ -99,8 +98,8 @@ def expected_text(expected: Expected | None) -> str:
         )
     return (
         f"accuracy expected: {_percent(expected.accuracy)} ({expected.photos} of its photos, each "
-        f"held out in turn); {_percent(expected.accepted)} of them are known, and "
-        f"{_percent(expected.right_of_accepted)} of these right; AUROC of known against unknown "
+        f"held out in turn); {_percent(expected.accepted)} of them are known"
+        f"{_right(expected.right_of_accepted)}; AUROC of known against unknown "
         f"classes {_percent(expected.auroc)}"
     )
 
@@ -123,8 +122,8 @@ def evaluation_text(found: Evaluation) -> str:
     lines = [
         f"accuracy {_percent(whole.accuracy)} ({interval}, {whole.images} photos), macro recall "
         f"{_percent(whole.macro_recall)}, calibration error {_percent(whole.ece)}",
-        f"known: {_percent(found.accepted)} of them, of which {_percent(found.right_of_accepted)} "
-        f"are right; {_percent(1 - found.accepted)} are answered as unknown",
+        f"known: {_percent(found.accepted)} of them{_right(found.right_of_accepted)}; the others "
+        "are answered as unknown",
     ]
     if found.auroc is not None:
         lines.append(
@@ -164,5 +163,16 @@ def _confusion(found: Scores) -> str:
     return columns([head, *rows])
 
 
+def _right(share: float | None) -> str:
+    """The share of known photographs that is right, if there are any."""
+    return "" if share is None else f", {_percent(share)} of these right"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def body_of(fitted: Fitted) -> str:
+    """The name of the network whose features are used."""
+    made_of = fitted.model.made_of
+    return str(made_of["config"]["backbone"] if "config" in made_of else made_of["body"])

@@ -1,13 +1,15 @@
 """How well recognisers of few photographs do: draws of classes and photographs of a dataset."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from metalearn.data.labels import Part
 from metalearn.errors import UserError
+from metalearn.evaluation.metrics import BINS, calibration_error
 from metalearn.personal.evaluating import Evaluation, evaluated
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos
@@ -61,11 +63,17 @@ class Outcome(NamedTuple):
     Attributes:
       fitted: the recogniser.
       evaluation: on test photographs.
+      logits: [Q,N] of these.
+      true: int [Q].
+      familiarity: [Q].
       seconds: that fitting took, once there were features.
     """
 
     fitted: Fitted
     evaluation: Evaluation
+    logits: np.ndarray
+    true: np.ndarray
+    familiarity: np.ndarray
     seconds: float
 
 
@@ -147,4 +155,30 @@ def outcomes(
             others = test[1][drawn.others]
             unfamiliar = familiarity(fitted.fit, others, fitted.fit.logits(others))
         found = evaluated(fitted, (logits, familiar), drawn.true, unfamiliar)
-        yield Outcome(fitted, found, seconds)
+        yield Outcome(fitted, found, logits, drawn.true, familiar, seconds)
+
+
+class Pooled(NamedTuple):
+    """What needs the test photographs of all draws: of one draw there are few.
+
+    Attributes:
+      ece: expected calibration error (15 bins).
+      accepted: share of photographs of known classes that are not taken for unknown.
+      right_of_accepted: share of these that is right; None without any.
+    """
+
+    ece: float
+    accepted: float
+    right_of_accepted: float | None
+
+
+def pooled(done: Sequence[Outcome]) -> Pooled:
+    """Calibration and accepted photographs over all draws."""
+    probabilities = [softmax(one.logits.astype(np.float64), 1) for one in done]
+    confidence = np.concatenate([found.max(1) for found in probabilities])
+    right = np.concatenate([one.logits.argmax(1) == one.true for one in done])
+    accepted = np.concatenate([one.familiarity >= one.fitted.threshold for one in done])
+    bins = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
+    counts = [np.bincount(bins, of, BINS) for of in (np.ones(len(bins)), right, confidence)]
+    of_accepted = float(right[accepted].mean()) if accepted.any() else None
+    return Pooled(calibration_error(np.stack(counts)), float(accepted.mean()), of_accepted)

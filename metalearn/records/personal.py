@@ -63,11 +63,11 @@ class PersonalMeasured:
       accuracy: of test photographs of its classes.
       ci95: half the width of the 95 % confidence interval of that mean over draws; None of one.
       lowest, highest: accuracy of a draw.
-      ece: expected calibration error.
+      ece: expected calibration error over the photographs of all draws.
       expected: accuracy that recognisers expected, by their own photographs held out in turn; None
         where each was alone in its class.
       accepted: of test photographs of its classes, those that were not taken for unknown.
-      right_of_accepted: of these, right ones.
+      right_of_accepted: of these, right ones; None where none was accepted.
       others_accepted: of photographs of the unknown classes, those that were taken for known; None
         without such classes.
       auroc: probability that a photograph of its classes was more familiar than another; None
@@ -83,7 +83,7 @@ class PersonalMeasured:
     ece: float
     expected: float | None
     accepted: float
-    right_of_accepted: float
+    right_of_accepted: float | None
     others_accepted: float | None
     auroc: float | None
     fit_ms: float
