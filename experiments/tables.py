@@ -2,8 +2,8 @@
 
 `python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--noplots]`. The measured
 rows go to `<results_dir>/table.csv` and, as LaTeX, `<results_dir>/table.tex` too (or to --csv and
---latex), the plots to `<results_dir>/plots`. Records of labelled images, if there are any, go to
-`labelled.csv` beside table.csv. `<results_dir>/findings.md`, if there is one, goes with its numbers
+--latex), the plots to `<results_dir>/plots`. Records of labelled images and of recognisers of few
+photographs, if there are any, go to `labelled.csv` and `personal.csv` beside table.csv. `<results_dir>/findings.md`, if there is one, goes with its numbers
 filled in to docs/findings.md (or to --findings).
 """
 
@@ -16,6 +16,7 @@ from metalearn.files import write_text
 from metalearn.records.export import latex, table_csv
 from metalearn.records.labelled_plots import draw_labelled_plots
 from metalearn.records.labelled_tables import labelled_csv
+from metalearn.records.personal_tables import personal_csv
 from metalearn.records.plots import draw_plots
 from metalearn.records.tables import findings, markdown
 
@@ -33,8 +34,9 @@ def main() -> None:
         rows: table_csv(root),
         Path(FLAGS.latex or root / "table.tex"): latex(root),
     }
-    if text := labelled_csv(root):
-        made[rows.with_name("labelled.csv")] = text
+    for name, csv in (("labelled.csv", labelled_csv), ("personal.csv", personal_csv)):
+        if text := csv(root):
+            made[rows.with_name(name)] = text
     if text := findings(root):
         made[Path(FLAGS.findings)] = text
     for path, text in made.items():

@@ -8,6 +8,7 @@ from metalearn.records.findings import filled, named_records
 from metalearn.records.labelled_tables import labelled_markdown
 from metalearn.records.markdown import table
 from metalearn.records.names import file_name
+from metalearn.records.personal_tables import personal_markdown
 from metalearn.records.points import PLOTS, kinds, points
 from metalearn.records.published import Published
 from metalearn.records.report import Row, beside, load
@@ -55,7 +56,7 @@ number may not have; ᶜ has running statistics of clean images.
 
 
 def markdown(root: Path) -> str:
-    """RESULTS.md: how to read it, a summary, a table for each dataset, those of labelled images.
+    """RESULTS.md: how to read it, a summary, a table for each dataset, and those of other records.
 
     Raises:
       UserError: a file that is no record, or a wrong row of published.csv.
@@ -64,8 +65,8 @@ def markdown(root: Path) -> str:
     lines = summary(datasets, published)
     best = [SUMMARY, table(lines)] if lines else []
     sections = [_section(name, rows, published) for name, rows in datasets.items()]
-    labelled = labelled_markdown(root)
-    return "\n".join([INTRO, *best, *sections, *([labelled] if labelled else [])])
+    others = [text for text in (labelled_markdown(root), personal_markdown(root)) if text]
+    return "\n".join([INTRO, *best, *sections, *others])
 
 
 def findings(root: Path) -> str:
