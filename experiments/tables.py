@@ -3,8 +3,9 @@
 `python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--noplots]`. The measured
 rows go to `<results_dir>/table.csv` and, as LaTeX, `<results_dir>/table.tex` too (or to --csv and
 --latex), the plots to `<results_dir>/plots`. Records of labelled images and of recognisers of few
-photographs, if there are any, go to `labelled.csv` and `personal.csv` beside table.csv. `<results_dir>/findings.md`, if there is one, goes with its numbers
-filled in to docs/findings.md (or to --findings).
+photographs, if there are any, go to `labelled.csv` and `personal.csv` beside table.csv.
+`<results_dir>/findings.md`, if there is one, goes with its numbers filled in to docs/findings.md
+(or to --findings).
 """
 
 from pathlib import Path
