@@ -96,8 +96,8 @@ def from_contents(contents: Contents, path: Path, open_model: Opener) -> Fitted:
             chosen=str(about["chosen"]),
             made=str(about["made"]),
         )
-        logits = fitted.fit.logits(photos.kept.values)
-        if logits.shape != (len(photos.names), len(classes)) or not np.isfinite(logits).all():
+        logits = fitted.fit.logits(photos.kept.values[:1])
+        if logits.shape != (1, len(classes)) or not np.isfinite(logits).all():
             raise ValueError("what was fitted is not of these classes")
     except FAULTS as error:
         raise damaged(path, error) from error

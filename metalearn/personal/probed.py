@@ -1,5 +1,6 @@
 """The usual model: a pre-trained body, and a head fitted to its features."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,14 @@ RGB = 3  # channels
 LARGE = 1000.0  # weights above which 16 bits would change answers
 
 
-def probed(shown: Shown, embedder: Embedder, method: str) -> Maker:
+def probed(shown: Shown, embedder: Embedder, method: str, included: bool = False) -> Maker:
     """What makes the model of a body's embedding and a head.
 
     Args:
       shown: which features.
       embedder: that makes them.
       method: key of `HEADS`, or `auto`: by the number of photographs.
+      included: whether the body's weights came with a recogniser's file.
 
     Raises:
       UserError: unknown method.
@@ -44,7 +46,8 @@ def probed(shown: Shown, embedder: Embedder, method: str) -> Maker:
 
     def make(counts: np.ndarray) -> Made:
         (head, why) = chosen_head(method, counts)
-        return Made(_model(shown, embedder, method, head, make), f"{head}: {why}")
+        model = _model(shown, embedder, method, head, make)
+        return Made(replace(model, included=included), f"{head}: {why}")
 
     return make
 
@@ -98,7 +101,7 @@ def open_probed(
     params = None if body is None else checked_params(shown, nested(body))
 
     def load() -> Embedding:
-        if params is not None:
+        if params is not None and weights is None:
             return Embedding(shown, params, make_body(shown.body).network.apply)
         found = load_embedding(shown.body, weights, shown.views)
         if found.shown.weights != shown.weights:
@@ -109,7 +112,7 @@ def open_probed(
             )
         return found._replace(shown=shown)
 
-    return probed(shown, Embedder(load), str(made_of["method"]))
+    return probed(shown, Embedder(load), str(made_of["method"]), included=body is not None)
 
 
 def read_shown(made_of: dict[str, Any], mean: np.ndarray) -> Shown:

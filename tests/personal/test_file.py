@@ -19,7 +19,7 @@ from metalearn.personal.answers import answer
 from metalearn.personal.changing import added
 from metalearn.personal.embedding import Embedding
 from metalearn.personal.file import ABOUT, ARRAYS, BODY, FORMAT
-from metalearn.personal.fitted import Fitted
+from metalearn.personal.fitted import Expected, Fitted
 from metalearn.personal.opening import load_fitted, save_fitted
 from metalearn.types import Body
 from tests.personal.made import shots, tiny, tiny_embedder
@@ -106,6 +106,32 @@ def test_with_its_body_a_file_needs_no_installed_weights(
     assert without.classes == fitted.classes, "it can be shown"
     with pytest.raises(UserError, match="no weights are installed"):
         answer(without, ASKED)
+
+
+def test_a_body_that_came_with_a_file_goes_with_it(
+    fitted: Fitted, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When photographs are added where no weights are installed, too."""
+    save_fitted(fitted, path, include_body=True)
+    monkeypatch.setattr(probed, "load_embedding", None)
+    more = added(load_fitted(path), {"door": shots(3, 2)})
+    save_fitted(more, path)
+    assert_answers_alike(load_fitted(path), more)
+
+
+def test_weights_that_are_given_come_before_those_in_the_file(
+    fitted: Fitted, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_fitted(fitted, path, include_body=True)
+    asked = []
+
+    def given(body: str, weights: object, views: object) -> Embedding:
+        asked.append(weights)
+        return tiny_embedder().embedding
+
+    monkeypatch.setattr(probed, "load_embedding", given)
+    assert_answers_alike(load_fitted(path, "their.safetensors"), fitted)
+    assert asked == ["their.safetensors"]
 
 
 def test_other_weights_than_it_was_fitted_with_are_refused(
@@ -288,6 +314,7 @@ MADE_UP: dict[str, Change] = {
     "temperature below zero": say("temperature", -1.0),
     "rate out of range": say("unknown_rate", 7),
     "expected of another shape": say("expected", {"accuracy": 1.0}),
+    "expected to be nothing": say("expected", dict.fromkeys(Expected._fields)),
     "expected a list": say("expected", [1, 2]),
     "expected in words": say(
         "expected",
