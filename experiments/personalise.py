@@ -12,19 +12,31 @@ begin with a dash come after `--`.
 """
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
+from experiments._cli.define import check_read
 from experiments._cli.personal import COMMANDS, define_personal
 from experiments._cli.start import start
 from metalearn.errors import UserError
+
+# Command -> the flags that it reads
+READS = {
+    "fit": ("out", "method", "backbone", "weights", "unknown_rate", "include_body"),
+    "predict": ("weights", "json", "csv"),
+    "add": ("out", "class", "weights", "include_body"),
+    "remove": ("out", "class", "weights", "include_body"),
+    "show": (),
+    "evaluate": ("weights",),
+}
 
 
 def main(command: str, *words: str) -> None:
     """Carry out a command.
 
     Raises:
-      UserError: there is no such command, or as the command.
+      UserError: there is no such command, a flag is of others only, or as the command.
     """
     if command not in COMMANDS:
         raise UserError(f"no command '{command}': choose one of {', '.join(COMMANDS)}; see --help")
+    check_read(command, READS)
     COMMANDS[command](*words)
 
 

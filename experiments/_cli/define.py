@@ -1,9 +1,11 @@
 """Flags of any type, for programs: absl stays in this folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
+
+from metalearn.errors import UserError
 
 FLAGS = flags.FLAGS
 # By the type of the default
@@ -50,3 +52,20 @@ def define_choice(name: str, default: str | None, choices: tuple[str, ...], text
 def define_choices(name: str, choices: list[str], text: str) -> None:
     """Define a flag that may be given several times, each time as one of these; None if never."""
     flags.DEFINE_multi_enum(name, None, choices, text)
+
+
+def check_read(command: str, reads: Mapping[str, tuple[str, ...]]) -> None:
+    """See that every flag that is given is read.
+
+    Args:
+      command: the one that is carried out.
+      reads: command -> names of the flags that it reads.
+
+    Raises:
+      UserError: a flag is given that other commands read, but not this one.
+    """
+    every = {name for names in reads.values() for name in names}
+    for name in sorted(every.difference(reads[command])):
+        if FLAGS[name].present:
+            readers = ", ".join(f"`{other}`" for other, names in reads.items() if name in names)
+            raise UserError(f"--{name} is of {readers}, not of `{command}`: leave it out")

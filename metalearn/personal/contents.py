@@ -8,13 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from metalearn.errors import UserError
+from metalearn.personal.checks import DIGEST, check_about, check_arrays
 from metalearn.personal.file import FORMAT, Contents, damaged
 from metalearn.personal.fitted import Expected, Fitted, Photos
 from metalearn.personal.fitting import familiar_to
 from metalearn.personal.model import Arrays, Kept, Maker
 from metalearn.runtime import commit
 
-DIGEST = 32  # bytes of SHA-256
+# What is raised of parts that do not fit each other
+FAULTS = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, UserError)
 # What JSON holds of a model, its arrays, the body's -> what makes it again
 Opener = Callable[[dict[str, Any], Arrays, Arrays | None], Maker]
 
@@ -67,12 +70,14 @@ def from_contents(contents: Contents, path: Path, open_model: Opener) -> Fitted:
       open_model: makes the model.
 
     Raises:
-      UserError: its parts do not fit each other, or as `open_model`.
+      UserError: its parts do not fit each other.
     """
     (about, arrays, body) = contents
     try:
-        classes = tuple(map(str, about["classes"]))
-        photos = _photos(about, arrays, len(classes))
+        check_about(about)
+        check_arrays(arrays, len(about["photos"]), len(about["classes"]))
+        classes = tuple(about["classes"])
+        photos = _photos(about, arrays)
         make = open_model(about["model"], _below(arrays, "weights/"), body)
         model = make(np.bincount(photos.labels)).model
         state = _below(arrays, "state/")
@@ -94,30 +99,23 @@ def from_contents(contents: Contents, path: Path, open_model: Opener) -> Fitted:
         logits = fitted.fit.logits(photos.kept.values[:1])
         if logits.shape != (1, len(classes)) or not np.isfinite(logits).all():
             raise ValueError("what was fitted is not of these classes")
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except FAULTS as error:
         raise damaged(path, error) from error
     return fitted
 
 
-def _photos(about: dict[str, Any], arrays: Arrays, classes: int) -> Photos:
-    """The photographs.
-
-    Raises:
-      KeyError, ValueError: they are not what `to_contents` wrote.
-    """
-    names = tuple(map(str, about["photos"]))
-    labels = arrays["labels"].astype(np.int64)
+def _photos(about: dict[str, Any], arrays: Arrays) -> Photos:
+    """The photographs, of arrays that were checked."""
     ends = arrays["thumbnail_ends"]
-    kept = Kept(arrays["codes"], arrays.get("low"), arrays.get("step"))
-    digests = arrays["digests"]
-    parts = [labels, ends, digests, *(part for part in kept if part is not None)]
-    if any(len(part) != len(names) for part in parts) or set(labels) != set(range(classes)):
-        raise ValueError("its photos and its classes do not fit each other")
     blob = arrays["thumbnails"].tobytes()
     begins = np.concatenate([[0], ends[:-1]])
-    thumbnails = tuple(blob[i:j] for i, j in zip(begins, ends, strict=True))
-    hexadecimal = tuple(row.tobytes().hex() for row in digests)
-    return Photos(names, labels, hexadecimal, thumbnails, kept)
+    return Photos(
+        names=tuple(about["photos"]),
+        labels=arrays["labels"].astype(np.int64),
+        digests=tuple(row.tobytes().hex() for row in arrays["digests"]),
+        thumbnails=tuple(blob[i:j] for i, j in zip(begins, ends, strict=True)),
+        kept=Kept(arrays["codes"], arrays.get("low"), arrays.get("step")),
+    )
 
 
 def _digests(hexadecimal: tuple[str, ...]) -> np.ndarray:

@@ -28,6 +28,8 @@ MIDDLE = 0.75  # of a side
 CORNER = 0.8
 MEANS = Path(__file__).with_name("means")  # of features, a file for each body
 PRIOR = 20.0  # photographs that the mean of others counts as
+LARGEST = 2048  # pixels a side that a recogniser's file may ask for
+LEAST = 0.05  # of a side that it may ask for
 BATCH = 16  # images at once, where there are several
 TINY = 1e-12
 
@@ -169,13 +171,23 @@ def list_of(views: Views) -> list:
 
 
 def views_of(found: list) -> Views:
-    """The views that `list_of` wrote."""
+    """The views that `list_of` wrote.
+
+    Raises:
+      TypeError, ValueError, ArithmeticError: it did not write this.
+    """
     (shown, fitted, mirror) = found
     return Views(_views(shown), _views(fitted), bool(mirror))
 
 
 def _views(found: list) -> tuple[View, ...]:
-    return tuple(View(int(size), *map(float, rest)) for size, *rest in found)
+    views = tuple(View(int(size), *map(float, rest)) for size, *rest in found)
+    for view in views:
+        if not (1 <= view.size <= LARGEST and LEAST <= view.part <= 1):
+            raise ValueError(f"a view of {view.size} pixels of {view.part} of a side")
+        if not (0 <= view.down <= 1 and 0 <= view.across <= 1):
+            raise ValueError("a view outside of its photo")
+    return views
 
 
 class Embedder:

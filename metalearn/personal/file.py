@@ -7,11 +7,10 @@ body.safetensors     the body's weights, where they are included
 
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
+import numpy as np
 from safetensors.numpy import load, save
 
 from metalearn.errors import UserError
@@ -20,7 +19,6 @@ from metalearn.personal.model import Arrays
 
 FORMAT = 1  # raised when older programs could not read a file any more
 ABOUT, ARRAYS, BODY = "recogniser.json", "arrays.safetensors", "body.safetensors"
-DAMAGES = (zipfile.BadZipFile, SafetensorError, zlib.error)
 LARGEST = 2**31  # bytes that a part may have once it is unpacked
 
 
@@ -44,9 +42,9 @@ def write_contents(path: Path, contents: Contents) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    parts = {ABOUT: json.dumps(contents.about, indent=1).encode(), ARRAYS: save(contents.arrays)}
+    parts = {ABOUT: json.dumps(contents.about, indent=1).encode(), ARRAYS: _saved(contents.arrays)}
     if contents.body is not None:
-        parts[BODY] = save(contents.body)
+        parts[BODY] = _saved(contents.body)
 
     def write(file: Any) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -55,6 +53,11 @@ def write_contents(path: Path, contents: Contents) -> None:
                 archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED, 9)
 
     write_whole(path, write)
+
+
+def _saved(arrays: Arrays) -> bytes:
+    """The arrays as safetensors, which would write those of transposed memory transposed."""
+    return save({name: np.asarray(part, order="C") for name, part in arrays.items()})
 
 
 def read_contents(path: Path) -> Contents:
@@ -68,7 +71,9 @@ def read_contents(path: Path) -> Contents:
             about = json.loads(_part(archive, ABOUT))
             if not isinstance(about, dict) or about.get("kind") != "recogniser":
                 raise ValueError("it does not say that it is a recogniser")
-            if about.get("format", 0) > FORMAT:
+            if not isinstance(about.get("format"), int) or about["format"] < 1:
+                raise ValueError("it does not say which format it has")
+            if about["format"] > FORMAT:
                 raise UserError(
                     f"{path} was written by a newer version of this project (format "
                     f"{about['format']}, this one reads {FORMAT}): update it"
@@ -81,14 +86,9 @@ def read_contents(path: Path) -> Contents:
         raise UserError(f"{path} is a folder, not a recogniser's file") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        ValueError,
-        EOFError,
-        SafetensorError,
-        zlib.error,
-    ) as error:
+    except UserError:
+        raise
+    except Exception as error:  # zip, JSON and safetensors raise whatever they can get wrong
         raise damaged(path, error) from error
 
 

@@ -81,6 +81,7 @@ class Model:
       fit: `(values [M,...], y [M], C) -> state`, arrays.
       logits: `(state, values [Q,...]) -> [Q,C]`.
       vectors: `(state, values [Q,...]) -> [Q,D]`, what cosines are taken of.
+      included: whether its file held the body's weights: then it will again.
     """
 
     kind: str
@@ -96,6 +97,7 @@ class Model:
     fit: Callable[[np.ndarray, np.ndarray, int], Arrays]
     logits: Callable[[Arrays, np.ndarray], np.ndarray]
     vectors: Callable[[Arrays, np.ndarray], np.ndarray]
+    included: bool = False
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> Arrays:

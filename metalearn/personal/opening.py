@@ -17,12 +17,13 @@ def save_fitted(fitted: Fitted, path: Path, include_body: bool = False) -> None:
     Args:
       fitted: the recogniser.
       path: of the file.
-      include_body: whether it holds the body's weights too, so that these need not be installed.
+      include_body: whether it holds the body's weights too, so that these need not be installed;
+        it does if the file did that the recogniser was read from.
 
     Raises:
       UserError: it cannot be written.
     """
-    body = fitted.model.body() if include_body else None
+    body = fitted.model.body() if include_body or fitted.model.included else None
     write_contents(path, to_contents(fitted, body))
 
 

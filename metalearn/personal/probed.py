@@ -1,9 +1,12 @@
 """The usual model: a pre-trained body, and a head fitted to its features."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metalearn.errors import UserError
@@ -20,19 +23,21 @@ from metalearn.personal.heads import HEADS, check_method, chosen_head
 from metalearn.personal.model import Arrays, Kept, Made, Maker, Model, flat, nested, rounded
 from metalearn.transfer.fitted import Probe
 from metalearn.transfer.probes import apply_probe
-from metalearn.types import InputSpec
+from metalearn.types import FILTERS, InputSpec
 
 KIND = "probe"
+RGB = 3  # channels
 LARGE = 1000.0  # weights above which 16 bits would change answers
 
 
-def probed(shown: Shown, embedder: Embedder, method: str) -> Maker:
+def probed(shown: Shown, embedder: Embedder, method: str, included: bool = False) -> Maker:
     """What makes the model of a body's embedding and a head.
 
     Args:
       shown: which features.
       embedder: that makes them.
       method: key of `HEADS`, or `auto`: by the number of photographs.
+      included: whether the body's weights came with a recogniser's file.
 
     Raises:
       UserError: unknown method.
@@ -41,7 +46,8 @@ def probed(shown: Shown, embedder: Embedder, method: str) -> Maker:
 
     def make(counts: np.ndarray) -> Made:
         (head, why) = chosen_head(method, counts)
-        return Made(_model(shown, embedder, method, head, make), f"{head}: {why}")
+        model = _model(shown, embedder, method, head, make)
+        return Made(replace(model, included=included), f"{head}: {why}")
 
     return make
 
@@ -71,7 +77,7 @@ def _model(shown: Shown, embedder: Embedder, method: str, head: str, make: Maker
         keep=keep,
         ask=embedder,
         fit=partial(_fit, head, shown.prior),
-        logits=_logits,
+        logits=partial(_logits, len(shown.mean)),
         vectors=_vectors,
     )
 
@@ -92,10 +98,11 @@ def open_probed(
       UserError: when features are asked for: the weights are not there, or are others.
     """
     shown = read_shown(made_of, arrays["mean"])
+    params = None if body is None else checked_params(shown, nested(body))
 
     def load() -> Embedding:
-        if body is not None:
-            return Embedding(shown, nested(body), make_body(shown.body).network.apply)
+        if params is not None and weights is None:
+            return Embedding(shown, params, make_body(shown.body).network.apply)
         found = load_embedding(shown.body, weights, shown.views)
         if found.shown.weights != shown.weights:
             raise UserError(
@@ -105,7 +112,7 @@ def open_probed(
             )
         return found._replace(shown=shown)
 
-    return probed(shown, Embedder(load), str(made_of["method"]))
+    return probed(shown, Embedder(load), str(made_of["method"]), included=body is not None)
 
 
 def read_shown(made_of: dict[str, Any], mean: np.ndarray) -> Shown:
@@ -123,7 +130,32 @@ def read_shown(made_of: dict[str, Any], mean: np.ndarray) -> Shown:
     )
     views = views_of(made_of["views"])
     prior = float(made_of["prior"])
+    fits = len(spec.mean) == len(spec.std) == RGB and spec.resize in FILTERS
+    if mean.ndim != 1 or not fits or not np.isfinite([*spec.mean, *spec.std]).all():
+        raise ValueError("what its body is shown is not that of a body")
+    if not views.shown or not prior >= 0:
+        raise ValueError("its features are of no view, or of a prior below 0")
     return Shown(str(made_of["body"]), str(made_of["weights"]), spec, views, mean, prior)
+
+
+def checked_params(shown: Shown, params: dict[str, Any]) -> dict[str, Any]:
+    """The weights of a body, if it takes them and gives features as wide as their mean.
+
+    Raises:
+      ValueError: they are not.
+      UserError: no such body.
+    """
+    body = make_body(shown.body)
+    image = jnp.zeros((1, *body.inputs.shape))
+    try:
+        found = jax.eval_shape(body.network.apply, params, image)
+    except Exception as error:  # Flax and JAX have errors of their own
+        raise ValueError(f"the body's weights are not those of {shown.body}") from error
+    if found.shape[-1:] != shown.mean.shape:
+        raise ValueError(f"features {found.shape[-1]} wide, their mean {len(shown.mean)}")
+    if not all(np.isfinite(part).all() for part in flat(params).values()):
+        raise ValueError("the body's weights are no numbers")
+    return params
 
 
 def _fit(head: str, prior: float, z: np.ndarray, y: np.ndarray, classes: int) -> Arrays:
@@ -145,7 +177,9 @@ def _fit(head: str, prior: float, z: np.ndarray, y: np.ndarray, classes: int) ->
     return found
 
 
-def _logits(state: Arrays, z: np.ndarray) -> np.ndarray:
+def _logits(width: int, state: Arrays, z: np.ndarray) -> np.ndarray:
+    if z.shape[1:] != (width,) or z.dtype.kind != "f" or state["w"].ndim != 2:
+        raise ValueError(f"features {list(z.shape)}, not {width} wide")
     w = state["w"].astype(np.float32)
     if "scale" not in state:
         return z @ w + state["b"]
