@@ -47,7 +47,11 @@ def define_personal() -> None:
     define_flag("class", None, "of `add` and `remove`: name of the class")
     define_choice("method", AUTO, (AUTO, *HEADS), "of `fit`: what is fitted to the features")
     define_flag("backbone", BODY, "of `fit`: the pre-trained body")
-    define_flag("workdir", None, "of `fit`: a meta-trained run of this project, in place of a body")
+    define_flag(
+        "workdir",
+        None,
+        "of `fit`: a run of this project, meta-trained or fine-tuned, in place of a body",
+    )
     define_flag("weights", None, "file of the body's weights [those installed]")
     define_flag(
         "unknown_rate",
@@ -208,7 +212,9 @@ def _out() -> Path:
 def _maker() -> Maker:
     """What makes the model that the flags name."""
     if FLAGS.workdir:
-        return run_maker(Path(FLAGS.workdir))
+        if FLAGS["backbone"].present or FLAGS["weights"].present:
+            raise UserError("--workdir names the body: leave out --backbone and --weights")
+        return run_maker(Path(FLAGS.workdir), FLAGS.method)
     embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
     return probed(embedding.shown, Embedder(lambda: embedding), FLAGS.method)
 

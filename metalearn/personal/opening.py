@@ -1,13 +1,20 @@
 """Recognisers from their files, whatever made them."""
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.models import is_pretrained
+from metalearn.models.zoo import BODIES
 from metalearn.personal import probed
 from metalearn.personal.contents import from_contents, to_contents
+from metalearn.personal.embedding import Embedder, embedding_of, usual_views
 from metalearn.personal.file import read_contents, write_contents
 from metalearn.personal.fitted import Fitted
+from metalearn.personal.heads import AUTO
 from metalearn.personal.model import RUN, Arrays, Maker
 
 
@@ -54,14 +61,43 @@ def _open(
     return open_adapted(made_of, arrays)
 
 
-def run_maker(workdir: Path) -> Maker:
+def run_maker(workdir: Path, method: str = AUTO) -> Maker:
     """What makes the model of a finished run.
+
+    Args:
+      workdir: folder of a meta-trained run, whose learner adapts to the photographs; or of a run of
+        `experiments.transfer` or `pretrain`, whose body a head is fitted to the features of.
+      method: of such a body, as of `probed`.
 
     Raises:
       UserError: the folder holds none, or it cannot be used.
     """
+    from metalearn.learners.registry import STRATEGIES
     from metalearn.personal.adapted import adapted
     from metalearn.records.workdir import read_workdir
     from metalearn.retest import read_trained
 
-    return adapted(read_workdir(workdir).config, read_trained(workdir))
+    config = read_workdir(workdir).config
+    if config.method in STRATEGIES:
+        return _body_maker(config, workdir, method)
+    if method != AUTO:
+        raise UserError(
+            f"{workdir} is a run of {config.method}, which fits by itself: leave out --method"
+        )
+    return adapted(config, read_trained(workdir))
+
+
+def _body_maker(config: Config, workdir: Path, method: str) -> Maker:
+    """What makes the model of a classifier's body."""
+    from metalearn.classifiers.body import body_of_run
+    from metalearn.training.backbone import digest_of
+
+    if not is_pretrained(config.backbone):
+        raise UserError(
+            f"{workdir} has a body of {config.backbone}: choose a run of a pre-trained one "
+            f"({', '.join(BODIES)})"
+        )
+    body = body_of_run(dataclasses.replace(config, init_from=str(workdir)))
+    body = body._replace(digest=digest_of(body))
+    embedding = embedding_of(config.backbone, body, usual_views(body.inputs.size[0]))
+    return probed.probed(embedding.shown, Embedder(lambda: embedding), method, included=True)

@@ -1,0 +1,124 @@
+"""The section of RESULTS.md about recognisers of few photographs, and its numbers as CSV.
+
+The same records give the same bytes.
+"""
+
+import dataclasses
+from itertools import groupby
+from pathlib import Path
+
+from metalearn.records.cells import NONE, shown
+from metalearn.records.commands import commands
+from metalearn.records.export import csv_text
+from metalearn.records.markdown import table
+from metalearn.records.personal import PersonalRecord, personal_records
+
+INTRO = """## Recognisers of few photographs
+
+What `experiments.personalise` makes, measured by `experiments.few_photos`: a line is many draws of
+classes and photographs of a dataset, fitted to k training photographs of each class (or as many as
+it has) and tested on all test photographs of these classes. The body saw other data. Every number
+is in `results/personal.csv`.
+
+- **method**: `auto` takes centroids below two photographs a class, and ridge regression from there.
+- **what is changed**: of what `experiments.personalise` does; a dash where nothing is.
+- **accuracy %**: mean over draws ± its 95 % confidence interval, and the range of draws.
+- **expected %**: what the recognisers expected of themselves, by their own photographs held out.
+- **unknown**: further classes, which a recogniser should not know. **known** and **taken for
+  known** are the shares of photographs of its own and of those classes that are not answered as
+  unknown, the threshold for an unknown rate of 5 % being chosen from the fitted photographs alone;
+  **AUROC** is of the one against the other.
+"""
+VIEWS = {
+    "usual": "",
+    "plain": "fitted photos without corners",
+    "whole": "the whole photo alone",
+    "two-sizes": "the whole photo at 224 px too",
+}
+CENTRES = {"others": "", "own": "centred by own photos alone", "none": "not centred"}
+
+
+def personal_markdown(root: Path) -> str:
+    """The section; empty without a record.
+
+    Raises:
+      UserError: a file that is no record.
+    """
+    records = sorted(personal_records(root), key=_place)
+    sections = [_section(title, list(some)) for title, some in groupby(records, key=title_of)]
+    return "\n".join([INTRO, *sections]) if sections else ""
+
+
+def title_of(record: PersonalRecord) -> str:
+    """What a table is about: `grocery`, or `grocery, validation photos`."""
+    test = record.test
+    return test.dataset if test.part == "test" else f"{test.dataset}, validation photos"
+
+
+def _place(record: PersonalRecord) -> tuple:
+    test = record.test
+    changed = (test.views != "usual") + test.mirror + (test.centre != "others")
+    ways = test.ways or record.measured.classes
+    own = (test.method != "auto", changed, test.method, test.views, test.centre, test.mirror)
+    return (title_of(record), ways, test.labels, test.unknown, test.body, *own, test.seed)
+
+
+def _section(title: str, records: list[PersonalRecord]) -> str:
+    lines = [{"#": str(i)} | _cells(record) for i, record in enumerate(records, 1)]
+    made = commands([[record.provenance.command] for record in records])
+    return "\n".join([f"### {title}\n", table(lines), made])
+
+
+def changes_of(record: PersonalRecord) -> str:
+    """What differs from what `experiments.personalise` does."""
+    test = record.test
+    parts = [VIEWS[test.views], CENTRES[test.centre], "mirrored too" if test.mirror else ""]
+    return ", ".join(part for part in parts if part) or NONE
+
+
+def _cells(record: PersonalRecord) -> dict[str, str]:
+    (test, found) = (record.test, record.measured)
+    return {
+        "classes": str(found.classes),
+        "k": str(test.labels),
+        "body": test.body,
+        "method": test.method,
+        "what is changed": changes_of(record),
+        "accuracy %": _accuracy(record),
+        "expected %": shown(found.expected, 1, 100),
+        "ECE %": shown(found.ece, 1, 100),
+        "unknown": str(test.unknown or NONE),
+        "known %": shown(found.accepted if test.unknown else None, 1, 100),
+        "of these right %": shown(found.right_of_accepted if test.unknown else None, 1, 100),
+        "taken for known %": shown(found.others_accepted, 1, 100),
+        "AUROC %": shown(found.auroc, 1, 100),
+        "draws": str(test.draws),
+        "fit, ms": f"{found.fit_ms:.0f}",
+        "device": record.provenance.device,
+        "commit": record.provenance.commit[:7],
+    }
+
+
+def _accuracy(record: PersonalRecord) -> str:
+    found = record.measured
+    mean = shown(found.accuracy, 2, 100)
+    if found.ci95 is None:
+        return mean
+    ends = (shown(found.lowest, 1, 100), shown(found.highest, 1, 100))
+    return f"{mean} ± {shown(found.ci95, 2, 100)} ({ends[0]} to {ends[1]})"
+
+
+def personal_csv(root: Path) -> str:
+    """A line for each record, with all that was measured; empty without a record.
+
+    Raises:
+      UserError: a file that is no record.
+    """
+    return csv_text(
+        [
+            dataclasses.asdict(record.test)
+            | dataclasses.asdict(record.measured)
+            | {"device": record.provenance.device, "commit": record.provenance.commit}
+            for record in sorted(personal_records(root), key=_place)
+        ]
+    )
