@@ -11,7 +11,7 @@ from pathlib import Path
 from metalearn.data.snapshots import Snapshot, find_labelled, find_photos
 from metalearn.personal.answers import Answer, answer
 from metalearn.personal.changing import added, removed
-from metalearn.personal.embedding import BODY, Embedder, Views, load_embedding
+from metalearn.personal.embedding import BODY, Embedder, load_embedding
 from metalearn.personal.fitted import Expected, Fitted
 from metalearn.personal.fitting import fit
 from metalearn.personal.heads import AUTO
@@ -19,6 +19,7 @@ from metalearn.personal.opening import load_fitted, save_fitted
 from metalearn.personal.probed import probed
 from metalearn.personal.reading import Photo, snapshots_of
 from metalearn.personal.unknown import RATE
+from metalearn.personal.views import Views
 
 
 class Recogniser:

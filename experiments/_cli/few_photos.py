@@ -20,18 +20,15 @@ from metalearn.personal.embedding import (
     SIZE,
     Embedder,
     Embedding,
-    View,
-    Views,
     features,
-    list_of,
     load_embedding,
-    usual_views,
 )
 from metalearn.personal.heads import AUTO, HEADS
 from metalearn.personal.model import rounded
 from metalearn.personal.probed import probed
 from metalearn.personal.study import Outcome, Protocol, check_protocol, outcomes, pooled
 from metalearn.personal.unknown import RATE
+from metalearn.personal.views import View, Views, list_of, usual_views
 from metalearn.records.personal import (
     PersonalMeasured,
     PersonalRecord,

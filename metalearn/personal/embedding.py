@@ -20,59 +20,15 @@ import numpy as np
 from metalearn.data.inputs import standardise
 from metalearn.errors import UserError
 from metalearn.models.zoo import load_body
+from metalearn.personal.views import View, Views, seen, usual_views
 from metalearn.types import Array, Body, InputSpec, PyTree
 
 BODY = "efficientnet-lite0"
 SIZE = 160  # pixels a side that the default body is shown
-MIDDLE = 0.75  # of a side
-CORNER = 0.8
 MEANS = Path(__file__).with_name("means")  # of features, a file for each body
 PRIOR = 20.0  # photographs that the mean of others counts as
-LARGEST = 2048  # pixels a side that a recogniser's file may ask for
-LEAST = 0.05  # of a side that it may ask for
 BATCH = 16  # images at once, where there are several
 TINY = 1e-12
-
-
-class View(NamedTuple):
-    """A square part of a photograph.
-
-    Attributes:
-      size: pixels a side that the body is shown.
-      part: of the photograph's side.
-      down: where it is, from 0 at the top to 1 at the bottom.
-      across: from 0 at the left to 1 at the right.
-    """
-
-    size: int
-    part: float = 1.0
-    down: float = 0.5
-    across: float = 0.5
-
-
-class Views(NamedTuple):
-    """What a body is shown of a photograph.
-
-    Attributes:
-      shown: of every photograph.
-      fitted: further ones, of those that a recogniser is fitted to.
-      mirror: whether each is shown a second time, mirrored.
-    """
-
-    shown: tuple[View, ...]
-    fitted: tuple[View, ...] = ()
-    mirror: bool = False
-
-    @property
-    def pixels(self) -> int:
-        """A side of the photograph such that no view needs enlarging."""
-        return max(round(view.size / view.part) for view in self.shown + self.fitted)
-
-
-def usual_views(size: int) -> Views:
-    """All of a photograph and its middle; of fitted ones two corners as well."""
-    corners = (View(size, CORNER, 0.0, 0.0), View(size, CORNER, 1.0, 1.0))
-    return Views((View(size), View(size, MIDDLE)), corners)
 
 
 class Shown(NamedTuple):
@@ -165,31 +121,6 @@ def known_mean(name: str, digest: str) -> np.ndarray | None:
         raise UserError(f"{path} is damaged ({error}): check out the project again") from error
 
 
-def list_of(views: Views) -> list:
-    """The views as JSON has them."""
-    return [*([list(view) for view in some] for some in views[:2]), views.mirror]
-
-
-def views_of(found: list) -> Views:
-    """The views that `list_of` wrote.
-
-    Raises:
-      TypeError, ValueError, ArithmeticError: it did not write this.
-    """
-    (shown, fitted, mirror) = found
-    return Views(_views(shown), _views(fitted), bool(mirror))
-
-
-def _views(found: list) -> tuple[View, ...]:
-    views = tuple(View(int(size), *map(float, rest)) for size, *rest in found)
-    for view in views:
-        if not (1 <= view.size <= LARGEST and LEAST <= view.part <= 1):
-            raise ValueError(f"a view of {view.size} pixels of {view.part} of a side")
-        if not (0 <= view.down <= 1 and 0 <= view.across <= 1):
-            raise ValueError("a view outside of its photo")
-    return views
-
-
 class Embedder:
     """`(images) -> features`, compiled once for one image and once for several.
 
@@ -252,7 +183,11 @@ def view_features(
 ) -> list[Array]:
     """Features [B,D] of each view, and of each mirrored.
 
-    Arguments are those of `features`.
+    Args:
+      embedding: whose they are.
+      views: that they are of.
+      params: its weights.
+      images: uint8 [B,H,W,3], squares of any size.
     """
     shown = embedding.shown
     found = []
@@ -262,16 +197,6 @@ def view_features(
         for turned in (x, x[:, :, ::-1]) if shown.views.mirror else (x,):
             found.append(embedding.apply(params, turned).reshape(len(images), -1))
     return found
-
-
-def seen(images: Array, view: View) -> Array:
-    """The part of images [B,H,W,3] that a view has."""
-    (height, width) = images.shape[1:3]
-    rows = round(height * view.part)
-    columns = round(width * view.part)
-    top = round((height - rows) * view.down)
-    left = round((width - columns) * view.across)
-    return images[:, top : top + rows, left : left + columns]
 
 
 def unit(z: Array) -> Array:

@@ -26,12 +26,26 @@ def fit_centroid(z: np.ndarray, y: np.ndarray, classes: int, prior: float) -> Pr
 
 
 def fit_ridge(z: np.ndarray, y: np.ndarray, classes: int, prior: float = 0.0) -> Probe:
-    """Ridge regression; a class counts as much as another. Its bias centres by itself."""
+    """Ridge regression; a class counts as much as another. Its bias centres by itself.
+
+    Args:
+      z: [M,D].
+      y: int [M].
+      classes: C.
+      prior: not read.
+    """
     return ridge.fit(_sample(z, y, classes), None, smoothed=True)
 
 
 def fit_logistic(z: np.ndarray, y: np.ndarray, classes: int, prior: float = 0.0) -> Probe:
-    """Logistic regression; a class counts as much as another. Its bias centres by itself."""
+    """Logistic regression; a class counts as much as another. Its bias centres by itself.
+
+    Args:
+      z: [M,D].
+      y: int [M].
+      classes: C.
+      prior: not read.
+    """
     sample = _sample(z, y, classes)
     return fit_probe("logistic", sample.z, sample.y, classes, None, sample.weights)
 

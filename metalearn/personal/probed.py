@@ -15,12 +15,11 @@ from metalearn.personal.embedding import (
     Embedder,
     Embedding,
     Shown,
-    list_of,
     load_embedding,
-    views_of,
 )
 from metalearn.personal.heads import HEADS, check_method, chosen_head
 from metalearn.personal.model import Arrays, Kept, Made, Maker, Model, flat, nested, rounded
+from metalearn.personal.views import list_of, views_of
 from metalearn.transfer.fitted import Probe
 from metalearn.transfer.probes import apply_probe
 from metalearn.types import FILTERS, InputSpec

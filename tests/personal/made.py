@@ -5,11 +5,12 @@ from functools import cache
 import numpy as np
 
 from metalearn.data.snapshots import Snapshot, from_pixels
-from metalearn.personal.embedding import Embedder, embedding_of, usual_views
+from metalearn.personal.embedding import Embedder, embedding_of
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.fitting import fit
 from metalearn.personal.model import Arrays, Kept, Made, Maker, Model
 from metalearn.personal.probed import probed
+from metalearn.personal.views import usual_views
 from tests.training.tiny_body import tiny_body
 
 SIZE = 8  # pixels a side that the tiny body is shown

@@ -1,0 +1,86 @@
+"""Views: the square parts of a photograph that a body is shown."""
+
+from typing import NamedTuple
+
+from metalearn.types import Array
+
+MIDDLE = 0.75  # of a side
+CORNER = 0.8
+LARGEST = 2048  # pixels a side that a recogniser's file may ask for
+LEAST = 0.05  # of a side that it may ask for
+
+
+class View(NamedTuple):
+    """A square part of a photograph.
+
+    Attributes:
+      size: pixels a side that the body is shown.
+      part: of the photograph's side.
+      down: where it is, from 0 at the top to 1 at the bottom.
+      across: from 0 at the left to 1 at the right.
+    """
+
+    size: int
+    part: float = 1.0
+    down: float = 0.5
+    across: float = 0.5
+
+
+class Views(NamedTuple):
+    """What a body is shown of a photograph.
+
+    Attributes:
+      shown: of every photograph.
+      fitted: further ones, of those that a recogniser is fitted to.
+      mirror: whether each is shown a second time, mirrored.
+    """
+
+    shown: tuple[View, ...]
+    fitted: tuple[View, ...] = ()
+    mirror: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """A side of the photograph such that no view needs enlarging."""
+        return max(round(view.size / view.part) for view in self.shown + self.fitted)
+
+
+def usual_views(size: int) -> Views:
+    """All of a photograph and its middle; of fitted ones two corners as well."""
+    corners = (View(size, CORNER, 0.0, 0.0), View(size, CORNER, 1.0, 1.0))
+    return Views((View(size), View(size, MIDDLE)), corners)
+
+
+def list_of(views: Views) -> list:
+    """The views as JSON has them."""
+    return [*([list(view) for view in some] for some in views[:2]), views.mirror]
+
+
+def views_of(found: list) -> Views:
+    """The views that `list_of` wrote.
+
+    Raises:
+      TypeError, ValueError, ArithmeticError: it did not write this.
+    """
+    (shown, fitted, mirror) = found
+    return Views(_views(shown), _views(fitted), bool(mirror))
+
+
+def _views(found: list) -> tuple[View, ...]:
+    views = tuple(View(int(size), *map(float, rest)) for size, *rest in found)
+    for view in views:
+        if not (1 <= view.size <= LARGEST and LEAST <= view.part <= 1):
+            raise ValueError(f"a view of {view.size} pixels of {view.part} of a side")
+        if not (0 <= view.down <= 1 and 0 <= view.across <= 1):
+            raise ValueError("a view outside of its photo")
+    return views
+
+
+def seen(images: Array, view: View) -> Array:
+    """The part of images [B,H,W,3] that a view has."""
+    (height, width) = images.shape[1:3]
+    rows = round(height * view.part)
+    columns = round(width * view.part)
+    top = round((height - rows) * view.down)
+    left = round((width - columns) * view.across)
+    return images[:, top : top + rows, left : left + columns]
