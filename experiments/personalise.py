@@ -13,7 +13,8 @@ begin with a dash come after `--`.
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import check_read
-from experiments._cli.personal import COMMANDS, define_personal
+from experiments._cli.personal import COMMANDS
+from experiments._cli.personal_arguments import define_personal
 from experiments._cli.start import start
 from metalearn.errors import UserError
 

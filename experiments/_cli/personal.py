@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.define import FLAGS
+from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
 from metalearn.data.snapshots import (
+    Refused,
     Snapshot,
     duplicates_across,
     find_labelled,
@@ -16,14 +18,12 @@ from metalearn.data.snapshots import (
     read_snapshots,
 )
 from metalearn.errors import UserError
-from metalearn.files import check_writable
 from metalearn.personal.answers import answer
 from metalearn.personal.changing import added, removed
-from metalearn.personal.embedding import BODY, Embedder, load_embedding
+from metalearn.personal.embedding import Embedder, load_embedding
 from metalearn.personal.evaluating import judged, on_its_own
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.fitting import fit
-from metalearn.personal.heads import AUTO, HEADS
 from metalearn.personal.model import Maker
 from metalearn.personal.opening import load_fitted, run_maker, save_fitted
 from metalearn.personal.probed import probed
@@ -37,30 +37,7 @@ from metalearn.personal.shown import (
     fitted_text,
     threshold_text,
 )
-from metalearn.personal.unknown import RATE
 from metalearn.runtime import configure
-
-
-def define_personal() -> None:
-    """Define the flags of all commands."""
-    define_flag("out", None, "file of the recogniser that is written")
-    define_flag("class", None, "of `add` and `remove`: name of the class")
-    define_choice("method", AUTO, (AUTO, *HEADS), "of `fit`: what is fitted to the features")
-    define_flag("backbone", BODY, "of `fit`: the pre-trained body")
-    define_flag(
-        "workdir",
-        None,
-        "of `fit`: a run of this project, meta-trained or fine-tuned, in place of a body",
-    )
-    define_flag("weights", None, "file of the body's weights [those installed]")
-    define_flag(
-        "unknown_rate",
-        RATE,
-        "of `fit`: share of photos of other classes that may be accepted; 1: nothing is unknown",
-    )
-    define_flag("include_body", False, "write the body's weights into the recogniser too")
-    define_flag("json", False, "of `predict`: as JSON, with the probabilities of all classes")
-    define_flag("csv", False, "of `predict`: as CSV")
 
 
 def fit_folder(*words: str) -> None:
@@ -69,8 +46,8 @@ def fit_folder(*words: str) -> None:
     Raises:
       UserError: photos that cannot be read, too few classes, or a file that cannot be written.
     """
-    (folder,) = _given(words, "fit", "a folder with a folder of photos for each class")
-    out = _out()
+    (folder,) = given(words, "fit", "a folder with a folder of photos for each class")
+    out = out_file()
     root = Path(folder)
     classes = find_labelled(root)
     _warn(notes_on(root))
@@ -90,12 +67,17 @@ def predict(*words: str) -> None:
     Raises:
       UserError: a photo that cannot be read, or as `load_fitted`.
     """
-    (file, places) = _file_and_places(words, "predict")
+    (file, places) = file_and_places(words, "predict")
     if FLAGS.json and FLAGS.csv:
         raise UserError("--json and --csv: choose one of them")
-    paths = [path for place in places for path in find_photos(Path(place))]
+    found = {Path(place): find_photos(Path(place)) for place in places}
     fitted = _load(file)
-    (snapshots, refused) = read_snapshots(paths, fitted.model.pixels)
+    snapshots: list[Snapshot] = []
+    refused: list[Refused] = []
+    for place, paths in found.items():
+        (read, unreadable) = read_snapshots(paths, fitted.model.pixels, place)
+        snapshots += read
+        refused += unreadable
     answers = answer(fitted, snapshots)
     if FLAGS.json:
         print(answers_json(answers, fitted.classes))
@@ -114,8 +96,8 @@ def add(*words: str) -> None:
     Raises:
       UserError: no class named, a photo that cannot be read, or as `load_fitted`.
     """
-    (file, places) = _file_and_places(words, "add")
-    name = _class_named("add")
+    (file, places) = file_and_places(words, "add")
+    name = class_named("add")
     paths = [path for place in places for path in find_photos(Path(place))]
     fitted = _load(file)
     snapshots = readable_ones(paths, fitted.model.pixels)
@@ -133,8 +115,8 @@ def remove(*words: str) -> None:
     Raises:
       UserError: no such class, or as `load_fitted`.
     """
-    (file,) = _given(words, "remove", "a recogniser's file")
-    name = _class_named("remove")
+    (file,) = given(words, "remove", "a recogniser's file")
+    name = class_named("remove")
     _write(removed(_load(file), name), Path(FLAGS.out or file))
 
 
@@ -144,7 +126,7 @@ def show(*words: str) -> None:
     Raises:
       UserError: as `load_fitted`.
     """
-    (file,) = _given(words, "show", "a recogniser's file")
+    (file,) = given(words, "show", "a recogniser's file")
     print(fitted_text(_load(file)))
 
 
@@ -177,36 +159,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": show,
     "evaluate": evaluate,
 }
-
-
-def _given(words: tuple[str, ...], command: str, what: str) -> tuple[str, ...]:
-    if len(words) != 1:
-        raise UserError(f"{command} takes {what}, and nothing else beside flags; see --help")
-    return words
-
-
-def _file_and_places(words: tuple[str, ...], command: str) -> tuple[str, tuple[str, ...]]:
-    if len(words) < 2:
-        raise UserError(f"{command} takes a recogniser's file, then photos or folders; see --help")
-    return words[0], words[1:]
-
-
-def _class_named(command: str) -> str:
-    name = FLAGS["class"].value
-    if not name or not name.strip():
-        raise UserError(f"{command} needs the name of a class: give --class=NAME")
-    return str(name).strip()
-
-
-def _out() -> Path:
-    """The file to write, checked before work begins."""
-    if not FLAGS.out:
-        raise UserError("fit needs a file to write: give --out=mine.recogniser")
-    path = Path(FLAGS.out)
-    if path.is_dir():
-        raise UserError(f"--out={path} is a folder: give the name of a file")
-    check_writable(path.parent)
-    return path
 
 
 def _maker() -> Maker:

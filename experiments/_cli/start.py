@@ -19,7 +19,10 @@ from metalearn.runtime import hide_closed_loop_errors
 FLAGS = flags.FLAGS
 # Modules that define flags for programs
 DEFINING = (
-    *(f"experiments._cli.{part}" for part in ("flags", "classify", "personal", "few_photos")),
+    "experiments._cli.flags",
+    "experiments._cli.classify",
+    "experiments._cli.personal_arguments",
+    "experiments._cli.few_photos",
     "benchmarks._lib.program",
 )
 LESS = "lower --meta_batch, --batch_size or --image_size, or give --tasks_per_device=1"

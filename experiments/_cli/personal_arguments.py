@@ -1,0 +1,77 @@
+"""Flags and words of `experiments.personalise`."""
+
+from pathlib import Path
+
+from experiments._cli.define import FLAGS, define_choice, define_flag
+from metalearn.errors import UserError
+from metalearn.files import check_writable
+from metalearn.personal.embedding import BODY
+from metalearn.personal.heads import AUTO, HEADS
+from metalearn.personal.unknown import RATE
+
+
+def define_personal() -> None:
+    """Define the flags of all commands."""
+    define_flag("out", None, "file of the recogniser that is written")
+    define_flag("class", None, "of `add` and `remove`: name of the class")
+    define_choice("method", AUTO, (AUTO, *HEADS), "of `fit`: what is fitted to the features")
+    define_flag("backbone", BODY, "of `fit`: the pre-trained body")
+    define_flag(
+        "workdir",
+        None,
+        "of `fit`: a run of this project, meta-trained or fine-tuned, in place of a body",
+    )
+    define_flag("weights", None, "file of the body's weights [those installed]")
+    define_flag(
+        "unknown_rate",
+        RATE,
+        "of `fit`: share of photos of other classes that may be accepted; 1: nothing is unknown",
+    )
+    define_flag("include_body", False, "write the body's weights into the recogniser too")
+    define_flag("json", False, "of `predict`: as JSON, with the probabilities of all classes")
+    define_flag("csv", False, "of `predict`: as CSV")
+
+
+def given(words: tuple[str, ...], command: str, what: str) -> tuple[str, ...]:
+    """The one word that a command takes.
+
+    Raises:
+      UserError: there is none, or more.
+    """
+    if len(words) != 1:
+        raise UserError(f"{command} takes {what}, and nothing else beside flags; see --help")
+    return words
+
+
+def file_and_places(words: tuple[str, ...], command: str) -> tuple[str, tuple[str, ...]]:
+    """A recogniser's file, and photographs or folders.
+
+    Raises:
+      UserError: one is missing.
+    """
+    if len(words) < 2:
+        raise UserError(f"{command} takes a recogniser's file, then photos or folders; see --help")
+    return words[0], words[1:]
+
+
+def class_named(command: str) -> str:
+    """The name that --class gives.
+
+    Raises:
+      UserError: it gives none.
+    """
+    name = FLAGS["class"].value
+    if not name or not name.strip():
+        raise UserError(f"{command} needs the name of a class: give --class=NAME")
+    return str(name).strip()
+
+
+def out_file() -> Path:
+    """The file to write, checked before work begins."""
+    if not FLAGS.out:
+        raise UserError("fit needs a file to write: give --out=mine.recogniser")
+    path = Path(FLAGS.out)
+    if path.is_dir():
+        raise UserError(f"--out={path} is a folder: give the name of a file")
+    check_writable(path.parent)
+    return path
