@@ -75,7 +75,8 @@ def predict(*words: str) -> None:
     snapshots: list[Snapshot] = []
     refused: list[Refused] = []
     for place, paths in found.items():
-        (read, unreadable) = read_snapshots(paths, fitted.model.pixels, place)
+        below = place if place.is_dir() else None
+        (read, unreadable) = read_snapshots(paths, fitted.model.pixels, below)
         snapshots += read
         refused += unreadable
     answers = answer(fitted, snapshots)
