@@ -167,6 +167,15 @@ def test_added_photos_give_the_recogniser_of_all_photos_together(
     assert "blue" not in personalise("show", second).out
 
 
+def test_a_class_is_named_alike_however_its_accents_are_written(mine: Path, new: Path) -> None:
+    """macOS writes an accent as a character of its own."""
+    for name in ("caf\u00e9", "cafe\u0301"):
+        said = personalise("add", mine, f"--class={name}", new)
+        assert said.code == 0 and "4 classes" in said.out, said
+    said = personalise("remove", mine, "--class=cafe\u0301")
+    assert said.code == 0 and "3 classes" in said.out
+
+
 def test_adding_photos_again_says_that_they_are_there(mine: Path, photos: Path) -> None:
     said = personalise("add", mine, "--class=red", photos / "red")
     assert said.code == 0 and "note: 3 of 3 photos were there already" in said.err

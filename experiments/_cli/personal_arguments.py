@@ -1,8 +1,10 @@
 """Flags and words of `experiments.personalise`."""
 
+import unicodedata
 from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
+from metalearn.data.snapshots import printable
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.personal.embedding import BODY
@@ -63,11 +65,15 @@ def class_named(command: str) -> str:
     name = FLAGS["class"].value
     if not name or not name.strip():
         raise UserError(f"{command} needs the name of a class: give --class=NAME")
-    return str(name).strip()
+    return unicodedata.normalize("NFC", printable(name.strip()))  # as those of folders
 
 
 def out_file() -> Path:
-    """The file to write, checked before work begins."""
+    """The file to write, checked before work begins.
+
+    Raises:
+      UserError: none is named, it is a folder, or its folder cannot be written to.
+    """
     if not FLAGS.out:
         raise UserError("fit needs a file to write: give --out=mine.recogniser")
     path = Path(FLAGS.out)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from metalearn.data.decode import Unreadable
 from metalearn.data.snapshots import (
     Refused,
     Snapshot,
@@ -16,6 +17,7 @@ from metalearn.data.snapshots import (
 from metalearn.errors import UserError
 
 Photo = str | Path | np.ndarray | Image.Image
+FILE = (str, Path)
 NAMED = 5  # files that cannot be read are named, at most
 
 
@@ -27,15 +29,22 @@ def snapshots_of(photos: Sequence[Photo], size: int) -> list[Snapshot]:
       size: pixels a side.
 
     Raises:
-      UserError: one cannot be read.
+      UserError: one cannot be read, or it is one alone and no list.
     """
-    found: list[Snapshot] = []
-    for place, photo in enumerate(photos):
-        if isinstance(photo, str | Path):
-            found += readable_ones([Path(photo)], size)
-        else:
-            found.append(from_pixels(photo, size, f"photo {place + 1}"))
-    return found
+    if isinstance(photos, str | Path):
+        raise UserError(f"{printable(str(photos))} is one photo: give a list of photos")
+    files = iter(readable_ones([Path(one) for one in photos if isinstance(one, FILE)], size))
+    return [
+        next(files) if isinstance(photo, FILE) else _in_memory(photo, size, f"photo {place}")
+        for place, photo in enumerate(photos, 1)
+    ]
+
+
+def _in_memory(photo: np.ndarray | Image.Image, size: int, name: str) -> Snapshot:
+    try:
+        return from_pixels(photo, size, name)
+    except (UserError, Unreadable) as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def readable_ones(paths: Sequence[Path], size: int, root: Path | None = None) -> list[Snapshot]:
