@@ -20,7 +20,16 @@ from metalearn.errors import UserError
 
 # Command -> the flags that it reads
 READS = {
-    "fit": ("out", "method", "backbone", "workdir", "weights", "unknown_rate", "include_body"),
+    "fit": (
+        "out",
+        "method",
+        "backbone",
+        "workdir",
+        "weights",
+        "unknown_rate",
+        "include_body",
+        "cache_dir",
+    ),
     "predict": ("weights", "json", "csv"),
     "add": ("out", "class", "weights", "include_body"),
     "remove": ("out", "class", "weights", "include_body"),

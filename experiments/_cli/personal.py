@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments._cli.define import FLAGS
 from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
+from metalearn.data.cache import default_root, expanded
 from metalearn.data.snapshots import (
     Refused,
     Snapshot,
@@ -169,7 +170,8 @@ def _maker() -> Maker:
             raise UserError("--workdir names the body: leave out --backbone and --weights")
         return run_maker(Path(FLAGS.workdir), FLAGS.method)
     embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
-    return probed(embedding.shown, Embedder(lambda: embedding), FLAGS.method)
+    root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
+    return probed(embedding.shown, Embedder(lambda: embedding, root), FLAGS.method)
 
 
 def _configure() -> None:

@@ -29,6 +29,7 @@ def define_personal() -> None:
         RATE,
         "of `fit`: share of photos of other classes that may be accepted; 1: nothing is unknown",
     )
+    define_flag("cache_dir", None, "of `fit`: folder for features of photos [~/.cache/metalearn]")
     define_flag("include_body", False, "write the body's weights into the recogniser too")
     define_flag("json", False, "of `predict`: as JSON, with the probabilities of all classes")
     define_flag("csv", False, "of `predict`: as CSV")

@@ -7,6 +7,7 @@ to are shown in further views, so that few of them say more.
 """
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable
 from functools import partial
@@ -20,13 +21,15 @@ import numpy as np
 from metalearn.data.inputs import standardise
 from metalearn.errors import UserError
 from metalearn.models.zoo import load_body
-from metalearn.personal.views import View, Views, seen, usual_views
+from metalearn.personal.feature_cache import FeatureCache
+from metalearn.personal.views import View, Views, list_of, seen, usual_views
 from metalearn.types import Array, Body, InputSpec, PyTree
 
 BODY = "efficientnet-lite0"
 SIZE = 160  # pixels a side that the default body is shown
 MEANS = Path(__file__).with_name("means")  # of features, a file for each body
 PRIOR = 20.0  # photographs that the mean of others counts as
+VERSION = 1  # of features that are kept; raised whenever they become others
 BATCH = 16  # images at once, where there are several
 TINY = 1e-12
 
@@ -121,15 +124,31 @@ def known_mean(name: str, digest: str) -> np.ndarray | None:
         raise UserError(f"{path} is damaged ({error}): check out the project again") from error
 
 
+def cache_of(shown: Shown, root: Path) -> FeatureCache:
+    """Where features of photographs that are fitted to are kept.
+
+    Args:
+      shown: which features.
+      root: folder of caches.
+    """
+    what = [VERSION, shown.body, shown.weights, shown.inputs, list_of(shown.views)]
+    digest = hashlib.sha256(json.dumps(what).encode())
+    digest.update(np.ascontiguousarray(shown.mean).tobytes())
+    return FeatureCache(root / "photos" / digest.hexdigest()[:16], len(shown.mean))
+
+
 class Embedder:
     """`(images) -> features`, compiled once for one image and once for several.
 
     Args:
       load: of the embedding, when features are first asked for.
+      root: folder of caches, where features of photographs that are fitted to are kept; None for
+        nowhere.
     """
 
-    def __init__(self, load: Callable[[], Embedding]):
+    def __init__(self, load: Callable[[], Embedding], root: Path | None = None):
         self._load = load
+        self._root = root
 
     @functools.cached_property
     def embedding(self) -> Embedding:
@@ -152,16 +171,29 @@ class Embedder:
           images: uint8 [M,H,W,3], squares.
           fitted: whether a recogniser is to be fitted to them.
         """
-        run = self._fitted if fitted else self._shown
+        if not fitted:
+            return self._computed(self._shown, images)
+        if self._root is None:
+            return self._computed(self._fitted, images)
+        cache = cache_of(self.embedding.shown, self._root)
+        found = [cache.read(image) for image in images]
+        missing = [place for place, z in enumerate(found) if z is None]
+        computed = self._computed(self._fitted, images[missing])
+        for place, z in zip(missing, computed, strict=True):
+            found[place] = z
+            cache.write(images[place], z)
+        return np.stack([z for z in found if z is not None])
+
+    def _computed(self, run: Callable[..., Array], images: np.ndarray) -> np.ndarray:
+        """Features by one of the compiled functions, a batch at a time."""
         found = np.empty((len(images), len(self.embedding.shown.mean)), np.float32)
         size = 1 if len(images) == 1 else BATCH
         for start in range(0, len(images), size):
             some = images[start : start + size]
             # Every batch has one shape: the last repeats its last image
             filled = np.concatenate([some, np.repeat(some[-1:], size - len(some), axis=0)])
-            found[start : start + size] = np.asarray(run(self.embedding.params, filled))[
-                : len(some)
-            ]
+            z = np.asarray(run(self.embedding.params, filled))
+            found[start : start + size] = z[: len(some)]
         return found
 
 
