@@ -71,12 +71,11 @@ def predict(*words: str) -> None:
     (file, places) = file_and_places(words, "predict")
     if FLAGS.json and FLAGS.csv:
         raise UserError("--json and --csv: choose one of them")
-    found = {Path(place): find_photos(Path(place)) for place in places}
+    found = _found(places)
     fitted = _load(file)
     snapshots: list[Snapshot] = []
     refused: list[Refused] = []
-    for place, paths in found.items():
-        below = place if place.is_dir() else None
+    for below, paths in found:
         (read, unreadable) = read_snapshots(paths, fitted.model.pixels, below)
         snapshots += read
         refused += unreadable
@@ -92,6 +91,18 @@ def predict(*words: str) -> None:
         raise UserError(said(refused))
 
 
+def _found(places: tuple[str, ...]) -> list[tuple[Path | None, list[Path]]]:
+    """Photographs by the folder below which they are named; files one after the other together."""
+    found: list[tuple[Path | None, list[Path]]] = []
+    for place in map(Path, places):
+        below = place if place.is_dir() else None
+        if below is None and found and found[-1][0] is None:
+            found[-1][1].extend(find_photos(place))
+        else:
+            found.append((below, find_photos(place)))
+    return found
+
+
 def add(*words: str) -> None:
     """`add FILE --class=NAME IMAGE|DIR ...`.
 
@@ -101,14 +112,17 @@ def add(*words: str) -> None:
     (file, places) = file_and_places(words, "add")
     name = class_named("add")
     paths = [path for place in places for path in find_photos(Path(place))]
+    out = out_file(file)
     fitted = _load(file)
+    if name not in fitted.classes:
+        _warn([f"note: {name!r} is a new class"])
     snapshots = readable_ones(paths, fitted.model.pixels)
     _warn(_advice({name: snapshots}))
     changed = added(fitted, {name: snapshots})
     new = len(changed.photos.names) - len(fitted.photos.names)
     if new < len(paths):
         _warn([f"note: {len(paths) - new} of {len(paths)} photos were there already"])
-    _write(changed, Path(FLAGS.out or file))
+    _write(changed, out)
 
 
 def remove(*words: str) -> None:
@@ -119,7 +133,8 @@ def remove(*words: str) -> None:
     """
     (file,) = given(words, "remove", "a recogniser's file")
     name = class_named("remove")
-    _write(removed(_load(file), name), Path(FLAGS.out or file))
+    out = out_file(file)
+    _write(removed(_load(file), name), out)
 
 
 def show(*words: str) -> None:

@@ -1,6 +1,7 @@
 """Flags and words of `experiments.personalise`."""
 
 import unicodedata
+import zipfile
 from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
@@ -69,16 +70,22 @@ def class_named(command: str) -> str:
     return unicodedata.normalize("NFC", printable(name.strip()))  # as those of folders
 
 
-def out_file() -> Path:
+def out_file(changed: str | None = None) -> Path:
     """The file to write, checked before work begins.
 
+    Args:
+      changed: the recogniser that is changed, which is written anew without --out.
+
     Raises:
-      UserError: none is named, it is a folder, or its folder cannot be written to.
+      UserError: no file, a folder, another kind of file, or one that cannot be written.
     """
-    if not FLAGS.out:
+    given = FLAGS.out or changed
+    if not given:
         raise UserError("fit needs a file to write: give --out=mine.recogniser")
-    path = Path(FLAGS.out)
+    path = Path(given)
     if path.is_dir():
         raise UserError(f"--out={path} is a folder: give the name of a file")
+    if path.exists() and given != changed and not zipfile.is_zipfile(path):
+        raise UserError(f"--out={path} is there, and no recogniser: choose another name")
     check_writable(path.parent)
     return path

@@ -7,7 +7,7 @@ import numpy as np
 from metalearn.data.snapshots import Snapshot
 from metalearn.errors import UserError
 from metalearn.personal.fitted import Fitted, Photos
-from metalearn.personal.fitting import THUMBNAILS, fit_photos, photos_of
+from metalearn.personal.fitting import fit_photos, photos_of
 
 
 def added(fitted: Fitted, classes: Mapping[str, Sequence[Snapshot]]) -> Fitted:
@@ -39,7 +39,7 @@ def added(fitted: Fitted, classes: Mapping[str, Sequence[Snapshot]]) -> Fitted:
         thumbnails=photos.thumbnails + more.thumbnails,
         kept=photos.kept.with_others(more.kept),
     )
-    return _fitted_again(fitted, names, both, np.argsort(labels, kind="stable"))
+    return _fitted_again(fitted, names, both, np.arange(len(labels)))
 
 
 def removed(fitted: Fitted, name: str) -> Fitted:
@@ -73,17 +73,13 @@ def _unseen(fitted: Fitted, name: str, snapshots: Sequence[Snapshot]) -> list[Sn
 def _fitted_again(
     fitted: Fitted, names: tuple[str, ...], photos: Photos, rows: np.ndarray
 ) -> Fitted:
-    """Fit to these rows of photographs, with thumbnails of the first few of each class."""
+    """Fit to these rows of photographs."""
     labels = photos.labels[rows]
-    places = np.arange(len(rows)) - np.searchsorted(labels, labels)
     chosen = Photos(
         names=tuple(photos.names[row] for row in rows),
         labels=labels,
         digests=tuple(photos.digests[row] for row in rows),
-        thumbnails=tuple(
-            photos.thumbnails[row] if place < THUMBNAILS else b""
-            for row, place in zip(rows, places, strict=True)
-        ),
+        thumbnails=tuple(photos.thumbnails[row] for row in rows),
         kept=photos.kept.at(rows),
     )
     made = fitted.model.make(np.bincount(labels, minlength=len(names)))

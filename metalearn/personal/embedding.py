@@ -31,6 +31,8 @@ MEANS = Path(__file__).with_name("means")  # of features, a file for each body
 PRIOR = 20.0  # photographs that the mean of others counts as
 VERSION = 1  # of features that are kept; raised whenever they become others
 BATCH = 16  # images at once, where there are several
+# Always, of those fitted to: one that is added later has the same features to the bit
+FITTED_BATCH = 4
 TINY = 1e-12
 
 
@@ -172,22 +174,21 @@ class Embedder:
           fitted: whether a recogniser is to be fitted to them.
         """
         if not fitted:
-            return self._computed(self._shown, images)
+            return self._computed(self._shown, images, 1 if len(images) == 1 else BATCH)
         if self._root is None:
-            return self._computed(self._fitted, images)
+            return self._computed(self._fitted, images, FITTED_BATCH)
         cache = cache_of(self.embedding.shown, self._root)
         found = [cache.read(image) for image in images]
         missing = [place for place, z in enumerate(found) if z is None]
-        computed = self._computed(self._fitted, images[missing])
+        computed = self._computed(self._fitted, images[missing], FITTED_BATCH)
         for place, z in zip(missing, computed, strict=True):
             found[place] = z
             cache.write(images[place], z)
         return np.stack([z for z in found if z is not None])
 
-    def _computed(self, run: Callable[..., Array], images: np.ndarray) -> np.ndarray:
+    def _computed(self, run: Callable[..., Array], images: np.ndarray, size: int) -> np.ndarray:
         """Features by one of the compiled functions, a batch at a time."""
         found = np.empty((len(images), len(self.embedding.shown.mean)), np.float32)
-        size = 1 if len(images) == 1 else BATCH
         for start in range(0, len(images), size):
             some = images[start : start + size]
             # Every batch has one shape: the last repeats its last image

@@ -55,18 +55,35 @@ def fit(
 
 
 def photos_of(model: Model, classes: Mapping[str, Sequence[Snapshot]]) -> Photos:
-    """What is kept of photographs, in the order of the classes."""
-    every = [snapshot for some in classes.values() for snapshot in some]
-    labels = np.repeat(np.arange(len(classes)), [len(some) for some in classes.values()])
-    thumbnails = tuple(
-        snapshot.thumbnail if place < THUMBNAILS else b""
-        for some in classes.values()
-        for place, snapshot in enumerate(some)
-    )
+    """What is kept of photographs, in the order of the classes; one file counts once in a class."""
+    once = {name: {each.digest: each for each in some}.values() for name, some in classes.items()}
+    every = [snapshot for some in once.values() for snapshot in some]
+    labels = np.repeat(np.arange(len(once)), [len(some) for some in once.values()])
     names = tuple(snapshot.name for snapshot in every)
     digests = tuple(snapshot.digest for snapshot in every)
+    thumbnails = tuple(snapshot.thumbnail for snapshot in every)
     kept = model.keep(np.stack([snapshot.pixels for snapshot in every]))
     return Photos(names, labels, digests, thumbnails, kept)
+
+
+def in_order(photos: Photos) -> Photos:
+    """Photographs by class and digest, so that nothing depends on the order in which they came.
+
+    Thumbnails stay of the first few of each class.
+    """
+    rows = np.lexsort((np.array(photos.digests), photos.labels))
+    labels = photos.labels[rows]
+    places = np.arange(len(rows)) - np.searchsorted(labels, labels)
+    return Photos(
+        names=tuple(photos.names[row] for row in rows),
+        labels=labels,
+        digests=tuple(photos.digests[row] for row in rows),
+        thumbnails=tuple(
+            photos.thumbnails[row] if place < THUMBNAILS else b""
+            for row, place in zip(rows, places, strict=True)
+        ),
+        kept=photos.kept.at(rows),
+    )
 
 
 def fit_photos(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float) -> Fitted:
@@ -104,6 +121,7 @@ def _check(classes: int, unknown_rate: float) -> None:
 def _fitted(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float) -> Fitted:
     model = made.model
     number = len(classes)
+    photos = in_order(photos)
     (values, labels) = (photos.kept.values, photos.labels)
     if (values == values[0]).all():
         raise UserError("all photos look the same to the body: give others")

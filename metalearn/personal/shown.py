@@ -13,8 +13,9 @@ from metalearn.personal.fitted import Expected, Fitted
 
 UNKNOWN = "unknown"
 DIGITS = 6  # of numbers in JSON and CSV
+FEW = 0.5  # share of its own photographs below which a recogniser knows too few
 WIDEST = 30  # classes of a confusion matrix that is shown whole
-COLUMNS = ("photo", "answer", "likeliest", "probability", "familiarity", "nearest")
+COLUMNS = ("photo", "answer", "known", "likeliest", "probability", "familiarity", "nearest")
 
 
 def said(answer: Answer) -> str:
@@ -54,6 +55,7 @@ def _as_dict(answer: Answer, classes: Sequence[str]) -> dict[str, Any]:
     return {
         "photo": answer.name,
         "answer": said(answer),
+        "known": answer.known,
         "likeliest": answer.label,
         "probability": round(answer.probability, DIGITS),
         "familiarity": round(answer.familiarity, DIGITS),
@@ -70,7 +72,8 @@ def answers_csv(answers: Sequence[Answer]) -> str:
     for one in answers:
         numbers = [round(number, DIGITS) for number in (one.probability, one.familiarity)]
         nearest = one.nearest[0].name if one.nearest else ""
-        rows.writerow([one.name, said(one), one.label, *numbers, nearest])
+        known = str(one.known).lower()
+        rows.writerow([one.name, said(one), known, one.label, *numbers, nearest])
     return written.getvalue()
 
 
@@ -108,10 +111,14 @@ def threshold_text(fitted: Fitted) -> str:
     """When a photograph is unknown."""
     if fitted.unknown_rate == 1:
         return "unknown: never, as asked for"
+    expected = fitted.expected
+    more = ""
+    if expected is not None and expected.accepted < FEW:
+        more = "; a higher --unknown_rate knows more of its own photos, and more of others"
     return (
         f"unknown: below a familiarity of {fitted.threshold:.2f}, which "
         f"{100 * fitted.unknown_rate:g} % of photos of others should exceed, as far as its own "
-        "classes tell, each left out in turn"
+        f"classes tell, each left out in turn{more}"
     )
 
 

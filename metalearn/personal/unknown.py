@@ -80,7 +80,8 @@ def familiar_of(vectors: np.ndarray, y: np.ndarray, classes: int, prior: float) 
       classes: C.
       prior: photographs that a centre of zero counts as, beside the M.
     """
-    centre = vectors.sum(0) / (len(vectors) + prior)
+    # By itself alone a class would be centred to nothing
+    centre = vectors.sum(0) / (len(vectors) + prior) * (classes > 1)
     centred = unit(vectors - centre)
     sums = np.zeros((classes, vectors.shape[1]))
     np.add.at(sums, y, centred)
@@ -185,7 +186,7 @@ def threshold_of(unknown: np.ndarray, classes: int, rate: float) -> float:
     Of ten classes and more, the quantile of what was seen. Of fewer, the upper prediction bound of
     a normal sample of so many: mean + t sd sqrt(1 + 1/C), t the quantile of Student's distribution
     with C - 1 degrees of freedom, as the next class may well look more like one's own than any of
-    these few.
+    these few; at most 1, as of two or three classes the bound tells next to nothing.
 
     Args:
       unknown: [M], of photographs of classes that were left out.
@@ -195,7 +196,7 @@ def threshold_of(unknown: np.ndarray, classes: int, rate: float) -> float:
     if classes >= MANY:
         return float(np.quantile(unknown, 1 - rate, method="higher"))
     share = stdtrit(classes - 1, 1 - rate) * np.sqrt(1 + 1 / classes)
-    return float(unknown.mean() + share * unknown.std(ddof=1))
+    return min(1.0, float(unknown.mean() + share * unknown.std(ddof=1)))
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:

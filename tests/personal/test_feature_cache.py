@@ -18,9 +18,9 @@ class Counting(Embedder):
 
     number = 0
 
-    def _computed(self, run: object, images: np.ndarray) -> np.ndarray:
+    def _computed(self, run: object, images: np.ndarray, size: int) -> np.ndarray:
         self.number += len(images)
-        return super()._computed(run, images)
+        return super()._computed(run, images, size)
 
 
 @pytest.fixture
