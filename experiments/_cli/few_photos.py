@@ -197,6 +197,7 @@ def measured(done: list[Outcome]) -> PersonalMeasured:
         ci95=_optional(interval),
         lowest=_rounded(accuracies.min()),
         highest=_rounded(accuracies.max()),
+        balanced=_rounded(np.mean([one.scores.balanced_accuracy for one in evaluations])),
         ece=_rounded(together.ece),
         expected=_optional(np.mean(known) if known else None),
         accepted=_rounded(together.accepted),
@@ -223,7 +224,8 @@ def said(record: PersonalRecord) -> str:
     line = (
         f"{test.dataset}, {found.classes}-way {test.labels}-shot, {test.method} of {test.body}: "
         f"{100 * found.accuracy:.2f}{interval} % ({100 * found.lowest:.2f} to "
-        f"{100 * found.highest:.2f}, {test.draws} draws), ECE {100 * found.ece:.1f} %"
+        f"{100 * found.highest:.2f}, {test.draws} draws), balanced "
+        f"{100 * found.balanced:.2f} %, ECE {100 * found.ece:.1f} %"
     )
     if found.expected is not None:
         line += f", expected {100 * found.expected:.2f} %"

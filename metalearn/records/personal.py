@@ -63,6 +63,7 @@ class PersonalMeasured:
       accuracy: of test photographs of its classes.
       ci95: half the width of the 95 % confidence interval of that mean over draws; None of one.
       lowest, highest: accuracy of a draw.
+      balanced: mean recall of classes, as if each had as many test photographs.
       ece: expected calibration error over the photographs of all draws.
       expected: accuracy that recognisers expected, by their own photographs held out in turn; None
         where each was alone in its class.
@@ -80,6 +81,7 @@ class PersonalMeasured:
     ci95: float | None
     lowest: float
     highest: float
+    balanced: float
     ece: float
     expected: float | None
     accepted: float

@@ -23,6 +23,7 @@ is in `results/personal.csv`.
 - **method**: `auto` takes centroids below two photographs a class, and ridge regression from there.
 - **what is changed**: of what `experiments.personalise` does; a dash where nothing is.
 - **accuracy %**: mean over draws ± its 95 % confidence interval, and the range of draws.
+- **balanced %**: mean recall of the classes, as if each had as many test photographs.
 - **expected %**: what the recognisers expected of themselves, by their own photographs held out.
 - **unknown**: further classes, which a recogniser should not know. **known** and **taken for
   known** are the shares of photographs of its own and of those classes that are not answered as
@@ -85,6 +86,7 @@ def _cells(record: PersonalRecord) -> dict[str, str]:
         "method": test.method,
         "what is changed": changes_of(record),
         "accuracy %": _accuracy(record),
+        "balanced %": shown(found.balanced, 2, 100),
         "expected %": shown(found.expected, 1, 100),
         "ECE %": shown(found.ece, 1, 100),
         "unknown": str(test.unknown or NONE),

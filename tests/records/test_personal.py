@@ -42,6 +42,7 @@ RECORD = PersonalRecord(
         ci95=0.0185,
         lowest=0.3,
         highest=1.0,
+        balanced=0.83,
         ece=0.07,
         expected=None,
         accepted=0.25,
