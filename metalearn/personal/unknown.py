@@ -18,7 +18,7 @@ from metalearn.transfer.scores import stratified_folds
 
 GROUPS = 5  # of photographs or of classes that take turns, at most
 RATE = 0.05  # of unknown photographs that are accepted
-USUAL = 0.5  # cosine of a photograph to its class, where no class has two
+USUAL = 0.6  # cosine of a photograph to its class, where no class has two
 LEAST = 0.05  # that a cosine is divided by
 NEVER = -2 / LEAST  # a threshold that is below every familiarity
 MANY = 10  # classes, of which quantiles tell what another would do
