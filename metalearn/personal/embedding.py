@@ -226,12 +226,13 @@ def view_features(
       images: uint8 [B,H,W,3], squares of any size.
     """
     shown = embedding.shown
+    apply = jax.jit(embedding.apply)  # so that views of one size are traced once
     found = []
     for view in views:
         prepare = standardise(shown.inputs._replace(size=(view.size, view.size)))
         x = prepare(seen(images, view))
         for turned in (x, x[:, :, ::-1]) if shown.views.mirror else (x,):
-            found.append(embedding.apply(params, turned).reshape(len(images), -1))
+            found.append(apply(params, turned).reshape(len(images), -1))
     return found
 
 
