@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax
 
 from metalearn.errors import UserError
 from metalearn.evaluation.metrics import BINS, calibration_error
+from metalearn.ops.softmax import log_softmax
 
 RESAMPLES = 1000  # of the images, for the interval of the accuracy
 SEED = 0  # of the resamples
@@ -100,7 +100,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Scor
     macro = by_class(labels, predicted, labels=occurring, average="macro", zero_division=0)
     precision, recall, f1 = map(_rounded, macro[:3])
     low, high = bootstrap_interval(predicted == labels)
-    log_probability = log_softmax(logits.astype(np.float64), 1)
+    log_probability = log_softmax(logits.astype(np.float64))
     confusion = confusion_matrix(labels, predicted, labels=every)
     return Scores(
         images=len(labels),

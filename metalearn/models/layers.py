@@ -12,6 +12,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from metalearn.models.conv import product, same_padding
 from metalearn.models.depthwise import Pads, depthwise
@@ -185,7 +186,9 @@ class ConvNorm(nn.Module):
 def fold(params: PyTree, moments: PyTree, eps: float) -> PyTree:
     """The parameters of a network whose `ConvNorm`s have known moments moved into their kernels.
 
-    Exact, and its derivatives are. Layers without an entry in the moments stay as they are.
+    Exact, and its derivatives are. Layers without an entry in the moments stay as they are. Arrays
+    of NumPy stay NumPy's: outside a compiled program JAX would compile each operation for each
+    shape.
 
     Args:
       params: by stage and layer.
@@ -194,13 +197,18 @@ def fold(params: PyTree, moments: PyTree, eps: float) -> PyTree:
     """
     if "kernel" in params and "norm" in params and "norm" in moments:
         (norm, known) = (params["norm"], moments["norm"])
-        factor = norm["scale"] * jax.lax.rsqrt(known["var"] + eps)
+        factor = norm["scale"] * inverse_root(known["var"] + eps)
         bias = norm["shift"] - known["mean"] * factor
         return {"kernel": params["kernel"] * factor, "bias": bias}
     return {
         name: fold(part, moments[name], eps) if isinstance(part, dict) and name in moments else part
         for name, part in params.items()
     }
+
+
+def inverse_root(x: Array | np.ndarray) -> Array | np.ndarray:
+    """1 / sqrt(x), of NumPy or of JAX as x is."""
+    return 1 / np.sqrt(x) if isinstance(x, np.ndarray) else jax.lax.rsqrt(x)
 
 
 class Dense(nn.Module):

@@ -169,7 +169,9 @@ def choose_layout(family: Family, tensors: Tensors, path: Path) -> Layout:
     return best
 
 
-def place(layout: Layout, tensors: Tensors, module: Staged, path: Path) -> Placed:
+def place(
+    layout: Layout, tensors: Tensors, module: Staged, path: Path, known: bool = False
+) -> Placed:
     """A file's arrays in our trees.
 
     Args:
@@ -177,6 +179,8 @@ def place(layout: Layout, tensors: Tensors, module: Staged, path: Path) -> Place
       tensors: its arrays.
       module: the network they are for.
       path: of the file, to be named where it does not fit.
+      known: whether its digest is that of a file whose shapes were compared once: tracing the
+        network for them takes as long as all else.
 
     Raises:
       UserError: a name that is missing or left over, or a shape that differs.
@@ -187,10 +191,11 @@ def place(layout: Layout, tensors: Tensors, module: Staged, path: Path) -> Place
     entries = [e for e in layout.entries if not (headless and e.tree == CLASSIFIER)]
     _check_names({key for entry in entries for key in entry.keys}, arrays.keys(), layout, path)
     trees: dict[str, PyTree] = {PARAMS: {}, MOMENTS: {}, CLASSIFIER: {}}
-    shapes = _shapes(module, layout.inputs)
+    shapes = {} if known else _shapes(module, layout.inputs)
     for entry in entries:
         found = _changed(entry, [arrays[key] for key in entry.keys], path)
-        if entry.tree != CLASSIFIER and found.shape != _at(shapes[entry.tree], entry.path).shape:
+        compared = entry.tree in shapes
+        if compared and found.shape != _at(shapes[entry.tree], entry.path).shape:
             raise _other_size(entry, path)
         _put(trees[entry.tree], entry.path, jnp.asarray(found, jnp.float32))
     return Placed(trees[PARAMS], trees[MOMENTS], trees[CLASSIFIER] or None)

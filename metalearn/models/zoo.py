@@ -104,7 +104,8 @@ def load_body(name: str, weights: str | Path | None = None) -> Body:
     tensors = read_weights(path)
     family = published.family()
     layout = choose_layout(family, tensors, path)
-    placed = place(layout, tensors, family.build(**layout.options), path)
+    known = isinstance(published.source, Package) and digest == published.source.digest
+    placed = place(layout, tensors, family.build(**layout.options), path, known)
     return _body(family, layout)._replace(
         params=placed.params,
         moments=placed.moments or None,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 
 from metalearn.data.snapshots import Snapshot
+from metalearn.ops.softmax import softmax
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.unknown import familiarity
 from metalearn.transfer.centroid import unit
@@ -60,7 +60,7 @@ def answer(fitted: Fitted, snapshots: Sequence[Snapshot]) -> list[Answer]:
     values = fitted.model.ask(np.stack([snapshot.pixels for snapshot in snapshots]))
     fit = fitted.fit
     logits = fit.logits(values)
-    probabilities = softmax(logits.astype(np.float64), 1)
+    probabilities = softmax(logits.astype(np.float64))
     familiar = familiarity(fit, values, logits)
     (places, cosines) = _nearest(fitted, fit.vectors(values))
     found = []

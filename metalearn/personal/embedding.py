@@ -29,7 +29,7 @@ BODY = "efficientnet-lite0"
 SIZE = 160  # pixels a side that the default body is shown
 MEANS = Path(__file__).with_name("means")  # of features, a file for each body
 PRIOR = 20.0  # photographs that the mean of others counts as
-VERSION = 1  # of features that are kept; raised whenever they become others
+VERSION = 2  # of features that are kept; raised whenever they become others
 BATCH = 16  # images at once, where there are several
 # Always, of those fitted to: one that is added later has the same features to the bit
 FITTED_BATCH = 4
@@ -99,12 +99,15 @@ def embedding_of(name: str, body: Body, views: Views | None = None) -> Embedding
     views = views or usual_views(SIZE if name == BODY else body.inputs.size[0])
     folded = body.params
     if body.fold is not None and body.moments:
-        folded = body.fold(body.params, body.moments)
+        (params, moments) = jax.tree.map(np.asarray, (body.params, body.moments))
+        folded = jax.device_put(body.fold(params, moments))
     digest = body.digest or ""
-    width = jax.eval_shape(body.network.apply, folded, jnp.zeros((1, *body.inputs.shape))).shape[-1]
     mean = known_mean(name, digest)
     prior = 0.0 if mean is None else PRIOR
-    mean = np.zeros(width, np.float32) if mean is None else mean
+    if mean is None:
+        image = jnp.zeros((1, *body.inputs.shape))
+        width = jax.eval_shape(body.network.apply, folded, image).shape[-1]
+        mean = np.zeros(width, np.float32)
     shown = Shown(name, digest, body.inputs, views, mean, prior)
     return Embedding(shown, folded, body.network.apply)
 
@@ -223,12 +226,13 @@ def view_features(
       images: uint8 [B,H,W,3], squares of any size.
     """
     shown = embedding.shown
+    apply = jax.jit(embedding.apply)  # so that views of one size are traced once
     found = []
     for view in views:
         prepare = standardise(shown.inputs._replace(size=(view.size, view.size)))
         x = prepare(seen(images, view))
         for turned in (x, x[:, :, ::-1]) if shown.views.mirror else (x,):
-            found.append(embedding.apply(params, turned).reshape(len(images), -1))
+            found.append(apply(params, turned).reshape(len(images), -1))
     return found
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax, stdtrit
 
+from metalearn.ops.softmax import softmax
 from metalearn.transfer.centroid import unit
 from metalearn.transfer.scores import stratified_folds
 
@@ -126,7 +126,7 @@ def familiarity(fit: Fit, kept: np.ndarray, logits: np.ndarray) -> np.ndarray:
       logits: [Q,C] of them.
     """
     answers = logits.argmax(1)
-    sure = softmax(logits.astype(np.float64), 1).max(1)
+    sure = softmax(logits.astype(np.float64)).max(1)
     cosines = cosines_to(fit.familiar, fit.vectors(kept))[np.arange(len(answers)), answers]
     return cosines / fit.familiar.usual[answers] * np.sqrt(sure)
 
@@ -195,6 +195,8 @@ def threshold_of(unknown: np.ndarray, classes: int, rate: float) -> float:
     """
     if classes >= MANY:
         return float(np.quantile(unknown, 1 - rate, method="higher"))
+    from scipy.special import stdtrit  # it takes longer to import than an answer
+
     share = stdtrit(classes - 1, 1 - rate) * np.sqrt(1 + 1 / classes)
     return min(1.0, float(unknown.mean() + share * unknown.std(ddof=1)))
 

@@ -9,7 +9,6 @@ for images left out one at a time (Rifkin & Lippert. Notes on Regularized Least 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh
 
 from metalearn.transfer.fitted import Probe, Sample, blocks, linear_outputs, linear_probe
 from metalearn.transfer.scores import accuracy, likeliest_scale, scored_rows, squared_error
@@ -39,6 +38,8 @@ class Spectrum(NamedTuple):
 
 def spectrum(sample: Sample) -> Spectrum:
     """The decomposition, of whichever is smaller: products of images or of features."""
+    from scipy.linalg import eigh  # it takes long to import, and answers need none
+
     s = sample.of_rows
     (number, size) = sample.z.shape
     classes = len(sample.weights)

@@ -1,9 +1,8 @@
 """What regularisation is chosen by: held-out images, their accuracy and their likelihood."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
+from metalearn.ops.softmax import log_softmax
 from metalearn.transfer.fitted import Sample
 
 SCALES = (
@@ -70,7 +69,7 @@ def squared_error(outputs: np.ndarray, sample: Sample) -> float:
 
 def log_likelihood(logits: np.ndarray, sample: Sample) -> float:
     """Mean log-likelihood in nats of the labels, images weighted by class."""
-    of_label = log_softmax(logits, axis=1)[np.arange(len(logits)), sample.y]
+    of_label = log_softmax(logits)[np.arange(len(logits)), sample.y]
     return float(np.average(of_label, weights=sample.of_rows))
 
 
@@ -85,6 +84,8 @@ def likeliest_scale(outputs: np.ndarray, sample: Sample, smoothed: bool = False)
         all right, the likeliest scale is endless (Platt 1999, Probabilistic outputs for support
         vector machines, section 2.2).
     """
+    from scipy.optimize import minimize_scalar  # it takes longer to import than an answer
+
     step = -(-len(outputs) // ENOUGH)
     some = outputs[::step]
     judged = sample.at(np.arange(0, len(outputs), step))
@@ -99,7 +100,7 @@ def likeliest_scale(outputs: np.ndarray, sample: Sample, smoothed: bool = False)
 
 def _smoothed_likelihood(logits: np.ndarray, sample: Sample, share: float) -> float:
     """`log_likelihood` of images that belong to their classes by a share, to others by the rest."""
-    logs = log_softmax(logits, axis=1)
+    logs = log_softmax(logits)
     of_label = logs[np.arange(len(logits)), sample.y]
     mixed = of_label
     if share < 1:

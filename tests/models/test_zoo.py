@@ -5,12 +5,15 @@ import sys
 import types
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from metalearn.errors import UserError
 from metalearn.models import sources
-from metalearn.models.sources import find_weights
+from metalearn.models.layouts import place
+from metalearn.models.sources import find_weights, is_installed
+from metalearn.models.weights import read_weights
 from metalearn.models.zoo import BODIES, load_body, make_body
 from tests.models.torch_files import saved_all, write_zipped
 
@@ -50,6 +53,20 @@ def test_names_missing_and_left_over(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"missing \(_blocks.*\), 1 left over \(extra\)") as error:
         load_body("efficientnet-lite0", tmp_path / "net.pth")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [name for name in BODIES if name.startswith("efficientnet")])
+def test_published_files_have_the_shapes_of_their_networks(name: str) -> None:
+    """They are not compared when a file is known by its digest."""
+    if not is_installed(BODIES[name].source):
+        pytest.skip(f"the weights of {name} are not installed")
+    family = BODIES[name].family()
+    (layout,) = family.layouts
+    (path, _) = find_weights(name, BODIES[name].source, None)
+    placed = place(layout, read_weights(path), family.build(), path)  # it raises where one differs
+    loaded = load_body(name)
+    jax.tree.map(np.testing.assert_array_equal, placed.params, loaded.params)
+    jax.tree.map(np.testing.assert_array_equal, placed.moments, loaded.moments)
 
 
 def test_body_without_weights() -> None:
