@@ -60,6 +60,7 @@ class Graph:
         self.nodes: dict[str, Any] = {}  # by the one output of each
         self.initial: dict[str, Any] = {}
         self._known: dict[tuple, str] = {}
+        self._rounded: dict[tuple[str, str], str] = {}
 
     def emit(self, operation: str, inputs: Sequence[str], **attributes: object) -> str:
         """A node; the name of its output."""
@@ -101,8 +102,12 @@ class Graph:
         largest = np.abs(array).max(others, keepdims=True)
         scale = (np.maximum(largest, np.finfo(np.float32).tiny) / 127).astype(np.float32)
         codes = self.number(np.rint(array / scale).astype(np.int8), label)
-        # Not DequantizeLinear: onnxruntime computes these two once, when it loads the file
-        return self.emit("Mul", [self.emit("Cast", [codes], to=1), self.number(scale)])
+        both = (codes, self.number(scale))
+        if both not in self._rounded:
+            # Not DequantizeLinear: onnxruntime computes these two once, when it loads the file
+            cast = self.emit("Cast", [codes], to=1)
+            self._rounded[both] = self.emit("Mul", [cast, both[1]])
+        return self._rounded[both]
 
     def stored(self, value: Value, order: tuple[int, ...]) -> str:
         """The name of a value whose axes are in this order; a scalar stays one."""
@@ -133,6 +138,13 @@ class Graph:
         parts = [batch if n is None else self.integers([n]) for n in one_by_one]
         shape = self.emit("Concat", parts, axis=0)
         return replace(value, name=self.emit("Expand", [value.name, shape]), thin=False)
+
+    def give(self, name: str, value: Value) -> None:
+        """Make a value an output of this name."""
+        from onnx import helper
+
+        inside = self.stored(self.full(value), tuple(range(len(value.dims))))
+        self.nodes[name] = helper.make_node("Identity", [inside], [name], name)
 
     def used(self, outputs: Sequence[str]) -> list[Any]:
         """The nodes that these depend on; the initial values that are not needed are dropped."""
