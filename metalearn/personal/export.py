@@ -22,11 +22,11 @@ CONTRACT = (
     "image: uint8 [{number},{size},{size},3], RGB. Turn the photo upright, cut out its central "
     "square, resize it to {size} x {size} with antialiasing (Pillow: BICUBIC)."
 )
-TENSORFLOW = '"tensorflow>=2.21,<3"'  # releases of it have no files for every Python
+# Package -> what pip is to install
 PACKAGES = {
     "onnx": "-r requirements-export.txt",
     "onnxruntime": "-r requirements-export.txt",
-    "tensorflow": TENSORFLOW,
+    "tensorflow": '"tensorflow>=2.21,<3" (for Python 3.11 to 3.13), or take --format=onnx',
     "ai_edge_litert": "ai-edge-litert",
 }
 # Format -> the module that writes it: `write(fitted, path, int8)`

@@ -26,7 +26,8 @@ class Agreement(NamedTuple):
       familiarity: largest difference of a familiarity.
       accuracy: of the recogniser and of the file, for photographs whose class is known; None
         where there are none.
-      milliseconds: that the file takes for one image at a time, the median.
+      milliseconds: that the file takes for one image, the median; on one thread but for a
+        SavedModel.
     """
 
     photos: int
@@ -76,7 +77,7 @@ def agreement_text(found: Agreement) -> str:
     lines = [
         f"checked with {found.photos} photos: the same class for {found.same:.1%}; largest "
         f"difference {found.probability:.2g} of a probability, {found.familiarity:.2g} of a "
-        f"familiarity; {found.milliseconds:.1f} ms a photo on one thread"
+        f"familiarity; {found.milliseconds:.1f} ms a photo"
     ]
     if found.accuracy is not None:
         (own, other) = found.accuracy
@@ -103,7 +104,6 @@ def _onnx(path: Path) -> Run:
 
 def _savedmodel(path: Path) -> Run:
     tf = needed("tensorflow")
-    tf.config.threading.set_intra_op_parallelism_threads(1)
     model = tf.saved_model.load(str(path))
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -104,7 +104,8 @@ class Graph:
         codes = self.number(np.rint(array / scale).astype(np.int8), label)
         both = (codes, self.number(scale))
         if both not in self._rounded:
-            # Not DequantizeLinear: onnxruntime computes these two once, when it loads the file
+            # Not DequantizeLinear, which onnxruntime computes for every photo, 38 ms in place of
+            # 12: these two it computes once, when it loads the file
             cast = self.emit("Cast", [codes], to=1)
             self._rounded[both] = self.emit("Mul", [cast, both[1]])
         return self._rounded[both]

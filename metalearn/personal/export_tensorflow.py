@@ -12,7 +12,7 @@ import jax
 
 from metalearn.errors import UserError
 from metalearn.files import write_text, write_whole
-from metalearn.personal.export import INPUT, OUTPUTS, TENSORFLOW, about, needed
+from metalearn.personal.export import INPUT, OUTPUTS, about, needed
 from metalearn.personal.export_function import Constants, Exported, function_of
 from metalearn.personal.fitted import Fitted
 from metalearn.types import Array
@@ -39,8 +39,7 @@ def write_savedmodel(fitted: Fitted, path: Path, int8: bool) -> None:
     if os.path.lexists(path):
         raise UserError(f"{path} is there already: give --out the name of a new folder")
     tf = _tensorflow()
-    exported = function_of(fitted)
-    (module, concrete) = _traced(tf, exported, None, ("cpu", "cuda"))
+    (module, concrete) = _any_number(tf, function_of(fitted))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         tf.saved_model.save(module, str(part), signatures=concrete)
@@ -69,8 +68,7 @@ def write_tflite(fitted: Fitted, path: Path, int8: bool) -> None:
       UserError: as `metalearn.personal.export.export`.
     """
     tf = _tensorflow()
-    # In the forms of an accelerator, which are convolutions of TFLite; a CPU's would be sums
-    (module, concrete) = _traced(tf, function_of(fitted), 1, ("tpu",))
+    (module, concrete) = _one_at_a_time(tf, function_of(fitted))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -100,36 +98,48 @@ def _tensorflow() -> Any:
     return needed("tensorflow")
 
 
-def _traced(
-    tf: Any, exported: Exported, number: int | None, platforms: tuple[str, ...]
-) -> tuple[Any, Any]:
-    """A module of TensorFlow and its one function.
+def _any_number(tf: Any, exported: Exported) -> tuple[Any, Any]:
+    """A module of TensorFlow with the weights as its variables, and its one function."""
+    jax2tf = _jax2tf()
+    size = exported.pixels
+    converted = jax2tf.convert(
+        partial(_by_name, exported),
+        polymorphic_shapes=[None, f"(n, {size}, {size}, 3)"],
+        native_serialization_platforms=("cpu", "cuda"),
+    )
+    module = tf.Module()
+    module.weights = {name: tf.Variable(part) for name, part in exported.constants.items()}
+    images = tf.TensorSpec([None, size, size, 3], tf.uint8, name=INPUT)
 
-    Args:
-      tf: TensorFlow.
-      exported: the recogniser.
-      number: of images at once; None for any.
-      platforms: whose forms it gets.
-    """
+    def recognise(image: Any) -> Any:
+        return converted(module.weights, image)
+
+    module.recognise = tf.function(recognise, autograph=False, input_signature=[images])
+    return module, module.recognise.get_concrete_function()
+
+
+def _one_at_a_time(tf: Any, exported: Exported) -> tuple[Any, Any]:
+    """A module of TensorFlow with the weights as constants, and its one function."""
+    # In the forms of an accelerator, which are convolutions of TFLite; a CPU's would be sums
+    converted = _jax2tf().convert(
+        partial(_by_name, exported, exported.constants), native_serialization_platforms=("tpu",)
+    )
+    size = exported.pixels
+    image = tf.TensorSpec([1, size, size, 3], tf.uint8, name=INPUT)
+    module = tf.Module()
+    module.recognise = tf.function(converted, autograph=False, input_signature=[image])
+    return module, module.recognise.get_concrete_function()
+
+
+def _by_name(exported: Exported, constants: Constants, image: Array) -> dict[str, Array]:
+    return dict(zip(OUTPUTS, exported.function(constants, image), strict=True))
+
+
+def _jax2tf() -> Any:
     try:
         from jax.experimental import jax2tf
     except ImportError as error:
         raise UserError(
-            f"jax {jax.__version__} cannot write for TensorFlow ({error}): install "
-            f"{TENSORFLOW}, or take --format=onnx"
+            f"jax {jax.__version__} cannot write for TensorFlow ({error}): take --format=onnx"
         ) from error
-
-    def function(image: Array) -> dict[str, Array]:
-        constants: Constants = exported.constants
-        return dict(zip(OUTPUTS, exported.function(constants, image), strict=True))
-
-    size = exported.pixels
-    converted = jax2tf.convert(
-        function,
-        polymorphic_shapes=None if number else [f"(n, {size}, {size}, 3)"],
-        native_serialization_platforms=platforms,
-    )
-    images = tf.TensorSpec([number, size, size, 3], tf.uint8, name=INPUT)
-    module = tf.Module()
-    module.recognise = tf.function(converted, autograph=False, input_signature=[images])
-    return module, module.recognise.get_concrete_function()
+    return jax2tf
