@@ -4,7 +4,7 @@ A value has its axes in any order, and broadcasts when it is used: so a graph fo
 becomes one of convolutions [N,Ch,H,W] with no transposition between them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -157,6 +157,11 @@ class Graph:
                 nodes.append(node)
         self.initial = {name: x for name, x in self.initial.items() if name in needed}
         return nodes[::-1]
+
+
+Params = dict[str, Any]
+# What writes an operation of JAX: given its params, its inputs, the shape of what it gives
+Operation = Callable[[Graph, Params, list[Value], Dims], Value]
 
 
 def cannot(what: str) -> UserError:

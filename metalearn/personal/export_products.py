@@ -3,8 +3,7 @@
 import math
 from typing import NamedTuple
 
-from metalearn.personal.export_graph import Dims, Graph, Value, cannot
-from metalearn.personal.export_ops import Operation, Params
+from metalearn.personal.export_graph import Dims, Graph, Operation, Params, Value, cannot
 
 
 class Side(NamedTuple):

@@ -16,9 +16,10 @@ from jax.extend.core import ClosedJaxpr, Literal
 from metalearn.personal.export_graph import Graph, Value, cannot, constant
 from metalearn.personal.export_ops import SIMPLE
 from metalearn.personal.export_products import PRODUCTS
+from metalearn.personal.export_shapes import SHAPES
 
 NUMBERS = (2, 3)  # of images, traced for
-OPERATIONS = SIMPLE | PRODUCTS
+OPERATIONS = SIMPLE | SHAPES | PRODUCTS
 # Operations that are a function of their own, and where they keep it
 CALLS = {
     "jit": "jaxpr",
