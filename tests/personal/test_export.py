@@ -144,6 +144,7 @@ def test_weights_in_8_bits_take_a_quarter_and_answer_alike(lite0: Fitted, tmp_pa
     assert "the same class for 100.0%" in agreement_text(exact)
 
 
+@pytest.mark.slow
 def test_real_photos_get_the_same_answers(data_dir: Path, tmp_path: Path) -> None:
     """Of the grocery set, a few classes."""
     pixels = views(96).pixels
