@@ -30,6 +30,9 @@ HEAVY = (
     "h5py",
     "huggingface_hub",
     "sklearn",
+    "onnx",
+    "onnxruntime",
+    "ai_edge_litert",
 )
 # Themselves imported only when asked for
 LAZY = (

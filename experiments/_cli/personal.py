@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments._cli.define import FLAGS
 from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
+from experiments._cli.personal_export import export_file
 from metalearn.data.cache import default_root, expanded
 from metalearn.data.snapshots import (
     Refused,
@@ -175,6 +176,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "remove": remove,
     "show": show,
     "evaluate": evaluate,
+    "export": export_file,
 }
 
 

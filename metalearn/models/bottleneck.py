@@ -8,10 +8,10 @@ from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from metalearn.models.depthwise import Pads
+from metalearn.models.forms import on_cpu
 from metalearn.models.layers import SAME, ConvNorm, Padding, pads_of, relu6
 from metalearn.models.staged import Staged
 from metalearn.types import Array
@@ -92,7 +92,7 @@ class Bottleneck(nn.Module):
         """
         wide = x[0].size * self.expand > LARGE_MAP
         folded = "bias" in self.variables.get("params", {}).get("expand", {})
-        return wide and folded and jax.default_backend() == "cpu"
+        return wide and folded and on_cpu()
 
 
 def _inside(x: Array, pads: Pads) -> Array:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.errors import UserError
+from metalearn.models.forms import on_cpu
 from metalearn.models.layers import fold
 from metalearn.types import Array, Key, Network, PyTree
 
@@ -101,7 +102,7 @@ def runner(module: Staged) -> Run:
         chosen = chosen_stages(module.names, first, last)
         used = {name: params[name] for name in chosen if name in params}
         folded = fold(used, {} if moments is None else moments, module.eps)
-        if jax.default_backend() != "cpu" or _norms(folded):
+        if not on_cpu() or _norms(folded):
             return part(first, last, folded, x)
         for size, names in _parts(module, chosen):
             own = {name: folded[name] for name in names if name in folded}

@@ -232,7 +232,7 @@ def view_features(
         prepare = standardise(shown.inputs._replace(size=(view.size, view.size)))
         x = prepare(seen(images, view))
         for turned in (x, x[:, :, ::-1]) if shown.views.mirror else (x,):
-            found.append(apply(params, turned).reshape(len(images), -1))
+            found.append(apply(params, turned).reshape(images.shape[0], -1))
     return found
 
 
