@@ -6,6 +6,7 @@
     python -m experiments.personalise remove mine.recogniser --class=NAME
     python -m experiments.personalise show mine.recogniser
     python -m experiments.personalise evaluate mine.recogniser [DIR]     photos in DIR/CLASS/
+    python -m experiments.personalise page [mine.recogniser]             all this in the browser
 
 The recogniser is one file. `add` and `remove` write it anew, or another one with --out. Names that
 begin with a dash come after `--`.
@@ -35,6 +36,7 @@ READS = {
     "remove": ("out", "class", "weights", "include_body"),
     "show": (),
     "evaluate": ("weights",),
+    "page": ("weights", "host", "port", "browser"),
 }
 
 

@@ -30,6 +30,7 @@ HEAVY = (
     "h5py",
     "huggingface_hub",
     "sklearn",
+    "gradio",
 )
 # Themselves imported only when asked for
 LAZY = (

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments._cli.define import FLAGS
+from experiments._cli.page import page
 from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
 from metalearn.data.cache import default_root, expanded
 from metalearn.data.snapshots import (
@@ -175,6 +176,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "remove": remove,
     "show": show,
     "evaluate": evaluate,
+    "page": page,
 }
 
 

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.page import define_page
 from metalearn.data.snapshots import printable
 from metalearn.errors import UserError
 from metalearn.files import check_writable
@@ -34,6 +35,7 @@ def define_personal() -> None:
     define_flag("include_body", False, "write the body's weights into the recogniser too")
     define_flag("json", False, "of `predict`: as JSON, with the probabilities of all classes")
     define_flag("csv", False, "of `predict`: as CSV")
+    define_page()
 
 
 def given(words: tuple[str, ...], command: str, what: str) -> tuple[str, ...]:
