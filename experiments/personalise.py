@@ -7,6 +7,7 @@
     python -m experiments.personalise show mine.recogniser
     python -m experiments.personalise evaluate mine.recogniser [DIR]     photos in DIR/CLASS/
     python -m experiments.personalise export mine.recogniser --format=onnx --out=mine.onnx
+    python -m experiments.personalise page [mine.recogniser]             all this in the browser
 
 The recogniser is one file. `add` and `remove` write it anew, or another one with --out. Names that
 begin with a dash come after `--`.
@@ -37,6 +38,7 @@ READS = {
     "show": (),
     "evaluate": ("weights",),
     "export": ("out", "weights", "format", "int8", "check"),
+    "page": ("weights", "host", "port", "browser"),
 }
 
 

@@ -33,6 +33,7 @@ HEAVY = (
     "onnx",
     "onnxruntime",
     "ai_edge_litert",
+    "gradio",
 )
 # Themselves imported only when asked for
 LAZY = (

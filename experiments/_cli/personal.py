@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments._cli.define import FLAGS
+from experiments._cli.page import page
 from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
 from experiments._cli.personal_export import export_file
 from metalearn.data.cache import default_root, expanded
@@ -177,6 +178,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": show,
     "evaluate": evaluate,
     "export": export_file,
+    "page": page,
 }
 
 

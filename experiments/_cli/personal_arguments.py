@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.page import define_page
 from experiments._cli.personal_export import define_export
 from metalearn.data.snapshots import printable
 from metalearn.errors import UserError
@@ -36,6 +37,7 @@ def define_personal() -> None:
     define_flag("json", False, "of `predict`: as JSON, with the probabilities of all classes")
     define_flag("csv", False, "of `predict`: as CSV")
     define_export()
+    define_page()
 
 
 def given(words: tuple[str, ...], command: str, what: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ DEFINING = (
     "experiments._cli.classify",
     "experiments._cli.personal_arguments",
     "experiments._cli.personal_export",
+    "experiments._cli.page",
     "experiments._cli.few_photos",
     "benchmarks._lib.program",
 )

@@ -79,8 +79,13 @@ def _views(found: list) -> tuple[View, ...]:
 def seen(images: Array, view: View) -> Array:
     """The part of images [B,H,W,3] that a view has."""
     (height, width) = images.shape[1:3]
-    rows = round(height * view.part)
-    columns = round(width * view.part)
-    top = round((height - rows) * view.down)
-    left = round((width - columns) * view.across)
-    return images[:, top : top + rows, left : left + columns]
+    rows = span(height, view.part, view.down)
+    columns = span(width, view.part, view.across)
+    return images[:, rows, columns]
+
+
+def span(side: int, part: float, place: float) -> slice:
+    """Part of a side of so many pixels: from its beginning where `place` is 0, to its end at 1."""
+    length = round(side * part)
+    start = round((side - length) * place)
+    return slice(start, start + length)
