@@ -29,7 +29,8 @@ test classes are new, these are learned from one half of each class's images and
   median (min to max). Other numbers are medians too.
 - **before %**: accuracy before training: of the probe that a classifier begins as, or of random
   weights.
-- **seconds**: of training, without the features of a frozen body, which are computed once and kept.
+- **seconds**: of training, without the features of a frozen body, which are computed once and kept;
+  on a shared machine that had other work at times, so they tell orders of magnitude.
 """
 
 
