@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from benchmarks._lib import backbone
+from benchmarks._lib import backbone, personal
 from benchmarks._lib.lab import config_of, lab_of, training
 from benchmarks._lib.work import Arrays, Work, scaled
 from benchmarks._lib.worker import Contender, best_seconds, clock_of, serve
@@ -141,6 +141,7 @@ def peaks(size: int) -> tuple[float, float]:
 WAYS = {
     "evaluation": (evaluation_steps, evaluation_loss),
     "backbone": (backbone.steps_of, backbone.compared),
+    "personalise": (personal.steps_of, personal.compared),
 }
 
 
@@ -165,6 +166,7 @@ def make(work: Work) -> Contender:
         peaks,
         None if device.platform == "cpu" else peak_memory_mb,
         clock,
+        personal.parts_of(work) if work.method == "personalise" else None,
     )
 
 

@@ -51,6 +51,7 @@ PEERS += [
         "first_step.py",
         "_lib/__init__.py",
         "_lib/lite0.py",
+        "_lib/photos.py",
         "_lib/work.py",
         "_lib/worker.py",
     )

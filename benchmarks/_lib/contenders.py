@@ -33,6 +33,10 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {  # by method: name, module and 
         "onnxruntime": ("lite0_onnx",),
         "torch-folded": ("lite0_torch",),
     },
+    "personalise": {
+        "onnxruntime": ("photos_onnx",),
+        "torch-folded": ("photos_torch",),
+    },
     "evaluation": {
         "torch": ("torch_evaluation", "once"),
         "torch-each-episode": ("torch_evaluation", "each"),

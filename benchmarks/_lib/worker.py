@@ -27,6 +27,7 @@ class Contender(NamedTuple):
       memory: `() -> MiB`, the most used so far on the device, or None where that is the process's
         own.
       clock: seconds, by which steps are timed.
+      parts: `() -> {what: number}`, where several things are measured one after the other.
     """
 
     about: dict[str, Any]
@@ -35,6 +36,7 @@ class Contender(NamedTuple):
     peaks: Callable[[int], tuple[float, float]]
     memory: Callable[[], float] | None = None
     clock: Callable[[], float] = time.perf_counter
+    parts: Callable[[], dict[str, float]] | None = None
 
 
 def resident_mib() -> float:
@@ -88,6 +90,9 @@ def answer(contender: Contender, what: str, **request: Any) -> dict[str, Any]:
         found = contender.gradient(dict(np.load(request["given"])))
         np.savez(request["found"], **{k: np.asarray(v) for k, v in found.items()})  # type: ignore[arg-type]
         return {}
+    if what == "parts":
+        assert contender.parts is not None
+        return {"parts": contender.parts()}
     if what == "peaks":
         flops, copied = contender.peaks(request["size"])
         return {"flops": flops, "bytes": copied}

