@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from metalearn.errors import UserError
 from metalearn.files import write_text, write_whole
@@ -24,7 +25,8 @@ LABELS = "labels.txt"  # what readers of TFLite's metadata look for
 def write_savedmodel(fitted: Fitted, path: Path, int8: bool) -> None:
     """Write a recogniser as a folder of TensorFlow, for any number of images at once.
 
-    Beside it lies `recogniser.json`, with what `about` says. It runs on a CPU or a GPU of NVIDIA.
+    Beside it lies `recogniser.json`, with what `about` says. It is
+    written for a CPU and a GPU of NVIDIA, and run once before it is kept.
 
     Args:
       fitted: the recogniser.
@@ -43,6 +45,7 @@ def write_savedmodel(fitted: Fitted, path: Path, int8: bool) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         tf.saved_model.save(module, str(part), signatures=concrete)
+        _check_it_runs(tf, part, fitted.model.pixels)
         write_text(part / ABOUT, _as_json(about(fitted, int8)))
         os.replace(part, path)
     except OSError as error:
@@ -51,6 +54,18 @@ def write_savedmodel(fitted: Fitted, path: Path, int8: bool) -> None:
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_it_runs(tf: Any, path: Path, pixels: int) -> None:
+    """Raise UserError where this TensorFlow is too old for what this JAX writes."""
+    run = tf.saved_model.load(str(path)).signatures["serving_default"]
+    try:
+        run(**{INPUT: tf.constant(np.zeros((1, pixels, pixels, 3), np.uint8))})
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"TensorFlow {tf.__version__} cannot run what jax {jax.__version__} writes: install a "
+            "newer TensorFlow or an older jax, or take --format=onnx"
+        ) from error
 
 
 def write_tflite(fitted: Fitted, path: Path, int8: bool) -> None:
@@ -106,6 +121,7 @@ def _any_number(tf: Any, exported: Exported) -> tuple[Any, Any]:
         partial(_by_name, exported),
         polymorphic_shapes=[None, f"(n, {size}, {size}, 3)"],
         native_serialization_platforms=("cpu", "cuda"),
+        with_gradient=False,
     )
     module = tf.Module()
     module.weights = {name: tf.Variable(part) for name, part in exported.constants.items()}
@@ -122,7 +138,9 @@ def _one_at_a_time(tf: Any, exported: Exported) -> tuple[Any, Any]:
     """A module of TensorFlow with the weights as constants, and its one function."""
     # In the forms of an accelerator, which are convolutions of TFLite; a CPU's would be sums
     converted = _jax2tf().convert(
-        partial(_by_name, exported, exported.constants), native_serialization_platforms=("tpu",)
+        partial(_by_name, exported, exported.constants),
+        native_serialization_platforms=("tpu",),
+        with_gradient=False,
     )
     size = exported.pixels
     image = tf.TensorSpec([1, size, size, 3], tf.uint8, name=INPUT)

