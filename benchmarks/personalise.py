@@ -105,7 +105,14 @@ def shown_parts(work: Work, medians: dict[str, float]) -> Row:
 
 
 def differences(team: Team, work: Work, names: list[str], folder: Path) -> dict[str, float]:
-    """How far features of every peer are from ours."""
+    """How far features of every peer are from ours.
+
+    Args:
+      team: ours and the peers.
+      work: what is measured.
+      names: of the peers.
+      folder: for files that are passed between processes.
+    """
     given = folder / "given.npz"
     np.savez(given, x=compared_images())
     features = {}
