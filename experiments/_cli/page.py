@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_flag
 from metalearn.errors import UserError
-from metalearn.personal.page.app import HOST, serve
+from metalearn.personal.page.serving import HOST, serve
 from metalearn.runtime import configure
 
 
@@ -19,7 +19,7 @@ def page(*words: str) -> None:
     """`page [FILE]`: in the browser, until it is interrupted.
 
     Raises:
-      UserError: gradio is not installed, the port is not free, or as `load_fitted`.
+      UserError: gradio is not installed, it cannot listen there, or as `load_fitted`.
     """
     if len(words) > 1:
         raise UserError("page takes a recogniser's file, or none; see --help")

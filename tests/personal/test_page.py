@@ -2,6 +2,7 @@
 
 import builtins
 import re
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from metalearn.personal import heat
 from metalearn.personal.opening import load_fitted, save_fitted
 from metalearn.personal.page import session as steps
 from metalearn.personal.page.app import import_gradio
+from metalearn.personal.page.serving import check_address
 from metalearn.personal.page.session import (
     Session,
     asking,
@@ -249,3 +251,15 @@ def test_a_missing_gradio_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(UserError, match="pip install -r requirements-app.txt") as raised:
         import_gradio(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_addresses_that_cannot_be_listened_at_are_one_line() -> None:
+    check_address("127.0.0.1", None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"127.0.0.1, port {port} ") as raised:
+            check_address("127.0.0.1", port)
+        assert "\n" not in str(raised.value)
+    for host, number in (("203.0.113.5", None), ("127.0.0.1", 70_000), ("no.such.invalid", 1)):
+        with pytest.raises(UserError, match=host):
+            check_address(host, number)
