@@ -26,8 +26,8 @@ class Agreement(NamedTuple):
       familiarity: largest difference of a familiarity.
       accuracy: of the recogniser and of the file, for photographs whose class is known; None
         where there are none.
-      milliseconds: that the file takes for one image, the median; on one thread but for a
-        SavedModel.
+      milliseconds: of the processor that the file takes for one image, the median; other work on
+        the machine does not count.
     """
 
     photos: int
@@ -77,7 +77,7 @@ def agreement_text(found: Agreement) -> str:
     lines = [
         f"checked with {found.photos} photos: the same class for {found.same:.1%}; largest "
         f"difference {found.probability:.2g} of a probability, {found.familiarity:.2g} of a "
-        f"familiarity; {found.milliseconds:.1f} ms a photo"
+        f"familiarity; {found.milliseconds:.1f} CPU ms a photo"
     ]
     if found.accuracy is not None:
         (own, other) = found.accuracy
@@ -88,9 +88,9 @@ def agreement_text(found: Agreement) -> str:
 def _milliseconds(run: Run, image: np.ndarray) -> float:
     times = []
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         run(image)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return 1000 * float(np.median(times))
 
 

@@ -25,8 +25,8 @@ LABELS = "labels.txt"  # what readers of TFLite's metadata look for
 def write_savedmodel(fitted: Fitted, path: Path, int8: bool) -> None:
     """Write a recogniser as a folder of TensorFlow, for any number of images at once.
 
-    Beside it lies `recogniser.json`, with what `about` says. It is
-    written for a CPU and a GPU of NVIDIA, and run once before it is kept.
+    Beside it lies `recogniser.json`, with what `about` says. It is written for a CPU and a GPU of
+    NVIDIA, and run once before it is kept.
 
     Args:
       fitted: the recogniser.
