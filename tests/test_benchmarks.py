@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks import convolution, ours
+from benchmarks._lib import personal, photos
 from benchmarks._lib.contenders import OURS, PEERS, Failed, Process, Team, peers_python
 from benchmarks._lib.measure import Found, Turns, agreement, compare, disagreeing, times
 from benchmarks._lib.page import pages
@@ -25,8 +26,12 @@ from benchmarks.plan import Compiled, Source, plan, share
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.models import make_network
+from metalearn.models.sources import is_installed
+from metalearn.models.zoo import BODIES
+from metalearn.personal.embedding import BODY
 from metalearn.records.report import read_records
 from metalearn.training.step import TrainState
+from tests.personal.made import tiny_embedder, tiny_maker
 from tests.programs import ROOT, environment
 from tests.small import quick_jit
 
@@ -292,6 +297,62 @@ def test_backbone_benchmark_embeds_and_trains(tmp_path: Path) -> None:
     )
 
 
+def test_personalise_benchmark_answers_in_a_process_and_from_the_shell(tmp_path: Path) -> None:
+    if not is_installed(BODIES[BODY].source):
+        pytest.skip(f"the weights of {BODY} are not installed")
+    arguments = (
+        "--tiny",
+        "--rounds=1",
+        "--steps=1",
+        "--cases=predict,predict_command,many",
+    )
+    env = {"METALEARN_PEERS": str(tmp_path / "nowhere")}
+    command = [sys.executable, "-m", "benchmarks.personalise", *arguments]
+    done = subprocess.run(
+        [*command, "--peers=onnxruntime", f"--results_dir={tmp_path}"],
+        cwd=ROOT,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("onnxruntime: not measured: cannot start") == 2
+    rows = read_rows(next(tmp_path.glob("personalise-*.json")))
+    assert all(row["ours_ms"] > 0 and row["peers"] == {} for row in rows)
+    assert [row["wanted_ms"] for row in rows] == [60, 5000, 100]
+    assert rows[2]["also"]["fitting (s)"] > 0 and rows[2]["also"]["loading (s)"] > 0
+    (text, _) = pages(tmp_path, "performance")
+    assert "| fitting (s) | loading (s) | rounds |" in text
+    assert "| predict one photo, shell to answer, 3 classes x 3 photos tiny |" in text
+
+
+def test_phases_of_fitting_to_drawn_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "WIDTH", 64)
+    monkeypatch.setattr(photos, "HEIGHT", 48)
+    photos.draw(tmp_path / "photos", 2, 3)
+    monkeypatch.setenv("BENCHMARK_PHOTOS", str(tmp_path / "photos"))
+    assert photos.first_photo(photos.folder_of_photos()).name == "000.jpg"
+    monkeypatch.setattr(personal, "maker", lambda: (tiny_maker(), tiny_embedder().embedding.shown))
+    found = personal.parts_of(Work(method="personalise", part="phases"))()
+    assert found["ms"] == pytest.approx(found["decoding"] + found["embedding"] + found["fitting"])
+    added = personal.parts_of(Work(method="personalise", part="add"))()
+    assert added["ms"] > 0
+    saved = personal.parts_of(Work(method="personalise", part="file"))()
+    assert 0.1 < saved["kB"] < saved["kB with body"] < 100
+
+
+def test_drawn_features_of_a_class_are_alike() -> None:
+    work = Work(method="personalise", ways=12, shots=3)
+    (classes, drawn) = personal.drawn_photos(work, 100)
+    z = drawn.kept.values
+    assert len(classes) == 12 and len(set(drawn.digests)) == 36 and z.shape == (36, 100)
+    lengths = np.linalg.norm(z, axis=1)
+    cosines = z @ z.T / np.outer(lengths, lengths)
+    same = drawn.labels[:, None] == drawn.labels
+    assert cosines[same & ~np.eye(36, dtype=bool)].min() > cosines[~same].mean() + 0.2
+
+
 def test_plan_compiles_a_step_without_data() -> None:
     shape = ("--backbone=conv4-8", "--side=16", "--ways=2", "--meta_batch=4", "--devices=2")
     found = json.loads(said_by("benchmarks.plan", "--method=protonet", *shape))
@@ -375,7 +436,7 @@ def test_performance_page_has_the_numbers_of_the_records(tmp_path: Path) -> None
     )
     assert "- metalearn (5-way 1-shot, 512 tasks, float32): RESOURCE_EXHAUSTED" in lines
     assert "- jax-meta (5-way 1-shot, 4 tasks, float32): No module named 'haiku'" in lines
-    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 8
+    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 9
     assert set(plots) == {"meta_step-0.svg", "memory-0.svg"} and all(
         b"<svg" in p for p in plots.values()
     )
