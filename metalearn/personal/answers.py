@@ -82,9 +82,7 @@ def answer(fitted: Fitted, snapshots: Sequence[Snapshot]) -> list[Answer]:
 
 def _nearest(fitted: Fitted, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The fitted photographs nearest to vectors [Q,D]: places and cosines, both [Q,n]."""
-    centre = fitted.familiar.centre
-    own = fitted.fit.vectors(fitted.photos.kept.values)
-    cosines = unit(vectors - centre) @ unit(own - centre).T
+    cosines = unit(vectors - fitted.familiar.centre) @ fitted.directions.T
     places = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST]
     return places, np.take_along_axis(cosines, places, 1)
 

@@ -1,13 +1,14 @@
 """What a recogniser is: photographs, what was fitted to them, when it does not know."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from metalearn.personal.model import Arrays, Kept, Model
 from metalearn.personal.unknown import Familiar, Fit
+from metalearn.transfer.centroid import unit
 
 
 class Photos(NamedTuple):
@@ -81,6 +82,12 @@ class Fitted:
     def counts(self) -> np.ndarray:
         """Photographs of each class, [C]."""
         return np.bincount(self.photos.labels, minlength=len(self.classes))
+
+    @cached_property
+    def directions(self) -> np.ndarray:
+        """Vectors [M,D] of its photographs less the centre, of length one."""
+        own = self.fit.vectors(self.photos.kept.values)
+        return unit(own - self.familiar.centre)
 
     @property
     def fit(self) -> Fit:
