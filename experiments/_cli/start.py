@@ -40,8 +40,7 @@ def start(main: Callable[..., None], words: tuple[str, ...] = (), more: str | No
     Args:
       main: gets the words of the command line in their order.
       words: names of what the command line has beside flags.
-      more: name of what may follow these, any number of times; then flags may stand anywhere, and
-        `--` ends them. Without it nothing may follow.
+      more: name of what may follow these, any number of times; without it nothing may.
     """
     hide_closed_loop_errors()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -62,7 +61,6 @@ def _parse(argv: list[str], words: tuple[str, ...], more: str | None) -> list[st
     if {"-h", "-help", "--help", "--helpfull", "--helpshort"} & set(argv[1:]):
         print(f"{sys.modules['__main__'].__doc__}\n{shown()}")
         sys.exit(0)
-    FLAGS.set_gnu_getopt(more is not None)
     try:
         rest = FLAGS(argv)
         resolve_places()
