@@ -32,7 +32,7 @@ REASON = "exporting: pip install -r requirements-export.txt"
 onnx = pytest.importorskip("onnx", reason=REASON)
 runtime = pytest.importorskip("onnxruntime", reason=REASON)
 
-METHODS = ("centroid", "ridge", "logistic")
+METHODS = ("centroid", "ridge")
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,7 @@ def assert_answers_alike(one: Fitted, other: Fitted) -> None:
         assert mine._replace(probabilities=0) == theirs._replace(probabilities=0)
 
 
-@pytest.mark.parametrize("method", ["centroid", "ridge", "logistic"])
+@pytest.mark.parametrize("method", ["centroid", "ridge"])
 @pytest.mark.parametrize("include_body", [False, True])
 def test_a_file_gives_the_same_answers_bit_for_bit(
     method: str, include_body: bool, tmp_path: Path
