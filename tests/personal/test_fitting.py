@@ -9,6 +9,7 @@ from metalearn.personal.changing import added, removed
 from metalearn.personal.evaluating import judged, on_its_own
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.fitting import THUMBNAILS, fit
+from metalearn.personal.heads import HEADS
 from metalearn.personal.unknown import NEVER, RATE
 from tests.personal.made import NAMES, pixel_maker, shots, things, tiny, tiny_maker
 
