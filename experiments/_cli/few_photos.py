@@ -42,7 +42,7 @@ from metalearn.training.features import cached_features, features_path
 from metalearn.training.lab import mesh_of
 
 DIGITS = 6
-TWICE = 1.4  # of the size, for the views at two resolutions
+LARGER = 1.4  # times the size, of the whole photo's second view
 CENTRES = ("others", "own", "none")
 
 
@@ -55,7 +55,7 @@ def views_named(name: str, size: int, mirror: bool) -> Views:
       mirror: whether each is shown mirrored as well.
     """
     usual = usual_views(size)
-    larger = View(round(TWICE * size))
+    larger = View(round(LARGER * size))
     found = {
         "usual": usual,
         "whole": Views((View(size),)),

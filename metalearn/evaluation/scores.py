@@ -101,6 +101,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Scor
     precision, recall, f1 = map(_rounded, macro[:3])
     low, high = bootstrap_interval(predicted == labels)
     log_probability = log_softmax(logits.astype(np.float64))
+    calibration = calibration_counts(log_probability.max(1), predicted == labels)
     confusion = confusion_matrix(labels, predicted, labels=every)
     return Scores(
         images=len(labels),
@@ -111,7 +112,9 @@ def scores(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Scor
         macro_precision=precision,
         macro_recall=recall,
         macro_f1=f1,
-        ece=_rounded(calibration_error(_calibration(log_probability, predicted == labels))),
+        ece=_rounded(
+            calibration_error(calibration_counts(log_probability.max(1), predicted == labels))
+        ),
         loss=_rounded(-log_probability[np.arange(len(labels)), labels].mean()),
         classes=_class_scores(names, *of_classes),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
@@ -158,12 +161,16 @@ def _check_finite(logits: np.ndarray) -> None:
         )
 
 
-def _calibration(log_probability: np.ndarray, right: np.ndarray) -> np.ndarray:
+def calibration_counts(logs: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Calibration counts [3, BINS], as those of `metrics.episode_metrics`.
 
     Counted on the host in float64, whatever an accelerator's matrix products are rounded to.
+
+    Args:
+      logs: [M], log-probability of each answer.
+      right: bool [M], whether it is right.
     """
-    confidence = np.exp(log_probability.max(1))
+    confidence = np.exp(logs)
     bins = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
     return np.stack([np.bincount(bins, of, BINS) for of in (np.ones(len(bins)), right, confidence)])
 

@@ -21,7 +21,17 @@ from metalearn.errors import UserError
 from metalearn.learners.method import make_method
 from metalearn.learners.pretrained import base_classes
 from metalearn.learners.registry import GRADIENT
-from metalearn.personal.model import RUN, Arrays, Kept, Made, Maker, Model, flat, nested
+from metalearn.personal.model import (
+    RUN,
+    Arrays,
+    Kept,
+    Made,
+    Maker,
+    Model,
+    flat,
+    nested,
+    read_inputs,
+)
 from metalearn.records.parse import config_from_json
 from metalearn.records.record import settings
 from metalearn.training.trained import Trained
@@ -59,13 +69,7 @@ def open_adapted(made_of: dict[str, Any], weights: Arrays) -> Maker:
       KeyError, TypeError, ValueError: it is not what `adapted` wrote.
       UserError: its settings are of another version.
     """
-    inputs = made_of["inputs"]
-    spec = InputSpec(
-        size=(int(inputs["size"][0]), int(inputs["size"][1])),
-        mean=tuple(map(float, inputs["mean"])),
-        std=tuple(map(float, inputs["std"])),
-        resize=str(inputs["resize"]),
-    )
+    spec = read_inputs(made_of["inputs"])
     return _maker(made_of, config_from_json(made_of["config"]), spec, weights)
 
 

@@ -88,7 +88,11 @@ def evaluated(
 
 def _asked(fitted: Fitted, snapshots: Sequence[Snapshot]) -> tuple[np.ndarray, np.ndarray]:
     """Logits [Q,C] and familiarity [Q] of photographs."""
-    values = fitted.model.ask(np.stack([snapshot.pixels for snapshot in snapshots]))
+    return asked(fitted, fitted.model.ask(np.stack([snapshot.pixels for snapshot in snapshots])))
+
+
+def asked(fitted: Fitted, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [Q,C] and familiarity [Q] of the values [Q,...] of photographs."""
     logits = fitted.fit.logits(values)
     return logits, familiarity(fitted.fit, values, logits)
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metalearn.types import InputSpec
+
 Arrays = dict[str, np.ndarray]
 RUN = "run"  # kind of the model of a meta-trained run
 
@@ -50,6 +52,20 @@ def rounded(z: np.ndarray) -> Kept:
     step = np.maximum((z.max(1) - low) / 255, np.finfo(np.float32).tiny)
     codes = np.rint((z - low[:, None]) / step[:, None])
     return Kept(codes.astype(np.uint8), low.astype(np.float32), step.astype(np.float32))
+
+
+def read_inputs(found: dict[str, Any]) -> InputSpec:
+    """The images that a body takes, as JSON has them.
+
+    Raises:
+      KeyError, TypeError, ValueError, IndexError: it is not what `InputSpec._asdict` gave.
+    """
+    return InputSpec(
+        size=(int(found["size"][0]), int(found["size"][1])),
+        mean=tuple(map(float, found["mean"])),
+        std=tuple(map(float, found["std"])),
+        resize=str(found["resize"]),
+    )
 
 
 class Made(NamedTuple):

@@ -18,11 +18,21 @@ from metalearn.personal.embedding import (
     load_embedding,
 )
 from metalearn.personal.heads import HEADS, check_method, chosen_head
-from metalearn.personal.model import Arrays, Kept, Made, Maker, Model, flat, nested, rounded
+from metalearn.personal.model import (
+    Arrays,
+    Kept,
+    Made,
+    Maker,
+    Model,
+    flat,
+    nested,
+    read_inputs,
+    rounded,
+)
 from metalearn.personal.views import list_of, views_of
 from metalearn.transfer.fitted import Probe
 from metalearn.transfer.probes import apply_probe
-from metalearn.types import FILTERS, InputSpec
+from metalearn.types import FILTERS
 
 KIND = "probe"
 RGB = 3  # channels
@@ -120,13 +130,7 @@ def read_shown(made_of: dict[str, Any], mean: np.ndarray) -> Shown:
     Raises:
       KeyError, TypeError, ValueError: it is not what `probed` wrote.
     """
-    inputs = made_of["inputs"]
-    spec = InputSpec(
-        size=(int(inputs["size"][0]), int(inputs["size"][1])),
-        mean=tuple(map(float, inputs["mean"])),
-        std=tuple(map(float, inputs["std"])),
-        resize=str(inputs["resize"]),
-    )
+    spec = read_inputs(made_of["inputs"])
     views = views_of(made_of["views"])
     prior = float(made_of["prior"])
     fits = len(spec.mean) == len(spec.std) == RGB and spec.resize in FILTERS

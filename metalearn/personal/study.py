@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax
 
 from metalearn.data.labels import Part
 from metalearn.errors import UserError
-from metalearn.evaluation.metrics import BINS, calibration_error
-from metalearn.personal.evaluating import Evaluation, evaluated
+from metalearn.evaluation.metrics import calibration_error
+from metalearn.evaluation.scores import calibration_counts
+from metalearn.personal.evaluating import Evaluation, asked, evaluated
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos
 from metalearn.personal.model import Kept, Maker
-from metalearn.personal.unknown import familiarity
 
 
 class Protocol(NamedTuple):
@@ -147,13 +147,9 @@ def outcomes(
         classes = tuple(names[label] for label in drawn.classes)
         fitted = fit_photos(made, classes, photos, protocol.unknown_rate)
         seconds = time.perf_counter() - begin
-        values = test[1][drawn.tested]
-        logits = fitted.fit.logits(values)
-        familiar = familiarity(fitted.fit, values, logits)
-        unfamiliar = np.zeros(0)
-        if len(drawn.others):
-            others = test[1][drawn.others]
-            unfamiliar = familiarity(fitted.fit, others, fitted.fit.logits(others))
+        (logits, familiar) = asked(fitted, test[1][drawn.tested])
+        others = test[1][drawn.others]
+        unfamiliar = asked(fitted, others)[1] if len(others) else np.zeros(0)
         found = evaluated(fitted, (logits, familiar), drawn.true, unfamiliar)
         yield Outcome(fitted, found, logits, drawn.true, familiar, seconds)
 
@@ -174,11 +170,10 @@ class Pooled(NamedTuple):
 
 def pooled(done: Sequence[Outcome]) -> Pooled:
     """Calibration and accepted photographs over all draws."""
-    probabilities = [softmax(one.logits.astype(np.float64), 1) for one in done]
-    confidence = np.concatenate([found.max(1) for found in probabilities])
+    logs = np.concatenate([log_softmax(one.logits.astype(np.float64), 1).max(1) for one in done])
     right = np.concatenate([one.logits.argmax(1) == one.true for one in done])
     accepted = np.concatenate([one.familiarity >= one.fitted.threshold for one in done])
-    bins = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
-    counts = [np.bincount(bins, of, BINS) for of in (np.ones(len(bins)), right, confidence)]
     of_accepted = float(right[accepted].mean()) if accepted.any() else None
-    return Pooled(calibration_error(np.stack(counts)), float(accepted.mean()), of_accepted)
+    return Pooled(
+        calibration_error(calibration_counts(logs, right)), float(accepted.mean()), of_accepted
+    )

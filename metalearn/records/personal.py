@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class PersonalRecord:
 
 
 def personal_path(root: Path, record: PersonalRecord) -> Path:
-    """`<root>/personal/<dataset>/<what>.json`."""
+    """`<root>/personal/<dataset>/<what>.json`, with -2, … if another test has the name."""
     test = record.test
     ways = f"{test.ways}w" if test.ways else "all"
     changed = [test.method]
@@ -124,7 +125,12 @@ def personal_path(root: Path, record: PersonalRecord) -> Path:
     changed += [test.part] if test.part != "test" else []
     changed += [f"{test.unknown}unknown"] if test.unknown else []
     name = f"{test.body}-{ways}{test.labels}k-{'-'.join(changed)}-seed{test.seed}"
-    return Path(root) / FOLDER / file_name(test.dataset) / f"{name}.json"
+    folder = Path(root) / FOLDER / file_name(test.dataset)
+    for number in count(1):
+        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
+        if not path.exists() or read_personal(path).identity == record.identity:
+            return path
+    raise AssertionError
 
 
 def write_personal(path: Path, record: PersonalRecord) -> None:

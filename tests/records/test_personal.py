@@ -91,6 +91,13 @@ def test_other_tests_have_other_files(tmp_path: Path, changes: dict[str, object]
     assert other(**changes).identity != RECORD.identity
 
 
+def test_a_record_keeps_its_file_and_gives_it_to_no_other_test(tmp_path: Path) -> None:
+    path = written(tmp_path, RECORD)
+    more = written(tmp_path, other(draws=400))
+    assert more.name == path.name.replace(".json", "-2.json")
+    assert [personal_path(tmp_path, one) for one in (RECORD, other(draws=400))] == [path, more]
+
+
 @pytest.mark.parametrize(
     ("part", "name", "value"),
     [
