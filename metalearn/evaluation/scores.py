@@ -112,9 +112,7 @@ def scores(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Scor
         macro_precision=precision,
         macro_recall=recall,
         macro_f1=f1,
-        ece=_rounded(
-            calibration_error(calibration_counts(log_probability.max(1), predicted == labels))
-        ),
+        ece=_rounded(calibration_error(calibration)),
         loss=_rounded(-log_probability[np.arange(len(labels)), labels].mean()),
         classes=_class_scores(names, *of_classes),
         confusion=tuple(tuple(row) for row in confusion.tolist()),

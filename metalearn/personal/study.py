@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax
 
 from metalearn.data.labels import Part
 from metalearn.errors import UserError
 from metalearn.evaluation.metrics import calibration_error
 from metalearn.evaluation.scores import calibration_counts
+from metalearn.ops.softmax import log_softmax
 from metalearn.personal.evaluating import Evaluation, asked, evaluated
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos
@@ -170,7 +170,7 @@ class Pooled(NamedTuple):
 
 def pooled(done: Sequence[Outcome]) -> Pooled:
     """Calibration and accepted photographs over all draws."""
-    logs = np.concatenate([log_softmax(one.logits.astype(np.float64), 1).max(1) for one in done])
+    logs = np.concatenate([log_softmax(one.logits.astype(np.float64)).max(1) for one in done])
     right = np.concatenate([one.logits.argmax(1) == one.true for one in done])
     accepted = np.concatenate([one.familiarity >= one.fitted.threshold for one in done])
     of_accepted = float(right[accepted].mean()) if accepted.any() else None
