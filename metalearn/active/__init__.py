@@ -1,0 +1,1 @@
+"""Active learning: which images of a pool should be labelled?"""

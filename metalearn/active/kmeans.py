@@ -1,0 +1,84 @@
+"""k-means of features (Lloyd 1982), begun by k-means++ (Arthur & Vassilvitskii 2007).
+
+Compiled, and in memory linear in the number of images: distances are computed in blocks.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metalearn.active.pool import ROWS
+from metalearn.types import Array, Key
+
+ITERATIONS = 25  # at most; features of images hardly move afterwards
+SETTLED = 1e-4  # share of the squared error by which an iteration must lower it
+SAMPLE = 20  # images a cluster among which the first centres are drawn
+
+
+class Clusters(NamedTuple):
+    """Clusters of N images.
+
+    Attributes:
+      centres: [K,D].
+      of: int32 [N], the cluster of each image.
+      squares: [N], squared distance of each from its centre.
+    """
+
+    centres: Array
+    of: Array
+    squares: Array
+
+
+def k_means(key: Key, z: Array, clusters: int) -> Clusters:
+    """Clusters of features z [N,D]; N is at least `clusters`.
+
+    The first centres are drawn by k-means++ among 20 images a cluster, drawn at random. A cluster
+    that has lost all images keeps its centre.
+    """
+    (drawing, seeding) = jax.random.split(key)
+    number = min(len(z), SAMPLE * clusters)
+    some = z[jax.random.permutation(drawing, len(z))[:number]]
+    begin = _seeded(seeding, some, clusters)
+
+    def moving(state: tuple[Array, Array, Array, Array]) -> Array:
+        (_, error, last, number) = state
+        settled = last - error <= SETTLED * last
+        return (number < 2) | ((number < ITERATIONS) & ~settled)
+
+    def move(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        (centres, error, _, number) = state
+        (of, squares) = assign(z, centres)
+        sums = jax.ops.segment_sum(z, of, clusters)
+        counts = jax.ops.segment_sum(jnp.ones(len(z)), of, clusters)[:, None]
+        moved = jnp.where(counts > 0, sums / jnp.maximum(counts, 1), centres)
+        return moved, squares.sum(), error, number + 1
+
+    none = jnp.float32(0)
+    start = (begin, none, none, jnp.int32(0))
+    centres = jax.lax.while_loop(moving, move, start)[0]
+    return Clusters(centres, *assign(z, centres))
+
+
+def assign(z: Array, centres: Array) -> tuple[Array, Array]:
+    """The nearest centre int32 [N] of each of z [N,D], and the squared distance [N] from it."""
+    lengths = jnp.square(centres).sum(1)
+
+    def nearest(x: Array) -> tuple[Array, Array]:
+        distances = lengths - 2 * centres @ x
+        of = distances.argmin().astype(jnp.int32)
+        return of, jnp.maximum(distances[of] + jnp.square(x).sum(), 0)
+
+    return jax.lax.map(nearest, z, batch_size=ROWS)
+
+
+def _seeded(key: Key, z: Array, clusters: int) -> Array:
+    """Centres [K,D], each drawn by its squared distance from the nearest one before."""
+
+    def step(distances: Array, key: Key) -> tuple[Array, Array]:
+        chances = jnp.log(jnp.maximum(distances, 1e-30))
+        place = jax.random.categorical(key, chances)
+        return jnp.minimum(distances, jnp.square(z - z[place]).sum(1)), place
+
+    keys = jax.random.split(key, clusters)
+    return z[jax.lax.scan(step, jnp.ones(len(z)), keys)[1]]

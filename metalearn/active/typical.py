@@ -1,0 +1,125 @@
+"""Typical images of the clusters of a pool (Hacohen, Dekel & Weinshall 2022, TypiClust)."""
+
+import jax
+import jax.numpy as jnp
+
+from metalearn.active.kmeans import k_means
+from metalearn.active.pool import Pool
+from metalearn.types import Array, Key
+
+MOST_CLUSTERS = 500
+NEIGHBOURS = 20  # that tell how typical an image is, or half of its cluster where that is smaller
+SMALL = 5  # images; smaller clusters come last
+BLOCK = 128  # images of sorted clusters compared with others at once
+
+
+def typiclust(key: Key, pool: Pool, k: int) -> Array:
+    """The most typical image of each of the largest clusters that have no labelled image.
+
+    As many clusters as there will be labelled images, at most 500 (section 3.2). Each is asked in
+    turn: those without labelled images first, larger ones first; then again, for the next most
+    typical one.
+
+    Deviations: clusters of fewer than five images come last, and are not left out, so that small
+    pools can be asked for; what is typical of a cluster is not found anew after an image is taken.
+    """
+    clusters = _clusters(pool, k)
+    of = k_means(key, pool.z, clusters).of
+    # An image that is labelled tells no more what is typical of those that are not
+    ranked = jnp.where(pool.free, of, clusters)
+    return in_turn(pool, of, typicality(pool.z, ranked, clusters), k, clusters)
+
+
+def diverse(key: Key, pool: Pool, k: int) -> Array:
+    """The image nearest to the mean of each of the largest clusters that have no labelled image.
+
+    Clusters and turns as in `typiclust`; k-means sampling, as a part of Zhdanov 2019 (Diverse
+    mini-batch active learning).
+    """
+    clusters = _clusters(pool, k)
+    found = k_means(key, pool.z, clusters)
+    return in_turn(pool, found.of, -found.squares, k, clusters)
+
+
+def _clusters(pool: Pool, k: int) -> int:
+    return min(len(pool.labelled) + k, MOST_CLUSTERS, len(pool.z))
+
+
+def in_turn(pool: Pool, of: Array, scores: Array, k: int, clusters: int) -> Array:
+    """Positions int32 [k]: each cluster's best free image, then each one's second, and so on.
+
+    Args:
+      pool: of N images.
+      of: int [N], cluster of each.
+      scores: [N], the higher the better.
+      k: images.
+      clusters: how many.
+    """
+    sizes = jnp.bincount(of, length=clusters)
+    known = jnp.bincount(of[pool.labelled], length=clusters)
+    place = jnp.argsort(jnp.lexsort((-sizes, known, sizes < SMALL)))  # turn of each cluster
+    free = jnp.bincount(jnp.where(pool.free, of, clusters), length=clusters)
+    order = jnp.lexsort((-scores, jnp.where(pool.free, of, clusters)))  # by cluster, the best first
+    sorted_of = of[order]
+    begins = jnp.cumsum(free) - free
+    rank = jnp.arange(len(of)) - begins[sorted_of]
+    taken = jnp.lexsort((place[sorted_of], rank, ~pool.free[order]))[:k]
+    return order[taken].astype(jnp.int32)
+
+
+def typicality(z: Array, of: Array, clusters: int) -> Array:
+    """The inverse of the mean distance of each image from its nearest ones in its cluster, [N].
+
+    Images of one cluster are neighbours once they are sorted, so each block is compared with the
+    few blocks that hold its clusters: of K clusters, about N^2 / K products.
+
+    Args:
+      z: [N,D].
+      of: int [N], the cluster of each, in [0, clusters); other images are `clusters`.
+      clusters: K.
+    """
+    (number, _) = z.shape
+    order = jnp.argsort(of)
+    padded = -(-number // BLOCK) * BLOCK
+    rows = jnp.pad(order, (0, padded - number))
+    cluster = jnp.pad(of[order], (0, padded - number), constant_values=clusters)
+    sizes = jnp.bincount(of, length=clusters + 1)
+    ends = jnp.cumsum(sizes)
+    begins = ends - sizes
+
+    def of_block(start: Array) -> Array:
+        own = jax.lax.dynamic_slice_in_dim(cluster, start, BLOCK)
+        x = z[jax.lax.dynamic_slice_in_dim(rows, start, BLOCK)]
+        # Of images that belong to no cluster nobody asks
+        last = jnp.where(own < clusters, ends[own], 0).max()
+        nothing = jnp.full((BLOCK, NEIGHBOURS), jnp.inf)
+
+        def merge(state: tuple[Array, Array]) -> tuple[Array, Array]:
+            (begin, nearest) = state
+            others = jax.lax.dynamic_slice_in_dim(rows, begin, BLOCK)
+            theirs = jax.lax.dynamic_slice_in_dim(cluster, begin, BLOCK)
+            distances = _distances(x, z[others])
+            itself = (start + jnp.arange(BLOCK))[:, None] == begin + jnp.arange(BLOCK)
+            apart = (own[:, None] != theirs) | itself
+            distances = jnp.where(apart, jnp.inf, distances)
+            both = jnp.concatenate([nearest, distances], 1)
+            return begin + BLOCK, -jax.lax.top_k(-both, NEIGHBOURS)[0]
+
+        def more(state: tuple[Array, Array]) -> Array:
+            return state[0] < last
+
+        first = begins[own[0]] // BLOCK * BLOCK
+        nearest = jax.lax.while_loop(more, merge, (first, nothing))[1]
+        wanted = jnp.clip(sizes[own] // 2, 1, NEIGHBOURS)
+        counted = jnp.arange(NEIGHBOURS) < jnp.minimum(wanted, sizes[own] - 1)[:, None]
+        mean = jnp.where(counted, nearest, 0).sum(1) / jnp.maximum(counted.sum(1), 1)
+        return 1 / jnp.maximum(mean, 1e-5)
+
+    found = jax.lax.map(of_block, jnp.arange(0, padded, BLOCK)).reshape(-1)[:number]
+    return jnp.zeros(number).at[order].set(found)
+
+
+def _distances(x: Array, y: Array) -> Array:
+    """Euclidean distances [A,B] of x [A,D] and y [B,D]."""
+    squares = jnp.square(x).sum(1)[:, None] + jnp.square(y).sum(1) - 2 * x @ y.T
+    return jnp.sqrt(jnp.maximum(squares, 0))
