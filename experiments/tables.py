@@ -14,12 +14,17 @@ import experiments._cli.begin  # noqa: F401  # first: it may start the program o
 from experiments._cli.define import FLAGS, define_flag
 from experiments._cli.start import start
 from metalearn.files import write_text
+from metalearn.records.active_plots import draw_active_plots
+from metalearn.records.active_tables import active_csv
 from metalearn.records.export import latex, table_csv
 from metalearn.records.labelled_plots import draw_labelled_plots
 from metalearn.records.labelled_tables import labelled_csv
 from metalearn.records.personal_tables import personal_csv
 from metalearn.records.plots import draw_plots
 from metalearn.records.tables import findings, markdown
+
+# Files beside table.csv, where there are such records
+CSV = {"labelled.csv": labelled_csv, "personal.csv": personal_csv, "active.csv": active_csv}
 
 
 def main() -> None:
@@ -35,7 +40,7 @@ def main() -> None:
         rows: table_csv(root),
         Path(FLAGS.latex or root / "table.tex"): latex(root),
     }
-    for name, csv in (("labelled.csv", labelled_csv), ("personal.csv", personal_csv)):
+    for name, csv in CSV.items():
         if text := csv(root):
             made[rows.with_name(name)] = text
     if text := findings(root):
@@ -43,7 +48,7 @@ def main() -> None:
     for path, text in made.items():
         write_text(path, text)
         print(f"wrote {path}")
-    for draw in (draw_plots, draw_labelled_plots) if FLAGS.plots else ():
+    for draw in (draw_plots, draw_labelled_plots, draw_active_plots) if FLAGS.plots else ():
         for path in draw(root):
             print(f"wrote {path}")
 

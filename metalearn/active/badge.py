@@ -23,13 +23,9 @@ def badge(key: Key, pool: Pool, k: int) -> Array:
     errors = p - jax.nn.one_hot(p.argmax(-1), p.shape[-1])
     lengths = jnp.square(errors).sum(-1) * jnp.square(z).sum(-1)
 
-    def squared_distance(place: Array) -> Array:
-        products = (errors @ errors[place]) * (z @ z[place])
-        return jnp.maximum(lengths + lengths[place] - 2 * products, 0)
-
     def step(carry: tuple[Array, Array, Array], key: Key) -> tuple[tuple, Array]:
         (distances, free, place) = carry
-        distances = jnp.minimum(distances, squared_distance(place))
+        distances = jnp.minimum(distances, gradient_distances(errors, z, place))
         # A free image always has a chance, even if its gradient is one that was chosen
         chances = jnp.where(free, jnp.log(jnp.maximum(distances, 1e-30)), -jnp.inf)
         found = jax.random.categorical(key, chances).astype(jnp.int32)
@@ -40,3 +36,16 @@ def badge(key: Key, pool: Pool, k: int) -> Array:
     begin = (jnp.full(len(z), jnp.inf), free, first)
     others = jax.lax.scan(step, begin, jax.random.split(key, k - 1))[1]
     return jnp.concatenate([first[None], others])
+
+
+def gradient_distances(errors: Array, z: Array, place: Array) -> Array:
+    """Squared distances [N] of all gradients, outer products of errors and features, from one.
+
+    Args:
+      errors: [N,C].
+      z: [N,D].
+      place: of the one.
+    """
+    lengths = jnp.square(errors).sum(-1) * jnp.square(z).sum(-1)
+    products = (errors @ errors[place]) * (z @ z[place])
+    return jnp.maximum(lengths + lengths[place] - 2 * products, 0)

@@ -9,7 +9,7 @@ from metalearn.types import Array, Key
 
 PURE = 0.95  # share of neighbourhoods that should be of one class (section 4)
 JUDGED = 2048  # images by which the radius is chosen
-COVERED = 64  # images whose neighbours are found at once, as they are covered
+COVERED = 16  # images whose neighbours are found at once, as they are covered
 
 
 def prob_cover(key: Key, pool: Pool, k: int) -> Array:

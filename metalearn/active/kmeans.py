@@ -3,6 +3,7 @@
 Compiled, and in memory linear in the number of images: distances are computed in blocks.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -73,12 +74,21 @@ def assign(z: Array, centres: Array) -> tuple[Array, Array]:
 
 
 def _seeded(key: Key, z: Array, clusters: int) -> Array:
-    """Centres [K,D], each drawn by its squared distance from the nearest one before."""
+    """Centres [K,D]: of some drawn by their squared distance from those before, the best one.
+
+    It leaves the least sum of squared distances (greedy k-means++, as in scikit-learn).
+    """
+    lengths = jnp.square(z).sum(1)
+    trials = 2 + int(math.log(clusters))
 
     def step(distances: Array, key: Key) -> tuple[Array, Array]:
         chances = jnp.log(jnp.maximum(distances, 1e-30))
-        place = jax.random.categorical(key, chances)
-        return jnp.minimum(distances, jnp.square(z - z[place]).sum(1)), place
+        places = jax.random.categorical(key, chances, shape=(trials,))
+        squares = lengths + lengths[places, None] - 2 * z[places] @ z.T
+        left = jnp.minimum(distances, jnp.maximum(squares, 0))
+        best = left.sum(1).argmin()
+        return left[best], places[best]
 
-    keys = jax.random.split(key, clusters)
-    return z[jax.lax.scan(step, jnp.ones(len(z)), keys)[1]]
+    far = jnp.full(len(z), 4 * lengths.max())
+    places = jax.lax.scan(step, far, jax.random.split(key, clusters))[1]
+    return z[places]

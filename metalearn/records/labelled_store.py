@@ -12,6 +12,7 @@ from metalearn.errors import UserError
 from metalearn.files import write_whole
 from metalearn.records.labelled import LabelledRecord, labelled_from_json, labelled_to_json
 from metalearn.records.names import PUBLISHED_IMAGES, body_of, file_name, tested_on
+from metalearn.records.record import Provenance
 from metalearn.records.store import counts_path, write_json
 
 FOLDER = "labelled"  # of the records, below that of all results
@@ -20,11 +21,16 @@ OFFICIAL = ("cifar10", "cifar100", "mnist", "fashion_mnist", "usps", "grocery", 
 
 
 def labelled_dataset(record: LabelledRecord) -> str:
+    """The dataset of a record, see `official_name`."""
+    return official_name(record.config, record.provenance)
+
+
+def official_name(config: Config, provenance: Provenance) -> str:
     """`grocery`, or `labelled-1a2b3c4d` where only the images' digest identifies the dataset."""
-    name = tested_on(record.config)
-    if name in (*PUBLISHED_IMAGES, *OFFICIAL) or not record.provenance.images:
+    name = tested_on(config)
+    if name in (*PUBLISHED_IMAGES, *OFFICIAL) or not provenance.images:
         return name
-    return f"{name}-{record.provenance.images[:8]}"
+    return f"{name}-{provenance.images[:8]}"
 
 
 def labelled_slug(config: Config) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from metalearn.config import RENAMED, Config
 from metalearn.errors import UserError
@@ -121,6 +121,9 @@ def _is(value: Any, kind: Any) -> bool:
         return _number(value)
     if kind is str:
         return isinstance(value, str) and "\n" not in value
+    if get_origin(kind) is list:
+        (inner,) = get_args(kind)
+        return type(value) is list and all(_is(each, inner) for each in value)
     return type(value) is kind
 
 

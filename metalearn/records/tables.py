@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from metalearn.records.active_tables import active_markdown
 from metalearn.records.cells import cells, queries_of
 from metalearn.records.commands import commands
 from metalearn.records.findings import filled, named_records
@@ -65,7 +66,8 @@ def markdown(root: Path) -> str:
     lines = summary(datasets, published)
     best = [SUMMARY, table(lines)] if lines else []
     sections = [_section(name, rows, published) for name, rows in datasets.items()]
-    others = [text for text in (labelled_markdown(root), personal_markdown(root)) if text]
+    written = (labelled_markdown(root), personal_markdown(root), active_markdown(root))
+    others = [text for text in written if text]
     return "\n".join([INTRO, *best, *sections, *others])
 
 

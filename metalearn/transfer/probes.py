@@ -7,7 +7,9 @@
 How strongly each is regularised is chosen by a validation split, or by training images held out.
 """
 
+import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -30,6 +32,7 @@ def fit_probe(
     classes: int,
     valid: Labelled | None = None,
     weights: np.ndarray | None = None,
+    centred: bool = False,
 ) -> Probe:
     """A classifier of features.
 
@@ -44,6 +47,8 @@ def fit_probe(
       valid: features and labels to choose the regularisation by, instead of training images.
       weights: [C], above 0, of classes in the fit and in the choice of the regularisation (of
         `centroid`, of its scale alone); all 1 by default.
+      centred: whether the features are less the mean of more images than these, which `centroid`
+        then leaves as they are.
 
     Raises:
       UserError: unknown kind; features, labels or weights that do not fit each other; images of
@@ -71,7 +76,10 @@ def fit_probe(
     place[present] = np.arange(len(present))
     train = Sample(z, place[y], of_class[present])
     judged = None if valid is None else _validation(train, valid, place)
-    return _spread(KINDS[kind](train, judged), present, classes)
+    function = KINDS[kind]
+    if centred and kind == "centroid":
+        function = partial(centroid.fit, prior=math.inf)
+    return _spread(function(train, judged), present, classes)
 
 
 def checked(z: np.ndarray, y: np.ndarray, classes: int, name: str) -> Labelled:

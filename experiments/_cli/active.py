@@ -1,0 +1,249 @@
+"""What `experiments.active` does where all labels are known: rounds of each strategy, records."""
+
+import dataclasses
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.flags import (
+    MOST_SEEDS,
+    body_of_earlier,
+    check_of,
+    classifier_config,
+    define,
+    define_dataset,
+    settings_given,
+)
+from experiments._cli.lab import check_jax, meet
+from experiments._cli.material import open_material
+from experiments._cli.places import check_run_folder
+from experiments._cli.program import command_line
+from metalearn.active.heads import AUTO, head_fit
+from metalearn.active.registry import STRATEGIES
+from metalearn.active.simulation import Images, Rules, simulate
+from metalearn.classifiers.run import check_classifier
+from metalearn.config import Config
+from metalearn.data.alike import groups_of
+from metalearn.errors import UserError
+from metalearn.files import check_writable
+from metalearn.records.active import (
+    BASELINE,
+    NOTHING,
+    ActiveRecord,
+    ActiveTest,
+    active_path,
+    read_active,
+    write_active,
+)
+from metalearn.records.active_rows import ActiveRow
+from metalearn.records.active_tables import lines_of
+from metalearn.records.markdown import table
+from metalearn.records.names import body_of, file_name
+from metalearn.records.record import Provenance
+from metalearn.records.workdir import lineage_of, lock_workdir, read_workdir
+from metalearn.runtime import commit, configure, device_name
+from metalearn.training.material import Material, features_of, images_of
+from metalearn.transfer.probes import KINDS
+
+BUDGETS = ["100", "200", "400", "1000", "2000", "5000"]
+ALL = "all"
+
+
+def define_active() -> None:
+    """Define the flags."""
+    define(None)
+    define_dataset()
+    names = ", ".join(STRATEGIES)
+    define_flag(
+        "strategies",
+        [BASELINE, "auto"],
+        f"how images are chosen, comma-separated: {names}; or all",
+        list,
+    )
+    define_flag("budget", BUDGETS, "labels known after each round, comma-separated", list)
+    define_choice(
+        "classifier",
+        AUTO,
+        (AUTO, *KINDS),
+        "what is fitted in each round; auto: centroids below two labels a class, then ridge",
+    )
+    define_flag("pool", 0, "images of the pool, drawn by each seed; 0 for all", lower_bound=0)
+    define_flag("balanced", False, "even choices out over the classes that they are taken for")
+    define_flag("distinct", False, "leave out images that show the same as a labelled one")
+    define_flag("draws", 10, "seeds, from --seed on", int, lower_bound=1, upper_bound=MOST_SEEDS)
+
+
+def simulate_all() -> None:
+    """Simulate each strategy with each seed; write records, say what was found.
+
+    Raises:
+      UserError: settings, weights or images that do not fit.
+    """
+    config = _config()
+    rules = _rules()
+    names = _strategies()
+    meet()
+    configure(config.meta_batch, config.precision)
+    check_jax()
+    check_classifier(config)
+    if FLAGS.record:
+        check_writable(Path(FLAGS.results_dir))
+    workdir = _workdir(config)
+    check_run_folder(workdir)
+    (config, material) = open_material(config)
+    images = images_from(material, rules.distinct)
+    _check_budgets(rules, images)
+    workdir.mkdir(parents=True, exist_ok=True)
+    with lock_workdir(workdir):
+        records = _begun(workdir, names, _blank(config, material, rules))
+        _draw(records, images, rules, workdir)
+    _finish(list(records.values()), workdir)
+
+
+def _config() -> Config:
+    given = settings_given()
+    check_of(given, "probe")
+    for name in ("labels", "probe"):
+        if name in given:
+            other = {"labels": "budget", "probe": "classifier"}[name]
+            raise UserError(f"--{name} is not of active learning: give --{other}")
+    if FLAGS.distributed:
+        raise UserError("--distributed: a simulation is made by one process; leave it out")
+    begun = body_of_earlier(given["init_from"]) if given.get("init_from") else None
+    return classifier_config("probe", given, begun)
+
+
+def _rules() -> Rules:
+    try:
+        budgets = tuple(int(word) for word in FLAGS.budget)
+    except ValueError:
+        raise UserError(f"--budget={','.join(FLAGS.budget)}: give whole numbers") from None
+    if not budgets or sorted(set(budgets)) != list(budgets) or budgets[0] < 1:
+        raise UserError(f"--budget={','.join(FLAGS.budget)}: give ascending numbers from 1")
+    if FLAGS.pool and FLAGS.pool < budgets[-1]:
+        raise UserError(f"--pool={FLAGS.pool}: fewer images than labels in --budget; raise it")
+    return Rules(budgets, FLAGS.pool, FLAGS.balanced, FLAGS.distinct)
+
+
+def _strategies() -> list[str]:
+    """The strategies that are asked for, random choices first."""
+    if FLAGS.strategies == [ALL]:
+        return list(STRATEGIES)
+    for name in FLAGS.strategies:
+        if name not in STRATEGIES:
+            raise UserError(f"no strategy '{name}': choose of {', '.join(STRATEGIES)}; or all")
+    return list(dict.fromkeys([BASELINE, *FLAGS.strategies]))
+
+
+def _workdir(config: Config) -> Path:
+    if FLAGS.workdir:
+        return Path(FLAGS.workdir)
+    return Path("runs") / f"active-{file_name(config.dataset)}-{body_of(config)}"
+
+
+def images_from(material: Material, distinct: bool) -> Images:
+    """Features and labels of the training images, as a pool, and of the test images.
+
+    Args:
+      material: body and images.
+      distinct: whether images that show the same are looked for.
+    """
+    features = features_of(material, None, ("train", "test"))
+    (names, train, _, test) = material.labelled
+    z = np.asarray(features.train.images)
+    alike = np.arange(len(z))
+    if distinct:
+        alike = groups_of(images_of(material).train.images, near=True)
+    labels = (train.labels.astype(np.int64), test.labels.astype(np.int64))
+    return Images(z, labels[0], alike, np.asarray(features.test.images), labels[1], len(names))
+
+
+def _check_budgets(rules: Rules, images: Images) -> None:
+    there = min(len(images.y), rules.pool or len(images.y))
+    if rules.pool > len(images.y):
+        raise UserError(f"--pool={rules.pool}: there are {len(images.y)} images to draw from")
+    if rules.budgets[-1] > there:
+        raise UserError(
+            f"--budget={rules.budgets[-1]}: the pool has {there} images; ask for fewer labels"
+        )
+
+
+def _blank(config: Config, material: Material, rules: Rules) -> ActiveRecord:
+    """The record of a strategy without a name, before its first draw."""
+    command = command_line("experiments.active")
+    if config.init_from:
+        other = read_workdir(Path(config.init_from))
+        command = f"{other.command} && {command} --init_from={config.init_from}"
+    test = ActiveTest(
+        strategy="",
+        classifier=FLAGS.classifier,
+        budgets=list(rules.budgets),
+        pool=rules.pool,
+        balanced=rules.balanced,
+        distinct=rules.distinct,
+        draws=0,
+        images_hash=material.labelled.hash,
+        images=len(material.labelled.test.rows),
+    )
+    dataset = material.dataset
+    provenance = Provenance(command, commit(), device_name(), dataset.images, dataset.decoder)
+    return ActiveRecord(config, test, NOTHING, lineage_of(config), provenance)
+
+
+def _begun(workdir: Path, names: list[str], blank: ActiveRecord) -> dict[str, ActiveRecord]:
+    """The record of each strategy, with the draws that the folder has.
+
+    Raises:
+      UserError: the folder holds other simulations.
+    """
+    found = {}
+    for name in names:
+        record = dataclasses.replace(blank, test=dataclasses.replace(blank.test, strategy=name))
+        path = _path(workdir, name)
+        if path.exists():
+            there = read_active(path)
+            if there.without_draws != record.without_draws:
+                raise UserError(
+                    f"{workdir} holds a simulation with other settings: choose another --workdir"
+                )
+            record = there
+        found[name] = record
+    return found
+
+
+def _path(workdir: Path, name: str) -> Path:
+    return workdir / f"{name}.json"
+
+
+def _draw(records: dict[str, ActiveRecord], images: Images, rules: Rules, workdir: Path) -> None:
+    """Make the draws that are missing; each is saved once it is made."""
+    missing = [
+        (draw, name)
+        for draw, name in product(range(FLAGS.draws), records)
+        if draw >= records[name].test.draws
+    ]
+    fit = head_fit(FLAGS.classifier, images.classes)
+    for draw, name in tqdm(missing, unit="draw", disable=sys.stderr is None):
+        record = records[name]
+        seed = record.config.seed + draw
+        rounds = list(simulate(STRATEGIES[name], images, rules, fit, seed))
+        test = dataclasses.replace(record.test, draws=draw + 1)
+        measured = record.measured.with_draw(rounds)
+        records[name] = dataclasses.replace(record, test=test, measured=measured)
+        write_active(_path(workdir, name), records[name])
+
+
+def _finish(records: list[ActiveRecord], workdir: Path) -> None:
+    """Write the records where --record asks for it, and say what was found."""
+    if FLAGS.record:
+        for record in records:
+            path = active_path(Path(FLAGS.results_dir), record)
+            write_active(path, record)
+            print(f"recorded: {path}")
+    rows = [ActiveRow(record, records[0]) for record in records]
+    print(table(lines_of(rows)))
+    print(f"files: {workdir}/ ({', '.join(f'{r.test.strategy}.json' for r in records)})")

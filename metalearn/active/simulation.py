@@ -1,0 +1,239 @@
+"""Active learning where all labels are known: what each round would have been worth."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metalearn.active.pool import Pool, Strategy
+from metalearn.active.quota import evened
+from metalearn.errors import UserError
+from metalearn.ops.softmax import softmax
+from metalearn.transfer.centroid import unit
+from metalearn.transfer.fitted import UNSEEN
+from metalearn.types import Array, Key, random_key
+
+MEMBERS = 5  # heads of a committee
+AHEAD = 4  # times as many images are chosen, of which those are taken that even out classes
+
+# Labelled features [L,D] and labels int [L] of two classes or more -> logits [M,C] of features
+Head = Callable[[np.ndarray], np.ndarray]
+Fit = Callable[[np.ndarray, np.ndarray], Head]
+
+
+class Images(NamedTuple):
+    """Features and labels of the images that labels may be asked for, and of those tested.
+
+    Attributes:
+      z: float32 [N,D], of the pool.
+      y: int [N].
+      alike: int [N], the same number for images that show the same.
+      test_z: float32 [Q,D].
+      test_y: int [Q].
+      classes: C.
+    """
+
+    z: np.ndarray
+    y: np.ndarray
+    alike: np.ndarray
+    test_z: np.ndarray
+    test_y: np.ndarray
+    classes: int
+
+    def drawn(self, number: int, seed: int) -> "Images":
+        """The same with so many images of the pool; all for 0."""
+        if not number:
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self.y))[:number])
+        return self._replace(z=self.z[rows], y=self.y[rows], alike=self.alike[rows])
+
+
+class Rules(NamedTuple):
+    """How labels are asked for.
+
+    Attributes:
+      budgets: labels known after each round, ascending.
+      pool: images of the pool, drawn by the seed; 0 for all.
+      balanced: whether choices are evened out over the classes that the head takes them for.
+      distinct: whether images that show the same as a labelled one are left out.
+    """
+
+    budgets: tuple[int, ...]
+    pool: int = 0
+    balanced: bool = False
+    distinct: bool = False
+
+
+class Round(NamedTuple):
+    """What was known after a round.
+
+    Attributes:
+      labels: known.
+      accuracy: of the test images.
+      macro_recall: mean recall of the classes of test images.
+      classes: that have a labelled image.
+      agreement: Cohen's kappa of the head's answers for the pool and those of the head before;
+        None after the first round.
+      pick_s: seconds of choosing.
+      fit_s: seconds of fitting.
+    """
+
+    labels: int
+    accuracy: float
+    macro_recall: float
+    classes: int
+    agreement: float | None
+    pick_s: float
+    fit_s: float
+
+
+def simulate(
+    strategy: Strategy, images: Images, rules: Rules, fit: Fit, seed: int
+) -> Iterator[Round]:
+    """Rounds from zero labels; every head is fitted from its start.
+
+    Args:
+      strategy: that chooses.
+      images: features and labels.
+      rules: how labels are asked for.
+      fit: a head to labelled images.
+      seed: draws the pool, and all that the strategy draws.
+
+    Raises:
+      UserError: fewer images than labels.
+    """
+    images = centred(images.drawn(rules.pool, seed))
+    chooser = Chooser(strategy, images, rules)
+    labelled = np.zeros(0, np.int32)
+    answers: np.ndarray | None = None
+    for number, budget in enumerate(rules.budgets):
+        key = jax.random.fold_in(random_key(seed), number)
+        begin = time.perf_counter()
+        labelled = np.concatenate([labelled, chooser.pick(key, labelled, budget - len(labelled))])
+        picked = time.perf_counter()
+        head = fitted(fit, images, labelled)
+        seconds = time.perf_counter() - picked
+        before = answers
+        answers = chooser.learn(key, head, fit, labelled)
+        tested = head(images.test_z).argmax(1)
+        yield Round(
+            labels=budget,
+            accuracy=float((tested == images.test_y).mean()),
+            macro_recall=macro_recall(tested, images.test_y),
+            classes=len(np.unique(images.y[labelled])),
+            agreement=None if before is None else kappa(before, answers, images.classes),
+            pick_s=picked - begin,
+            fit_s=seconds,
+        )
+
+
+def centred(images: Images) -> Images:
+    """The images with features less the mean of the pool, which needs no labels."""
+    mean = images.z.mean(0)
+    return images._replace(z=images.z - mean, test_z=images.test_z - mean)
+
+
+class Chooser:
+    """A strategy and what it sees.
+
+    Args:
+      strategy: that chooses.
+      images: features and labels.
+      rules: how labels are asked for.
+    """
+
+    def __init__(self, strategy: Strategy, images: Images, rules: Rules):
+        self._strategy = strategy
+        self._images = images
+        self._rules = rules
+        self._z = jnp.asarray(unit(images.z), jnp.float32)
+        self._probabilities: Array | None = None
+        self._committee: Array | None = None
+
+    def pick(self, key: Key, labelled: np.ndarray, k: int) -> np.ndarray:
+        """Positions int32 [k] of images to label next.
+
+        Raises:
+          UserError: fewer are left.
+        """
+        free = free_images(labelled, self._images.alike, self._rules.distinct)
+        if free.sum() < k:
+            raise UserError(
+                f"{len(labelled) + k} labels: the pool has {len(labelled) + free.sum()} images: "
+                "ask for fewer, or have more images"
+            )
+        counts = np.bincount(self._images.y[labelled], minlength=self._images.classes)
+        state = (jnp.asarray(free), jnp.asarray(labelled), jnp.asarray(counts))
+        pool = Pool(self._z, *state, self._probabilities, self._committee)
+        balanced = self._rules.balanced and self._probabilities is not None
+        number = min(AHEAD * k, int(free.sum())) if balanced else k
+        order = compiled(self._strategy.pick)(key, pool, number)
+        if balanced:
+            assert self._probabilities is not None
+            order = evened(order, self._probabilities[order].argmax(1), pool.counts, k)
+        return np.asarray(order)
+
+    def learn(self, key: Key, head: Head, fit: Fit, labelled: np.ndarray) -> np.ndarray:
+        """Take over what a new head says of the pool; its answers int [N]."""
+        images = self._images
+        logits = head(images.z)
+        self._probabilities = jnp.asarray(softmax(logits))
+        if self._strategy.committee:
+            drawn = jax.random.randint(key, (MEMBERS, len(labelled)), 0, len(labelled))
+            heads = [fitted(fit, images, labelled[rows]) for rows in np.asarray(drawn)]
+            self._committee = jnp.stack([softmax(one(images.z)) for one in heads])
+        return logits.argmax(1)
+
+
+@cache
+def compiled(pick: Callable[[Key, Pool, int], Array]) -> Callable[[Key, Pool, int], Array]:
+    """A strategy's function, compiled once for all seeds."""
+    return jax.jit(pick, static_argnums=2)
+
+
+def fitted(fit: Fit, images: Images, labelled: np.ndarray) -> Head:
+    """A head for labelled images; of one class alone it answers that one."""
+    y = images.y[labelled]
+    present = np.unique(y)
+    if len(present) > 1:
+        return fit(images.z[labelled], y)
+    constant = np.full(images.classes, UNSEEN, np.float32)
+    constant[present] = 0
+    return lambda z: np.tile(constant, (len(z), 1))
+
+
+def free_images(labelled: np.ndarray, alike: np.ndarray, distinct: bool) -> np.ndarray:
+    """bool [N]: images without a label; with `distinct` one of those that show the same.
+
+    Args:
+      labelled: int [L], positions.
+      alike: int [N], the same number for images that show the same.
+      distinct: whether images that show the same as another one are left out.
+    """
+    free = np.ones(len(alike), bool)
+    if distinct:
+        (_, first) = np.unique(alike, return_index=True)
+        free[:] = False
+        free[first] = True
+        free &= ~np.isin(alike, alike[labelled])
+    free[labelled] = False
+    return free
+
+
+def macro_recall(answers: np.ndarray, true: np.ndarray) -> float:
+    """Mean over the classes of `true` [Q] of the share that is answered rightly."""
+    counts = np.bincount(true)
+    right = np.bincount(true, answers == true)
+    return float((right[counts > 0] / counts[counts > 0]).mean())
+
+
+def kappa(one: np.ndarray, other: np.ndarray, classes: int) -> float:
+    """Cohen's kappa of two sets of answers int [N]: agreement beyond chance; 1 if both are one."""
+    agreed = float((one == other).mean())
+    shares = [np.bincount(answers, minlength=classes) / len(one) for answers in (one, other)]
+    by_chance = float(shares[0] @ shares[1])
+    return 1.0 if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)

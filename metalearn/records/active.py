@@ -1,0 +1,235 @@
+"""Records of simulated active learning: settings, accuracy after each round, origin."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from metalearn.active.simulation import Round
+from metalearn.config import Config
+from metalearn.errors import UserError
+from metalearn.records.labelled_store import official_name
+from metalearn.records.names import body_of, file_name
+from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
+from metalearn.records.record import (
+    FORMAT,
+    Provenance,
+    Stage,
+    all_stages,
+    lineage_to_json,
+    settings,
+    short_digest,
+)
+from metalearn.records.store import write_json
+
+KIND = "active"  # in the file
+FOLDER = "active"  # of the records, below that of all results
+BASELINE = "random"  # strategy that others are compared with
+
+
+@dataclass(frozen=True)
+class ActiveTest:
+    """How labels were asked for, beyond the settings of body and images.
+
+    Attributes:
+      strategy: that chose the images.
+      classifier: that was fitted to the labelled features.
+      budgets: labels known after each round.
+      pool: images of the pool, drawn by each seed; 0 for all.
+      balanced: whether choices were evened out over classes.
+      distinct: whether images that show the same as a labelled one were left out.
+      draws: seeds, from that of the settings on.
+      images_hash: of the positions of the images that labels were asked for and that were tested.
+      images: of the test.
+    """
+
+    strategy: str
+    classifier: str
+    budgets: list[int]
+    pool: int
+    balanced: bool
+    distinct: bool
+    draws: int
+    images_hash: str
+    images: int
+
+
+@dataclass(frozen=True)
+class ActiveMeasured:
+    """What was measured: a list for each draw, with a number for each round.
+
+    Attributes:
+      accuracy: of the test images, share of 1.
+      macro_recall: mean recall of the classes, share of 1.
+      classes: that have a labelled image.
+      agreement: Cohen's kappa of a head's answers for the pool and those of the head before; the
+        first round has none, so a list is shorter by one.
+      pick_s: seconds of choosing; the first draw of a process compiles.
+      fit_s: seconds of fitting.
+    """
+
+    accuracy: list[list[float]]
+    macro_recall: list[list[float]]
+    classes: list[list[int]]
+    agreement: list[list[float]]
+    pick_s: list[list[float]]
+    fit_s: list[list[float]]
+
+    def with_draw(self, rounds: Sequence[Round]) -> "ActiveMeasured":
+        """The same with another draw."""
+
+        def added(name: str, digits: int | None) -> list[list]:
+            found = [getattr(each, name) for each in rounds]
+            known = [round(value, digits) for value in found if value is not None]
+            return [*getattr(self, name), known]
+
+        kinds = {"accuracy": 6, "macro_recall": 6, "classes": None, "agreement": 6}
+        kinds |= {"pick_s": 4, "fit_s": 4}
+        return ActiveMeasured(**{name: added(name, digits) for name, digits in kinds.items()})
+
+
+NOTHING = ActiveMeasured([], [], [], [], [], [])
+
+
+@dataclass(frozen=True)
+class ActiveRecord:
+    """One strategy, simulated.
+
+    Attributes:
+      config: settings of body and images.
+      test: how labels were asked for.
+      measured: the results.
+      lineage: the trainings of the body, the latest last.
+      provenance: where the numbers come from.
+      path: the file that it was read from; None before it is written.
+    """
+
+    config: Config
+    test: ActiveTest
+    measured: ActiveMeasured
+    lineage: tuple[Stage, ...]
+    provenance: Provenance
+    path: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """A digest of all that makes two tests the same."""
+        return self._digest(dataclasses.asdict(self.test))
+
+    @property
+    def without_draws(self) -> str:
+        """A digest of all that a simulation must agree in to be continued."""
+        return self._digest(dataclasses.asdict(dataclasses.replace(self.test, draws=0)))
+
+    @property
+    def compared(self) -> str:
+        """What records agree in that may be compared draw by draw: all but the strategy."""
+        fixed = dataclasses.replace(self.test, strategy="", balanced=False, distinct=False)
+        return self._digest(dataclasses.asdict(fixed))
+
+    def _digest(self, test: dict[str, Any]) -> str:
+        stages = lineage_to_json(self.lineage, timed=False)
+        return short_digest([settings(self.config), test, self.provenance.images, stages])
+
+    @property
+    def external(self) -> bool:
+        """Whether the body saw other data: it was pre-trained elsewhere."""
+        stages = [stage.config for stage in all_stages(self.lineage)]
+        return any(config.weights for config in (self.config, *stages))
+
+
+def active_path(root: Path, record: ActiveRecord) -> Path:
+    """`<root>/active/<dataset>/<what>.json`, with -2, … if another test has the name."""
+    (config, test) = (record.config, record.test)
+    changed = [test.strategy]
+    changed += ["balanced"] if test.balanced else []
+    changed += ["distinct"] if test.distinct else []
+    changed += [config.learned] if config.learned != Config.learned else []
+    init = "init-" if config.init_from or record.lineage else ""
+    what = f"{init}{body_of(config)}-{test.classifier}-seed{config.seed}"
+    folder = Path(root) / FOLDER / file_name(official_name(config, record.provenance))
+    name = f"{'-'.join(changed)}-{what}"
+    for number in count(1):
+        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
+        if not path.exists() or read_active(path).identity == record.identity:
+            return path
+    raise AssertionError
+
+
+def write_active(path: Path, record: ActiveRecord) -> None:
+    """Write a record, whole or not at all.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    found = {
+        "format": FORMAT,
+        "kind": KIND,
+        "config": settings(record.config),
+        "test": dataclasses.asdict(record.test),
+        "measured": dataclasses.asdict(record.measured),
+        "lineage": lineage_to_json(record.lineage),
+        "provenance": dataclasses.asdict(record.provenance),
+    }
+    write_json(path, found)
+
+
+def read_active(path: Path) -> ActiveRecord:
+    """The record at path.
+
+    Raises:
+      UserError: it is no record.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return dataclasses.replace(_from_json(found), path=path)
+    except (OSError, ValueError, UserError) as error:
+        raise UserError(
+            f"{path} is no record ({error}); make the record again or delete it"
+        ) from error
+
+
+def _from_json(found: Any) -> ActiveRecord:
+    if not isinstance(found, dict) or found.get("kind") != KIND or found.get("format") != FORMAT:
+        raise UserError(f"it is not of kind {KIND}, format {FORMAT}")
+    test = typed(ActiveTest, part_of(found, "test"))
+    measured = typed(ActiveMeasured, part_of(found, "measured"))
+    _check(test, measured)
+    return ActiveRecord(
+        config_from_json(part_of(found, "config")),
+        test,
+        measured,
+        lineage_from_json(found.get("lineage")),
+        typed(Provenance, part_of(found, "provenance")),
+    )
+
+
+def _check(test: ActiveTest, measured: ActiveMeasured) -> None:
+    """See that every draw has a number in range for every round.
+
+    Raises:
+      UserError: it has not.
+    """
+    rounds = len(test.budgets)
+    if not rounds or sorted(set(test.budgets)) != test.budgets:
+        raise UserError("wrong or missing budgets")
+    for name in dataclasses.asdict(measured):
+        draws = getattr(measured, name)
+        wanted = rounds - (name == "agreement")
+        if len(draws) != test.draws or any(len(draw) != wanted for draw in draws):
+            raise UserError(f"wrong or missing {name}")
+    for name in ("accuracy", "macro_recall"):
+        if not all(0 <= value <= 1 for draw in getattr(measured, name) for value in draw):
+            raise UserError(f"wrong or missing {name}")
+
+
+def active_records(root: Path) -> list[ActiveRecord]:
+    """All such records below a folder of results, in the order of their files' names.
+
+    Raises:
+      UserError: a file that is no record.
+    """
+    return [read_active(path) for path in sorted((Path(root) / FOLDER).glob("*/*.json"))]
