@@ -24,7 +24,8 @@ from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line
 from metalearn.active.heads import AUTO, head_fit
 from metalearn.active.registry import STRATEGIES
-from metalearn.active.simulation import Images, Rules, simulate
+from metalearn.active.simulation import Fit, Images, Rules, simulate
+from metalearn.classifiers.rounds import trained_fit
 from metalearn.classifiers.run import check_classifier
 from metalearn.config import Config
 from metalearn.data.alike import groups_of
@@ -51,6 +52,7 @@ from metalearn.transfer.probes import KINDS
 
 BUDGETS = ["100", "200", "400", "1000", "2000", "5000"]
 ALL = "all"
+TRAINED = ("partial", "fine_tune", "lora")
 
 
 def define_active() -> None:
@@ -68,8 +70,9 @@ def define_active() -> None:
     define_choice(
         "classifier",
         AUTO,
-        (AUTO, *KINDS),
-        "what is fitted in each round; auto: centroids below two labels a class, then ridge",
+        (AUTO, *KINDS, *TRAINED),
+        "what is fitted in each round: a classifier of the body's features (auto: centroids below "
+        "two labels a class, then ridge), or the body too, as by experiments.transfer",
     )
     define_flag("pool", 0, "images of the pool, drawn by each seed; 0 for all", lower_bound=0)
     define_flag("balanced", False, "even choices out over the classes that they are taken for")
@@ -100,13 +103,14 @@ def simulate_all() -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
         records = _begun(workdir, names, _blank(config, material, rules))
-        _draw(records, images, rules, workdir)
+        _draw(records, images, rules, workdir, _fit(config, material, workdir))
     _finish(list(records.values()), workdir)
 
 
 def _config() -> Config:
     given = settings_given()
-    check_of(given, "probe")
+    method = FLAGS.classifier if FLAGS.classifier in TRAINED else "probe"
+    check_of(given, method)
     for name in ("labels", "probe"):
         if name in given:
             other = {"labels": "budget", "probe": "classifier"}[name]
@@ -114,7 +118,7 @@ def _config() -> Config:
     if FLAGS.distributed:
         raise UserError("--distributed: a simulation is made by one process; leave it out")
     begun = body_of_earlier(given["init_from"]) if given.get("init_from") else None
-    return classifier_config("probe", given, begun)
+    return classifier_config(method, given, begun)
 
 
 def _rules() -> Rules:
@@ -159,7 +163,15 @@ def images_from(material: Material, distinct: bool) -> Images:
     if distinct:
         alike = groups_of(images_of(material).train.images, near=True)
     labels = (train.labels.astype(np.int64), test.labels.astype(np.int64))
-    return Images(z, labels[0], alike, np.asarray(features.test.images), labels[1], len(names))
+    return Images(
+        z=z,
+        y=labels[0],
+        alike=alike,
+        test_z=np.asarray(features.test.images),
+        test_y=labels[1],
+        classes=len(names),
+        places=np.arange(len(z)),
+    )
 
 
 def _check_budgets(rules: Rules, images: Images) -> None:
@@ -219,14 +231,30 @@ def _path(workdir: Path, name: str) -> Path:
     return workdir / f"{name}.json"
 
 
-def _draw(records: dict[str, ActiveRecord], images: Images, rules: Rules, workdir: Path) -> None:
-    """Make the draws that are missing; each is saved once it is made."""
+def _fit(config: Config, material: Material, workdir: Path) -> Fit:
+    """What is fitted in each round."""
+    if FLAGS.classifier in TRAINED:
+        return trained_fit(config, material, workdir / "training")
+    return head_fit(FLAGS.classifier)
+
+
+def _draw(
+    records: dict[str, ActiveRecord], images: Images, rules: Rules, workdir: Path, fit: Fit
+) -> None:
+    """Make the draws that are missing; each is saved once it is made.
+
+    Args:
+      records: of the strategies, with the draws that are there.
+      images: features and labels.
+      rules: how labels are asked for.
+      workdir: folder of the records.
+      fit: what is fitted in each round.
+    """
     missing = [
         (draw, name)
         for draw, name in product(range(FLAGS.draws), records)
         if draw >= records[name].test.draws
     ]
-    fit = head_fit(FLAGS.classifier, images.classes)
     for draw, name in tqdm(missing, unit="draw", disable=sys.stderr is None):
         record = records[name]
         seed = record.config.seed + draw

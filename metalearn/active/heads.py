@@ -1,10 +1,8 @@
 """Heads on frozen features, for simulations."""
 
-from functools import partial
-
 import numpy as np
 
-from metalearn.active.simulation import Fit, Head
+from metalearn.active.simulation import Answers, Fit, Images
 from metalearn.errors import UserError
 from metalearn.transfer.probes import KINDS, apply_probe, fit_probe
 
@@ -12,7 +10,7 @@ AUTO = "auto"
 ENOUGH = 2  # labelled images a class, in the mean, from which ridge regression is better
 
 
-def head_fit(kind: str, classes: int) -> Fit:
+def head_fit(kind: str) -> Fit:
     """What fits heads to labelled features that are less the mean of the pool.
 
     `auto` takes cosine centroids below two labelled images a class, of those that have any, and
@@ -20,7 +18,6 @@ def head_fit(kind: str, classes: int) -> Fit:
 
     Args:
       kind: `auto`, or a key of `KINDS`.
-      classes: C.
 
     Raises:
       UserError: unknown kind.
@@ -28,9 +25,11 @@ def head_fit(kind: str, classes: int) -> Fit:
     if kind not in (AUTO, *KINDS):
         raise UserError(f"unknown classifier '{kind}': choose one of {AUTO}, {', '.join(KINDS)}")
 
-    def fit(z: np.ndarray, y: np.ndarray) -> Head:
+    def fit(images: Images, labelled: np.ndarray) -> Answers:
+        y = images.y[labelled]
         few = len(y) < ENOUGH * len(np.unique(y))
         chosen = kind if kind != AUTO else "centroid" if few else "ridge"
-        return partial(apply_probe, fit_probe(chosen, z, y, classes, centred=True))
+        probe = fit_probe(chosen, images.z[labelled], y, images.classes, centred=True)
+        return Answers(apply_probe(probe, images.z), apply_probe(probe, images.test_z))
 
     return fit

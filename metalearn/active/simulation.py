@@ -20,10 +20,6 @@ from metalearn.types import Array, Key, random_key
 MEMBERS = 5  # heads of a committee
 AHEAD = 4  # times as many images are chosen, of which those are taken that even out classes
 
-# Labelled features [L,D] and labels int [L] of two classes or more -> logits [M,C] of features
-Head = Callable[[np.ndarray], np.ndarray]
-Fit = Callable[[np.ndarray, np.ndarray], Head]
-
 
 class Images(NamedTuple):
     """Features and labels of the images that labels may be asked for, and of those tested.
@@ -35,6 +31,7 @@ class Images(NamedTuple):
       test_z: float32 [Q,D].
       test_y: int [Q].
       classes: C.
+      places: int [N], of the pool's images among all that it was drawn from.
     """
 
     z: np.ndarray
@@ -43,13 +40,32 @@ class Images(NamedTuple):
     test_z: np.ndarray
     test_y: np.ndarray
     classes: int
+    places: np.ndarray
 
     def drawn(self, number: int, seed: int) -> "Images":
         """The same with so many images of the pool; all for 0."""
         if not number:
             return self
         rows = np.sort(np.random.default_rng(seed).permutation(len(self.y))[:number])
-        return self._replace(z=self.z[rows], y=self.y[rows], alike=self.alike[rows])
+        arrays = {name: getattr(self, name)[rows] for name in ("z", "y", "alike", "places")}
+        return self._replace(**arrays)
+
+
+class Answers(NamedTuple):
+    """What a classifier says.
+
+    Attributes:
+      pool: logits [N,C] of the pool's images.
+      test: logits [Q,C] of the test images.
+    """
+
+    pool: np.ndarray
+    test: np.ndarray
+
+
+# Images and positions int [L] of labelled ones, of two classes or more -> what a classifier says
+# that was fitted to them
+Fit = Callable[[Images, np.ndarray], Answers]
 
 
 class Rules(NamedTuple):
@@ -109,23 +125,24 @@ def simulate(
     images = centred(images.drawn(rules.pool, seed))
     chooser = Chooser(strategy, images, rules)
     labelled = np.zeros(0, np.int32)
-    answers: np.ndarray | None = None
+    guesses: np.ndarray | None = None
     for number, budget in enumerate(rules.budgets):
         key = jax.random.fold_in(random_key(seed), number)
         begin = time.perf_counter()
         labelled = np.concatenate([labelled, chooser.pick(key, labelled, budget - len(labelled))])
         picked = time.perf_counter()
-        head = fitted(fit, images, labelled)
+        answers = fitted(fit, images, labelled)
         seconds = time.perf_counter() - picked
-        before = answers
-        answers = chooser.learn(key, head, fit, labelled)
-        tested = head(images.test_z).argmax(1)
+        before = guesses
+        guesses = answers.pool.argmax(1)
+        chooser.learn(key, answers, fit, labelled)
+        tested = answers.test.argmax(1)
         yield Round(
             labels=budget,
             accuracy=float((tested == images.test_y).mean()),
             macro_recall=macro_recall(tested, images.test_y),
             classes=len(np.unique(images.y[labelled])),
-            agreement=None if before is None else kappa(before, answers, images.classes),
+            agreement=None if before is None else kappa(before, guesses, images.classes),
             pick_s=picked - begin,
             fit_s=seconds,
         )
@@ -177,16 +194,20 @@ class Chooser:
             order = evened(order, self._probabilities[order].argmax(1), pool.counts, k)
         return np.asarray(order)
 
-    def learn(self, key: Key, head: Head, fit: Fit, labelled: np.ndarray) -> np.ndarray:
-        """Take over what a new head says of the pool; its answers int [N]."""
-        images = self._images
-        logits = head(images.z)
-        self._probabilities = jnp.asarray(softmax(logits))
+    def learn(self, key: Key, answers: Answers, fit: Fit, labelled: np.ndarray) -> None:
+        """Take over what a new classifier says of the pool, and a committee where it is read.
+
+        Args:
+          key: draws the committee.
+          answers: of the new classifier.
+          fit: makes others.
+          labelled: int [L], positions of the images that it was fitted to.
+        """
+        self._probabilities = jnp.asarray(softmax(answers.pool))
         if self._strategy.committee:
             drawn = jax.random.randint(key, (MEMBERS, len(labelled)), 0, len(labelled))
-            heads = [fitted(fit, images, labelled[rows]) for rows in np.asarray(drawn)]
-            self._committee = jnp.stack([softmax(one(images.z)) for one in heads])
-        return logits.argmax(1)
+            some = [fitted(fit, self._images, labelled[rows]) for rows in np.asarray(drawn)]
+            self._committee = jnp.stack([softmax(each.pool) for each in some])
 
 
 @cache
@@ -195,15 +216,15 @@ def compiled(pick: Callable[[Key, Pool, int], Array]) -> Callable[[Key, Pool, in
     return jax.jit(pick, static_argnums=2)
 
 
-def fitted(fit: Fit, images: Images, labelled: np.ndarray) -> Head:
-    """A head for labelled images; of one class alone it answers that one."""
-    y = images.y[labelled]
-    present = np.unique(y)
+def fitted(fit: Fit, images: Images, labelled: np.ndarray) -> Answers:
+    """What is fitted to labelled images; of one class alone, the answer is always that one."""
+    present = np.unique(images.y[labelled])
     if len(present) > 1:
-        return fit(images.z[labelled], y)
+        return fit(images, labelled)
     constant = np.full(images.classes, UNSEEN, np.float32)
     constant[present] = 0
-    return lambda z: np.tile(constant, (len(z), 1))
+    both = (np.tile(constant, (len(z), 1)) for z in (images.z, images.test_z))
+    return Answers(*both)
 
 
 def free_images(labelled: np.ndarray, alike: np.ndarray, distinct: bool) -> np.ndarray:

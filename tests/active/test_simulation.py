@@ -9,7 +9,7 @@ from metalearn.active.heads import head_fit
 from metalearn.active.pool import Strategy
 from metalearn.active.registry import STRATEGIES
 from metalearn.active.simulation import (
-    Head,
+    Answers,
     Images,
     Rules,
     fitted,
@@ -30,12 +30,12 @@ def blobs(number: int = 80, seed: int = 0) -> Images:
     y = random.integers(0, CLASSES, number + number // 2)
     z = (middles[y] + random.normal(size=(len(y), 12))).astype(np.float32)
     known = (z[:number], y[:number], np.arange(number))
-    return Images(*known, z[number:], y[number:], CLASSES)
+    return Images(*known, z[number:], y[number:], CLASSES, np.arange(number))
 
 
 def rounds_of(name: str, rules: Rules, seed: int = 0, images: Images | None = None) -> list:
     found = images or blobs()
-    return list(simulate(STRATEGIES[name], found, rules, head_fit("auto", CLASSES), seed))
+    return list(simulate(STRATEGIES[name], found, rules, head_fit("auto"), seed))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -65,7 +65,7 @@ def test_no_image_is_asked_for_twice_and_none_outside_the_pool():
     # Called as it is: what is compiled is traced once a shape
     with jax.disable_jit():
         rules = Rules((5, 9, 20), pool=30)
-        list(simulate(Strategy(watched, ""), blobs(), rules, head_fit("ridge", CLASSES), 0))
+        list(simulate(Strategy(watched, ""), blobs(), rules, head_fit("ridge"), 0))
     places = np.concatenate([found for found, _, _ in asked])
     assert len(set(places.tolist())) == 20 and places.max() < 30
     assert [len(labelled) for _, labelled, _ in asked] == [0, 5, 9]
@@ -97,22 +97,22 @@ def test_more_labels_than_different_images_are_refused():
 def test_labels_of_one_class_make_a_head_that_answers_it():
     images = blobs()
     rows = np.flatnonzero(images.y == 2)[:3]
-    head = fitted(head_fit("auto", CLASSES), images, rows)
-    assert (head(images.test_z).argmax(1) == 2).all()
+    found = fitted(head_fit("auto"), images, rows)
+    assert (found.test.argmax(1) == 2).all() and (found.pool.argmax(1) == 2).all()
 
 
 def test_balanced_choices_are_more_even():
     random = np.random.default_rng(1)
     y = np.repeat(np.arange(CLASSES), [120, 20, 20, 20])
     z = (4 * np.eye(CLASSES, 12)[y] + random.normal(size=(180, 12))).astype(np.float32)
-    images = Images(z, y, np.arange(180), z, y, CLASSES)
+    images = Images(z, y, np.arange(180), z, y, CLASSES, np.arange(180))
 
     def fewest(balanced: bool) -> int:
         labelled = []
 
-        def fit(z: np.ndarray, y: np.ndarray) -> Head:
-            labelled.append(y)
-            return head_fit("ridge", CLASSES)(z, y)
+        def fit(images: Images, rows: np.ndarray) -> Answers:
+            labelled.append(images.y[rows])
+            return head_fit("ridge")(images, rows)
 
         list(simulate(STRATEGIES["random"], images, Rules((20, 40), balanced=balanced), fit, 0))
         return int(np.bincount(labelled[-1], minlength=CLASSES).min())
@@ -130,4 +130,4 @@ def test_kappa_and_recall_are_those_of_scikit_learn():
 
 def test_an_unknown_classifier_is_refused():
     with pytest.raises(UserError, match="unknown classifier 'tree'"):
-        head_fit("tree", CLASSES)
+        head_fit("tree")

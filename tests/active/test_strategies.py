@@ -179,9 +179,9 @@ def test_auto_changes_from_typical_images_to_doubtful_ones():
     key = random_key(0)
     few = a_pool(90, many - 1)
     np.testing.assert_array_equal(typical_then_margin(key, few, 4), typiclust(key, few, 4))
-    enough = a_pool(90, many)
-    by_margin = STRATEGIES["margin"].pick(key, enough, 4)
-    np.testing.assert_array_equal(typical_then_margin(key, enough, 4), by_margin)
+    for enough in (a_pool(90, many), a_pool(2 * many - 4, many - 2)):  # the latter half of a pool
+        by_margin = STRATEGIES["margin"].pick(key, enough, 4)
+        np.testing.assert_array_equal(typical_then_margin(key, enough, 4), by_margin)
 
 
 def test_choices_are_evened_out_over_classes():
