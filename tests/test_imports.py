@@ -62,7 +62,7 @@ MOST_LINES = 250  # of a file
 # Every module belongs to a part: a folder of the package, or a file at its top. A part may import
 # itself and the parts in the lines below its own.
 LAYERS = (
-    ("recogniser",),
+    ("recogniser", "labelling"),
     ("personal",),
     ("classifiers",),
     ("run", "retest"),
@@ -70,6 +70,7 @@ LAYERS = (
     ("records",),
     ("training",),
     ("config",),
+    ("active",),
     ("evaluation", "learners", "transfer"),
     ("ops", "data", "models"),
     ("files", "parallel", "runtime", "settings"),

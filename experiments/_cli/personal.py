@@ -53,15 +53,15 @@ def fit_folder(*words: str) -> None:
     out = out_file()
     root = Path(folder)
     classes = find_labelled(root)
-    _warn(notes_on(root))
+    warn(notes_on(root))
     _configure()
     maker = _maker()
     size = maker(np.array([len(paths) for paths in classes.values()])).model.pixels
     paths = [path for some in classes.values() for path in some]
     snapshots = iter(readable_ones(paths, size, root))
     read = {name: [next(snapshots) for _ in some] for name, some in classes.items()}
-    _warn(_advice(read))
-    _write(fit(maker, read, FLAGS.unknown_rate), out)
+    warn(_advice(read))
+    write_recogniser(fit(maker, read, FLAGS.unknown_rate), out)
 
 
 def predict(*words: str) -> None:
@@ -117,14 +117,14 @@ def add(*words: str) -> None:
     out = out_file(file)
     fitted = _load(file)
     if name not in fitted.classes:
-        _warn([f"note: {name!r} is a new class"])
+        warn([f"note: {name!r} is a new class"])
     snapshots = readable_ones(paths, fitted.model.pixels)
-    _warn(_advice({name: snapshots}))
+    warn(_advice({name: snapshots}))
     changed = added(fitted, {name: snapshots})
     new = len(changed.photos.names) - len(fitted.photos.names)
     if new < len(paths):
-        _warn([f"note: {len(paths) - new} of {len(paths)} photos were there already"])
-    _write(changed, out)
+        warn([f"note: {len(paths) - new} of {len(paths)} photos were there already"])
+    write_recogniser(changed, out)
 
 
 def remove(*words: str) -> None:
@@ -136,7 +136,7 @@ def remove(*words: str) -> None:
     (file,) = given(words, "remove", "a recogniser's file")
     name = class_named("remove")
     out = out_file(file)
-    _write(removed(_load(file), name), out)
+    write_recogniser(removed(_load(file), name), out)
 
 
 def show(*words: str) -> None:
@@ -212,12 +212,14 @@ def _advice(classes: dict[str, list[Snapshot]]) -> list[str]:
     return lines
 
 
-def _warn(lines: list[str]) -> None:
+def warn(lines: list[str]) -> None:
+    """Say what is out of the ordinary, beside the output."""
     for line in lines:
         print(line, file=sys.stderr)
 
 
-def _write(fitted: Fitted, path: Path) -> None:
+def write_recogniser(fitted: Fitted, path: Path) -> None:
+    """Write a recogniser's file, and say what it is."""
     save_fitted(fitted, path, FLAGS.include_body)
     counts = fitted.counts
     few = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"

@@ -22,6 +22,7 @@ DEFINING = (
     "experiments._cli.flags",
     "experiments._cli.classify",
     "experiments._cli.personal_arguments",
+    "experiments._cli.labelling_arguments",
     "experiments._cli.personal_export",
     "experiments._cli.page",
     "experiments._cli.few_photos",

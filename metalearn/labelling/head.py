@@ -1,0 +1,135 @@
+"""What labelled photographs tell so far: a head, how good it is, and what more would bring."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from metalearn.ops.softmax import softmax
+from metalearn.personal.heads import AUTO, HEADS, chosen_head
+from metalearn.transfer.fitted import Probe
+from metalearn.transfer.probes import apply_probe
+from metalearn.transfer.scores import stratified_folds
+
+FOLDS = 5  # parts of the labelled photographs that are held out in turn
+DRAWS = 4  # halves of them that are drawn to see what fewer would give
+LEAST = 4  # labelled photographs a class, in the mean, from which that tells anything
+MEMBERS = 5  # heads of a committee
+
+
+class Labelled(NamedTuple):
+    """Labelled features.
+
+    Attributes:
+      z: float32 [M,D].
+      y: int [M].
+      classes: names of the C, sorted; each has a photograph.
+      prior: photographs that the mean of others counts as.
+    """
+
+    z: np.ndarray
+    y: np.ndarray
+    classes: tuple[str, ...]
+    prior: float
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Photographs of each class, [C]."""
+        return np.bincount(self.y, minlength=len(self.classes))
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is anything to tell apart."""
+        return len(self.classes) > 1 and not (self.z == self.z[0]).all()
+
+
+class Outlook(NamedTuple):
+    """What is right of photographs, each held out of the fit in turn.
+
+    Attributes:
+      accuracy: now.
+      later: with further labels; None where the labels are too few to tell.
+    """
+
+    accuracy: float
+    later: float | None
+
+
+def labelled_of(
+    z: np.ndarray, place: Mapping[str, int], labels: Mapping[str, str], prior: float
+) -> Labelled:
+    """Labelled photographs of those that were looked at.
+
+    Args:
+      z: [N,D], features.
+      place: position of each photograph.
+      labels: of photographs; those not looked at are left out.
+      prior: photographs that the mean of others counts as.
+    """
+    known = {place[digest]: label for digest, label in labels.items() if digest in place}
+    classes = tuple(sorted(set(known.values())))
+    rows = np.array(sorted(known), int)
+    y = np.array([classes.index(known[row]) for row in rows], int)
+    return Labelled(z[rows], y, classes, prior)
+
+
+def fit_head(some: Labelled) -> Probe:
+    """The head that a recogniser of these photographs would have."""
+    (kind, _) = chosen_head(AUTO, some.counts)
+    return HEADS[kind](some.z, some.y, len(some.classes), some.prior)
+
+
+def probabilities(head: Probe, z: np.ndarray) -> np.ndarray:
+    """Probabilities float32 [N,C] of features."""
+    return softmax(apply_probe(head, z))
+
+
+def committee(seed: int, some: Labelled, z: np.ndarray) -> np.ndarray:
+    """Probabilities float32 [M,N,C] by heads fitted to bootstrap samples of each class."""
+    random = np.random.default_rng(seed)
+    groups = [np.flatnonzero(some.y == label) for label in range(len(some.classes))]
+    found = []
+    for _ in range(MEMBERS):
+        rows = np.concatenate([random.choice(group, len(group)) for group in groups])
+        drawn = some._replace(z=some.z[rows], y=some.y[rows])
+        found.append(probabilities(fit_head(drawn if drawn.enough else some), z))
+    return np.stack(found)
+
+
+def outlook(some: Labelled, more: int) -> Outlook | None:
+    """How good a head of these photographs is, and would be with `more` of them.
+
+    The error of halves of them is compared with that of nearly all: errors fall as a power of the
+    number of labels (Hestness et al. 2017), so two numbers tell a third. None where no photograph
+    can be held out.
+    """
+    number = min(FOLDS, int(some.counts.max(initial=0)))
+    if not some.enough or number < 2:
+        return None
+    folds = stratified_folds(some.y, number)
+    right = np.concatenate([_right(some, folds == fold) for fold in range(number)])
+    if not len(right):
+        return None
+    accuracy = float(right.mean())
+    if len(some.y) < LEAST * len(some.classes):
+        return Outlook(accuracy, None)
+    halves = partial(stratified_folds, some.y, 2)
+    less = np.concatenate([_right(some, halves(seed) == 0) for seed in range(1, DRAWS + 1)])
+    # As if one had been wrong: no number of right answers shows that all will be
+    error = (float((~right).sum()) + 0.5) / (len(right) + 1)
+    error_of_less = (float((~less).sum()) + 0.5) / (len(less) + 1)
+    share = 1 - 1 / number  # of the labels that a head was fitted to; above a half, of so many
+    power = np.clip(np.log(error_of_less / error) / np.log(share / 0.5), 0, 1)
+    later = (1 - accuracy) * (share * len(some.y) / (len(some.y) + more)) ** float(power)
+    return Outlook(accuracy, 1 - later)
+
+
+def _right(some: Labelled, held: np.ndarray) -> np.ndarray:
+    """bool [H]: which of the photographs held out, bool [M], the head of the others gets right."""
+    rest = some._replace(z=some.z[~held], y=some.y[~held])
+    if not held.any() or not rest.enough:
+        return np.zeros(0, bool)
+    (kind, _) = chosen_head(AUTO, rest.counts)
+    head = HEADS[kind](rest.z, rest.y, len(some.classes), some.prior)
+    return apply_probe(head, some.z[held]).argmax(1) == some.y[held]
