@@ -1,10 +1,10 @@
 """What labelled photographs tell so far: a head, how good it is, and what more would bring."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from metalearn.ops.softmax import softmax
 from metalearn.personal.heads import AUTO, HEADS, chosen_head
@@ -13,7 +13,8 @@ from metalearn.transfer.probes import apply_probe
 from metalearn.transfer.scores import stratified_folds
 
 FOLDS = 5  # parts of the labelled photographs that are held out in turn
-DRAWS = 4  # halves of them that are drawn to see what fewer would give
+DRAWS = 4  # times that they are parted, to see what fewer would give
+FEW = 500  # labelled photographs above which once has to do
 LEAST = 4  # labelled photographs a class, in the mean, from which that tells anything
 MEMBERS = 5  # heads of a committee
 
@@ -100,36 +101,50 @@ def committee(seed: int, some: Labelled, z: np.ndarray) -> np.ndarray:
 def outlook(some: Labelled, more: int) -> Outlook | None:
     """How good a head of these photographs is, and would be with `more` of them.
 
-    The error of halves of them is compared with that of nearly all: errors fall as a power of the
-    number of labels (Hestness et al. 2017), so two numbers tell a third. None where no photograph
-    can be held out.
+    The error of heads of half of them is compared with that of nearly all: errors fall as a power
+    of the number of labels (Hestness et al. 2017), so two numbers tell a third. None where no
+    photograph can be held out.
     """
     number = min(FOLDS, int(some.counts.max(initial=0)))
     if not some.enough or number < 2:
         return None
-    folds = stratified_folds(some.y, number)
-    right = np.concatenate([_right(some, folds == fold) for fold in range(number)])
+    with threadpool_limits(1 if len(some.y) <= FEW else None):  # as where recognisers are fitted
+        return _outlook(some, number, more)
+
+
+def _outlook(some: Labelled, number: int, more: int) -> Outlook | None:
+    """As `outlook`, of photographs that are held out in `number` parts."""
+    right = _right(some, number, 0)
     if not len(right):
         return None
     accuracy = float(right.mean())
-    if len(some.y) < LEAST * len(some.classes):
+    if not more or len(some.y) < LEAST * len(some.classes):
         return Outlook(accuracy, None)
-    halves = partial(stratified_folds, some.y, 2)
-    less = np.concatenate([_right(some, halves(seed) == 0) for seed in range(1, DRAWS + 1)])
-    # As if one had been wrong: no number of right answers shows that all will be
-    error = (float((~right).sum()) + 0.5) / (len(right) + 1)
-    error_of_less = (float((~less).sum()) + 0.5) / (len(less) + 1)
+    draws = DRAWS if len(some.y) <= FEW else 1
+    error = _error([_right(some, number, seed) for seed in range(draws)])
+    error_of_half = _error([_right(some, 2, seed) for seed in range(draws)])
     share = 1 - 1 / number  # of the labels that a head was fitted to; above a half, of so many
-    power = np.clip(np.log(error_of_less / error) / np.log(share / 0.5), 0, 1)
+    power = np.clip(np.log(error_of_half / error) / np.log(share / 0.5), 0, 1)
     later = (1 - accuracy) * (share * len(some.y) / (len(some.y) + more)) ** float(power)
     return Outlook(accuracy, 1 - later)
 
 
-def _right(some: Labelled, held: np.ndarray) -> np.ndarray:
-    """bool [H]: which of the photographs held out, bool [M], the head of the others gets right."""
-    rest = some._replace(z=some.z[~held], y=some.y[~held])
-    if not held.any() or not rest.enough:
-        return np.zeros(0, bool)
-    (kind, _) = chosen_head(AUTO, rest.counts)
-    head = HEADS[kind](rest.z, rest.y, len(some.classes), some.prior)
-    return apply_probe(head, some.z[held]).argmax(1) == some.y[held]
+def _error(draws: list[np.ndarray]) -> float:
+    """The share that is wrong; as if half a photograph more were, as none is never sure."""
+    right = np.concatenate(draws)
+    number = len(draws[0])
+    return float((~right).sum() / len(draws) + 0.5) / (number + 1)
+
+
+def _right(some: Labelled, folds: int, seed: int) -> np.ndarray:
+    """bool [H]: photographs that the head of the others gets right, each fold held out in turn."""
+    of = stratified_folds(some.y, folds, seed)
+    found = [np.zeros(0, bool)]
+    for fold in range(folds):
+        held = of == fold
+        rest = some._replace(z=some.z[~held], y=some.y[~held])
+        if held.any() and rest.enough:
+            (kind, _) = chosen_head(AUTO, rest.counts)
+            head = HEADS[kind](rest.z, rest.y, len(some.classes), some.prior)
+            found.append(apply_probe(head, some.z[held]).argmax(1) == some.y[held])
+    return np.concatenate(found)

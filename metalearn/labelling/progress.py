@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metalearn.data.snapshots import Snapshot
 from metalearn.labelling.folder import find_all
 from metalearn.labelling.head import Labelled, Outlook, outlook
 from metalearn.labelling.state import Record, State
@@ -84,12 +85,17 @@ def _labelled(place: Place, state: State, embedder: Embedder) -> tuple[list[str]
     shown = embedder.embedding.shown
     classes = labelled_photos(place, state, shown.views.pixels) if state.labelled else {}
     names = tuple(sorted(classes))
-    shots = [shot for name in names for shot in classes[name]]
+    # In the order of a recogniser's, so that the same photographs are held out together
+    shots = [shot for name in names for shot in sorted(classes[name], key=_digest)]
     y = np.repeat(np.arange(len(names)), [len(classes[name]) for name in names])
     z = np.zeros((0, len(shown.mean)), np.float32)
     if shots:
         z = embedder(np.stack([shot.pixels for shot in shots]), fitted=True)
     return [shot.digest for shot in shots], Labelled(z, y.astype(int), names, shown.prior)
+
+
+def _digest(shot: Snapshot) -> str:
+    return shot.digest
 
 
 def _rows(state: State, digests: list[str], some: Labelled) -> list[Row]:

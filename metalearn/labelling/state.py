@@ -129,7 +129,7 @@ def load_state(folder: Path) -> State:
         return State()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{path} is damaged ({said}): put a copy of it in its place, or move it away to begin "
@@ -141,7 +141,7 @@ def _state(found: Any) -> State:
     """The state that JSON holds.
 
     Raises:
-      ValueError, KeyError, TypeError: it holds none.
+      ValueError, KeyError, TypeError, AttributeError: it holds none.
     """
     if found["version"] != VERSION:
         raise ValueError(f"version {found['version']!r}")
