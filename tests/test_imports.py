@@ -62,6 +62,7 @@ MOST_LINES = 250  # of a file
 # Every module belongs to a part: a folder of the package, or a file at its top. A part may import
 # itself and the parts in the lines below its own.
 LAYERS = (
+    ("page",),
     ("recogniser", "labelling"),
     ("personal",),
     ("classifiers",),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_flag
 from metalearn.errors import UserError
-from metalearn.personal.page.serving import HOST, serve
+from metalearn.page.serving import HOST, serve
 from metalearn.runtime import configure
 
 

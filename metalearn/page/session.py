@@ -14,12 +14,12 @@ from metalearn.data.snapshots import (
     read_snapshots,
 )
 from metalearn.errors import UserError
+from metalearn.page.names import class_name, renamed, without_kind
+from metalearn.page.watched import Report, watched, watching
 from metalearn.personal.changing import added, removed
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.fitting import fit
 from metalearn.personal.model import Maker
-from metalearn.personal.page.names import class_name, renamed, without_kind
-from metalearn.personal.page.watched import Report, watched, watching
 from metalearn.personal.reading import said
 
 MOST_AT_ONCE = 200  # photographs
@@ -88,17 +88,36 @@ def with_photos(session: Session, name: str, paths: Sequence[Path], size: int) -
         notes.append(f"{len(found) - len(new)} of these photos are in {name} already")
     if not new:
         return Step(session, tuple(notes))
-    waiting = {**session.waiting, name: (*own, *new)}
+    taken = with_snapshots(session, name, new)
     notes += [
         f"{snapshot.name} ({name}): {', '.join(snapshot.doubts)}"
         for snapshot in new
         if snapshot.doubts
     ]
-    notes += map(without_kind, duplicates_across(waiting))
+    notes += map(without_kind, duplicates_across(taken.waiting))
     notes += _learned_as_others(session, name, new)
+    return Step(taken, tuple(notes))
+
+
+def with_snapshots(session: Session, name: str, new: Sequence[Snapshot]) -> Session:
+    """The session with further photographs of a class, whose names no other one of it has."""
+    waiting = {**session.waiting, name: (*session.waiting.get(name, ()), *new)}
     given = {(name, snapshot.name): snapshot.thumbnail for snapshot in new}
-    thumbnails = {**session.thumbnails, **given}
-    return Step(replace(session, waiting=waiting, thumbnails=thumbnails), tuple(notes))
+    return replace(session, waiting=waiting, thumbnails={**session.thumbnails, **given})
+
+
+def without_snapshot(session: Session, name: str, digest: str) -> Session:
+    """The session without a photograph of a class that is not learned yet."""
+    own = session.waiting.get(name, ())
+    gone = {(name, each.name) for each in own if each.digest == digest}
+    left = tuple(each for each in own if each.digest != digest)
+    waiting = {**session.waiting, name: left}
+    thumbnails = {key: each for key, each in session.thumbnails.items() if key not in gone}
+    return replace(
+        session,
+        waiting={other: some for other, some in waiting.items() if some},
+        thumbnails=thumbnails,
+    )
 
 
 def _check_number(session: Session, name: str, paths: Sequence[Path]) -> None:

@@ -2,7 +2,7 @@
 
 In a notebook:
 
-    from metalearn.personal.page.serving import open_page
+    from metalearn.page.serving import open_page
     page = open_page()              # shows the page below the cell; page.close() ends it
 
 In Colab too: `python -m` cannot show a page there, as only the notebook's own process reaches the
@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from metalearn.errors import UserError
-from metalearn.personal.page.app import build, import_gradio, make_kit, warmed
+from metalearn.page.app import build, import_gradio, make_kit, warmed
 
 LARGEST = "50mb"  # of a file that is uploaded
 HOST = "127.0.0.1"  # reached by this machine alone

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from metalearn.personal.page.watched import Report
+from metalearn.page.watched import Report
 
 
 def path_of(payload: Any) -> str | None:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from metalearn.page.session import Session
 from metalearn.personal.answers import Answer, Nearest, answer
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.heat import heat_map, overlay
-from metalearn.personal.page.session import Session
 
 TILES = 6  # thumbnails of a class
 SURE = 0.8  # probability from which an answer is said without doubt

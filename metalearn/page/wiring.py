@@ -10,12 +10,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from metalearn.errors import UserError
-from metalearn.personal.model import Maker
-from metalearn.personal.opening import save_fitted
-from metalearn.personal.page.events import path_of, reported, unlink
-from metalearn.personal.page.layout import EMPTY
-from metalearn.personal.page.names import class_name, without_kind
-from metalearn.personal.page.session import (
+from metalearn.page.events import path_of, reported, unlink
+from metalearn.page.layout import EMPTY
+from metalearn.page.names import class_name, without_kind
+from metalearn.page.session import (
     Session,
     Step,
     asking,
@@ -24,7 +22,7 @@ from metalearn.personal.page.session import (
     with_photos,
     without_class,
 )
-from metalearn.personal.page.shown import (
+from metalearn.page.shown import (
     Card,
     card_html,
     cards_of,
@@ -33,7 +31,9 @@ from metalearn.personal.page.shown import (
     state_html,
     told,
 )
-from metalearn.personal.page.watched import Report
+from metalearn.page.watched import Report
+from metalearn.personal.model import Maker
+from metalearn.personal.opening import save_fitted
 
 FILE = "mine.recogniser"
 Updates = dict[Any, Any]  # component -> what becomes of it
@@ -76,13 +76,13 @@ class Wiring(NamedTuple):
         parts.camera.preprocess = path_of
         parts.photo.preprocess = path_of
         page.load(self.begin, None, self._outputs, show_progress="hidden")
-        self._on(parts.add.click, self.add, [own, parts.name, parts.files], parts.files)
-        self._on(parts.camera.input, self.add_shot, [own, parts.name, parts.camera], parts.camera)
-        self._on(parts.learn.click, learn, [own], parts.progress)
-        self._on(parts.photo.input, self.ask, [own, parts.photo], parts.headline)
-        self._on(parts.photo.clear, self.ask_nothing, [own], parts.hint)
-        self._on(parts.correct.click, correct, [own, parts.right], parts.headline)
-        self._on(parts.start_over.click, self.start_over, [own], parts.notes)
+        self.on(parts.add.click, self.add, [own, parts.name, parts.files], parts.files)
+        self.on(parts.camera.input, self.add_shot, [own, parts.name, parts.camera], parts.camera)
+        self.on(parts.learn.click, learn, [own], parts.progress)
+        self.on(parts.photo.input, self.ask, [own, parts.photo], parts.headline)
+        self.on(parts.photo.clear, self.ask_nothing, [own], parts.hint)
+        self.on(parts.correct.click, correct, [own, parts.right], parts.headline)
+        self.on(parts.start_over.click, self.start_over, [own], parts.notes)
         with parts.list:
             triggers = [self.cards.change]
             self.gr.render(inputs=self.cards, triggers=triggers)(self.lay_out_cards)
@@ -92,7 +92,7 @@ class Wiring(NamedTuple):
         """All that a step may change."""
         return [self.own, self.cards, *vars(self.parts).values()]
 
-    def _on(self, event: Any, step: Callable[..., Updates], inputs: list, busy: Any) -> None:
+    def on(self, event: Any, step: Callable[..., Updates], inputs: list, busy: Any) -> None:
         """Take a step at an event.
 
         Args:
@@ -124,7 +124,7 @@ class Wiring(NamedTuple):
 
         return guarded
 
-    def _after(self, step: Step) -> Updates:
+    def after(self, step: Step) -> Updates:
         """What the page shows after a step, with what there is to say of it."""
         return {**self.shown(step.session), self.parts.notes: notes_html(step.notes)}
 
@@ -150,7 +150,7 @@ class Wiring(NamedTuple):
         """Photographs of files into a class."""
         step = with_photos(session, name, [Path(file) for file in files or ()], self.pixels)
         unlink(files or ())
-        return {**self._after(step), self.parts.name: "", self.parts.files: None}
+        return {**self.after(step), self.parts.name: "", self.parts.files: None}
 
     def add_shot(self, session: Session, name: str, file: str | None) -> Updates:
         """A picture of the camera into a class."""
@@ -158,25 +158,25 @@ class Wiring(NamedTuple):
             return {}
         try:
             step = with_photos(session, name, [Path(file)], self.pixels)
-            return {**self._after(step), self.parts.camera: None}
+            return {**self.after(step), self.parts.camera: None}
         finally:
             unlink([file])
 
     def remove(self, name: str, session: Session) -> Updates:
         """A class out of the list."""
         step = without_class(session, name)
-        return {**self._after(step), **self._saved(step.session)}
+        return {**self.after(step), **self._saved(step.session)}
 
     def start_over(self, session: Session) -> Updates:
         """All forgotten."""
-        empty = self._after(Step(Session()))
+        empty = self.after(Step(Session()))
         return {**empty, **self._saved(Session()), **self._no_answer(), self.parts.photo: None}
 
     def learn(self, session: Session, report: Report) -> Updates:
         """All that waits, learned."""
         step = learned(session, self.maker, report)
         again = self._told(step.session) if step.session.asked else {}
-        return {**self._after(step), **self._saved(step.session), **again}
+        return {**self.after(step), **self._saved(step.session), **again}
 
     def ask_nothing(self, session: Session) -> Updates:
         """No photograph any more."""
@@ -195,7 +195,7 @@ class Wiring(NamedTuple):
         """What a photograph shows, learned."""
         step = corrected(session, name, report)
         self.gr.Info(escape(f"Learned: this is {class_name(name)}."), title="Thank you")
-        return {**self._after(step), **self._saved(step.session), **self._told(step.session)}
+        return {**self.after(step), **self._saved(step.session), **self._told(step.session)}
 
     def _told(self, session: Session) -> Updates:
         (gr, parts) = (self.gr, self.parts)
@@ -239,4 +239,4 @@ class Wiring(NamedTuple):
                 gr.HTML(card_html(card), elem_classes="grow")
                 button = gr.Button("Remove", size="sm", scale=0, min_width=90)
                 without = functools.partial(self.remove, card.name)
-                self._on(button.click, without, [self.own], self.parts.notes)
+                self.on(button.click, without, [self.own], self.parts.notes)

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalearn.errors import UserError
+from metalearn.page.layout import lay_out
+from metalearn.page.session import Session
+from metalearn.page.wiring import Wiring
 from metalearn.personal.embedding import Embedder, load_embedding
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.heads import AUTO
 from metalearn.personal.heat import see_places
 from metalearn.personal.model import Maker
 from metalearn.personal.opening import load_fitted
-from metalearn.personal.page.layout import lay_out
-from metalearn.personal.page.session import Session
-from metalearn.personal.page.wiring import Wiring
 from metalearn.personal.probed import probed
 
 KEPT = 24 * 60 * 60  # seconds that files of the page are kept while it is open

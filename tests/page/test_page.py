@@ -13,12 +13,10 @@ from PIL import Image
 
 from metalearn.errors import UserError
 from metalearn.models.zoo import BODIES
-from metalearn.personal import heat
-from metalearn.personal.opening import load_fitted, save_fitted
-from metalearn.personal.page import session as steps
-from metalearn.personal.page.app import import_gradio
-from metalearn.personal.page.serving import check_address
-from metalearn.personal.page.session import (
+from metalearn.page import session as steps
+from metalearn.page.app import import_gradio
+from metalearn.page.serving import check_address
+from metalearn.page.session import (
     Session,
     asking,
     corrected,
@@ -26,13 +24,15 @@ from metalearn.personal.page.session import (
     with_photos,
     without_class,
 )
-from metalearn.personal.page.shown import (
+from metalearn.page.shown import (
     card_html,
     cards_of,
     notes_html,
     state_html,
     told,
 )
+from metalearn.personal import heat
+from metalearn.personal.opening import load_fitted, save_fitted
 from tests.personal.made import NAMES, PIXELS, picture, tiny, tiny_maker
 from tests.training.tiny_body import tiny_body
 
