@@ -70,7 +70,7 @@ def look(paths: Sequence[Path], root: Path, embedder: Embedder) -> Looked:
         names |= {shot.digest: shot.name for shot in shots}
         if shots:
             features.append(embedder(np.stack([shot.pixels for shot in shots]), fitted=True))
-            small.append(np.stack([_small(shot) for shot in shots]))
+            small.append(np.stack([small_copy(shot) for shot in shots]))
     return Looked(
         names=tuple(names.values()),
         digests=tuple(names),
@@ -81,7 +81,7 @@ def look(paths: Sequence[Path], root: Path, embedder: Embedder) -> Looked:
     )
 
 
-def _small(shot: Snapshot) -> np.ndarray:
-    """uint8 [72,72,3]."""
+def small_copy(shot: Snapshot) -> np.ndarray:
+    """A photograph small, uint8 [72,72,3]: to see which hardly differ."""
     image = Image.fromarray(shot.pixels)
     return np.asarray(image.resize((SMALL, SMALL), Image.Resampling.BOX))

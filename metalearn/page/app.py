@@ -10,6 +10,7 @@ import numpy as np
 
 from metalearn.errors import UserError
 from metalearn.page.layout import lay_out
+from metalearn.page.pile_wiring import PileWiring
 from metalearn.page.session import Session
 from metalearn.page.wiring import Wiring
 from metalearn.personal.embedding import Embedder, load_embedding
@@ -122,5 +123,7 @@ def build(gr: ModuleType, kit: Kit) -> Any:
         cards = gr.State(None)  # no list yet, not even an empty one
         parts = lay_out(gr)
         first = Session(fitted=kit.opened)
-        Wiring(gr, kit.maker, kit.pixels, kit.folder, first, parts, own, cards).connect(page)
+        wiring = Wiring(gr, kit.maker, kit.pixels, kit.folder, first, parts, own, cards)
+        wiring.connect(page)
+        PileWiring(wiring).connect(page)
     return page

@@ -2,6 +2,8 @@
 
 from types import ModuleType, SimpleNamespace
 
+from metalearn.page.pile_layout import lay_out_pile
+
 PICTURES = ["image"]
 TOP = 5  # classes whose probabilities are shown
 TITLE = """
@@ -29,6 +31,8 @@ def lay_out(gr: ModuleType) -> SimpleNamespace:
     with gr.Column(elem_classes="step"):
         _heading(gr, 1, "Add photos", HINTS[0])
         _lay_out_photos(gr, found)
+    with gr.Column(elem_classes="step"):
+        lay_out_pile(gr, found, PICTURES)
     with gr.Column(elem_classes="step"):
         _heading(gr, 2, "Learn", HINTS[1])
         _lay_out_learning(gr, found)

@@ -73,7 +73,7 @@ def with_photos(session: Session, name: str, paths: Sequence[Path], size: int) -
     name = class_name(name)
     _check_number(session, name, paths)
     (found, refused) = read_snapshots(paths, size)
-    notes = [said(_by_name(refused))] if refused else []
+    notes = [said(by_name(refused))] if refused else []
     if not found:
         raise UserError(notes[0])
     own = session.waiting.get(name, ())
@@ -131,7 +131,7 @@ def _check_number(session: Session, name: str, paths: Sequence[Path]) -> None:
         raise UserError(f"{MOST_CLASSES} classes are the most this page takes")
 
 
-def _by_name(refused: Sequence) -> list:
+def by_name(refused: Sequence) -> list:
     """Without the folders that uploads lie in."""
     return [one._replace(path=Path(one.path.name)) for one in refused]
 
