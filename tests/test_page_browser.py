@@ -268,3 +268,60 @@ def _ask_and_correct(tab: Tab, folder: Path) -> None:
     tab.wait(lambda: "Learned 4 things from 16 photos" in tab.text("#state"))
     tab.wait(lambda: THINGS[3] in tab.text("#headline"))
     tab.wait(lambda: f"{THINGS[3]}\n1 photo learned" in tab.text("#classes"))
+
+
+@pytest.mark.slow
+def test_a_person_labels_a_pile_with_keys(tmp_path: Path, tab: Tab, shots: Path) -> None:
+    """Of three things; undo, a photo that is left out, and then it learns."""
+    own = tmp_path / "served"
+    own.mkdir()
+    things = THINGS[:3]
+    heap = [path for thing in things for path in photos(tmp_path, thing, 6)]
+    with served(own) as url:
+        tab.open(url)
+        tab.upload("#pile", heap)
+        tab.wait(lambda: heap[-1].stem in tab.text("#pile"))
+        tab.click("#pile-add")
+        tab.wait(lambda: "What is it?" in tab.text("#pile-photo"))
+        keys: list[str] = []
+        for number in range(10):
+            _answer(tab, keys)
+            tab.wait(lambda number=number: f"{number + 1} labelled" in tab.text("#pile-said"))
+        assert sorted(keys) == sorted(things)
+        assert "right, each held out in turn" in tab.text("#pile-said")
+        tab.shoot(shots / "pile.png", WIDE)
+        asked = tab.text("#pile-photo")
+        _press(tab, "u")
+        tab.wait(lambda: "9 labelled" in tab.text("#pile-said"))
+        assert tab.text("#pile-photo") != asked
+        _press(tab, "0")
+        tab.wait(lambda: "8 left" in tab.text("#pile-said"))
+        assert "9 labelled" in tab.text("#pile-said")
+        tab.shoot(shots / "pile-phone.png", PHONE)
+        across = tab.driver.execute_script("return document.documentElement.scrollWidth")
+        assert across <= PHONE[0]
+        tab.click("#learn")
+        tab.wait(lambda: "Learned 3 things from 9 photos" in tab.text("#state"))
+        tab.click("#start-over")
+        tab.wait(lambda: "Nothing here yet" in tab.text("#classes"))
+        tab.wait(lambda: not tab.text("#pile-said"))
+        assert tab.hosts() == {"127.0.0.1"}
+    assert list(own.iterdir()) == []
+
+
+def _answer(tab: Tab, keys: list[str]) -> None:
+    """Answer what is asked: by its key, or by the name of a new thing."""
+    stem = tab.text("#pile-photo").split()[0]
+    name = next(thing for thing in THINGS if stem.startswith(thing.replace(" ", "-")))
+    if name in keys:
+        assert f"{keys.index(name) + 1} {name}" in " ".join(tab.text("#pile-keys").split())
+        _press(tab, str(keys.index(name) + 1))
+    else:
+        tab.type("#pile-name input", f"{name}\n")
+        tab.click("#pile-other")
+        keys.append(name)
+
+
+def _press(tab: Tab, key: str) -> None:
+    tab.driver.execute_script("document.activeElement.blur()")
+    tab.driver.find_element("css selector", "body").send_keys(key)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from metalearn.active.auto import ENOUGH
 from metalearn.active.registry import AUTO
 from metalearn.data.snapshots import Snapshot, read_snapshots
 from metalearn.errors import UserError
@@ -22,7 +23,8 @@ from metalearn.personal.model import Model
 from metalearn.personal.reading import said
 
 MOST = 1000  # photographs of a pile
-AHEAD = 8  # photographs that are chosen at a time: choosing takes a second
+TYPICAL = 48  # photographs that are chosen at a time as they are typical of a pile
+AHEAD = 8  # that are chosen as a head is not sure of them
 MORE = 10  # labels whose worth is told
 
 
@@ -36,6 +38,7 @@ class Pile:
       state: what was asked, and answered so far.
       keys: classes in the order in which they came; the first nine have a key.
       history: digests of the photographs that were answered, the last one last.
+      sure: whether those that wait were chosen by what a head is not sure of.
       course: number of labels and what they give, after each answer.
     """
 
@@ -44,6 +47,7 @@ class Pile:
     state: State = field(default_factory=State)
     keys: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
+    sure: bool = False
     course: tuple[tuple[int, Outlook | None], ...] = ()
 
     @property
@@ -115,12 +119,23 @@ def synced(pile: Pile, session: Session, model: Model) -> Pile:
 
 
 def chosen(pile: Pile, model: Model) -> Pile:
-    """The pile with something to ask about, if there is any left."""
+    """The pile with something to ask about, if there is any left.
+
+    Typical photographs are chosen many at a time, as it takes seconds. They give way to those that
+    a head is least sure of, once `auto` would take these.
+    """
+    counts = pile.state.counts
+    sure = len(pile.state.labelled) >= ENOUGH * max(2, len(counts))
+    if sure and not pile.sure:
+        waiting = pile.state.open
+        photos = {digest: one for digest, one in pile.state.photos.items() if digest not in waiting}
+        pile = replace(pile, state=State(photos, pile.state.rounds))
     looked = pile.seen.looked
     if looked is None or pile.state.open or not pile.left:
         return pile
-    wish = Wish(min(AHEAD, pile.left), AUTO)
-    return replace(pile, state=ask(pile.state, looked, model.prior, wish))
+    wish = Wish(min(AHEAD if sure else TYPICAL, pile.left), AUTO)
+    state = ask(pile.state, looked, model.prior, wish)
+    return replace(pile, state=state, sure=sure)
 
 
 def answered(pile: Pile, session: Session, label: str, model: Model) -> tuple[Pile, Session]:
@@ -167,7 +182,7 @@ def undone(pile: Pile, session: Session, model: Model) -> tuple[Pile, Session]:
         raise UserError("there is nothing to undo")
     digest = pile.history[-1]
     name = next((name for name, some in session.waiting.items() if _has(some, digest)), None)
-    record = pile.state.photos[digest]
+    record = pile.state.photos.get(digest, Record(pile.shots[digest].name))
     if name is None and not record.skipped and digest in dict(labels_of(session)):
         raise UserError("this answer is learned already: remove its class, or start again")
     if name is not None:

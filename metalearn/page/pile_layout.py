@@ -41,7 +41,7 @@ def lay_out_pile(gr: ModuleType, found: SimpleNamespace, pictures: list[str]) ->
                 label="Photos of anything",
                 file_count="multiple",
                 file_types=pictures,
-                height=120,
+                height=150,
                 elem_id="pile",
             )
             found.pile_add = gr.Button("Ask me about these", variant="primary", elem_id="pile-add")

@@ -69,7 +69,7 @@ def _accuracy(pile: Pile, labels: int, now: Outlook) -> str:
 
 
 def _line(points: list[tuple[int, float]]) -> str:
-    """The accuracies by number of labels as a line, from none to all; too few are none."""
+    """The accuracies by number of labels as a line, from 0 to 100 %; nothing of too few."""
     if len(points) < LEAST:
         return ""
     (first, last) = (points[0][0], points[-1][0])
@@ -78,7 +78,7 @@ def _line(points: list[tuple[int, float]]) -> str:
         for labels, accuracy in points
     )
     return (
-        f'<svg class="course" viewBox="0 -2 {WIDE} {HIGH + 4}" role="img" '
-        f'aria-label="share that is right, from {first} to {last} labels">'
+        f'<figure class="course"><svg viewBox="0 -2 {WIDE} {HIGH + 4}" aria-hidden="true">'
         f'<polyline points="{places}"/></svg>'
+        f"<figcaption>Share right, from {first} to {last} labels</figcaption></figure>"
     )
