@@ -99,16 +99,19 @@ def _answer(row: list[str], heading: list[str], where: str) -> list[Given]:
     return [Given(where, photo, label)]
 
 
-def read_sorted(folder: Path) -> list[Given]:
-    """The answers of photographs that a person put into `FOLDER/CLASS/`.
+def read_sorted(folder: Path, state: Path) -> list[Given]:
+    """The answers of photographs that a person put into `FOLDER/CLASS/`; not those of the state.
 
     Raises:
       UserError: no class folder with a photograph, or one that cannot be read.
     """
     found = []
+    own = state.resolve()
     for name, paths in find_labelled(folder).items():
         label = label_name(name)
         for path in paths:
+            if path.resolve().is_relative_to(own):
+                continue
             shown = printable(path.relative_to(folder).as_posix())
             found.append(Given(shown, printable(path.name), label, digest_of(path)))
     return found

@@ -1,5 +1,6 @@
 """Answers into the state: whose photographs they are, and what is refused."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -109,10 +110,10 @@ class Finder:
 
     def __init__(self, state: State, files: Mapping[str, Path]):
         self._state = state
-        self._files = files
+        self._files = {composed(name): path for name, path in files.items()}
         self._named = _by_name((each.name, digest) for digest, each in state.photos.items())
         self._ends = _by_name((_end(each.name), digest) for digest, each in state.photos.items())
-        self._file_ends = _by_name((_end(name), name) for name in files)
+        self._file_ends = _by_name((_end(name), composed(name)) for name in files)
 
     def find(self, given: Given) -> tuple[str, Record]:
         """The digest of the photograph, and its record or a new one.
@@ -123,7 +124,7 @@ class Finder:
         Raises:
           UserError: there is none, several have its name, or it cannot be read.
         """
-        name = given.photo.removeprefix("./").replace("\\", "/")
+        name = composed(given.photo.removeprefix("./").replace("\\", "/"))
         if given.digest is not None:
             if given.digest in self._state.photos:
                 return given.digest, self._state.photos[given.digest]
@@ -178,9 +179,14 @@ class Finder:
 def _by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for name, one in pairs:
-        found[name].append(one)
+        found[composed(name)].append(one)
     return dict(found)
 
 
 def _end(name: str) -> str:
-    return PurePosixPath(name).name
+    return composed(PurePosixPath(name).name)
+
+
+def composed(name: str) -> str:
+    """A name with accents in their letters (NFC): spreadsheets and macOS differ in that."""
+    return unicodedata.normalize("NFC", name)

@@ -117,19 +117,20 @@ def take_answers(place: Place, answers: Path | None, new_classes: bool) -> Taken
     with held(place.state):
         state = load_state(place.state)
         files = find_all(place.photos, place.state)
-        taken = take(state, read_any(answers or place.questions), files, new_classes)
+        given = read_any(answers or place.questions, place.state)
+        taken = take(state, given, files, new_classes)
         save_state(taken.state, place.state)
     return taken
 
 
-def read_any(path: Path) -> list[Given]:
-    """Answers, by what they are.
+def read_any(path: Path, state: Path) -> list[Given]:
+    """Answers, by what they are; contact sheets in the state's folder are none.
 
     Raises:
       UserError: they cannot be read.
     """
     if path.is_dir():
-        return read_sorted(path)
+        return read_sorted(path, state)
     if path.suffix.lower() == ".json":
         return read_tasks(path)
     if not path.exists() and path.name == QUESTIONS:

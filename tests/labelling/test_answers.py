@@ -125,7 +125,8 @@ def test_contact_sheets_have_pages_and_old_ones_go(tmp_path: Path) -> None:
 def test_folders_are_answers_by_what_lies_in_them(tmp_path: Path) -> None:
     pile(tmp_path / "sorted" / "my  cup", 1, 1)
     pile(tmp_path / "sorted" / "skip" / "below", 1, 1, first=1)
-    (cup, skip) = read_any(tmp_path / "sorted")
+    pile(tmp_path / "sorted" / "kept", 1, 1)  # where the state is
+    (cup, skip) = read_any(tmp_path / "sorted", tmp_path / "sorted" / "kept")
     assert cup == Given(
         "my  cup/apple0.png",
         "apple0.png",
@@ -134,7 +135,7 @@ def test_folders_are_answers_by_what_lies_in_them(tmp_path: Path) -> None:
     )
     assert (skip.photo, skip.label) == ("apple1.png", "skip")
     with pytest.raises(UserError, match="no class folder"):
-        read_sorted(tmp_path / "sorted" / "my  cup")
+        read_sorted(tmp_path / "sorted" / "my  cup", tmp_path)
 
 
 def test_names_of_classes_are_single_lines() -> None:
@@ -162,7 +163,7 @@ def test_label_studio_gets_answers_and_guesses_and_gives_them_back(tmp_path: Pat
     assert found[2]["predictions"][0]["score"] == 0.75
     assert found[2]["predictions"][0]["result"] == [{**result, "value": {"choices": ["door"]}}]
     assert found[3].keys() == {"data"} and "predictions" not in found[0]
-    assert [(one.photo, one.label, one.digest) for one in read_any(path)] == [
+    assert [(one.photo, one.label, one.digest) for one in read_any(path, tmp_path)] == [
         ("sub/été 1.jpg", "<cup>", a),
         ("b.jpg", "skip", b),
     ]

@@ -139,6 +139,8 @@ def test_answers_find_their_photos(tmp_path: Path) -> None:
     assert labelled("elsewhere.png", digest) == [one.name]
     assert labelled(f"./{one.name}") == labelled(f"/upload/{one.name}") == [one.name]
     assert labelled("b\\apple5.png") == labelled("apple5.png") == ["b/apple5.png"]
+    shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "c" / "cafe\u0301.png")
+    assert labelled("c/café.png") == labelled("c/cafe\u0301.png") != []
     shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "b" / "apple6.png")
     with pytest.raises(UserError, match="2 photos are named apple6.png"):
         labelled("apple6.png")
