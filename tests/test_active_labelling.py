@@ -270,6 +270,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["fit", "ONE", "--out=OUT"], "1 class with photos: give those of two"),
     (["export", "PHOTOS"], "export needs a file to write"),
     (["export", "PHOTOS", "--out=EMPTY"], "is a folder"),
+    (["export", "PHOTOS", "--out=PHOTOS/apple0.png"], "give a name that ends in .json"),
 ]
 
 

@@ -120,12 +120,7 @@ def export_labelled(*words: str) -> None:
       UserError: no file to write, or photos that cannot be found.
     """
     place = place_of(words, "export")
-    if not FLAGS.out:
-        raise UserError("export needs a file to write: give --out=tasks.json")
-    out = Path(FLAGS.out)
-    if out.is_dir():
-        raise UserError(f"--out={out} is a folder: give the name of a file")
-    check_writable(out.parent)
+    out = _tasks_file()
     state = load_state(place.state)
     embedder = _embedder()
     looked = look(list(find_all(*place).values()), place.photos, embedder)
@@ -137,6 +132,23 @@ def export_labelled(*words: str) -> None:
     guessed = sum(task.predicted is not None and task.record.open for task in tasks)
     print(f"wrote {out}: {len(tasks)} tasks, {len(state.labelled)} labelled, {guessed} guessed")
     print(f"wrote {config}: the labelling configuration of such a project")
+
+
+def _tasks_file() -> Path:
+    """The file of tasks to write, checked before work begins.
+
+    Raises:
+      UserError: none, a folder, another kind of file, or one that cannot be written.
+    """
+    if not FLAGS.out:
+        raise UserError("export needs a file to write: give --out=tasks.json")
+    out = Path(FLAGS.out)
+    if out.is_dir():
+        raise UserError(f"--out={out} is a folder: give the name of a file")
+    if out.suffix.lower() != ".json":
+        raise UserError(f"--out={out}: give a name that ends in .json, as Label Studio expects")
+    check_writable(out.parent)
+    return out
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -10,6 +10,7 @@ import numpy as np
 
 from metalearn.active.pool import Pool
 from metalearn.active.registry import STRATEGIES
+from metalearn.active.simulation import compiled
 from metalearn.errors import UserError
 from metalearn.labelling.head import (
     Labelled,
@@ -71,8 +72,7 @@ def ask(state: State, looked: Looked, prior: float, wish: Wish) -> State:
     some = labelled_of(looked.z, looked.place, state.labelled, prior)
     key = jax.random.fold_in(random_key(wish.seed), len(state.rounds))
     (pool, guesses) = _pool(state, looked, some, free, wish)
-    pick = jax.jit(STRATEGIES[wish.strategy].pick, static_argnums=2)
-    rows = np.asarray(pick(key, pool, new))
+    rows = np.asarray(compiled(STRATEGIES[wish.strategy].pick)(key, pool, new))
     asked = {
         looked.digests[row]: Record(looked.names[row], guess=guesses.get(int(row))) for row in rows
     }

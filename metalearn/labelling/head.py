@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from metalearn.active.simulation import MEMBERS
 from metalearn.ops.softmax import softmax
 from metalearn.personal.heads import AUTO, HEADS, chosen_head
 from metalearn.transfer.fitted import Probe
@@ -16,7 +17,6 @@ FOLDS = 5  # parts of the labelled photographs that are held out in turn
 DRAWS = 4  # times that they are parted, to see what fewer would give
 FEW = 500  # labelled photographs above which once has to do
 LEAST = 4  # labelled photographs a class, in the mean, from which that tells anything
-MEMBERS = 5  # heads of a committee
 
 
 class Labelled(NamedTuple):
