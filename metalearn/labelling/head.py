@@ -125,7 +125,7 @@ def _outlook(some: Labelled, number: int, more: int) -> Outlook | None:
     error_of_half = _error([_right(some, 2, seed) for seed in range(draws)])
     share = 1 - 1 / number  # of the labels that a head was fitted to; above a half, of so many
     power = np.clip(np.log(error_of_half / error) / np.log(share / 0.5), 0, 1)
-    later = (1 - accuracy) * (share * len(some.y) / (len(some.y) + more)) ** float(power)
+    later = (1 - accuracy) * (len(some.y) / (len(some.y) + more)) ** float(power)
     return Outlook(accuracy, 1 - later)
 
 

@@ -11,7 +11,7 @@ from metalearn.labelling.state import Record, State
 from metalearn.labelling.work import Place, labelled_photos
 from metalearn.personal.embedding import Embedder
 
-LAST = 8  # rounds whose accuracy is computed: each is some fits
+LAST = 5  # rounds whose accuracy is computed: each is some fits
 
 
 class Row(NamedTuple):
@@ -71,11 +71,12 @@ def progress_of(place: Place, state: State, embedder: Embedder, more: int) -> Pr
     files = find_all(place.photos, place.state)
     (digests, some) = _labelled(place, state, embedder)
     lacking = state.labelled.keys() - set(digests)
+    found = outlook(some, more) if digests else None
     return Progress(
         state=state,
         unasked=sum(name not in names for name in files),
-        rows=tuple(_rows(state, digests, some)),
-        outlook=outlook(some, more) if digests else None,
+        rows=tuple(_rows(state, digests, some, found)),
+        outlook=found,
         missing=tuple(sorted(state.photos[digest].name for digest in lacking)),
     )
 
@@ -98,7 +99,8 @@ def _digest(shot: Snapshot) -> str:
     return shot.digest
 
 
-def _rows(state: State, digests: list[str], some: Labelled) -> list[Row]:
+def _rows(state: State, digests: list[str], some: Labelled, found: Outlook | None) -> list[Row]:
+    """The rounds; `found` is what all labels give."""
     numbers = [state.photos[digest].round or 0 for digest in digests]
     of_rounds = np.array(numbers, int)
     unasked = any(each.round is None and not each.open for each in state.photos.values())
@@ -110,7 +112,8 @@ def _rows(state: State, digests: list[str], some: Labelled) -> list[Row]:
         labelled = [each for each in records if each.label is not None]
         labels += len(labelled)
         late = number > len(state.rounds) - LAST
-        accuracy = _accuracy(some, of_rounds <= number) if late else None
+        so_far = of_rounds <= number
+        accuracy = _accuracy(some, so_far, found) if late else None
         rows.append(_row(number, len(records), labelled, labels, accuracy))
     return rows
 
@@ -123,9 +126,11 @@ def _row(
     return Row(number, asked, len(labelled), len(guessed), right, labels, accuracy)
 
 
-def _accuracy(some: Labelled, rows: np.ndarray) -> float | None:
-    """That of a head of some of the photographs."""
+def _accuracy(some: Labelled, rows: np.ndarray, found: Outlook | None) -> float | None:
+    """That of a head of some of the photographs; `found` is what all of them give."""
+    if rows.all():
+        return None if found is None else found.accuracy
     (present, y) = np.unique(some.y[rows], return_inverse=True)
     names = tuple(some.classes[label] for label in present)
-    found = outlook(some._replace(z=some.z[rows], y=y, classes=names), 0)
-    return None if found is None else found.accuracy
+    less = outlook(some._replace(z=some.z[rows], y=y, classes=names), 0)
+    return None if less is None else less.accuracy
