@@ -61,8 +61,7 @@ def shown() -> str:
 
 def _parse(argv: list[str], words: tuple[str, ...], more: str | None) -> list[str]:
     if {"-h", "-help", "--help", "--helpfull", "--helpshort"} & set(argv[1:]):
-        print(f"{sys.modules['__main__'].__doc__}\n{shown()}")
-        sys.exit(0)
+        sys.exit(_show_help())
     try:
         rest = FLAGS(argv)
         resolve_places()
@@ -82,6 +81,20 @@ def _parse(argv: list[str], words: tuple[str, ...], more: str | None) -> list[st
             )
         )
     return rest
+
+
+def _show_help() -> int:
+    try:
+        print(f"{sys.modules['__main__'].__doc__}\n{shown()}", flush=True)
+    except BrokenPipeError:
+        return _unread()
+    return 0
+
+
+def _unread() -> int:
+    """The exit code where what read this output has ended; Python's last flush does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 128 + signal.SIGPIPE
 
 
 def _fail(message: str) -> int:
@@ -113,9 +126,8 @@ def guarded(run: Callable[[], None]) -> int:
             raise
         print(f"{shorten(str(error), 200)}\n{MESSAGE}", file=sys.stderr, flush=True)
         os._exit(LOST)  # at once: an orderly end would wait for the others
-    except BrokenPipeError:  # what read this output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's last flush does not fail
-        return 128 + signal.SIGPIPE
+    except BrokenPipeError:
+        return _unread()
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _fail(f"the system refused{where}: {error.strerror or error}")
