@@ -44,7 +44,7 @@ class PileWiring(NamedTuple):
         page.on(parts.pile_other.click, self.name, named, parts.pile_photo)
         page.on(parts.pile_skip.click, self.skip, inputs, parts.pile_photo)
         page.on(parts.pile_undo.click, self.undo, inputs, parts.pile_photo)
-        page.on(page.cards.change, self.follow, inputs, parts.pile_said)
+        page.on(page.cards.change, self.follow, inputs, None)
         blocks.load(None, None, None, js=ON_KEY)
 
     def _key(self, number: int) -> Any:

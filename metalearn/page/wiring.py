@@ -99,12 +99,13 @@ class Wiring(NamedTuple):
           event: of a component.
           step: session and values of components to what changes.
           inputs: the session's state, and these components.
-          busy: the component that shows that it takes time.
+          busy: the component that shows that it takes time; None for none.
         """
         event(
             self._guarded(step),
             inputs,
             self._outputs,
+            show_progress="hidden" if busy is None else "full",
             show_progress_on=busy,
             api_visibility="private",
             concurrency_id="step",  # one person's work at a time: it takes all cores
