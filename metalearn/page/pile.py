@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metalearn.active.auto import ENOUGH
+from metalearn.active.auto import MOST as MOST_TYPICAL
 from metalearn.active.registry import AUTO
 from metalearn.data.snapshots import Snapshot, read_snapshots
 from metalearn.errors import UserError
-from metalearn.labelling.choosing import Wish, ask, free_of
+from metalearn.labelling.choosing import TWO, Wish, ask, free_of
 from metalearn.labelling.head import Outlook, labelled_of, outlook
 from metalearn.labelling.state import Record, State
 from metalearn.page.names import class_name, renamed
@@ -124,8 +125,7 @@ def chosen(pile: Pile, model: Model) -> Pile:
     Typical photographs are chosen many at a time, as it takes seconds. They give way to those that
     a head is least sure of, once `auto` would take these.
     """
-    counts = pile.state.counts
-    sure = len(pile.state.labelled) >= ENOUGH * max(2, len(counts))
+    sure = len(pile.state.labelled) >= _enough(pile)
     if sure and not pile.sure:
         waiting = pile.state.open
         photos = {digest: one for digest, one in pile.state.photos.items() if digest not in waiting}
@@ -136,6 +136,11 @@ def chosen(pile: Pile, model: Model) -> Pile:
     wish = Wish(min(AHEAD if sure else TYPICAL, pile.left), AUTO)
     state = ask(pile.state, looked, model.prior, wish)
     return replace(pile, state=state, sure=sure)
+
+
+def _enough(pile: Pile) -> float:
+    """Labels from which `auto` takes what a head is not sure of."""
+    return min(ENOUGH * max(TWO, len(pile.state.counts)), MOST_TYPICAL * len(pile.seen.digests))
 
 
 def answered(pile: Pile, session: Session, label: str, model: Model) -> tuple[Pile, Session]:
