@@ -19,7 +19,8 @@ FOLDER/CLASS/, or what Label Studio exported.
 import sys
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
-from experiments._cli.active import define_active, simulate_all
+from experiments._cli.active import simulate_all
+from experiments._cli.active_arguments import define_active
 from experiments._cli.define import check_read
 from experiments._cli.labelling import COMMANDS
 from experiments._cli.labelling_arguments import define_labelling

@@ -8,23 +8,22 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from experiments._cli.define import FLAGS, define_choice, define_flag
-from experiments._cli.flags import (
-    MOST_SEEDS,
-    body_of_earlier,
-    check_of,
-    classifier_config,
-    define,
-    define_dataset,
-    settings_given,
+from experiments._cli.active_arguments import (
+    TRAINED,
+    config_given,
+    rules_given,
+    strategies_given,
+    workdir_of,
 )
+from experiments._cli.define import FLAGS
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.material import open_material
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line
-from metalearn.active.heads import AUTO, head_fit
+from metalearn.active.heads import head_fit
+from metalearn.active.images import Fit, Images
 from metalearn.active.registry import STRATEGIES
-from metalearn.active.simulation import Fit, Images, Rules, simulate
+from metalearn.active.simulation import Rules, simulate
 from metalearn.classifiers.rounds import trained_fit
 from metalearn.classifiers.run import check_classifier
 from metalearn.config import Config
@@ -32,7 +31,6 @@ from metalearn.data.alike import groups_of
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.records.active import (
-    BASELINE,
     NOTHING,
     ActiveRecord,
     ActiveTest,
@@ -43,41 +41,10 @@ from metalearn.records.active import (
 from metalearn.records.active_rows import ActiveRow
 from metalearn.records.active_tables import lines_of
 from metalearn.records.markdown import table
-from metalearn.records.names import body_of, file_name
 from metalearn.records.record import Provenance
 from metalearn.records.workdir import lineage_of, lock_workdir, read_workdir
 from metalearn.runtime import commit, configure, device_name
 from metalearn.training.material import Material, features_of, images_of
-from metalearn.transfer.probes import KINDS
-
-BUDGETS = ["100", "200", "400", "1000", "2000", "5000"]
-ALL = "all"
-TRAINED = ("partial", "fine_tune", "lora")
-
-
-def define_active() -> None:
-    """Define the flags."""
-    define(None)
-    define_dataset()
-    names = ", ".join(STRATEGIES)
-    define_flag(
-        "strategies",
-        [BASELINE, "auto"],
-        f"how images are chosen, comma-separated: {names}; or all",
-        list,
-    )
-    define_flag("budget", BUDGETS, "labels known after each round, comma-separated", list)
-    define_choice(
-        "classifier",
-        AUTO,
-        (AUTO, *KINDS, *TRAINED),
-        "what is fitted in each round: a classifier of the body's features (auto: centroids below "
-        "two labels a class, then ridge), or the body too, as by experiments.transfer",
-    )
-    define_flag("pool", 0, "images of the pool, drawn by each seed; 0 for all", lower_bound=0)
-    define_flag("balanced", False, "even choices out over the classes that they are taken for")
-    define_flag("distinct", False, "leave out images that show the same as a labelled one")
-    define_flag("draws", 10, "seeds, from --seed on", int, lower_bound=1, upper_bound=MOST_SEEDS)
 
 
 def simulate_all() -> None:
@@ -86,16 +53,16 @@ def simulate_all() -> None:
     Raises:
       UserError: settings, weights or images that do not fit.
     """
-    config = _config()
-    rules = _rules()
-    names = _strategies()
+    config = config_given()
+    rules = rules_given()
+    names = strategies_given()
     meet()
     configure(config.meta_batch, config.precision)
     check_jax()
     check_classifier(config)
     if FLAGS.record:
         check_writable(Path(FLAGS.results_dir))
-    workdir = _workdir(config)
+    workdir = workdir_of(config)
     check_run_folder(workdir)
     (config, material) = open_material(config)
     images = images_from(material, rules.distinct)
@@ -105,48 +72,6 @@ def simulate_all() -> None:
         records = _begun(workdir, names, _blank(config, material, rules))
         _draw(records, images, rules, workdir, _fit(config, material, workdir))
     _finish(list(records.values()), workdir)
-
-
-def _config() -> Config:
-    given = settings_given()
-    method = FLAGS.classifier if FLAGS.classifier in TRAINED else "probe"
-    check_of(given, method)
-    for name in ("labels", "probe"):
-        if name in given:
-            other = {"labels": "budget", "probe": "classifier"}[name]
-            raise UserError(f"--{name} is not of active learning: give --{other}")
-    if FLAGS.distributed:
-        raise UserError("--distributed: a simulation is made by one process; leave it out")
-    begun = body_of_earlier(given["init_from"]) if given.get("init_from") else None
-    return classifier_config(method, given, begun)
-
-
-def _rules() -> Rules:
-    try:
-        budgets = tuple(int(word) for word in FLAGS.budget)
-    except ValueError:
-        raise UserError(f"--budget={','.join(FLAGS.budget)}: give whole numbers") from None
-    if not budgets or sorted(set(budgets)) != list(budgets) or budgets[0] < 1:
-        raise UserError(f"--budget={','.join(FLAGS.budget)}: give ascending numbers from 1")
-    if FLAGS.pool and FLAGS.pool < budgets[-1]:
-        raise UserError(f"--pool={FLAGS.pool}: fewer images than labels in --budget; raise it")
-    return Rules(budgets, FLAGS.pool, FLAGS.balanced, FLAGS.distinct)
-
-
-def _strategies() -> list[str]:
-    """The strategies that are asked for, random choices first."""
-    if FLAGS.strategies == [ALL]:
-        return list(STRATEGIES)
-    for name in FLAGS.strategies:
-        if name not in STRATEGIES:
-            raise UserError(f"no strategy '{name}': choose of {', '.join(STRATEGIES)}; or all")
-    return list(dict.fromkeys([BASELINE, *FLAGS.strategies]))
-
-
-def _workdir(config: Config) -> Path:
-    if FLAGS.workdir:
-        return Path(FLAGS.workdir)
-    return Path("runs") / f"active-{file_name(config.dataset)}-{body_of(config)}"
 
 
 def images_from(material: Material, distinct: bool) -> Images:

@@ -20,7 +20,7 @@ FLAGS = flags.FLAGS
 # Modules that define flags for programs
 DEFINING = (
     "experiments._cli.flags",
-    "experiments._cli.active",
+    "experiments._cli.active_arguments",
     "experiments._cli.classify",
     "experiments._cli.personal_arguments",
     "experiments._cli.labelling_arguments",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from metalearn.active.simulation import Answers, Fit, Images
+from metalearn.active.images import Answers, Fit, Images
 from metalearn.errors import UserError
 from metalearn.transfer.probes import KINDS, apply_probe, fit_probe
 

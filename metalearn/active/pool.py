@@ -52,7 +52,14 @@ class Strategy(NamedTuple):
 
 
 def best(key: Key, scores: Array, free: Array, k: int) -> Array:
-    """Positions int32 [k] of the free images with the highest scores [N]; ties are drawn."""
+    """Positions int32 [k] of the free images with the highest scores.
+
+    Args:
+      key: draws among ties.
+      scores: [N].
+      free: bool [N].
+      k: how many, at most as many as are free.
+    """
     order = jax.random.permutation(key, len(scores))
     shuffled = jnp.where(free, scores, -jnp.inf)[order]
     return order[jax.lax.top_k(shuffled, k)[1]].astype(jnp.int32)

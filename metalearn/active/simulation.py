@@ -9,63 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metalearn.active.images import Answers, Fit, Images, centred, fitted, free_images
 from metalearn.active.pool import Pool, Strategy
 from metalearn.active.quota import evened
 from metalearn.errors import UserError
 from metalearn.ops.softmax import softmax
 from metalearn.transfer.centroid import unit
-from metalearn.transfer.fitted import UNSEEN
 from metalearn.types import Array, Key, random_key
 
 MEMBERS = 5  # heads of a committee
 AHEAD = 4  # times as many images are chosen, of which those are taken that even out classes
-
-
-class Images(NamedTuple):
-    """Features and labels of the images that labels may be asked for, and of those tested.
-
-    Attributes:
-      z: float32 [N,D], of the pool.
-      y: int [N].
-      alike: int [N], the same number for images that show the same.
-      test_z: float32 [Q,D].
-      test_y: int [Q].
-      classes: C.
-      places: int [N], of the pool's images among all that it was drawn from.
-    """
-
-    z: np.ndarray
-    y: np.ndarray
-    alike: np.ndarray
-    test_z: np.ndarray
-    test_y: np.ndarray
-    classes: int
-    places: np.ndarray
-
-    def drawn(self, number: int, seed: int) -> "Images":
-        """The same with so many images of the pool; all for 0."""
-        if not number:
-            return self
-        rows = np.sort(np.random.default_rng(seed).permutation(len(self.y))[:number])
-        arrays = {name: getattr(self, name)[rows] for name in ("z", "y", "alike", "places")}
-        return self._replace(**arrays)
-
-
-class Answers(NamedTuple):
-    """What a classifier says.
-
-    Attributes:
-      pool: logits [N,C] of the pool's images.
-      test: logits [Q,C] of the test images.
-    """
-
-    pool: np.ndarray
-    test: np.ndarray
-
-
-# Images and positions int [L] of labelled ones, of two classes or more -> what a classifier says
-# that was fitted to them
-Fit = Callable[[Images, np.ndarray], Answers]
 
 
 class Rules(NamedTuple):
@@ -148,12 +101,6 @@ def simulate(
         )
 
 
-def centred(images: Images) -> Images:
-    """The images with features less the mean of the pool, which needs no labels."""
-    mean = images.z.mean(0)
-    return images._replace(z=images.z - mean, test_z=images.test_z - mean)
-
-
 class Chooser:
     """A strategy and what it sees.
 
@@ -214,35 +161,6 @@ class Chooser:
 def compiled(pick: Callable[[Key, Pool, int], Array]) -> Callable[[Key, Pool, int], Array]:
     """A strategy's function, compiled once for all seeds."""
     return jax.jit(pick, static_argnums=2)
-
-
-def fitted(fit: Fit, images: Images, labelled: np.ndarray) -> Answers:
-    """What is fitted to labelled images; of one class alone, the answer is always that one."""
-    present = np.unique(images.y[labelled])
-    if len(present) > 1:
-        return fit(images, labelled)
-    constant = np.full(images.classes, UNSEEN, np.float32)
-    constant[present] = 0
-    both = (np.tile(constant, (len(z), 1)) for z in (images.z, images.test_z))
-    return Answers(*both)
-
-
-def free_images(labelled: np.ndarray, alike: np.ndarray, distinct: bool) -> np.ndarray:
-    """bool [N]: images without a label; with `distinct` one of those that show the same.
-
-    Args:
-      labelled: int [L], positions.
-      alike: int [N], the same number for images that show the same.
-      distinct: whether images that show the same as another one are left out.
-    """
-    free = np.ones(len(alike), bool)
-    if distinct:
-        (_, first) = np.unique(alike, return_index=True)
-        free[:] = False
-        free[first] = True
-        free &= ~np.isin(alike, alike[labelled])
-    free[labelled] = False
-    return free
 
 
 def macro_recall(answers: np.ndarray, true: np.ndarray) -> float:

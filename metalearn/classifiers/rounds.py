@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metalearn.active.simulation import Answers, Fit, Images
+from metalearn.active.images import Answers, Fit, Images
 from metalearn.classifiers.fitting import by_training
 from metalearn.config import Config
 from metalearn.data.labels import Part

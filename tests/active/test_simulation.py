@@ -6,18 +6,10 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
 from metalearn.active.heads import head_fit
+from metalearn.active.images import Answers, Images, fitted, free_images
 from metalearn.active.pool import Strategy
 from metalearn.active.registry import STRATEGIES
-from metalearn.active.simulation import (
-    Answers,
-    Images,
-    Rules,
-    fitted,
-    free_images,
-    kappa,
-    macro_recall,
-    simulate,
-)
+from metalearn.active.simulation import Rules, kappa, macro_recall, simulate
 from metalearn.errors import UserError
 
 CLASSES = 4
