@@ -125,6 +125,7 @@ def _blank(config: Config, material: Material, rules: Rules) -> ActiveRecord:
         draws=0,
         images_hash=material.labelled.hash,
         images=len(material.labelled.test.rows),
+        stop=rules.stop,
     )
     dataset = material.dataset
     provenance = Provenance(command, commit(), device_name(), dataset.images, dataset.decoder)

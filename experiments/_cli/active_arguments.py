@@ -48,6 +48,14 @@ def define_active() -> None:
     define_flag("pool", 0, "images of the pool, drawn by each seed; 0 for all", lower_bound=0)
     define_flag("balanced", False, "even choices out over the classes that they are taken for")
     define_flag("distinct", False, "leave out images that show the same as a labelled one")
+    define_flag(
+        "stop",
+        0.0,
+        "ask for no more labels once answers for the pool agree so well with those of the round "
+        "before, Cohen's kappa (0: never; 0.99 is published)",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
     define_flag("draws", 10, "seeds, from --seed on", int, lower_bound=1, upper_bound=MOST_SEEDS)
 
 
@@ -84,7 +92,7 @@ def rules_given() -> Rules:
         raise UserError(f"--budget={','.join(FLAGS.budget)}: give ascending numbers from 1")
     if FLAGS.pool and FLAGS.pool < budgets[-1]:
         raise UserError(f"--pool={FLAGS.pool}: fewer images than labels in --budget; raise it")
-    return Rules(budgets, FLAGS.pool, FLAGS.balanced, FLAGS.distinct)
+    return Rules(budgets, FLAGS.pool, FLAGS.balanced, FLAGS.distinct, FLAGS.stop)
 
 
 def strategies_given() -> list[str]:

@@ -29,19 +29,22 @@ class Rules(NamedTuple):
       pool: images of the pool, drawn by the seed; 0 for all.
       balanced: whether choices are evened out over the classes that the head takes them for.
       distinct: whether images that show the same as a labelled one are left out.
+      stop: Cohen's kappa of a classifier's answers for the pool and those of the one before, from
+        which on no more labels are asked for; 0 for never.
     """
 
     budgets: tuple[int, ...]
     pool: int = 0
     balanced: bool = False
     distinct: bool = False
+    stop: float = 0.0
 
 
 class Round(NamedTuple):
     """What was known after a round.
 
     Attributes:
-      labels: known.
+      labels: known; fewer than in the budget where no more were asked for.
       accuracy: of the test images.
       macro_recall: mean recall of the classes of test images.
       classes: that have a labelled image.
@@ -79,7 +82,11 @@ def simulate(
     chooser = Chooser(strategy, images, rules)
     labelled = np.zeros(0, np.int32)
     guesses: np.ndarray | None = None
+    last: Round | None = None
     for number, budget in enumerate(rules.budgets):
+        if last is not None and stable(last, rules):
+            yield last._replace(pick_s=0.0, fit_s=0.0)
+            continue
         key = jax.random.fold_in(random_key(seed), number)
         begin = time.perf_counter()
         labelled = np.concatenate([labelled, chooser.pick(key, labelled, budget - len(labelled))])
@@ -90,7 +97,7 @@ def simulate(
         guesses = answers.pool.argmax(1)
         chooser.learn(key, answers, fit, labelled)
         tested = answers.test.argmax(1)
-        yield Round(
+        last = Round(
             labels=budget,
             accuracy=float((tested == images.test_y).mean()),
             macro_recall=macro_recall(tested, images.test_y),
@@ -99,6 +106,15 @@ def simulate(
             pick_s=picked - begin,
             fit_s=seconds,
         )
+        yield last
+
+
+def stable(last: Round, rules: Rules) -> bool:
+    """Whether no more labels are asked for, as answers hardly change.
+
+    Bloodgood & Vijay-Shanker 2009 stop where the kappa of the last three heads is 0.99 in the mean.
+    """
+    return bool(rules.stop) and last.agreement is not None and last.agreement >= rules.stop
 
 
 class Chooser:

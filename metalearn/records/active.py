@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class ActiveTest:
       draws: seeds, from that of the settings on.
       images_hash: of the positions of the images that labels were asked for and that were tested.
       images: of the test.
+      stop: agreement of answers from which on no more labels were asked for; 0 for never.
     """
 
     strategy: str
@@ -55,6 +56,7 @@ class ActiveTest:
     draws: int
     images_hash: str
     images: int
+    stop: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class ActiveMeasured:
         first round has none, so a list is shorter by one.
       pick_s: seconds of choosing; the first draw of a process compiles.
       fit_s: seconds of fitting.
+      labels: that were known; those of the budgets where the list is empty.
     """
 
     accuracy: list[list[float]]
@@ -77,6 +80,7 @@ class ActiveMeasured:
     agreement: list[list[float]]
     pick_s: list[list[float]]
     fit_s: list[list[float]]
+    labels: list[list[int]] = field(default_factory=list)
 
     def with_draw(self, rounds: Sequence[Round]) -> "ActiveMeasured":
         """The same with another draw."""
@@ -87,7 +91,7 @@ class ActiveMeasured:
             return [*getattr(self, name), known]
 
         kinds = {"accuracy": 6, "macro_recall": 6, "classes": None, "agreement": 6}
-        kinds |= {"pick_s": 4, "fit_s": 4}
+        kinds |= {"pick_s": 4, "fit_s": 4, "labels": None}
         return ActiveMeasured(**{name: added(name, digits) for name, digits in kinds.items()})
 
 
@@ -127,7 +131,9 @@ class ActiveRecord:
     @property
     def compared(self) -> str:
         """What records agree in that may be compared draw by draw: all but the strategy."""
-        fixed = dataclasses.replace(self.test, strategy="", balanced=False, distinct=False)
+        fixed = dataclasses.replace(
+            self.test, strategy="", balanced=False, distinct=False, stop=0.0
+        )
         return self._digest(dataclasses.asdict(fixed))
 
     def _digest(self, test: dict[str, Any]) -> str:
@@ -147,6 +153,7 @@ def active_path(root: Path, record: ActiveRecord) -> Path:
     changed = [test.strategy]
     changed += ["balanced"] if test.balanced else []
     changed += ["distinct"] if test.distinct else []
+    changed += [f"stop{test.stop:g}"] if test.stop else []
     changed += [config.learned] if config.learned != Config.learned else []
     init = "init-" if config.init_from or record.lineage else ""
     what = f"{init}{body_of(config)}-{test.classifier}-seed{config.seed}"
@@ -216,7 +223,10 @@ def _check(test: ActiveTest, measured: ActiveMeasured) -> None:
     rounds = len(test.budgets)
     if not rounds or sorted(set(test.budgets)) != test.budgets:
         raise UserError("wrong or missing budgets")
-    for name in dataclasses.asdict(measured):
+    named = dataclasses.asdict(measured)
+    if not measured.labels:
+        del named["labels"]
+    for name in named:
         draws = getattr(measured, name)
         wanted = rounds - (name == "agreement")
         if len(draws) != test.draws or any(len(draw) != wanted for draw in draws):

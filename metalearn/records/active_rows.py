@@ -46,6 +46,7 @@ class ActiveRow(NamedTuple):
         parts = [test.strategy]
         parts += ["balanced"] if test.balanced else []
         parts += ["distinct"] if test.distinct else []
+        parts += [f"to agreement {test.stop:g}"] if test.stop else []
         return ", ".join(parts)
 
     @property
@@ -129,7 +130,7 @@ def active_rows(root: Path) -> dict[str, list[ActiveRow]]:
         group = list(some)
         _check_once(group)
         plain = [r for r in group if r.test.strategy == BASELINE]
-        plain = sorted(plain, key=lambda r: (r.test.balanced, r.test.distinct))
+        plain = sorted(plain, key=lambda r: (r.test.balanced, r.test.distinct, r.test.stop))
         baseline = plain[0] if plain else None
         rows = [ActiveRow(record, baseline) for record in group]
         title = _free(title_of(group[0]), found)

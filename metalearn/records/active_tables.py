@@ -33,6 +33,7 @@ training split, and all that a strategy draws. Every number is in `results/activ
 - **a number of labels**: accuracy in %, mean over draws; in brackets the gain over random choices
   on the same draws, in points ± its 95 % confidence interval (Student's t over draws); in bold the
   best of a column.
+- **labels asked for**: in the mean, where answers that hardly change end the asking.
 - **area %**: mean accuracy over the logarithm of labels, and its gain.
 - **labels for …**: how many reach the accuracy that random choices have with so many.
 - **choosing, s**: median seconds of a round, the first draw left out, which compiles; on a shared
@@ -83,7 +84,9 @@ def _others(row: ActiveRow, budgets: list[int]) -> dict[str, str]:
     needed = row.labels_needed
     ratio = NONE if needed is None else f"{needed:.0f} ({needed / aim_of(budgets):.2f})"
     (measured, origin) = (row.record.measured, row.record.provenance)
+    spent = [draw[-1] for draw in measured.labels] or [budgets[-1]]
     return {
+        "labels asked for": f"{np.mean(spent):.0f}",
         "area %": _with_gain(shown(area(budgets, row.accuracy).mean(), 2, 100), gains),
         f"labels for random's {aim_of(budgets)}": ratio,
         "choosing, s": f"{np.median(seconds_of(measured.pick_s)):.2g}",
@@ -128,6 +131,8 @@ def _csv_line(title: str, row: ActiveRow, place: int) -> dict[str, Any]:
     line |= {"lowest": _rounded(own.min()), "highest": _rounded(own.max())}
     line |= {"macro_recall": _rounded(np.mean([d[place] for d in measured.macro_recall]))}
     line |= {"gain": _rounded(gain and gain.mean), "gain_ci95": _rounded(gain and gain.ci95)}
+    known = [draw[place] for draw in measured.labels] or [test.budgets[place]]
+    line |= {"asked": _rounded(np.mean(known))}
     line |= {"classes": _rounded(np.mean([draw[place] for draw in measured.classes]))}
     line |= {"agreement": _rounded(np.mean(agreement) if agreement else None)}
     for name in ("pick_s", "fit_s"):

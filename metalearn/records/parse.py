@@ -105,7 +105,7 @@ def typed(kind: type, found: Mapping[str, Any]) -> Any:
         if name not in known:
             raise UserError(f"unknown {name}: it is of another version")
     for name, f in known.items():
-        required = f.default is dataclasses.MISSING
+        required = dataclasses.MISSING is f.default is f.default_factory
         if name not in found and required:
             raise UserError(f"wrong or missing {name}")
         if name in found and not _is(found[name], f.type):

@@ -112,6 +112,12 @@ def test_balanced_choices_are_more_even():
     assert fewest(True) > fewest(False)
 
 
+def test_nothing_more_is_asked_once_answers_hardly_change():
+    found = rounds_of("random", Rules((8, 40, 60, 80), stop=0.5))
+    assert [each.labels for each in found] == [8, 40, 40, 40]
+    assert found[-1].accuracy == found[1].accuracy and found[-1].fit_s == 0
+
+
 def test_kappa_and_recall_are_those_of_scikit_learn():
     random = np.random.default_rng(0)
     one, other = random.integers(0, CLASSES, (2, 50))
