@@ -1,6 +1,7 @@
 """Findings: a text whose numbers are filled in from records."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -27,18 +28,29 @@ def named_records(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[
     return named
 
 
-def filled(path: Path, records: dict[str, list[Record]]) -> str:
+def filled(
+    path: Path, records: dict[str, list[Record]], numbers: Mapping[str, float] | None = None
+) -> str:
     """The text at path with its numbers filled in; empty if there is none.
 
     {record} becomes its accuracy, and {record - record} a difference in points. A record's name
     without its seed stands for the mean over seeds, if they are in one row.
 
+    Args:
+      path: of the text.
+      records: few-shot records by name.
+      numbers: percent by name, of other records; two of them have a difference too.
+
     Raises:
       UserError: the text names a record that is not there, or is not UTF-8.
     """
+    others_known = numbers or {}
 
     def number(named: re.Match) -> str:
         names = named[1].split(" - ")
+        if all(name in others_known for name in names):
+            first_value, *rest = (others_known[name] for name in names)
+            return f"{first_value - rest[0]:+.2f}" if rest else f"{first_value:.2f}"
         if missing := [name for name in names if not records.get(name)]:
             raise UserError(f"{path}: there is no record {missing[0]}: make it or change the text")
         first, *others = (records[name] for name in names)

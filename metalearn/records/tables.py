@@ -8,6 +8,7 @@ from metalearn.records.commands import commands
 from metalearn.records.findings import filled, named_records
 from metalearn.records.labelled_tables import labelled_markdown
 from metalearn.records.markdown import table
+from metalearn.records.named_numbers import named_numbers
 from metalearn.records.names import file_name
 from metalearn.records.personal_tables import personal_markdown
 from metalearn.records.points import PLOTS, kinds, points
@@ -77,7 +78,8 @@ def findings(root: Path) -> str:
     Raises:
       UserError: a file that is no record, or a name in the text without a record.
     """
-    text = filled(root / "findings.md", named_records(root, load(root)[0]))
+    named = named_records(root, load(root)[0])
+    text = filled(root / "findings.md", named, named_numbers(root))
     origin = "from `results/findings.md`, whose numbers are those of records"
     said = f"Written by `python -m experiments.tables` {origin}."
     return f"# Findings\n\n{said}\n\n{text}" if text else ""

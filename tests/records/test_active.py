@@ -23,6 +23,8 @@ from metalearn.records.active import (
 from metalearn.records.active_plots import draw_active_plots
 from metalearn.records.active_rows import active_rows, area, estimate, labels_to_reach
 from metalearn.records.active_tables import active_csv, active_markdown
+from metalearn.records.findings import filled
+from metalearn.records.named_numbers import named_numbers
 from metalearn.records.record import Provenance
 
 BUDGETS = [100, 1000, 2000]
@@ -170,3 +172,14 @@ def test_plots_are_the_same_for_the_same_records(tmp_path: Path) -> None:
 
 def test_no_records_are_no_section(tmp_path: Path) -> None:
     assert active_markdown(tmp_path) == "" and active_csv(tmp_path) == ""
+
+
+def test_texts_name_accuracies_and_differences(tmp_path: Path) -> None:
+    paths = written(tmp_path, record("margin", BETTER), record("random", RANDOM))
+    names = [str(path.relative_to(tmp_path).with_suffix("")) for path in paths]
+    text = tmp_path / "findings.md"
+    text.write_text(f"{{{names[0]}@100}} ({{{names[0]}@100 - {names[1]}@100}})")
+    assert filled(text, {}, named_numbers(tmp_path)) == "35.00 (+10.00)"
+    text.write_text(f"{{{names[0]}@150}}")
+    with pytest.raises(UserError, match="no record"):
+        filled(text, {}, named_numbers(tmp_path))

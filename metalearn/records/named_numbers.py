@@ -1,0 +1,42 @@
+"""Accuracies of records by name, for texts: labelled images, few photographs, active learning."""
+
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from metalearn.records.active import active_records
+from metalearn.records.labelled_store import read_all_labelled
+from metalearn.records.personal import personal_records
+
+
+def named_numbers(root: Path) -> dict[str, float]:
+    """Accuracy in percent by `<file below root without its end>`.
+
+    Of labelled images, without the `-seed<k>` of its name too: the median over seeds. Of active
+    learning, with `@<labels>`: the mean over draws.
+
+    Raises:
+      UserError: a file that is no record.
+    """
+    found: dict[str, float] = {}
+    seeds: dict[str, list[float]] = {}
+    for labelled in read_all_labelled(root):
+        name = _name(root, labelled.path)
+        found[name] = 100 * labelled.measured.accuracy
+        short = name.removesuffix(f"-seed{labelled.config.seed}")
+        seeds.setdefault(short, []).append(found[name])
+    found |= {name: median(values) for name, values in seeds.items()}
+    for personal in personal_records(root):
+        found[_name(root, personal.path)] = 100 * personal.measured.accuracy
+    for active in active_records(root):
+        name = _name(root, active.path)
+        means = np.array(active.measured.accuracy).mean(0)
+        for labels, mean in zip(active.test.budgets, means, strict=True):
+            found[f"{name}@{labels}"] = 100 * float(mean)
+    return found
+
+
+def _name(root: Path, path: Path | None) -> str:
+    assert path is not None  # it was read from there
+    return str(path.relative_to(root).with_suffix(""))
