@@ -7,6 +7,8 @@
     python -m benchmarks.startup           # from nothing to the first step
     python -m benchmarks.memory            # peak memory
     python -m benchmarks.backbone          # a pre-trained network on a CPU
+    python -m benchmarks.personalise       # recognisers of photographs
+    python -m benchmarks.active            # rounds of active learning
     python -m benchmarks.convolution       # formulations of a convolution, ours alone
     python -m benchmarks.streaming         # images from the host beside images on the device
     python -m benchmarks.scaling           # several devices beside one, ours alone

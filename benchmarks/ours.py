@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from benchmarks._lib import backbone, personal
+from benchmarks._lib import active, backbone, personal
 from benchmarks._lib.lab import config_of, lab_of, training
 from benchmarks._lib.work import Arrays, Work, scaled
 from benchmarks._lib.worker import Contender, best_seconds, clock_of, serve
@@ -138,10 +138,12 @@ def peaks(size: int) -> tuple[float, float]:
     )
 
 
+PARTS = {"personalise": personal.parts_of, "active": active.parts_of}
 WAYS = {
     "evaluation": (evaluation_steps, evaluation_loss),
     "backbone": (backbone.steps_of, backbone.compared),
     "personalise": (personal.steps_of, personal.compared),
+    "active": (active.steps_of, active.compared),
 }
 
 
@@ -166,7 +168,7 @@ def make(work: Work) -> Contender:
         peaks,
         None if device.platform == "cpu" else peak_memory_mb,
         clock,
-        personal.parts_of(work) if work.method == "personalise" else None,
+        PARTS[work.method](work) if work.method in PARTS else None,
     )
 
 

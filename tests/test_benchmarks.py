@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import convolution, ours
-from benchmarks._lib import personal, photos
+from benchmarks import active, convolution, ours
+from benchmarks._lib import personal, photos, pool
+from benchmarks._lib.alone import alone
+from benchmarks._lib.chosen import Judge, missed
 from benchmarks._lib.contenders import OURS, PEERS, Failed, Process, Team, peers_python
 from benchmarks._lib.measure import Found, Turns, agreement, compare, disagreeing, times
 from benchmarks._lib.page import pages
@@ -297,6 +299,64 @@ def test_backbone_benchmark_embeds_and_trains(tmp_path: Path) -> None:
     )
 
 
+def test_active_benchmark_times_rounds_and_names_who_is_missing(tmp_path: Path) -> None:
+    arguments = ("--tiny", "--rounds=1", "--steps=1", "--strategies=margin", "--sizes=200,400")
+    said = said_by("benchmarks.active", *arguments, "--peers=higher", f"--results_dir={tmp_path}")
+    assert said.count("margin, 24 of 192 images, 24 labelled tiny:") == 2
+    assert "passed over" in said
+    (row,) = read_rows(next(tmp_path.glob("active-*.json")))
+    assert row["ours_ms"] > 0 and row["peers"] == {} and list(row["peak_mib"]) == [OURS]
+    assert row["also"]["compiling (s)"] > 0 and 0 < row["loss"][OURS] < 0.2
+    (text, _) = pages(tmp_path, "performance")
+    assert "| margin, 24 of 192 images, 24 labelled tiny |" in text
+    assert "| metalearn (MiB) |" in text and "| compiling (s) |" in text
+
+
+def test_contender_that_takes_too_long_or_is_expected_to_is_named(tmp_path: Path) -> None:
+    team = Team("maml", str(tmp_path / "bin" / "python"), [])
+    team.commands = {OURS: fake()[:3]}
+    team.arguments = {OURS: ()}
+    with pytest.raises(Failed, match="^over 0.001 s$"):
+        alone(team, OURS, SMALL, Turns(rounds=1, steps=1), 0.001)
+    work = Work(method="active", part="k_centre", classes=100, per_class=500)
+    active.FLAGS.limit = 120.0
+    assert active.expected("numpy", work, {}) is None
+    assert active.expected("numpy", work, {"numpy": (5000, 11e3)}) is None
+    why = "not begun; 5,000 images take 13 s, so over 120 s"
+    assert active.expected("numpy", work, {"numpy": (5000, 13e3)}) == why
+    all_pairs = work._replace(part="prob_cover")
+    assert active.expected("numpy", all_pairs, {"numpy": (5000, 1.3e3)}) is not None
+    failed = active.expected("numpy", work, {"numpy": (5000, "over 120 s")})
+    assert failed == "not begun; 5,000 images: over 120 s"
+
+
+def test_choices_are_judged_by_what_a_strategy_makes_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work(method="active", part="margin", classes=6, per_class=50, shots=1, width=8)
+    folder = tmp_path / "pool"
+    pool.draw(folder, work)
+    monkeypatch.setenv("BENCHMARK_POOL", str(folder))
+    drawn = pool.read()
+    assert drawn.z.shape == (300, 8) and drawn.z.ctypes.data % 64 == 0
+    np.testing.assert_array_equal(drawn.z, np.load(folder / "z.npy"))
+    np.testing.assert_allclose(np.linalg.norm(drawn.z, axis=1), 1, rtol=1e-5)
+    judge = Judge(folder)
+    two = np.sort(drawn.p, axis=1)[:, -2:]
+    order = np.argsort(two[:, 1] - two[:, 0])
+    assert judge.loss("margin", order[:5]) < judge.loss("margin", order[-5:])
+    known = np.concatenate([drawn.labelled, order[:9]])
+    apart = np.linalg.norm(drawn.z[:, None] - drawn.z[known], axis=-1).min(1)
+    assert judge.loss("k_centre", order[:9]) == pytest.approx(apart.max(), rel=1e-3)
+    assert judge.loss("k_means", order[:9]) == pytest.approx(np.square(apart).mean(), rel=1e-3)
+    errors = drawn.p - np.eye(6)[drawn.p.argmax(1)]
+    built = np.einsum("nc,nd->ncd", errors, drawn.z).reshape(300, -1)
+    nearest = np.linalg.norm(built[:, None] - built[order[:9]], axis=-1).min(1)
+    assert judge.loss("badge", order[:9]) == pytest.approx(np.square(nearest).mean(), rel=1e-3)
+    assert judge.loss("prob_cover", order[:9]) > judge.loss("prob_cover", np.arange(300)) == 0
+    assert missed(np.array([1, 2, 3, 4]), np.array([4, 3, 9, 8])) == 0.5
+
+
 def test_personalise_benchmark_answers_in_a_process_and_from_the_shell(tmp_path: Path) -> None:
     if not is_installed(BODIES[BODY].source):
         pytest.skip(f"the weights of {BODY} are not installed")
@@ -436,7 +496,7 @@ def test_performance_page_has_the_numbers_of_the_records(tmp_path: Path) -> None
     )
     assert "- metalearn (5-way 1-shot, 512 tasks, float32): RESOURCE_EXHAUSTED" in lines
     assert "- jax-meta (5-way 1-shot, 4 tasks, float32): No module named 'haiku'" in lines
-    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 9
+    assert "| 3e-15 |" in text and "J = 20" in text and text.count("nothing recorded yet") == 10
     assert set(plots) == {"meta_step-0.svg", "memory-0.svg"} and all(
         b"<svg" in p for p in plots.values()
     )

@@ -52,6 +52,7 @@ PEERS += [
         "_lib/__init__.py",
         "_lib/lite0.py",
         "_lib/photos.py",
+        "_lib/pool.py",
         "_lib/work.py",
         "_lib/worker.py",
     )

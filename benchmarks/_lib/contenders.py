@@ -37,6 +37,11 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {  # by method: name, module and 
         "onnxruntime": ("photos_onnx",),
         "torch-folded": ("photos_torch",),
     },
+    "active": {
+        "numpy": ("active_numpy",),
+        "numpy-products": ("active_numpy", "products"),
+        "scikit-activeml": ("active_skactiveml",),
+    },
     "evaluation": {
         "torch": ("torch_evaluation", "once"),
         "torch-each-episode": ("torch_evaluation", "each"),

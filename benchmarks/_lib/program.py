@@ -115,7 +115,7 @@ def _agreement(work: Work) -> dict[str, float | str]:
 
 def title(row: Row) -> str:
     """A row's setting in words."""
-    if row["benchmark"] in ("backbone", "personalise"):
+    if row["benchmark"] in ("backbone", "personalise", "active"):
         return row["case"]
     steps = f", {row['inner_steps']} inner steps" if row["inner_steps"] else ""
     tasks = f"{row['tasks']} task{'s' * (row['tasks'] > 1)}"

