@@ -3,8 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from metalearn.active.ahead import AHEAD, greedy
 from metalearn.active.pool import Pool, random
 from metalearn.types import Array, Key
+
+State = tuple[Array, Array]  # squared distance of each from the nearest one chosen, and which free
 
 
 def badge(key: Key, pool: Pool, k: int) -> Array:
@@ -14,7 +17,7 @@ def badge(key: Key, pool: Pool, k: int) -> Array:
     error a = p - onehot(argmax p) and the features z, so a product of two gradients is
     (a.a')(z.z'), and none is built: C x D numbers an image are never in memory. The first image
     has the largest gradient, as in the authors' program; the others are drawn by their squared
-    distance from the nearest one chosen.
+    distance from the nearest one chosen. What the next draws would be now are likely to be chosen.
     """
     if pool.probabilities is None:
         return random(key, pool, k)
@@ -22,30 +25,43 @@ def badge(key: Key, pool: Pool, k: int) -> Array:
     p = pool.probabilities
     errors = p - jax.nn.one_hot(p.argmax(-1), p.shape[-1])
     lengths = jnp.square(errors).sum(-1) * jnp.square(z).sum(-1)
+    first = jnp.where(pool.free, lengths, -jnp.inf).argmax().astype(jnp.int32)
+    keys = jax.random.split(key, k - 1 + AHEAD)
 
-    def step(carry: tuple[Array, Array, Array], key: Key) -> tuple[tuple, Array]:
-        (distances, free, place) = carry
-        distances = jnp.minimum(distances, gradient_distances(errors, z, place))
+    def draw(state: State, key: Key) -> Array:
+        (distances, free) = state
         # A free image always has a chance, even if its gradient is one that was chosen
         chances = jnp.where(free, jnp.log(jnp.maximum(distances, 1e-30)), -jnp.inf)
-        found = jax.random.categorical(key, chances).astype(jnp.int32)
-        return (distances, free.at[found].set(False), found), found
+        return jax.random.categorical(key, chances).astype(jnp.int32)
 
-    first = jnp.where(pool.free, lengths, -jnp.inf).argmax().astype(jnp.int32)
-    free = pool.free.at[first].set(False)
-    begin = (jnp.full(len(z), jnp.inf), free, first)
-    others = jax.lax.scan(step, begin, jax.random.split(key, k - 1))[1]
+    def likely(state: State, number: Array) -> Array:
+        coming = jax.lax.dynamic_slice_in_dim(keys, number, AHEAD)
+        return jax.lax.map(lambda key: draw(state, key), coming)
+
+    def choose(state: State, number: Array) -> Array:
+        return draw(state, keys[number])
+
+    def take(state: State, place: Array, squares: Array) -> State:
+        (distances, free) = state
+        return jnp.minimum(distances, squares), free.at[place].set(False)
+
+    def columns(places: Array) -> Array:
+        return gradient_distances(errors, z, places).T
+
+    far = gradient_distances(errors, z, first[None])[:, 0]
+    begin = take((jnp.full(len(z), jnp.inf), pool.free), first, far)
+    others = greedy(likely, choose, columns, take, begin, k - 1)
     return jnp.concatenate([first[None], others])
 
 
-def gradient_distances(errors: Array, z: Array, place: Array) -> Array:
-    """Squared distances [N] of all gradients, outer products of errors and features, from one.
+def gradient_distances(errors: Array, z: Array, places: Array) -> Array:
+    """Squared distances [N,A] of all gradients, outer products of errors and features, from some.
 
     Args:
       errors: [N,C].
       z: [N,D].
-      place: of the one.
+      places: int [A], of those.
     """
     lengths = jnp.square(errors).sum(-1) * jnp.square(z).sum(-1)
-    products = (errors @ errors[place]) * (z @ z[place])
-    return jnp.maximum(lengths + lengths[place] - 2 * products, 0)
+    products = (errors @ errors[places].T) * (z @ z[places].T)
+    return jnp.maximum(lengths[:, None] + lengths[places] - 2 * products, 0)

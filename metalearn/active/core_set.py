@@ -3,27 +3,41 @@
 import jax
 import jax.numpy as jnp
 
+from metalearn.active.ahead import AHEAD, greedy
 from metalearn.active.pool import Pool, nearest_of
 from metalearn.active.pool import random as drawn
 from metalearn.types import Array, Key
+
+State = tuple[Array, Array]  # cosine of each to the nearest labelled or chosen one, and which free
 
 
 def k_centre(key: Key, pool: Pool, k: int) -> Array:
     """The free image that is farthest from all labelled ones, again and again (Algorithm 1).
 
     Features have length one, so Euclidean distances order images as cosines do. The first image is
-    drawn where none is labelled. One product of the pool with an image a step.
+    drawn where none is labelled. Those that are farthest now are likely to be chosen soon.
     """
     z = pool.z
-    nearest = nearest_of(z, pool.labelled)
     begun = len(pool.labelled) > 0
+    first = None if begun else drawn(key, pool, 1)[0]
 
-    def step(carry: tuple[Array, Array], number: Array) -> tuple[tuple[Array, Array], Array]:
-        (nearest, free) = carry
-        farthest = jnp.where(free, -nearest, -jnp.inf).argmax().astype(jnp.int32)
-        place = farthest if begun else jnp.where(number == 0, first, farthest)
-        nearest = jnp.maximum(nearest, z @ z[place])
-        return (nearest, free.at[place].set(False)), place
+    def distances(state: State) -> Array:
+        (nearest, free) = state
+        return jnp.where(free, -nearest, -jnp.inf)
 
-    first = drawn(key, pool, 1)[0]
-    return jax.lax.scan(step, (nearest, pool.free), jnp.arange(k))[1]
+    def likely(state: State, number: Array) -> Array:
+        del number
+        return jax.lax.top_k(distances(state), min(AHEAD, len(z)))[1].astype(jnp.int32)
+
+    def choose(state: State, number: Array) -> Array:
+        farthest = distances(state).argmax().astype(jnp.int32)
+        return farthest if first is None else jnp.where(number == 0, first, farthest)
+
+    def take(state: State, place: Array, cosines: Array) -> State:
+        (nearest, free) = state
+        return jnp.maximum(nearest, cosines), free.at[place].set(False)
+
+    def columns(places: Array) -> Array:
+        return (z @ z[places].T).T
+
+    return greedy(likely, choose, columns, take, (nearest_of(z, pool.labelled), pool.free), k)

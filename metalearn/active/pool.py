@@ -52,17 +52,17 @@ class Strategy(NamedTuple):
 
 
 def best(key: Key, scores: Array, free: Array, k: int) -> Array:
-    """Positions int32 [k] of the free images with the highest scores.
-
-    Args:
-      key: draws among ties.
-      scores: [N].
-      free: bool [N].
-      k: how many, at most as many as are free.
-    """
-    order = jax.random.permutation(key, len(scores))
-    shuffled = jnp.where(free, scores, -jnp.inf)[order]
-    return order[jax.lax.top_k(shuffled, k)[1]].astype(jnp.int32)
+    """Positions int32 [k] of the free images with the highest scores [N]; ties are drawn."""
+    # Sorting the whole pool to draw ties would take longer than all else
+    ties = jax.random.uniform(key, scores.shape)
+    scores = jnp.where(free, scores, -jnp.inf)
+    (values, places) = jax.lax.top_k(scores, k)
+    last = values[-1]
+    better = (values > last).sum()
+    equal = jax.lax.top_k(jnp.where(free & (scores == last), ties, -1), k)[1]
+    number = jnp.arange(k)
+    places = jnp.where(number < better, places, equal[jnp.maximum(number - better, 0)])
+    return places[jnp.lexsort((ties[places], -scores[places]))].astype(jnp.int32)
 
 
 def random(key: Key, pool: Pool, k: int) -> Array:

@@ -26,7 +26,7 @@ def typiclust(key: Key, pool: Pool, k: int) -> Array:
     clusters = _clusters(pool, k)
     of = k_means(key, pool.z, clusters).of
     # An image that is labelled tells no more what is typical of those that are not
-    ranked = jnp.where(pool.free, of, clusters)
+    ranked = jnp.where(pool.free & _asked(pool, of, k, clusters)[of], of, clusters)
     return in_turn(pool, of, typicality(pool.z, ranked, clusters), k, clusters)
 
 
@@ -45,6 +45,21 @@ def _clusters(pool: Pool, k: int) -> int:
     return min(len(pool.labelled) + k, MOST_CLUSTERS, len(pool.z))
 
 
+def _asked(pool: Pool, of: Array, k: int, clusters: int) -> Array:
+    """bool [K]: clusters that are asked: the first k with free images, or all if they are fewer."""
+    free = jnp.bincount(jnp.where(pool.free, of, clusters), length=clusters) > 0
+    turn = _turns(pool, of, clusters)
+    before = jnp.cumsum(jnp.zeros(clusters, int).at[turn].set(free))[turn]
+    return free & (before <= k)
+
+
+def _turns(pool: Pool, of: Array, clusters: int) -> Array:
+    """int [K]: the turn of each cluster."""
+    sizes = jnp.bincount(of, length=clusters)
+    known = jnp.bincount(of[pool.labelled], length=clusters)
+    return jnp.argsort(jnp.lexsort((-sizes, known, sizes < SMALL)))
+
+
 def in_turn(pool: Pool, of: Array, scores: Array, k: int, clusters: int) -> Array:
     """Positions int32 [k]: each cluster's best free image, then each one's second, and so on.
 
@@ -55,9 +70,7 @@ def in_turn(pool: Pool, of: Array, scores: Array, k: int, clusters: int) -> Arra
       k: images.
       clusters: how many.
     """
-    sizes = jnp.bincount(of, length=clusters)
-    known = jnp.bincount(of[pool.labelled], length=clusters)
-    place = jnp.argsort(jnp.lexsort((-sizes, known, sizes < SMALL)))  # turn of each cluster
+    place = _turns(pool, of, clusters)
     free = jnp.bincount(jnp.where(pool.free, of, clusters), length=clusters)
     order = jnp.lexsort((-scores, jnp.where(pool.free, of, clusters)))  # by cluster, the best first
     sorted_of = of[order]

@@ -21,8 +21,8 @@ def least_confidence(p: Array) -> Array:
 
 def margin(p: Array) -> Array:
     """How little the highest probability exceeds the second, negative (Scheffer et al. 2001)."""
-    (first, second) = jnp.moveaxis(jax.lax.top_k(p, 2)[0], -1, 0)
-    return second - first
+    highest = jax.nn.one_hot(p.argmax(-1), p.shape[-1], dtype=bool)
+    return jnp.where(highest, -jnp.inf, p).max(-1) - p.max(-1)
 
 
 def entropy(p: Array) -> Array:
