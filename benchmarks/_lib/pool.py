@@ -94,6 +94,6 @@ def _aligned(path: Path) -> np.ndarray:
     begin = -memory.ctypes.data % LINE
     found = memory[begin : begin + there.nbytes].view(there.dtype).reshape(there.shape)
     with path.open("rb") as file:
-        file.seek(there.offset)  # type: ignore[attr-defined]  # of a memmap
-        file.readinto(found.reshape(-1).view(np.uint8))  # type: ignore[attr-defined]
+        file.seek(there.offset)
+        file.readinto(found.reshape(-1).view(np.uint8))
     return found

@@ -58,10 +58,17 @@ def best(key: Key, scores: Array, free: Array, k: int) -> Array:
     scores = jnp.where(free, scores, -jnp.inf)
     (values, places) = jax.lax.top_k(scores, k)
     last = values[-1]
-    better = (values > last).sum()
-    equal = jax.lax.top_k(jnp.where(free & (scores == last), ties, -1), k)[1]
-    number = jnp.arange(k)
-    places = jnp.where(number < better, places, equal[jnp.maximum(number - better, 0)])
+
+    def draw() -> Array:
+        better = (values > last).sum()
+        equal = jax.lax.top_k(jnp.where(free & (scores == last), ties, -1), k)[1]
+        number = jnp.arange(k)
+        return jnp.where(number < better, places, equal[jnp.maximum(number - better, 0)])
+
+    def keep() -> Array:
+        return places
+
+    places = jax.lax.cond((free & (scores >= last)).sum() > k, draw, keep)
     return places[jnp.lexsort((ties[places], -scores[places]))].astype(jnp.int32)
 
 

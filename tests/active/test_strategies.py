@@ -1,16 +1,20 @@
 """Strategies of active learning, beside brute force and closed forms."""
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metalearn.active import badge as badge_module
+from metalearn.active import core_set
 from metalearn.active.auto import ENOUGH, typical_then_margin
-from metalearn.active.badge import gradient_distances
+from metalearn.active.badge import badge, gradient_distances
 from metalearn.active.core_set import k_centre
 from metalearn.active.cover import least_cosine, prob_cover
 from metalearn.active.kmeans import k_means
-from metalearn.active.pool import Pool, nearest_of
+from metalearn.active.pool import Pool, best, nearest_of
 from metalearn.active.quota import evened
 from metalearn.active.registry import STRATEGIES
 from metalearn.active.typical import in_turn, typicality, typiclust
@@ -68,6 +72,23 @@ def test_uncertainty_scores_are_their_definitions():
     np.testing.assert_allclose(margin(p), [-0.2, -1.0], atol=1e-7)
     expected = -(0.5 * np.log(0.5) + 0.3 * np.log(0.3) + 0.2 * np.log(0.2))
     np.testing.assert_allclose(entropy(p), [expected, 0.0], atol=1e-6)
+
+
+def test_equal_scores_are_drawn_and_higher_ones_come_first():
+    scores = jnp.array([1.0, 0.0, 2.0, 0.0, 0.0, 3.0, 0.0, 9.0])
+    free = jnp.ones(8, bool).at[7].set(False)
+    found = [np.asarray(best(random_key(seed), scores, free, 5)).tolist() for seed in range(30)]
+    assert all(one[:3] == [5, 2, 0] and len(set(one)) == 5 for one in found)
+    assert {place for one in found for place in one[3:]} == {1, 3, 4, 6}
+
+
+def test_choices_do_not_depend_on_what_is_likely():
+    pool = a_pool(200, 4)
+    key = random_key(2)
+    for pick in (k_centre, badge):
+        at_once = np.asarray(pick(key, pool, 40))
+        with mock.patch.object(core_set, "AHEAD", 1), mock.patch.object(badge_module, "AHEAD", 1):
+            np.testing.assert_array_equal(pick(key, pool, 40), at_once)
 
 
 def test_disagreement_is_ln_2_of_two_sure_members_and_0_of_two_alike():
