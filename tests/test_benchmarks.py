@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -312,14 +313,16 @@ def test_active_benchmark_times_rounds_and_names_who_is_missing(tmp_path: Path) 
     assert "| metalearn (MiB) |" in text and "| compiling (s) |" in text
 
 
-def test_contender_that_takes_too_long_or_is_expected_to_is_named(tmp_path: Path) -> None:
+def test_contender_that_takes_too_long_or_is_expected_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     team = Team("maml", str(tmp_path / "bin" / "python"), [])
     team.commands = {OURS: fake()[:3]}
     team.arguments = {OURS: ()}
     with pytest.raises(Failed, match="^over 0.001 s$"):
         alone(team, OURS, SMALL, Turns(rounds=1, steps=1), 0.001)
     work = Work(method="active", part="k_centre", classes=100, per_class=500)
-    active.FLAGS.limit = 120.0
+    monkeypatch.setattr(active, "FLAGS", SimpleNamespace(limit=120.0))
     assert active.expected("numpy", work, {}) is None
     assert active.expected("numpy", work, {"numpy": (5000, 11e3)}) is None
     why = "not begun; 5,000 images take 13 s, so over 120 s"

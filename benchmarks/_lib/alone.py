@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import NamedTuple
 
 import numpy as np
@@ -38,12 +38,18 @@ def seconds_of(process: Process, count: int, limit: float) -> float:
     Raises:
       Failed: more than `limit` seconds, after which the process is ended; or they fail.
     """
-    timer = Timer(limit, process.process.kill)
+    ended = Event()
+
+    def end() -> None:
+        ended.set()
+        process.process.kill()
+
+    timer = Timer(limit, end)
     timer.start()
     try:
         return process.ask("steps", count=count)["seconds"]
     except Failed as failed:
-        if timer.finished.is_set():
+        if ended.is_set():
             raise Failed(f"over {limit:g} s") from failed
         raise
     finally:
