@@ -52,7 +52,14 @@ class Strategy(NamedTuple):
 
 
 def best(key: Key, scores: Array, free: Array, k: int) -> Array:
-    """Positions int32 [k] of the free images with the highest scores [N]; ties are drawn."""
+    """Positions int32 [k] of the free images with the highest scores; ties are drawn.
+
+    Args:
+      key: draws among ties.
+      scores: [N].
+      free: bool [N].
+      k: how many, at most as many as are free.
+    """
     # Sorting the whole pool to draw ties would take longer than all else
     ties = jax.random.uniform(key, scores.shape)
     scores = jnp.where(free, scores, -jnp.inf)
