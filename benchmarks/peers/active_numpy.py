@@ -8,17 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import sklearn
-from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks._lib.pool import Drawn
 from benchmarks._lib.work import Work
+from benchmarks.peers.active_clusters import by_cluster, clusters_of
 from benchmarks.peers.active_common import need, run
 
-FEW = 50  # clusters up to which all images are used in every iteration (TypiClust, appendix F)
-BATCH = 5000  # images of an iteration otherwise
 NEIGHBOURS = 20
-SMALL = 5  # images; smaller clusters are left out
 MOST_CLUSTERS = 500
 PURE = 0.95
 JUDGED = 2048
@@ -112,42 +109,6 @@ def badge_by_products(pool: Drawn, k: int, rng: np.random.Generator) -> np.ndarr
 def errors_of(pool: Drawn) -> np.ndarray:
     """Probabilities less those that the guesses would have, [N,C]."""
     return pool.p - np.eye(pool.p.shape[1], dtype=np.float32)[pool.p.argmax(1)]
-
-
-def clusters_of(z: np.ndarray, clusters: int, rng: np.random.Generator) -> KMeans:
-    """Fitted k-means; by parts of the pool where clusters are many."""
-    seed = int(rng.integers(2**31))
-    if clusters <= FEW:
-        return KMeans(clusters, random_state=seed).fit(z)
-    return MiniBatchKMeans(clusters, batch_size=BATCH, random_state=seed).fit(z)
-
-
-def turns_of(pool: Drawn, of: np.ndarray, clusters: int) -> np.ndarray:
-    """Clusters without labelled images first, larger ones first; small ones are left out."""
-    sizes = np.bincount(of, minlength=clusters)
-    known = np.bincount(of[pool.labelled], minlength=clusters)
-    order = np.lexsort((-sizes, known))
-    return order[sizes[order] >= SMALL]
-
-
-def by_cluster(
-    pool: Drawn, of: np.ndarray, clusters: int, k: int, score: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """The best image of each cluster in turn, as `score` of those that are left says."""
-    turns = turns_of(pool, of, clusters)
-    members = {one: np.flatnonzero(of == one) for one in turns[:k]}
-    free = np.ones(len(of), bool)
-    free[pool.labelled] = False
-    found: list[int] = []
-    while len(found) < k:
-        one = turns[len(found) % len(turns)]
-        if one not in members:
-            members[one] = np.flatnonzero(of == one)
-        left = members[one][free[members[one]]]
-        place = int(left[score(left).argmax()])
-        found.append(place)
-        free[place] = False
-    return np.array(found)
 
 
 def typiclust(pool: Drawn, k: int, rng: np.random.Generator) -> np.ndarray:
