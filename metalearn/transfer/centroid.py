@@ -30,10 +30,12 @@ def cosines(z: np.ndarray, centre: np.ndarray, w: np.ndarray) -> np.ndarray:
 def class_means(sample: Sample, centre: np.ndarray) -> np.ndarray:
     """Mean [C,D], float64, of each class's features less their centre."""
     classes = len(sample.weights)
+    s = sample.counted
     sums = np.zeros((classes, sample.z.shape[1]))
     for rows in blocks(len(sample.z)):
-        sums += np.eye(classes)[sample.y[rows]].T @ (sample.z[rows] - centre)
-    return sums / np.bincount(sample.y, minlength=classes)[:, None]
+        member = s[rows, None] * np.eye(classes)[sample.y[rows]]
+        sums += member.T @ (sample.z[rows] - centre)
+    return sums / np.bincount(sample.y, s, classes)[:, None]
 
 
 def left_out(
@@ -43,7 +45,8 @@ def left_out(
 
     Exact, of products with the means alone: without an image x of n, both less the centre, the mean
     m of its class is (n m - x) / (n - 1), and the centre moves by -x / (M + prior - 1). An image
-    alone in its class has a cosine of 0 to it.
+    alone in its class has a cosine of 0 to it. Of weighted images n and M are sums of weights, and
+    its own weight stands for 1.
 
     Args:
       sample: images.
@@ -51,30 +54,34 @@ def left_out(
       means: [C,D], of the classes, less the centre.
       prior: images that the mean of others counts as.
     """
-    counted = len(sample.z) + prior
+    s = sample.counted
+    total = s.sum() + prior
     found = np.empty((len(sample.z), len(means)))
     lengths = np.einsum("cd,cd->c", means, means)
-    counts = np.bincount(sample.y, minlength=len(means)).astype(np.float64)
+    sums = np.bincount(sample.y, s, len(means))
+    alone = np.bincount(sample.y, minlength=len(means)) == 1
     for rows in blocks(len(sample.z)):
         x = sample.z[rows] - centre
         own = (np.arange(len(x)), sample.y[rows])
         square = np.einsum("md,md->m", x, x)
         products = x @ means.T
         squares = np.broadcast_to(lengths, products.shape).copy()
-        n = counts[sample.y[rows]]
-        others = np.maximum(n - 1, 1)
+        lone = alone[sample.y[rows]]
+        n = sums[sample.y[rows]] / s[rows]
+        others = np.where(lone, 1, np.maximum(n - 1, TINY))
         squares[own] = (n**2 * squares[own] - 2 * n * products[own] + square) / others**2
         products[own] = (n * products[own] - square) / others
-        moved = square[:, None] / (counted - 1)
-        squares += 2 * products / (counted - 1) + moved / (counted - 1)
+        rest = (total / s[rows] - 1)[:, None]
+        moved = square[:, None] / rest
+        squares += 2 * products / rest + moved / rest
         products += moved
         found[rows] = products / np.sqrt(np.maximum(squares * square[:, None], TINY))
-        found[rows][own] *= n > 1
+        found[rows][own] *= ~lone
     return found
 
 
 def fit(train: Sample, valid: Sample | None, prior: float = 0.0, smoothed: bool = False) -> Probe:
-    """The probe; class weights change nothing.
+    """The probe; class weights change nothing, those of images count in every mean.
 
     The scale is the likeliest for the validation images, or without these for the training images
     left out one at a time, at most 100; 10 where fewer than half of the classes have two images
@@ -86,7 +93,9 @@ def fit(train: Sample, valid: Sample | None, prior: float = 0.0, smoothed: bool 
       prior: images that the mean of others, at zero, counts as.
       smoothed: as of `likeliest_scale`.
     """
-    centre = train.z.sum(0, dtype=np.float64) / (len(train.z) + prior)
+    s = train.counted
+    sums = s @ train.z if train.images is not None else train.z.sum(0, dtype=np.float64)
+    centre = sums / (s.sum() + prior)
     means = class_means(train, centre)
     w = unit(means).T
     rows = scored_rows(train.y)

@@ -45,20 +45,29 @@ class Sample(NamedTuple):
       z: [M,D] float32.
       y: [M] int in [0, C).
       weights: [C] float64, of the classes; ones where they are not weighted.
+      images: [M] float64, above 0, of each image beside its class; None where all have 1.
     """
 
     z: np.ndarray
     y: np.ndarray
     weights: np.ndarray
+    images: np.ndarray | None = None
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Weight [M] of each image without its class's: how many it counts as."""
+        return np.ones(len(self.y)) if self.images is None else self.images
 
     @property
     def of_rows(self) -> np.ndarray:
-        """Weight [M] of each image, its class's."""
-        return self.weights[self.y]
+        """Weight [M] of each image, its class's times its own."""
+        of_class = self.weights[self.y]
+        return of_class if self.images is None else of_class * self.images
 
     def at(self, rows: np.ndarray) -> "Sample":
         """Some of the images."""
-        return Sample(self.z[rows], self.y[rows], self.weights)
+        images = None if self.images is None else self.images[rows]
+        return Sample(self.z[rows], self.y[rows], self.weights, images)
 
 
 def blocks(number: int) -> Iterator[slice]:

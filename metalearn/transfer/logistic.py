@@ -53,7 +53,7 @@ def path(sample: Sample, strengths: list[float]) -> Iterator[Fit]:
         with warnings.catch_warnings(), threadpool_limits(threads):
             # `_parts` looks at the iterations instead
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.set_params(C=c).fit(sample.z, sample.y)
+            model.set_params(C=c).fit(sample.z, sample.y, sample.images)
         yield _parts(model)
 
 
@@ -68,7 +68,7 @@ def _parts(model: Any) -> Fit:
 
 
 def fit(train: Sample, valid: Sample | None) -> Probe:
-    """The probe: scikit-learn's objective |w|^2 / 2 + C * sum of cross-entropies, classes weighted.
+    """The probe: scikit-learn's objective |w|^2 / 2 + C * sum of weighted cross-entropies.
 
     Features are standardised, each by its own mean and deviation, which go into w and b. C is one
     of 0.1 to 1000 over the number of features that vary, and so means much the same for all bodies.

@@ -33,6 +33,7 @@ def fit_probe(
     valid: Labelled | None = None,
     weights: np.ndarray | None = None,
     centred: bool = False,
+    images: np.ndarray | None = None,
 ) -> Probe:
     """A classifier of features.
 
@@ -49,6 +50,8 @@ def fit_probe(
         `centroid`, of its scale alone); all 1 by default.
       centred: whether the features are less the mean of more images than these, which `centroid`
         then leaves as they are.
+      images: [M], of training images in the fit and, where it is chosen by them, in the choice of
+        the regularisation; 0 for an image that is not to count. All 1 by default.
 
     Raises:
       UserError: unknown kind; features, labels or weights that do not fit each other; images of
@@ -67,6 +70,9 @@ def fit_probe(
         raise UserError(f"unknown probe '{kind}': choose one of {', '.join(KINDS)}")
     (z, y) = checked(z, y, classes, "training")
     of_class = _weights(weights, classes)
+    if images is not None:
+        images = _image_weights(images, len(y))
+        (z, y, images) = (part[images > 0] for part in (z, y, images))
     present = np.unique(y)
     if len(present) < 2:
         raise UserError(f"training images of {len(present)} class: a probe needs those of two")
@@ -74,7 +80,7 @@ def fit_probe(
         raise UserError("the features of all images are the same: check the images and the body")
     place = np.full(classes, -1)
     place[present] = np.arange(len(present))
-    train = Sample(z, place[y], of_class[present])
+    train = Sample(z, place[y], of_class[present], images)
     judged = None if valid is None else _validation(train, valid, place)
     function = KINDS[kind]
     if centred and kind == "centroid":
@@ -118,6 +124,16 @@ def _weights(weights: np.ndarray | None, classes: int) -> np.ndarray:
     if found.shape != (classes,) or not (np.isfinite(found) & (found > 0)).all():
         raise UserError(f"class weights {found.shape}: give {classes} numbers above 0")
     return found
+
+
+def _image_weights(images: np.ndarray, number: int) -> np.ndarray:
+    """Weights [M] as given, their mean brought to 1."""
+    found = np.asarray(images, np.float64)
+    if found.shape != (number,) or not (np.isfinite(found) & (found >= 0)).all():
+        raise UserError(f"image weights {found.shape}: give {number} numbers, 0 or more")
+    if not found.any():
+        raise UserError("all image weights are 0: some images have to count")
+    return found / found.mean()
 
 
 def _validation(train: Sample, valid: Labelled, place: np.ndarray) -> Sample:

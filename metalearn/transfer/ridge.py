@@ -1,9 +1,10 @@
 """Ridge regression of one-hot labels, with an exact leave-one-out choice of its penalty.
 
 Minimises sum_i s_i |t_i - z_i w - b|^2 + penalty |w|^2 over w and b, t_i the one-hot label and s_i
-the weight of its class. One eigendecomposition gives the solutions for all penalties, and how much
-each image decides of its own output (the diagonal of the hat matrix), from which follow the outputs
-for images left out one at a time (Rifkin & Lippert. Notes on Regularized Least Squares. 2007).
+the weight of its class times the image's. One eigendecomposition gives the solutions for all
+penalties, and how much each image decides of its own output (the diagonal of the hat matrix), from
+which follow the outputs for images left out one at a time (Rifkin & Lippert. Notes on Regularized
+Least Squares. 2007).
 """
 
 from typing import NamedTuple
