@@ -72,7 +72,7 @@ LAYERS = (
     ("records",),
     ("training",),
     ("config",),
-    ("active",),
+    ("active", "domains"),
     ("evaluation", "learners", "transfer"),
     ("ops", "data", "models"),
     ("files", "parallel", "runtime", "settings"),
