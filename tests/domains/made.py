@@ -16,6 +16,14 @@ def blobs(number: int, seed: int, size: int = 4) -> tuple[np.ndarray, np.ndarray
     return z * np.linspace(0.6, 1.4, size), y
 
 
+def plane(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Three blobs in the plane, at the corners of no regular triangle."""
+    random = np.random.default_rng(seed)
+    y = np.arange(number) % CLASSES
+    middles = np.array([[0.0, 0.0], [5.0, 1.0], [1.0, 4.0]])
+    return middles[y] + 0.6 * random.normal(size=(number, 2)), y
+
+
 def domains(number: int = 60, others: int = 48, size: int = 4) -> Domains:
     """Blobs, and blobs that are moved, scaled and a little turned."""
     (source, y) = blobs(number, 0, size)

@@ -77,49 +77,60 @@ def test_coral_takes_singular_covariances_unless_nothing_is_added() -> None:
         coral(given, regularisation=0.0)
 
 
-def matrices(gram: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """K H K and K L K."""
-    size = len(gram)
+def columns(given: Domains, kernel: str) -> np.ndarray:
+    """X of all images: scaled features, or a kernel's matrix."""
+    z = np.concatenate([given.source_z, given.target_z])
+    if kernel == "none":
+        return z / np.sqrt(np.square(z).sum(1).mean())
+    return Kernel(kernel, z)(z, z)
+
+
+def matrices(x: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """X' H X and X' L X."""
+    size = len(x)
     signs = np.repeat([1 / number, -1 / (size - number)], [number, size - number])
     centring = np.eye(size) - 1 / size
-    return gram @ centring @ gram, gram @ np.outer(signs, signs) @ gram
+    return x.T @ centring @ x, x.T @ np.outer(signs, signs) @ x
 
 
-@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def solved(x: np.ndarray, number: int, dimensions: int, mu: float, whiten: bool) -> np.ndarray:
+    apart = x[:number].mean(0) - x[number:].mean(0)
+    return components.components(x - x.mean(0), apart, dimensions, mu, whiten)
+
+
+@pytest.mark.parametrize("kernel", ["none", "linear", "rbf"])
 @pytest.mark.parametrize("dimensions", [3, 40])
 @pytest.mark.parametrize("mu", [0.1, 10.0])
 def test_components_solve_the_generalised_eigenproblem(
     kernel: str, dimensions: int, mu: float
 ) -> None:
-    given = domains()
-    z = np.concatenate([given.source_z, given.target_z])
-    gram = Kernel(kernel, z)(z, z)
-    w = components.components(gram, 60, dimensions, mu)
-    (varied, apart) = matrices(gram, 60)
-    penalised = apart + mu * np.eye(len(z))
+    x = columns(domains(), kernel)
+    (varied, apart) = matrices(x, 60)
+    penalised = apart + mu * np.eye(len(varied))
     values = eigh(varied, penalised, eigvals_only=True)[::-1]
-    assert w.shape[1] == (dimensions if kernel == "rbf" else min(dimensions, 4))
-    np.testing.assert_allclose(w.T @ varied @ w, np.eye(w.shape[1]), atol=1e-6)
-    for column, value in zip(w.T, values, strict=False):
-        size = np.linalg.norm(varied @ column)
-        residual = varied @ column - value * penalised @ column
-        assert np.linalg.norm(residual) < 1e-6 * size
+    for whiten in (True, False):
+        w = solved(x, 60, dimensions, mu, whiten)
+        assert w.shape[1] == (dimensions if kernel == "rbf" else min(dimensions, 4))
+        constraint = varied if whiten else penalised
+        np.testing.assert_allclose(w.T @ constraint @ w, np.eye(w.shape[1]), atol=1e-6)
+        for column, value in zip(w.T, values, strict=False):
+            residual = varied @ column - value * penalised @ column
+            assert np.linalg.norm(residual) < 1e-6 * np.linalg.norm(varied @ column)
 
 
 def test_all_and_some_eigenvectors_span_the_same_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = domains()
-    z = np.concatenate([given.source_z, given.target_z])
-    gram = Kernel("rbf", z)(z, z)
-    some = components.components(gram, 60, 5, 1.0)
+    x = columns(domains(), "rbf")
+    some = solved(x, 60, 5, 1.0, False)
     monkeypatch.setattr(components, "FULL", 10**6)
-    whole = components.components(gram, 60, 5, 1.0)
+    whole = solved(x, 60, 5, 1.0, False)
     assert subspace_angles(some, whole).max() < 1e-5
 
 
-@pytest.mark.parametrize("kernel", ["linear", "rbf"])
-def test_images_are_the_same_in_and_out_of_the_sample(kernel: str) -> None:
+@pytest.mark.parametrize("kernel", ["none", "linear", "rbf"])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_images_are_the_same_in_and_out_of_the_sample(kernel: str, lengths: bool) -> None:
     given = domains()
-    found = tca(given, kernel, 4)
+    found = tca(given, kernel, 4, lengths=lengths)
     np.testing.assert_allclose(found.transform(given.source_z), found.source, atol=1e-6)
     one_by_one = [found.transform(row[None])[0] for row in given.target_z]
     np.testing.assert_allclose(found.transform(given.target_z), one_by_one, atol=1e-6)
@@ -127,10 +138,24 @@ def test_images_are_the_same_in_and_out_of_the_sample(kernel: str) -> None:
     assert "4 components" in found.note
 
 
-def test_discrepancy_falls_in_the_components() -> None:
+def test_components_are_those_of_the_features_less_their_mean() -> None:
+    given = domains()
+    x = columns(given, "rbf")
+    w = solved(x, 60, 3, 0.1, True)
+    expected = (x - x.mean(0)) @ w
+    found = tca(given, "rbf", 3, 0.1, whiten=True, lengths=True)
+    np.testing.assert_allclose(found.source, expected[:60], atol=1e-8)
+    np.testing.assert_allclose(found.transform(given.target_z), expected[60:], atol=1e-8)
+    short = tca(given, "rbf", 3, 0.1, whiten=True)
+    rows = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(short.source, rows[:60], atol=1e-8)
+
+
+@pytest.mark.parametrize("kernel", ["none", "rbf"])
+def test_discrepancy_falls_in_the_components(kernel: str) -> None:
     given = domains()
     before = mean_discrepancy(given.source_z, given.target_z)
-    found = tca(given, "rbf", 2, mu=0.01)
+    found = tca(given, kernel, 2, mu=0.01)
     after = mean_discrepancy(found.source, found.transform(given.target_z))
     assert after < 0.5 * before
 
@@ -138,7 +163,7 @@ def test_discrepancy_falls_in_the_components() -> None:
 def test_components_do_not_change_with_the_unit_of_features() -> None:
     given = domains()
     large = given._replace(source_z=1e3 * given.source_z, target_z=1e3 * given.target_z)
-    for kernel in ("linear", "rbf"):
+    for kernel in ("none", "linear", "rbf"):
         (one, other) = (tca(each, kernel, 3).source for each in (given, large))
         np.testing.assert_allclose(np.abs(one), np.abs(other), atol=1e-6)
 
