@@ -45,7 +45,7 @@ class Found(NamedTuple):
 def mixture(at_target: np.ndarray, tolerance: float = 1e-4, most: int = 5000) -> Mixture:
     """The likeliest shares by Gaussians [N,B] at the target, each over its mean at the source.
 
-    sum_b share_b = 1 is the constraint that the mean weight is 1 (equation 11). By expectation
+    sum_b share_b = 1 is the constraint that the mean weight is 1. By expectation
     maximisation, share_b <- share_b g_b, with g_b the slope of the mean log-likelihood: it never
     falls, and by its concavity the highest is above it by max g - 1 at most. Deviation: the paper
     climbs the slope and projects; the problem is the same.

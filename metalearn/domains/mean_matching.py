@@ -32,7 +32,7 @@ def mean_matching(
     tolerance: float = 1e-6,
     most: int = 3000,
 ) -> Solution:
-    """Least w' K w / 2 - kappa' w for 0 <= w <= bound, |sum w - M| <= M slack (equation 12).
+    """Least w' K w / 2 - kappa' w for 0 <= w <= bound, |sum w - M| <= M slack.
 
     kappa_i is M / N times the sum of the kernel of source image i with the target's. By accelerated
     projected gradients (Beck & Teboulle 2009, FISTA) that begin anew where the objective rises

@@ -27,9 +27,9 @@ def tca(
     min_W tr(W' X' L X W) + mu tr(W' W) subject to W' X' H X W = I: X [n,P] all n = M + N images, H
     centring, L = l l' with 1/M for the source and -1/N for the target. W are the leading
     eigenvectors of X' H X w = lambda (X' L X + mu I) w. With a kernel X is its matrix K [n,n],
-    which is equation 8 of the paper; a new image is then k(z, images) W. Without one X are the
+    which is the paper's problem; a new image is then k(z, images) W. Without one X are the
     features themselves, as in Long, Wang, Ding, Sun & Yu (2013, Transfer feature learning with
-    joint distribution adaptation, section 3.2), whose numbers for TCA on digits are so found. In
+    joint distribution adaptation), whose numbers for TCA on digits are so found. In
     memory: twice X, and [P,P] where many components are asked for.
 
     L has rank one, and so X' L X + mu I has a root in closed form, by which the problem becomes an

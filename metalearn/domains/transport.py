@@ -17,11 +17,11 @@ def transport(domains: Domains, entropy: float = 0.05, by_class: float = 0.0) ->
     """Each image of the source goes to the mean of the target's images that it is sent to.
 
     The plan P has the least <P, cost> - entropy H(P), the cost the squared distances over their
-    largest; the source becomes M P z_t (equation 14). The target stays as it is, new images too.
+    largest; the source becomes M P z_t, its barycentres. The target stays as it is, new images too.
     In memory: a few [M,N].
 
     With `by_class` a penalty lets target images receive from one class: by_class times
-    `class_penalty` (section 4.2; Courty, Flamary & Tuia 2014). It is made small by `ROUNDS` plans,
+    `class_penalty` (Courty, Flamary & Tuia 2014). It is made small by `ROUNDS` plans,
     each with the penalty's slope at the last one added to the cost, by which it never grows.
 
     Args:

@@ -130,32 +130,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:SHOWN])) + more
 
 
-def few_of_each(y: np.ndarray, k: int, names: Sequence[str], seed: int = 0) -> np.ndarray:
-    """Positions int [C*k], sorted: k images of each class, drawn at random to be labelled.
-
-    Args:
-      y: int [N], labels.
-      k: images a class.
-      names: C class names, for messages.
-      seed: of the draw.
-
-    Raises:
-      UserError: k below 1, or above the images of a class.
-    """
-    if k < 1:
-        raise UserError(f"{k} labelled images a class: give 1 or more")
-    counts = np.bincount(y, minlength=len(names))
-    if counts.min() < k:
-        small = int(counts.argmin())
-        raise UserError(
-            f"{k} labelled images a class, but '{names[small]}' has {counts[small]}: "
-            f"give {counts[small]} or fewer, or more images"
-        )
-    random = np.random.default_rng(seed)
-    chosen = [random.permutation(np.flatnonzero(y == each))[:k] for each in range(len(names))]
-    return np.sort(np.concatenate(chosen))
-
-
 def unchanged(z: np.ndarray) -> np.ndarray:
     """`Adapted.transform` of methods that leave the target as it is."""
     return _wide(z)

@@ -12,7 +12,7 @@ import numpy as np
 from metalearn.errors import UserError
 from metalearn.ops.softmax import log_softmax, softmax
 
-TEMPERATURE = 0.05  # of the neighbourhood density (section 3.2)
+TEMPERATURE = 0.05  # of the neighbourhood density, the paper's
 ROWS = 1024  # compared with all others at once
 
 
@@ -65,7 +65,7 @@ def information(judged: Judged) -> float:
 
 
 def neighbourhood_density(judged: Judged) -> float:
-    """Soft neighbourhood density: how evenly predictions are near to many others (equations 1, 2).
+    """Soft neighbourhood density: how evenly predictions are near to many others.
 
     Cosines of the predictions with all others, over a temperature of 0.05, become shares by
     softmax; the score is their mean entropy in nats. In memory: 1,024 rows of cosines.
@@ -88,7 +88,7 @@ def neighbourhood_density(judged: Judged) -> float:
 
 
 def deep_embedded(judged: Judged) -> float:
-    """Weighted cross-entropy of held-out source images, nats, negative: DEV (algorithm 1).
+    """Weighted cross-entropy of held-out source images, nats, negative: DEV.
 
     With weights w and losses l the risk is mean(w l) + eta mean(w) - eta: as weights have a mean of
     1 over the source, that is no other in the mean, and eta = -cov(w l, w) / var(w) makes it vary

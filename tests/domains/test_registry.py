@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from metalearn.domains.few import few_of_each, training_set
 from metalearn.domains.registry import METHODS, NONE, adapt
-from metalearn.domains.types import Domains, check_same_classes, few_of_each
+from metalearn.domains.types import Domains, check_same_classes
 from metalearn.errors import UserError
 from metalearn.transfer.probes import apply_probe, fit_probe
 from tests.domains.made import CLASSES, domains, plane, right
@@ -154,3 +155,25 @@ def test_few_labelled_images_are_as_many_of_each_class() -> None:
         few_of_each(y, 3, ("a", "b", "c"))
     with pytest.raises(UserError, match="give 1 or more"):
         few_of_each(y, 0, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_labelled_images_of_the_target_join_the_source(name: str) -> None:
+    given = domains()
+    found = adapt(name, given)
+    few = (given.target_z[:6], np.arange(6) % CLASSES)
+    joined = training_set(found, given.source_y, CLASSES, few, weight=3.0)
+    np.testing.assert_array_equal(joined.z[:60], found.source)
+    np.testing.assert_allclose(joined.z[60:], found.transform(few[0]), atol=1e-12)
+    np.testing.assert_array_equal(joined.y, [*given.source_y, *few[1]])
+    np.testing.assert_array_equal(joined.images, [*found.weights, *[3.0] * 6])
+    alone = training_set(found, given.source_y, CLASSES)
+    np.testing.assert_array_equal(alone.z, found.source)
+
+
+def test_labelled_images_of_the_target_are_checked() -> None:
+    found = adapt(NONE, GOOD)
+    with pytest.raises(UserError, match="labelled target label 3 of 3 classes"):
+        training_set(found, GOOD.source_y, CLASSES, (GOOD.target_z, np.full(6, 3)))
+    with pytest.raises(UserError, match="weigh 0: give a number above 0"):
+        training_set(found, GOOD.source_y, CLASSES, (GOOD.target_z, np.zeros(6, int)), 0)
