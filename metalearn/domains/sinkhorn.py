@@ -15,14 +15,22 @@ class Plan(NamedTuple):
       plan: [M,N]; sums of columns are exactly 1/N, those of rows 1/M but for `error`.
       error: the sum of what rows miss, of 1.
       sweeps: that it took.
+      columns: [N], potentials of the columns, to begin with for a cost that is much the same.
     """
 
     plan: np.ndarray
     error: float
     sweeps: int
+    columns: np.ndarray
 
 
-def sinkhorn(cost: np.ndarray, entropy: float, tolerance: float = 1e-9, most: int = 2000) -> Plan:
+def sinkhorn(
+    cost: np.ndarray,
+    entropy: float,
+    tolerance: float = 1e-9,
+    most: int = 2000,
+    columns: np.ndarray | None = None,
+) -> Plan:
     """The plan P of least <P, cost> - entropy H(P) between M and N images of equal weights.
 
     Potentials f and g with P = exp(f_i + g_j - cost_ij / entropy) are made to fit the rows' and
@@ -35,9 +43,10 @@ def sinkhorn(cost: np.ndarray, entropy: float, tolerance: float = 1e-9, most: in
       entropy: above 0, in the unit of the cost.
       tolerance: `Plan.error` at which it stops.
       most: sweeps; fewer than `SWEEPS` more may be made.
+      columns: as of a `Plan`, to begin with; zeros by default.
     """
     (number, others) = cost.shape
-    (f, g) = (np.zeros(number), np.zeros(others))
+    g = np.zeros(others) if columns is None else columns
     scaled = cost / entropy
     sweeps = 0
     while True:
@@ -47,21 +56,19 @@ def sinkhorn(cost: np.ndarray, entropy: float, tolerance: float = 1e-9, most: in
         error = float(np.abs(plan.sum(1) - 1 / number).sum())
         sweeps += 1
         if error <= tolerance or sweeps >= most:
-            return Plan(plan, error, sweeps)
-        (u, v) = _scalings(plan)
-        f += np.log(u)
-        g += np.log(v)
+            return Plan(plan, error, sweeps, g)
+        g = g + np.log(_scaled_columns(plan))
         sweeps += SWEEPS
 
 
-def _scalings(plan: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What rows and columns are to be multiplied by after some sweeps."""
+def _scaled_columns(plan: np.ndarray) -> np.ndarray:
+    """What columns are to be multiplied by after some sweeps."""
     (number, others) = plan.shape
     v = np.ones(others)
     for _ in range(SWEEPS):
         u = 1 / (number * np.maximum(plan @ v, TINY))
         v = 1 / (others * np.maximum(u @ plan, TINY))
-    return u, v
+    return v
 
 
 def _log_sums(x: np.ndarray, axis: int) -> np.ndarray:

@@ -9,11 +9,13 @@ from metalearn.errors import UserError
 
 TOLERANCE = 1e-6  # of a plan's rows
 ROUNDS = 10  # of the class-regularised plan
+SWEEPS = 300  # at most, in a round but the last,
+LAST = 2000  # and in that
 POWER = 0.5  # of a class's sum in its penalty
-TINY = 1e-3  # of what an image receives; keeps the slope of the penalty finite
+TINY = 1e-2  # of what an image receives; keeps the slope of the penalty finite
 
 
-def transport(domains: Domains, entropy: float = 0.05, by_class: float = 0.0) -> Adapted:
+def transport(domains: Domains, entropy: float = 0.02, by_class: float = 0.0) -> Adapted:
     """Each image of the source goes to the mean of the target's images that it is sent to.
 
     The plan P has the least <P, cost> - entropy H(P), the cost the squared distances over their
@@ -55,14 +57,16 @@ def class_plan(cost: np.ndarray, y: np.ndarray, entropy: float, by_class: float)
       entropy: in the unit of the cost.
       by_class: 0 for the plan without a penalty.
     """
-    found = sinkhorn(cost, entropy, TOLERANCE)
+    found = sinkhorn(cost, entropy, TOLERANCE, LAST)
     if not by_class:
         return found
     (labels, of) = np.unique(y, return_inverse=True)
     member = np.eye(len(labels))[of].T
-    for _ in range(ROUNDS):
-        slope = (_shares(member @ found.plan)) ** (POWER - 1)
-        found = sinkhorn(cost + by_class * slope[of], entropy, TOLERANCE)
+    for left in reversed(range(ROUNDS)):
+        slope = _shares(member @ found.plan) ** (POWER - 1)
+        most = SWEEPS if left else LAST
+        penalised = cost + by_class * slope[of]
+        found = sinkhorn(penalised, entropy, TOLERANCE, most, found.columns)
     return found
 
 

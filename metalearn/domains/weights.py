@@ -14,6 +14,8 @@ from metalearn.domains.mean_matching import mean_matching
 from metalearn.domains.types import Adapted, Domains, unchanged
 from metalearn.errors import UserError
 
+TOLERANCE = 1e-6  # of the squared distance of means in the kernel's feature space
+
 
 def effective(weights: np.ndarray) -> float:
     """Effective sample size (sum w)^2 / sum w^2 of weights [M] (Kish 1965): M of equal ones."""
@@ -41,8 +43,11 @@ def kmm(domains: Domains, width: float = 1.0, bound: float = 1000.0) -> Adapted:
     source = domains.source_z
     root = np.sqrt(len(source))
     across = kernel(source, domains.target_z)
-    found = mean_matching(kernel(source, source), across, bound, (root - 1) / root)
-    return _weighted(domains, found.weights, f"kernel of width {kernel.scale:.3g}")
+    found = mean_matching(kernel(source, source), across, bound, (root - 1) / root, TOLERANCE)
+    how = f"kernel of width {kernel.scale:.3g}"
+    if found.gap > TOLERANCE * len(source) ** 2:
+        how += f"; not converged in {found.steps} steps"
+    return _weighted(domains, found.weights, how)
 
 
 def kliep(domains: Domains, centres: int = 100, seed: int = 0) -> Adapted:

@@ -119,7 +119,7 @@ def test_rounds_of_the_class_penalty_lower_the_objective(monkeypatch: pytest.Mon
 
 def test_penalty_of_shares_by_hand() -> None:
     plan = np.array([[0.25, 0.5], [0.25, 0.0]])  # the first from both classes alike
-    expected = 2 * (2 * np.sqrt(0.501) + np.sqrt(1.001) + np.sqrt(0.001)) / 2
+    expected = 2 * (2 * np.sqrt(0.51) + np.sqrt(1.01) + np.sqrt(0.01)) / 2
     assert class_penalty(plan, np.array([0, 1])) == pytest.approx(expected)
 
 
