@@ -11,6 +11,8 @@ from metalearn.transfer.fitted import Sample, linear_outputs
 from metalearn.transfer.logistic import GRID, held_out, path, standardisation
 from metalearn.transfer.scores import log_likelihood
 
+MOST = 50.0  # logarithm of a ratio, whose square still has a sum
+
 
 class Ratio(NamedTuple):
     """The density ratio, target over source, as exp(z w + b).
@@ -28,8 +30,8 @@ class Ratio(NamedTuple):
     likelihood: float
 
     def at(self, z: np.ndarray) -> np.ndarray:
-        """The ratio [A] at features z [A,D]; finite."""
-        return np.exp(np.clip(z @ self.w + self.b, -700, 700))
+        """The ratio [A] at features z [A,D], between exp(-50) and exp(50)."""
+        return np.exp(np.clip(z @ self.w + self.b, -MOST, MOST))
 
 
 def density_ratio(source_z: np.ndarray, target_z: np.ndarray) -> Ratio:

@@ -14,6 +14,7 @@ WIDTHS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5)  # median distances
 FOLDS = 5
 REACH = 1e-8  # mean of a centre's Gaussian over the source; those that reach less are left out
 TINY = 1e-300
+GAP = 1e-4  # nats
 
 
 class Mixture(NamedTuple):
@@ -35,14 +36,16 @@ class Found(NamedTuple):
       weights: [M], of mean 1.
       width: of the Gaussians, in the unit of distances.
       likelihood: mean log-ratio, in nats, of held-out target images.
+      gap: as of the `Mixture`.
     """
 
     weights: np.ndarray
     width: float
     likelihood: float
+    gap: float
 
 
-def mixture(at_target: np.ndarray, tolerance: float = 1e-4, most: int = 5000) -> Mixture:
+def mixture(at_target: np.ndarray, tolerance: float = GAP, most: int = 5000) -> Mixture:
     """The likeliest shares by Gaussians [N,B] at the target, each over its mean at the source.
 
     sum_b share_b = 1 is the constraint that the mean weight is 1. By expectation
@@ -98,8 +101,8 @@ def importance(
     if at_best is None:
         raise UserError("the domains do not overlap: no weights make the source like the target")
     (chosen, at_source, at_target) = at_best
-    weights = at_source @ mixture(at_target).shares
-    return Found(weights, chosen, best)
+    found = mixture(at_target)
+    return Found(at_source @ found.shares, chosen, best, found.gap)
 
 
 def _gaussians(

@@ -36,7 +36,8 @@ def sinkhorn(
     Potentials f and g with P = exp(f_i + g_j - cost_ij / entropy) are made to fit the rows' and
     the columns' sums in turn. That is done in logarithms, where nothing overflows, once in
     `SWEEPS`; in between the rows and columns of that P are scaled, which costs a twentieth
-    (Schmitzer 2019, Stabilized sparse scaling algorithms). In memory: thrice [M,N].
+    (Schmitzer 2019, Stabilized sparse scaling algorithms). In memory: four
+    times [M,N].
 
     Args:
       cost: [M,N].

@@ -20,7 +20,7 @@ def transport(domains: Domains, entropy: float = 0.02, by_class: float = 0.0) ->
 
     The plan P has the least <P, cost> - entropy H(P), the cost the squared distances over their
     largest; the source becomes M P z_t, its barycentres. The target stays as it is, new images too.
-    In memory: a few [M,N].
+    In memory: five times [M,N].
 
     With `by_class` a penalty lets target images receive from one class: by_class times
     `class_penalty` (Courty, Flamary & Tuia 2014). It is made small by `ROUNDS` plans,

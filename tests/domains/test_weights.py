@@ -164,6 +164,17 @@ def test_domains_that_do_not_overlap_are_told() -> None:
         importance(given.source_z, given.target_z)
 
 
-def test_bound_below_1_is_refused() -> None:
+@pytest.mark.parametrize("by", [30.0, 1e5])
+def test_weights_of_separate_domains_are_finite(by: float) -> None:
+    given = shifted(40, 40, by=by)
+    for method in WEIGHTED:
+        found = method(given)
+        assert np.isfinite(found.weights).all() and found.weights.mean() == pytest.approx(1)
+        assert 1 - 1e-9 <= effective(found.weights) <= 40 + 1e-9
+
+
+def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(UserError, match="kmm's bound"):
         kmm(shifted(20, 20), bound=0.5)
+    with pytest.raises(UserError, match="kliep's centres"):
+        kliep(shifted(20, 20), centres=0)
