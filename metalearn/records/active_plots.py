@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from metalearn.active.registry import AUTO
 from metalearn.records.active_rows import ActiveRow, active_rows, estimate
 from metalearn.records.names import file_name
 from metalearn.records.svg import COLOURS, MARKERS, End, draw_svg, name_ends
@@ -71,6 +72,7 @@ def _line(panel: Any, budgets: list[int], values: Any, name: str, look: dict[str
     means = [each.mean for each in found]
     low = [each.mean - (each.ci95 or 0) for each in found]
     high = [each.mean + (each.ci95 or 0) for each in found]
-    panel.plot(budgets, means, linewidth=1.2, markersize=4, **look)
+    above = 3 if name == AUTO else 2  # where it does what another one does, it is seen
+    panel.plot(budgets, means, linewidth=1.2, markersize=4, zorder=above, **look)
     panel.fill_between(budgets, low, high, color=look["color"], alpha=0.12, linewidth=0)
     return End(budgets[-1], means[-1], 1.12 * budgets[-1], name, look["color"])
