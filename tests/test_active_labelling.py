@@ -239,7 +239,6 @@ def test_a_round_that_is_cut_off_is_asked_again(
 
 
 WRONG: list[tuple[list[str], str]] = [
-    ([], "a command is missing"),
     (["ask", "PHOTOS"], "no command 'ask': choose one of next, label, status, fit, export"),
     (["next"], "next takes the folder of your photos"),
     (["next", "PHOTOS", "PHOTOS"], "and nothing else"),
