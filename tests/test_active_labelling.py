@@ -327,8 +327,8 @@ def test_a_state_may_be_kept_elsewhere(photos: Path, tmp_path: Path) -> None:
 
 def test_help_names_commands_and_the_flags_of_one(tmp_path: Path) -> None:
     every = process("active", "--help", cwd=tmp_path)
-    assert every.code == 0 and "next DIR" in every.out and "--strategies" in every.out
+    assert every.code == 0 and "next DIR" in every.out and "--draws" in every.out
     of_one = process("active", "next", "--help", cwd=tmp_path)
-    assert of_one.code == 0 and "--strategies" not in of_one.out
+    assert of_one.code == 0 and "--draws" not in of_one.out
     for word in ("label DIR", "--strategy", "--[no]new_classes", "--state"):
         assert word in of_one.out
