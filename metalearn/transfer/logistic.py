@@ -53,6 +53,8 @@ def path(sample: Sample, strengths: list[float]) -> Iterator[Fit]:
         with warnings.catch_warnings(), threadpool_limits(threads):
             # `_parts` looks at the iterations instead
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # One image a class is no mistake
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             model.set_params(C=c).fit(sample.z, sample.y, sample.images)
         yield _parts(model)
 
