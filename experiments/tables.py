@@ -3,7 +3,8 @@
 `python -m experiments.tables [--results_dir=results] [--out=RESULTS.md] [--noplots]`. The measured
 rows go to `<results_dir>/table.csv` and, as LaTeX, `<results_dir>/table.tex` too (or to --csv and
 --latex), the plots to `<results_dir>/plots`. Records of labelled images and of recognisers of few
-photographs, if there are any, go to `labelled.csv` and `personal.csv` beside table.csv.
+photographs, of active learning and of domain adaptation, if there are any, go to `labelled.csv`,
+`personal.csv`, `active.csv` and `domains.csv` beside table.csv.
 `<results_dir>/findings.md`, if there is one, goes with its numbers filled in to docs/findings.md
 (or to --findings).
 """
@@ -16,6 +17,8 @@ from experiments._cli.start import start
 from metalearn.files import write_text
 from metalearn.records.active_plots import draw_active_plots
 from metalearn.records.active_tables import active_csv
+from metalearn.records.domains_plots import draw_domains_plots
+from metalearn.records.domains_tables import domains_csv
 from metalearn.records.export import latex, table_csv
 from metalearn.records.labelled_plots import draw_labelled_plots
 from metalearn.records.labelled_tables import labelled_csv
@@ -24,7 +27,13 @@ from metalearn.records.plots import draw_plots
 from metalearn.records.tables import findings, markdown
 
 # Files beside table.csv, where there are such records
-CSV = {"labelled.csv": labelled_csv, "personal.csv": personal_csv, "active.csv": active_csv}
+CSV = {
+    "labelled.csv": labelled_csv,
+    "personal.csv": personal_csv,
+    "active.csv": active_csv,
+    "domains.csv": domains_csv,
+}
+PLOTS = (draw_plots, draw_labelled_plots, draw_active_plots, draw_domains_plots)
 
 
 def main() -> None:
@@ -48,7 +57,7 @@ def main() -> None:
     for path, text in made.items():
         write_text(path, text)
         print(f"wrote {path}")
-    for draw in (draw_plots, draw_labelled_plots, draw_active_plots) if FLAGS.plots else ():
+    for draw in PLOTS if FLAGS.plots else ():
         for path in draw(root):
             print(f"wrote {path}")
 

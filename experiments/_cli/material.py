@@ -53,8 +53,12 @@ def probe(config: Config) -> Config:
     return dataclasses.replace(config, method="probe")
 
 
-def open_material(config: Config) -> tuple[Config, Material]:
+def open_material(config: Config, folder: str | None = None) -> tuple[Config, Material]:
     """The body and the images that the config names, and the config with its weights' digest.
+
+    Args:
+      config: settings.
+      folder: with the dataset's files; None for that of --data_dir.
 
     Raises:
       UserError: no such dataset or body, or they do not fit.
@@ -63,7 +67,8 @@ def open_material(config: Config) -> tuple[Config, Material]:
     size = config.image_size
     if inputs is not None and not size and resizes(config.dataset):
         size = max(inputs.size)
-    dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, size or None)
+    folder = folder or FLAGS.data_dir
+    dataset = load(config.dataset, folder, FLAGS.cache_dir, config.seed, size or None)
     if inputs is None:
         inputs = inputs_of(dataset)
     if body is None:

@@ -12,7 +12,15 @@ from metalearn.records.record import STAGES
 
 FLAGS = flags.FLAGS
 FILES = ("weights",)
-FOLDERS = ("data_dir", "test_data_dir", "cache_dir", "workdir", "results_dir", *STAGES)
+FOLDERS = (
+    "data_dir",
+    "test_data_dir",
+    "target_data_dir",
+    "cache_dir",
+    "workdir",
+    "results_dir",
+    *STAGES,
+)
 PATTERN = "[]*?\\"  # in a path, the library that reads checkpoints takes it for one
 
 

@@ -21,6 +21,7 @@ FLAGS = flags.FLAGS
 DEFINING = (
     "experiments._cli.flags",
     "experiments._cli.active_arguments",
+    "experiments._cli.adapt_arguments",
     "experiments._cli.classify",
     "experiments._cli.personal_arguments",
     "experiments._cli.labelling_arguments",

@@ -6,6 +6,8 @@ from statistics import median
 import numpy as np
 
 from metalearn.records.active import active_records
+from metalearn.records.domains_rows import of_defaults
+from metalearn.records.domains_store import domains_records
 from metalearn.records.labelled_store import read_all_labelled
 from metalearn.records.personal import personal_records
 
@@ -14,7 +16,7 @@ def named_numbers(root: Path) -> dict[str, float]:
     """Accuracy in percent by `<file below root without its end>`.
 
     Of labelled images, without the `-seed<k>` of its name too: the median over seeds. Of active
-    learning, with `@<labels>`: the mean over draws.
+    learning, with `@<labels>`: the mean over draws. Of domain adaptation, in the target: the same.
 
     Raises:
       UserError: a file that is no record.
@@ -34,6 +36,9 @@ def named_numbers(root: Path) -> dict[str, float]:
         means = np.array(active.measured.accuracy).mean(0)
         for labels, mean in zip(active.test.budgets, means, strict=True):
             found[f"{name}@{labels}"] = 100 * float(mean)
+    for domains in domains_records(root):
+        name = _name(root, domains.path)
+        found[name] = 100 * float(of_defaults(domains, "target_accuracy").mean())
     return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from metalearn.records.active_tables import active_markdown
 from metalearn.records.cells import cells, queries_of
 from metalearn.records.commands import commands
+from metalearn.records.domains_tables import domains_markdown
 from metalearn.records.findings import filled, named_records
 from metalearn.records.labelled_tables import labelled_markdown
 from metalearn.records.markdown import table
@@ -67,8 +68,8 @@ def markdown(root: Path) -> str:
     lines = summary(datasets, published)
     best = [SUMMARY, table(lines)] if lines else []
     sections = [_section(name, rows, published) for name, rows in datasets.items()]
-    written = (labelled_markdown(root), personal_markdown(root), active_markdown(root))
-    others = [text for text in written if text]
+    written = (labelled_markdown, personal_markdown, active_markdown, domains_markdown)
+    others = [text for section in written if (text := section(root))]
     return "\n".join([INTRO, *best, *sections, *others])
 
 

@@ -1,0 +1,191 @@
+"""What `experiments.adapt` does: draws of each method, records, pictures, a table.
+
+Methods adapt features that are computed once. One that trains the body belongs beside `_draw_all`:
+it takes both domains' images, and leaves the same `Outcome` of each draw.
+"""
+
+import dataclasses
+import sys
+from itertools import product
+from pathlib import Path
+
+from tqdm import tqdm
+
+from experiments._cli.adapt_arguments import (
+    config_given,
+    methods_given,
+    pixels_given,
+    workdir_of,
+)
+from experiments._cli.adapt_images import Domain, open_domains
+from experiments._cli.define import FLAGS
+from experiments._cli.lab import check_jax, meet
+from experiments._cli.places import check_run_folder
+from experiments._cli.program import command_line
+from metalearn.classifiers.run import check_classifier
+from metalearn.config import Config
+from metalearn.domains.grids import said, settings_of
+from metalearn.domains.registry import NONE
+from metalearn.domains.trial import (
+    Drawn,
+    Outcome,
+    Recipe,
+    Side,
+    attempt,
+    check_sides,
+    draw,
+    validators_of,
+)
+from metalearn.errors import UserError
+from metalearn.files import check_writable
+from metalearn.records.domain_pictures import draw_domains
+from metalearn.records.domains import NOTHING, DomainsRecord, DomainsTest
+from metalearn.records.domains_rows import rows_of
+from metalearn.records.domains_store import domains_path, read_domains, write_domains
+from metalearn.records.domains_tables import choice_lines, lines_of
+from metalearn.records.markdown import table
+from metalearn.records.record import Provenance
+from metalearn.records.workdir import lineage_of, lock_workdir, read_workdir
+from metalearn.runtime import commit, configure, device_name
+
+Sides = tuple[Side, Side]
+
+
+def adapt_all() -> None:
+    """Adapt with each method in each draw; write records, say what was found.
+
+    Raises:
+      UserError: settings, weights or images that do not fit.
+    """
+    config = config_given()
+    methods = methods_given()
+    meet()
+    configure(config.meta_batch, config.precision)
+    check_jax()
+    check_classifier(config)
+    if FLAGS.record:
+        check_writable(Path(FLAGS.results_dir))
+    workdir = workdir_of(config)
+    check_run_folder(workdir)
+    (config, source, target) = open_domains(config)
+    sides = (source.side, target.side)
+    check_sides(*sides)
+    names = source.labelled.names
+    recipe = Recipe(FLAGS.classifier, FLAGS.images, FLAGS.target_labels, names)
+    draw(*sides, recipe, config.seed)  # what it refuses is known before a folder is made
+    workdir.mkdir(parents=True, exist_ok=True)
+    with lock_workdir(workdir):
+        records = _begun(workdir, methods, _blank(config, source, target))
+        _draw_all(records, sides, recipe, workdir)
+    _finish(list(records.values()), workdir)
+
+
+def _blank(config: Config, source: Domain, target: Domain) -> DomainsRecord:
+    """The record of no method yet, before its first draw."""
+    command = command_line("experiments.adapt")
+    if config.init_from:
+        other = read_workdir(Path(config.init_from))
+        command = f"{other.command} && {command} --init_from={config.init_from}"
+    test = DomainsTest(
+        method="",
+        source=FLAGS.source,
+        target=FLAGS.target,
+        pixels=pixels_given(),
+        classifier=FLAGS.classifier,
+        images=FLAGS.images,
+        target_labels=FLAGS.target_labels,
+        choices=[],
+        validators=validators_of(source.side.y),
+        draws=0,
+        images_hash=f"{source.labelled.hash}+{target.labelled.hash}",
+        source_images=len(source.side.test_y),
+        target_images=len(target.side.test_y),
+    )
+    (first, second) = (source.dataset, target.dataset)
+    decoders = dict.fromkeys(each.decoder for each in (first, second) if each.decoder)
+    images = f"{first.images}+{second.images}"
+    provenance = Provenance(command, commit(), device_name(), images, "+".join(decoders))
+    return DomainsRecord(config, test, NOTHING, lineage_of(config), provenance)
+
+
+def _begun(workdir: Path, methods: list[str], blank: DomainsRecord) -> dict[str, DomainsRecord]:
+    """The record of each method, with the draws that the folder has.
+
+    Raises:
+      UserError: the folder holds other comparisons.
+    """
+    found = {}
+    for name in methods:
+        tried = [said(each) for each in settings_of(name, FLAGS.grid)]
+        test = dataclasses.replace(blank.test, method=name, choices=tried)
+        record = dataclasses.replace(blank, test=test)
+        path = _path(workdir, name)
+        if path.exists():
+            there = read_domains(path)
+            if there.without_draws != record.without_draws:
+                raise UserError(
+                    f"{workdir} holds a comparison with other settings: choose another --workdir"
+                )
+            record = there
+        found[name] = record
+    return found
+
+
+def _path(workdir: Path, name: str) -> Path:
+    return workdir / f"{name}.json"
+
+
+def _draw_all(
+    records: dict[str, DomainsRecord], sides: Sides, recipe: Recipe, workdir: Path
+) -> None:
+    """Make the draws that are missing; each is saved once it is made.
+
+    Args:
+      records: of the methods, with the draws that are there.
+      sides: source and target.
+      recipe: what methods have in common.
+      workdir: folder of the records and pictures.
+    """
+    missing = [
+        (number, name)
+        for number, name in product(range(FLAGS.draws), records)
+        if number >= records[name].test.draws
+    ]
+    for number, name in tqdm(missing, unit="draw", disable=sys.stderr is None):
+        record = records[name]
+        drawn = draw(*sides, recipe, record.config.seed + number)
+        tried = settings_of(name, FLAGS.grid)
+        outcomes = [attempt(name, each, drawn, sides, recipe) for each in tried]
+        if number == 0 and FLAGS.picture != NONE:
+            _picture(workdir, name, drawn, outcomes[0])
+        test = dataclasses.replace(record.test, draws=number + 1)
+        measured = record.measured.with_draw(outcomes)
+        records[name] = dataclasses.replace(record, test=test, measured=measured)
+        write_domains(_path(workdir, name), records[name])
+
+
+def _picture(workdir: Path, name: str, drawn: Drawn, outcome: Outcome) -> None:
+    """Both domains' features before a method and after it."""
+    domains = drawn.domains
+    adapted = outcome.adapted
+    draw_domains(
+        (domains.source_z, domains.target_z),
+        (adapted.source, adapted.transform(domains.target_z)),
+        workdir / f"{name}.png",
+        f"{FLAGS.source} to {FLAGS.target}: {name} ({FLAGS.picture})",
+        FLAGS.picture,
+    )
+
+
+def _finish(records: list[DomainsRecord], workdir: Path) -> None:
+    """Write the records where --record asks for it, and say what was found."""
+    if FLAGS.record:
+        for record in records:
+            path = domains_path(Path(FLAGS.results_dir), record)
+            write_domains(path, record)
+            print(f"recorded: {path}")
+    rows = rows_of(records)
+    print(table(lines_of(rows)))
+    if len({record.test.draws for record in records}) == 1:
+        print(table(choice_lines(rows)))
+    print(f"files: {workdir}/ ({', '.join(f'{r.test.method}.json' for r in records)})")

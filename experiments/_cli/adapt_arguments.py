@@ -1,0 +1,128 @@
+"""Flags of a comparison of domain adaptation, and what they ask for."""
+
+from pathlib import Path
+from typing import Any
+
+from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.flags import (
+    MOST_SEEDS,
+    body_of_earlier,
+    check_of,
+    classifier_config,
+    define,
+    settings_given,
+)
+from metalearn.config import Config
+from metalearn.data import NAMES
+from metalearn.domains.classifiers import CLASSIFIERS, NEAREST
+from metalearn.domains.registry import METHODS, NONE
+from metalearn.errors import UserError
+from metalearn.records.domain_pictures import KINDS, PCA
+from metalearn.records.names import body_of, file_name
+
+ALL = "all"
+BODY = "body"
+PIXELS = "pixels"
+# Settings that pixels have a use for
+OF_PIXELS = ("seed", "image_size")
+
+
+def define_adapt() -> None:
+    """Define the flags."""
+    define(None)
+    names = ", ".join(NAMES)
+    define_flag("source", None, f"data set whose labels are known: {names}")
+    define_flag("target", None, "data set with the same classes, whose labels are not known")
+    define_flag("target_data_dir", None, "folder with the files of --target [--data_dir]")
+    define_choice(
+        "features",
+        PIXELS,
+        (PIXELS, BODY),
+        "what is adapted: grey pixels, each image of length one, or features of --backbone or "
+        "--init_from",
+    )
+    define_flag("pixels", 16, "height and width for --features=pixels", int, lower_bound=1)
+    define_flag(
+        "methods",
+        ["recentre", "z_score", "coral"],
+        f"how features are adapted, comma-separated: {', '.join(METHODS)}; or all",
+        list,
+    )
+    define_choice("classifier", NEAREST, CLASSIFIERS, "what is fitted to the adapted features")
+    define_flag(
+        "images",
+        1000,
+        "training images of each domain in a draw, where there are more; 0 for all",
+        lower_bound=0,
+    )
+    define_flag(
+        "target_labels", 0, "images a class of the target whose labels are known", lower_bound=0
+    )
+    define_flag("grid", False, "try a few settings of each method, for validators to choose of")
+    define_flag("draws", 3, "seeds, from --seed on", int, lower_bound=1, upper_bound=MOST_SEEDS)
+    define_choice(
+        "picture", PCA, (*KINDS, NONE), "how both domains' features of the first draw are drawn"
+    )
+
+
+def config_given() -> Config:
+    """The settings of the body and of the source's images.
+
+    Raises:
+      UserError: no domains, or a flag that is not read.
+    """
+    given = settings_given()
+    _check_domains(given)
+    for name in ("labels", "probe"):
+        if name in given:
+            other = {"labels": "images", "probe": "classifier"}[name]
+            raise UserError(f"--{name} is not of domain adaptation: give --{other}")
+    check_of(given, "probe")
+    _check_features(given)
+    begun = body_of_earlier(given["init_from"]) if given.get("init_from") else None
+    return classifier_config("probe", given | {"dataset": FLAGS.source}, begun)
+
+
+def _check_domains(given: dict[str, Any]) -> None:
+    for name in ("source", "target"):
+        if not FLAGS[name].value:
+            raise UserError(f"--{name} is missing: give a data set, one of {', '.join(NAMES)}")
+    if FLAGS.test_data_dir or "test_dataset" in given:
+        raise UserError("the other domain is --target, its folder --target_data_dir: give these")
+    if FLAGS.distributed:
+        raise UserError("--distributed: this is made by one process; leave it out")
+
+
+def _check_features(given: dict[str, Any]) -> None:
+    if FLAGS.features == BODY and FLAGS["pixels"].present:
+        raise UserError("--pixels is of --features=pixels: leave it out, or give --input_size")
+    other = [name for name in given if name not in OF_PIXELS]
+    if FLAGS.features == PIXELS and other:
+        raise UserError(f"--{other[0]} is of --features=body: give that, or leave it out")
+
+
+def methods_given() -> list[str]:
+    """The methods that are asked for, the source alone first.
+
+    Raises:
+      UserError: there is no such one.
+    """
+    if FLAGS.methods == [ALL]:
+        return list(METHODS)
+    for name in FLAGS.methods:
+        if name not in METHODS:
+            raise UserError(f"no method '{name}': choose of {', '.join(METHODS)}; or all")
+    return list(dict.fromkeys([NONE, *FLAGS.methods]))
+
+
+def pixels_given() -> int:
+    """The side of the pixels that are features; 0 for features of a body."""
+    return FLAGS.pixels if FLAGS.features == PIXELS else 0
+
+
+def workdir_of(config: Config) -> Path:
+    """The folder of the comparison."""
+    if FLAGS.workdir:
+        return Path(FLAGS.workdir)
+    features = f"pixels{FLAGS.pixels}" if FLAGS.features == PIXELS else body_of(config)
+    return Path("runs") / f"adapt-{file_name(f'{FLAGS.source}-to-{FLAGS.target}')}-{features}"

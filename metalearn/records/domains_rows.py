@@ -1,0 +1,149 @@
+"""What records of domain adaptation say: gains over the source alone, choices of validators."""
+
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from metalearn.domains.negative import Gain, gain
+from metalearn.errors import UserError
+from metalearn.records.domains import BASELINE, DomainsRecord
+from metalearn.records.domains_store import domains_records
+
+ORACLE = "oracle"  # what the target's labels choose, shown beside validators
+
+
+class DomainsRow(NamedTuple):
+    """A method in a table.
+
+    Attributes:
+      record: of it.
+      baseline: of the source alone on the same draws; None where there is none.
+    """
+
+    record: DomainsRecord
+    baseline: DomainsRecord | None
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return self.record.test.method
+
+    @property
+    def target(self) -> np.ndarray:
+        """[draws], accuracy of the target's test images with the default settings."""
+        return of_defaults(self.record, "target_accuracy")
+
+    @property
+    def gains(self) -> np.ndarray | None:
+        """[draws], that accuracy less that of the source alone on the same draw."""
+        if self.baseline is None or self.baseline is self.record:
+            return None
+        return self.target - of_defaults(self.baseline, "target_accuracy")
+
+    @property
+    def gain(self) -> Gain | None:
+        """The mean gain with its interval; None of one draw, or without a baseline."""
+        gains = self.gains
+        if gains is None or len(gains) < 2:
+            return None
+        return gain(gains, np.zeros(len(gains)))
+
+
+class Choice(NamedTuple):
+    """What a validator chooses among methods and their settings, in each draw on its own.
+
+    Attributes:
+      by: name of the validator, or `oracle`.
+      accuracy: [draws], of the target's test images by what it chose.
+      often: what it chose most often, `coral (regularisation 0.1)`.
+      times: in how many draws.
+    """
+
+    by: str
+    accuracy: np.ndarray
+    often: str
+    times: int
+
+
+def of_defaults(record: DomainsRecord, name: str) -> np.ndarray:
+    """[draws], a measure with the default settings."""
+    return np.array(getattr(record.measured, name))[:, 0]
+
+
+def choices(rows: list[DomainsRow]) -> list[Choice]:
+    """The choice of each validator that all rows have, and the oracle's, which comes last.
+
+    Args:
+      rows: of one table.
+    """
+    names = [
+        f"{row.name} ({said})" if said != "defaults" else row.name
+        for row in rows
+        for said in row.record.test.choices
+    ]
+    reached = np.concatenate([row.record.measured.target_accuracy for row in rows], axis=1)
+    score = np.concatenate([row.record.measured.validators for row in rows], axis=1)
+    ordered = [
+        (name, score[..., place]) for place, name in enumerate(rows[0].record.test.validators)
+    ]
+    found = []
+    for by, values in [*ordered, (ORACLE, reached)]:
+        best = values.argmax(1)
+        (number, times) = Counter(best.tolist()).most_common(1)[0]
+        found.append(Choice(by, reached[np.arange(len(best)), best], names[number], times))
+    return found
+
+
+def domains_rows(root: Path) -> dict[str, list[DomainsRow]]:
+    """The rows of each table by its title; of those that may be compared draw by draw.
+
+    Raises:
+      UserError: a file that is no record, or two of the same test.
+    """
+    records = sorted(domains_records(root), key=lambda r: (title_of(r), r.compared))
+    found: dict[str, list[DomainsRow]] = {}
+    for _, some in groupby(records, key=lambda r: (title_of(r), r.compared)):
+        group = list(some)
+        _check_once(group)
+        rows = rows_of(group)
+        found[_free(title_of(group[0]), found)] = rows
+    return found
+
+
+def rows_of(records: list[DomainsRecord]) -> list[DomainsRow]:
+    """The rows of records that may be compared, the source alone first."""
+    plain = [record for record in records if record.test.method == BASELINE]
+    baseline = plain[0] if plain else None
+    rows = [DomainsRow(record, baseline) for record in records]
+    return sorted(rows, key=lambda row: (row.name != BASELINE, row.name, row.record.test.choices))
+
+
+def _check_once(records: list[DomainsRecord]) -> None:
+    known: dict[str, DomainsRecord] = {}
+    for record in records:
+        other = known.setdefault(record.identity, record)
+        if other is not record:
+            raise UserError(f"{other.path} and {record.path} are of the same test: delete one")
+
+
+def _free(title: str, taken: dict[str, list[DomainsRow]]) -> str:
+    """The title, ending with (2), (3), … if another table has it."""
+    number = 1
+    while (name := title if number == 1 else f"{title} ({number})") in taken:
+        number += 1
+    return name
+
+
+def title_of(record: DomainsRecord) -> str:
+    """`mnist to usps, pixels16, nearest`, and what is not usual."""
+    test = record.test
+    parts = [record.domains.replace("-to-", " to "), record.features]
+    if record.lineage and not test.pixels:
+        parts.append(f"trained by {record.lineage[-1].config.method}")
+    parts.append(test.classifier)
+    parts += [f"{test.images} images"] if test.images else []
+    parts += [f"{test.target_labels} labels of the target"] if test.target_labels else []
+    return ", ".join(parts)

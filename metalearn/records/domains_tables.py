@@ -1,0 +1,152 @@
+"""The section of RESULTS.md about domain adaptation, and its numbers as CSV.
+
+The same records give the same bytes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metalearn.domains.registry import METHODS
+from metalearn.records.active_rows import estimate
+from metalearn.records.cells import NONE, shown
+from metalearn.records.commands import commands
+from metalearn.records.domains import SHARES
+from metalearn.records.domains_plots import domains_plot_name
+from metalearn.records.domains_rows import Choice, DomainsRow, choices, domains_rows, of_defaults
+from metalearn.records.export import csv_text
+from metalearn.records.labelled_tables import short_commit
+from metalearn.records.markdown import table
+
+INTRO = """## Domain adaptation
+
+Labelled images of the source, unlabelled ones of the target, by `experiments.adapt`. Each method
+adapts the same features, the same classifier is fitted, and both domains' test images are asked.
+Draws (seeds) are the same for all lines of a table. Every number is in `results/domains.csv`.
+
+- **target %**: accuracy of the target's test images with the method's default settings, mean over
+  draws; in brackets the gain over the source alone (`none`) on the same draws, in points ± its
+  95 % confidence interval (Student's t over draws). Draws are of training images: the interval does
+  not hold what other test images would change. **negative**: all of the interval is below 0.
+- **source %**: of the source's test images, by the same adapted classifier, which is not told where
+  an image is from.
+- **distance**: proxy A-distance of the adapted training images, 0 (alike) to 2; that of `none` is
+  before adaptation.
+- **chosen by**: what a validator without labels of the target chooses among all lines and their
+  settings in each draw, and what that reaches; the `oracle` looks at the target's test labels, and
+  is what no choice can surpass. Scores of methods whose features have other scales are not quite
+  comparable.
+"""
+
+
+def domains_markdown(root: Path) -> str:
+    """The section; empty without a record.
+
+    Raises:
+      UserError: a file that is no record, or two of the same test.
+    """
+    sections = [_section(title, rows) for title, rows in domains_rows(root).items()]
+    return "\n".join([INTRO, *sections]) if sections else ""
+
+
+def _section(title: str, rows: list[DomainsRow]) -> str:
+    test = rows[0].record.test
+    said = f"{test.draws} draws; {test.source_images} and {test.target_images} test images.\n"
+    lines = [{"#": str(i)} | cells for i, cells in enumerate(lines_of(rows), 1)]
+    picture = f"![accuracy of the target](results/plots/{domains_plot_name(title)})\n"
+    made = commands([[row.record.provenance.command] for row in rows])
+    chosen = table(choice_lines(rows))
+    return "\n".join([f"### {title}\n", said, table(lines), chosen, picture, made])
+
+
+def lines_of(rows: list[DomainsRow]) -> list[dict[str, str]]:
+    """The cells of each line, the best accuracy in the target in bold."""
+    best = max(row.target.mean() for row in rows)
+    found = []
+    for row in rows:
+        means = {name: of_defaults(row.record, name).mean() for name in (*SHARES, "distance")}
+        accuracy = shown(row.target.mean(), 2, 100)
+        if row.target.mean() == best:
+            accuracy = f"**{accuracy}**"
+        origin = row.record.provenance
+        cells = {"method": row.name, "published by": METHODS[row.name].source or NONE}
+        cells |= {"target %": f"{accuracy}{_gain(row)}"}
+        cells |= {"recall %": shown(means["target_recall"], 2, 100)}
+        cells |= {"F1 %": shown(means["target_f1"], 2, 100)}
+        cells |= {"source %": shown(means["source_accuracy"], 2, 100)}
+        cells |= {"source recall %": shown(means["source_recall"], 2, 100)}
+        cells |= {"source F1 %": shown(means["source_f1"], 2, 100)}
+        cells |= {"distance": shown(means["distance"], 2)}
+        cells |= {"adapting, s": f"{np.median(of_defaults(row.record, 'adapt_s')):.2g}"}
+        found.append(cells | {"device": origin.device, "commit": short_commit(origin.commit)})
+    return found
+
+
+def _gain(row: DomainsRow) -> str:
+    """` (+4.20 ± 0.51)`, with **negative** where it is; nothing for the source alone."""
+    if row.gains is None:
+        return ""
+    found = row.gain
+    mean = f"{100 * row.gains.mean():+.2f}"
+    if found is None:
+        return f" ({mean})"
+    negative = ", **negative**" if found.negative else ""
+    return f" ({mean} ± {100 * (found.high - found.mean):.2f}{negative})"
+
+
+def choice_lines(rows: list[DomainsRow]) -> list[dict[str, str]]:
+    """The cells of each validator, and of the oracle beside them."""
+    return [_choice(each, rows) for each in choices(rows)]
+
+
+def _choice(choice: Choice, rows: list[DomainsRow]) -> dict[str, str]:
+    draws = rows[0].record.test.draws
+    found = estimate(choice.accuracy)
+    width = "" if found.ci95 is None else f" ± {100 * found.ci95:.2f}"
+    return {
+        "chosen by": choice.by,
+        "target %": f"{shown(found.mean, 2, 100)}{width}",
+        "most often": f"{choice.often} ({choice.times} of {draws})",
+    }
+
+
+def domains_csv(root: Path) -> str:
+    """A line for each method and choice of settings; empty without a record.
+
+    Validators that a record lacks have an empty cell.
+
+    Raises:
+      UserError: a file that is no record, or two of the same test.
+    """
+    tables = domains_rows(root)
+    every = [row for rows in tables.values() for row in rows]
+    validators = list(dict.fromkeys(name for row in every for name in row.record.test.validators))
+    return csv_text(
+        [
+            _csv_line(title, row, place, validators)
+            for title, rows in tables.items()
+            for row in rows
+            for place in range(len(row.record.test.choices))
+        ]
+    )
+
+
+def _csv_line(title: str, row: DomainsRow, place: int, validators: list[str]) -> dict[str, Any]:
+    (test, measured) = (row.record.test, row.record.measured)
+    line: dict[str, Any] = {"table": title, "method": row.name, "settings": test.choices[place]}
+    line |= {"draws": test.draws, "seed": row.record.config.seed}
+    for name in (*SHARES, "distance", "adapt_s", "fit_s"):
+        line[name] = round(float(np.array(getattr(measured, name))[:, place].mean()), 6)
+    found = row.gain if place == 0 else None
+    line |= {"gain": "", "gain_low": "", "gain_high": "", "negative": ""}
+    if found is not None:
+        line |= {"gain": round(found.mean, 6), "negative": int(found.negative)}
+        line |= {"gain_low": round(found.low, 6), "gain_high": round(found.high, 6)}
+    scores = dict(
+        zip(test.validators, np.array(measured.validators)[:, place].mean(0), strict=True)
+    )
+    for name in validators:
+        line[f"by_{name}"] = round(float(scores[name]), 6) if name in scores else ""
+    origin = row.record.provenance
+    return line | {"device": origin.device, "commit": origin.commit}
