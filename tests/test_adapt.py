@@ -90,6 +90,7 @@ def test_classes_that_differ_are_named(folders: tuple[Path, Path], tmp_path: Pat
     [
         ("--methods=best", "no method 'best'"),
         ("--target_labels=500", "give"),
+        ("--images=0", "would be the same images"),
         ("--source=", "--source is missing"),
         ("--backbone=conv2-8", "--features=body"),
         ("--labels=3", "--images"),

@@ -68,16 +68,31 @@ def adapt_all() -> None:
     workdir = workdir_of(config)
     check_run_folder(workdir)
     (config, source, target) = open_domains(config)
-    sides = (source.side, target.side)
+    sides = (source.side(), target.side())
     check_sides(*sides)
     names = source.labelled.names
     recipe = Recipe(FLAGS.classifier, FLAGS.images, FLAGS.target_labels, names)
+    _check_draws(sides)
     draw(*sides, recipe, config.seed)  # what it refuses is known before a folder is made
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
         records = _begun(workdir, methods, _blank(config, source, target))
         _draw_all(records, sides, recipe, workdir)
     _finish(list(records.values()), workdir)
+
+
+def _check_draws(sides: Sides) -> None:
+    """See that draws differ: an interval over the same images twice would say that all is sure.
+
+    Raises:
+      UserError: they do not.
+    """
+    most = max(len(side.y) for side in sides)
+    if FLAGS.draws > 1 and not FLAGS.target_labels and not 0 < FLAGS.images < most:
+        raise UserError(
+            f"--images={FLAGS.images}: all {FLAGS.draws} draws would be the same images: give "
+            f"--draws=1, or fewer than {most} images"
+        )
 
 
 def _blank(config: Config, source: Domain, target: Domain) -> DomainsRecord:
@@ -95,11 +110,11 @@ def _blank(config: Config, source: Domain, target: Domain) -> DomainsRecord:
         images=FLAGS.images,
         target_labels=FLAGS.target_labels,
         choices=[],
-        validators=validators_of(source.side.y),
+        validators=validators_of(source.labelled.train.labels),
         draws=0,
         images_hash=f"{source.labelled.hash}+{target.labelled.hash}",
-        source_images=len(source.side.test_y),
-        target_images=len(target.side.test_y),
+        source_images=len(source.labelled.test.rows),
+        target_images=len(target.labelled.test.rows),
     )
     (first, second) = (source.dataset, target.dataset)
     decoders = dict.fromkeys(each.decoder for each in (first, second) if each.decoder)

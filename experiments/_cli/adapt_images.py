@@ -1,6 +1,8 @@
 """Both domains' features and labels, as the flags of `experiments.adapt` ask for them."""
 
 import dataclasses
+import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,40 +26,41 @@ class Domain(NamedTuple):
     Attributes:
       dataset: it.
       labelled: which of its images are trained on, and which tested.
-      side: their features and labels.
+      compute: features of the images that are trained on, and of those that are tested.
     """
 
     dataset: Dataset
     labelled: Labelled
-    side: Side
+    compute: Callable[[], tuple[np.ndarray, np.ndarray]]
+
+    def side(self) -> Side:
+        """Features and labels."""
+        (train, test) = self.compute()
+        (of_train, of_test) = (part.labels for part in (self.labelled.train, self.labelled.test))
+        return Side(train, of_train.astype(np.int64), test, of_test.astype(np.int64))
 
 
 def open_domains(config: Config) -> tuple[Config, Domain, Domain]:
     """The config with its weights' digest, the source and the target.
 
     Raises:
-      UserError: no such data set or body; classes that differ; images that do not fit the body.
+      UserError: no such data set or body; classes that differ.
     """
     folder = FLAGS.target_data_dir or FLAGS.data_dir
     if pixels_given():
         source = _of_pixels(config, FLAGS.source, FLAGS.data_dir)
         target = _of_pixels(config, FLAGS.target, folder)
-        _told(source, target, f"{FLAGS.pixels} x {FLAGS.pixels}, grey")
-        return config, source, target
-    (found, source, size) = _of_body(config, FLAGS.data_dir)
-    there = dataclasses.replace(config, dataset=FLAGS.target)
-    (_, target, _) = _of_body(there, folder)
-    _told(source, target, size)
-    return found, source, target
-
-
-def _told(source: Domain, target: Domain, becomes: str) -> None:
-    """Say what images of different sizes or channels become; see that the classes are the same."""
+        size = f"{FLAGS.pixels} x {FLAGS.pixels}, grey"
+    else:
+        there = dataclasses.replace(config, dataset=FLAGS.target)
+        (config, source, size) = _of_body(config, FLAGS.data_dir)
+        (_, target, _) = _of_body(there, folder)
     check_same_classes(source.labelled.names, target.labelled.names)
     shapes = [each.dataset.train.images.shape[1:] for each in (source, target)]
     if shapes[0] != shapes[1]:
         (first, second) = (" x ".join(map(str, shape)) for shape in shapes)
-        print(f"note: images are {first} and {second}; both become {becomes}")
+        print(f"note: images are {first} and {second}; both become {size}", file=sys.stderr)
+    return config, source, target
 
 
 def _of_pixels(config: Config, name: str, folder: str | None) -> Domain:
@@ -68,19 +71,16 @@ def _of_pixels(config: Config, name: str, folder: str | None) -> Domain:
     def rows(part: Part) -> np.ndarray:
         return pixel_rows(getattr(dataset, part.split).images[part.rows], FLAGS.pixels)
 
-    return Domain(dataset, found, _side(found, rows(found.train), rows(found.test)))
+    return Domain(dataset, found, lambda: (rows(found.train), rows(found.test)))
 
 
 def _of_body(config: Config, folder: str | None) -> tuple[Config, Domain, str]:
     """The config with its weights' digest, a domain, and the images that the body takes."""
     (config, material) = open_material(config, folder)
-    features = features_of(material, None, ("train", "test"))
-    (train, test) = (np.asarray(split.images) for split in (features.train, features.test))
-    side = _side(material.labelled, train, test)
+
+    def compute() -> tuple[np.ndarray, np.ndarray]:
+        features = features_of(material, None, ("train", "test"))
+        return np.asarray(features.train.images), np.asarray(features.test.images)
+
     size = " x ".join(map(str, material.inputs.shape))
-    return config, Domain(material.dataset, material.labelled, side), size
-
-
-def _side(found: Labelled, train: np.ndarray, test: np.ndarray) -> Side:
-    labels = (found.train.labels.astype(np.int64), found.test.labels.astype(np.int64))
-    return Side(train, labels[0], test, labels[1])
+    return config, Domain(material.dataset, material.labelled, compute), size

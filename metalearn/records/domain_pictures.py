@@ -36,7 +36,7 @@ def flat(z: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
         from sklearn.manifold import TSNE as Embedding
 
         found = Embedding(perplexity=min(PERPLEXITY, (len(z) - 1) / 3), random_state=seed)
-        return found.fit_transform(np.asarray(z, np.float32))
+        return np.asarray(found.fit_transform(np.asarray(z, np.float32)))
     from sklearn.decomposition import PCA as Axes
 
     made = Axes(min(2, *z.shape), svd_solver="full").fit_transform(z)
