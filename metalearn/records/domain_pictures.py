@@ -32,6 +32,8 @@ def flat(z: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
     """
     if kind not in KINDS:
         raise UserError(f"unknown picture '{kind}': choose one of {', '.join(KINDS)}")
+    if z.shape[1] == 1:
+        z = np.pad(z, ((0, 0), (0, 1)))
     if kind == TSNE:
         from sklearn.manifold import TSNE as Embedding
 
@@ -39,8 +41,7 @@ def flat(z: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
         return np.asarray(found.fit_transform(np.asarray(z, np.float32)))
     from sklearn.decomposition import PCA as Axes
 
-    made = Axes(min(2, *z.shape), svd_solver="full").fit_transform(z)
-    return np.pad(made, ((0, 0), (0, 2 - made.shape[1])))
+    return np.asarray(Axes(2, svd_solver="full").fit_transform(z))
 
 
 def draw_domains(before: Pair, after: Pair, path: Path, title: str, kind: str = PCA) -> None:
