@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from metalearn.types import Array, Key
 
 ROWS = 1024  # of a pool compared with all others at once
+BLOCK = 64  # scores of which the highest is found first
 
 
 class Pool(NamedTuple):
@@ -60,23 +61,42 @@ def best(key: Key, scores: Array, free: Array, k: int) -> Array:
       free: bool [N].
       k: how many, at most as many as are free.
     """
-    # Sorting the whole pool to draw ties would take longer than all else
-    ties = jax.random.uniform(key, scores.shape)
+    (tied, ordering) = jax.random.split(key)
     scores = jnp.where(free, scores, -jnp.inf)
-    (values, places) = jax.lax.top_k(scores, k)
+    (values, places) = highest(scores, k)
     last = values[-1]
 
     def draw() -> Array:
         better = (values > last).sum()
-        equal = jax.lax.top_k(jnp.where(free & (scores == last), ties, -1), k)[1]
+        ties = jax.random.uniform(tied, scores.shape)
+        equal = highest(jnp.where(free & (scores == last), ties, -1), k)[1]
         number = jnp.arange(k)
         return jnp.where(number < better, places, equal[jnp.maximum(number - better, 0)])
 
     def keep() -> Array:
         return places
 
+    # Most pools have no ties, and drawing takes longer than all else
     places = jax.lax.cond((free & (scores >= last)).sum() > k, draw, keep)
-    return places[jnp.lexsort((ties[places], -scores[places]))].astype(jnp.int32)
+    order = jnp.lexsort((jax.random.uniform(ordering, (k,)), -scores[places]))
+    return places[order].astype(jnp.int32)
+
+
+def highest(scores: Array, k: int) -> tuple[Array, Array]:
+    """The k highest of scores [N], and their positions, as `jax.lax.top_k` has them.
+
+    They lie in the k blocks with the highest maxima; so the pool is read once, and little sorted.
+    """
+    (number,) = scores.shape
+    blocks = -(-number // BLOCK)
+    if blocks <= 2 * k:
+        return jax.lax.top_k(scores, k)
+    padded = jnp.pad(scores, (0, blocks * BLOCK - number), constant_values=-jnp.inf)
+    rows = padded.reshape(blocks, BLOCK)
+    # In their order, so that of equal ones the first comes first
+    chosen = jnp.sort(jax.lax.top_k(rows.max(1), k)[1])
+    (values, places) = jax.lax.top_k(rows[chosen].reshape(-1), k)
+    return values, chosen[places // BLOCK] * BLOCK + places % BLOCK
 
 
 def random(key: Key, pool: Pool, k: int) -> Array:

@@ -96,6 +96,24 @@ def test_disagreement_is_ln_2_of_two_sure_members_and_0_of_two_alike():
     np.testing.assert_allclose(disagreement(sure), [np.log(2), 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("kinds", [3, 40, 10_000])
+def test_highest_scores_are_those_of_a_sort(kinds):
+    scores = np.random.default_rng(0).integers(0, kinds, 3000).astype(np.float32)
+    scores[::7] = -np.inf
+    (values, places) = highest(jnp.asarray(scores), 12)
+    np.testing.assert_array_equal(values, np.sort(scores)[::-1][:12])
+    np.testing.assert_array_equal(scores[np.asarray(places)], values)
+    assert len(set(np.asarray(places).tolist())) == 12
+
+
+def test_ties_are_drawn():
+    scores = jnp.zeros(500).at[3].set(1.0)
+    free = jnp.ones(500, bool).at[10].set(False)
+    drawn = np.stack([best(random_key(seed), scores, free, 5) for seed in range(40)])
+    assert (drawn[:, 0] == 3).all() and 10 not in drawn
+    assert len(np.unique(drawn[:, 1:])) > 100
+
+
 def test_k_centre_is_the_greedy_one():
     pool = a_pool()
     found = np.asarray(k_centre(random_key(0), pool, 8))
