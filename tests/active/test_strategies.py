@@ -14,7 +14,7 @@ from metalearn.active.badge import badge, gradient_distances
 from metalearn.active.core_set import k_centre
 from metalearn.active.cover import least_cosine, prob_cover
 from metalearn.active.kmeans import k_means
-from metalearn.active.pool import Pool, best, nearest_of
+from metalearn.active.pool import Pool, best, highest, nearest_of
 from metalearn.active.quota import evened
 from metalearn.active.registry import STRATEGIES
 from metalearn.active.typical import in_turn, typicality, typiclust
