@@ -19,7 +19,7 @@ from experiments._cli.define import FLAGS
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.material import open_material
 from experiments._cli.places import check_run_folder
-from experiments._cli.program import command_line
+from experiments._cli.program import command_line, continued
 from metalearn.active.heads import head_fit
 from metalearn.active.images import Fit, Images
 from metalearn.active.registry import STRATEGIES
@@ -42,7 +42,7 @@ from metalearn.records.active_rows import ActiveRow
 from metalearn.records.active_tables import lines_of
 from metalearn.records.markdown import table
 from metalearn.records.record import Provenance
-from metalearn.records.workdir import lineage_of, lock_workdir, read_workdir
+from metalearn.records.workdir import lineage_of, lock_workdir
 from metalearn.runtime import commit, configure, device_name
 from metalearn.training.material import Material, features_of, images_of
 
@@ -111,10 +111,7 @@ def _check_budgets(rules: Rules, images: Images) -> None:
 
 def _blank(config: Config, material: Material, rules: Rules) -> ActiveRecord:
     """The record of a strategy without a name, before its first draw."""
-    command = command_line("experiments.active")
-    if config.init_from:
-        other = read_workdir(Path(config.init_from))
-        command = f"{other.command} && {command} --init_from={config.init_from}"
+    command = continued(command_line("experiments.active"), config)
     test = ActiveTest(
         strategy="",
         classifier=FLAGS.classifier,

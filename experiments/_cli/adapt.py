@@ -21,7 +21,7 @@ from experiments._cli.adapt_images import Domain, open_domains
 from experiments._cli.define import FLAGS
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.places import check_run_folder
-from experiments._cli.program import command_line
+from experiments._cli.program import command_line, continued
 from metalearn.classifiers.run import check_classifier
 from metalearn.config import Config
 from metalearn.domains.grids import said, settings_of
@@ -45,7 +45,7 @@ from metalearn.records.domains_store import domains_path, read_domains, write_do
 from metalearn.records.domains_tables import choice_lines, lines_of
 from metalearn.records.markdown import table
 from metalearn.records.record import Provenance
-from metalearn.records.workdir import lineage_of, lock_workdir, read_workdir
+from metalearn.records.workdir import lineage_of, lock_workdir
 from metalearn.runtime import commit, configure, device_name
 
 Sides = tuple[Side, Side]
@@ -97,10 +97,7 @@ def _check_draws(sides: Sides) -> None:
 
 def _blank(config: Config, source: Domain, target: Domain) -> DomainsRecord:
     """The record of no method yet, before its first draw."""
-    command = command_line("experiments.adapt")
-    if config.init_from:
-        other = read_workdir(Path(config.init_from))
-        command = f"{other.command} && {command} --init_from={config.init_from}"
+    command = continued(command_line("experiments.adapt"), config)
     test = DomainsTest(
         method="",
         source=FLAGS.source,

@@ -16,7 +16,7 @@ from experiments._cli.flags import (
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.material import open_material, open_source, with_best_body
 from experiments._cli.places import check_run_folder
-from experiments._cli.program import command_line
+from experiments._cli.program import command_line, continued
 from metalearn.classifiers.report import write_report
 from metalearn.classifiers.run import Classified, check_classifier, classify
 from metalearn.errors import UserError
@@ -29,7 +29,6 @@ from metalearn.records.labelled_store import (
     read_answers,
     write_labelled,
 )
-from metalearn.records.workdir import read_workdir
 from metalearn.runtime import configure
 from metalearn.training.state import Run
 
@@ -102,9 +101,7 @@ def _carry_out(run: Run, command: str) -> None:
     check_classifier(config)
     if FLAGS.record:
         check_writable(Path(FLAGS.results_dir))
-    if config.init_from:
-        other = read_workdir(Path(config.init_from))
-        command = f"{other.command} && {command} --init_from={config.init_from}"
+    command = continued(command, config)
     chosen = with_best_body(config)
     (opened, material) = open_material(chosen)
     workdir = run.workdir

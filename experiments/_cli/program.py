@@ -10,7 +10,10 @@ from experiments._cli.flags import FLAGS, define, runs_from_flags
 from experiments._cli.lab import HOSTS, open_body, open_lab, open_test_lab, set_up
 from experiments._cli.places import FOLDERS, check_run_folder
 from experiments._cli.start import start
+from metalearn.config import Config
+from metalearn.learners.registry import STRATEGIES
 from metalearn.parallel import first
+from metalearn.records.labelled_store import labelled_workdir
 from metalearn.records.record import STAGES, Record
 from metalearn.records.store import (
     default_workdir,
@@ -41,11 +44,23 @@ def train_and_test(module: str) -> None:
     for run in runs:
         check_run_folder(run.workdir)
     config = runs[0].config
+    carry_out(runs, continued(command, config))
+
+
+def continued(command: str, config: Config) -> str:
+    """The command after those that made the runs that it begins from.
+
+    Their folders are those that these commands make without --workdir, on any machine.
+
+    Raises:
+      UserError: a folder that the settings name holds no run.
+    """
     for name in STAGES:
         if before := getattr(config, name):
             other = read_workdir(Path(before))
-            command = f"{other.command} && {command} --{name}={default_workdir(other.config)}"
-    carry_out(runs, command)
+            usual = labelled_workdir if other.config.method in STRATEGIES else default_workdir
+            command = f"{other.command} && {command} --{name}={usual(other.config)}"
+    return command
 
 
 def carry_out(runs: Sequence[Run], command: str) -> None:
