@@ -1,21 +1,19 @@
 """Records of simulated active learning: settings, accuracy after each round, origin."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from metalearn.active.simulation import Round
 from metalearn.config import Config
 from metalearn.errors import UserError
+from metalearn.records.kinds import free_path, read_kind, write_kind
 from metalearn.records.labelled_store import official_name
 from metalearn.records.names import body_of, file_name
 from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
 from metalearn.records.record import (
-    FORMAT,
     Provenance,
     Stage,
     all_stages,
@@ -23,7 +21,6 @@ from metalearn.records.record import (
     settings,
     short_digest,
 )
-from metalearn.records.store import write_json
 
 KIND = "active"  # in the file
 FOLDER = "active"  # of the records, below that of all results
@@ -159,11 +156,7 @@ def active_path(root: Path, record: ActiveRecord) -> Path:
     what = f"{init}{body_of(config)}-{test.classifier}-seed{config.seed}"
     folder = Path(root) / FOLDER / file_name(official_name(config, record.provenance))
     name = f"{'-'.join(changed)}-{what}"
-    for number in count(1):
-        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
-        if not path.exists() or read_active(path).identity == record.identity:
-            return path
-    raise AssertionError
+    return free_path(folder, name, lambda path: read_active(path).identity == record.identity)
 
 
 def write_active(path: Path, record: ActiveRecord) -> None:
@@ -172,16 +165,7 @@ def write_active(path: Path, record: ActiveRecord) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    found = {
-        "format": FORMAT,
-        "kind": KIND,
-        "config": settings(record.config),
-        "test": dataclasses.asdict(record.test),
-        "measured": dataclasses.asdict(record.measured),
-        "lineage": lineage_to_json(record.lineage),
-        "provenance": dataclasses.asdict(record.provenance),
-    }
-    write_json(path, found)
+    write_kind(path, KIND, record)
 
 
 def read_active(path: Path) -> ActiveRecord:
@@ -190,18 +174,10 @@ def read_active(path: Path) -> ActiveRecord:
     Raises:
       UserError: it is no record.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return dataclasses.replace(_from_json(found), path=path)
-    except (OSError, ValueError, UserError) as error:
-        raise UserError(
-            f"{path} is no record ({error}); make the record again or delete it"
-        ) from error
+    return read_kind(path, KIND, _from_json)
 
 
-def _from_json(found: Any) -> ActiveRecord:
-    if not isinstance(found, dict) or found.get("kind") != KIND or found.get("format") != FORMAT:
-        raise UserError(f"it is not of kind {KIND}, format {FORMAT}")
+def _from_json(found: dict[str, Any]) -> ActiveRecord:
     test = typed(ActiveTest, part_of(found, "test"))
     measured = typed(ActiveMeasured, part_of(found, "measured"))
     _check(test, measured)

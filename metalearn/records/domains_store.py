@@ -1,18 +1,16 @@
 """Files of the records of domain adaptation: names, reading, writing."""
 
 import dataclasses
-import json
 import math
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from metalearn.errors import UserError
 from metalearn.records.domains import SHARES, DomainsMeasured, DomainsRecord, DomainsTest
+from metalearn.records.kinds import free_path, read_kind, write_kind
 from metalearn.records.names import file_name
 from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
-from metalearn.records.record import FORMAT, Provenance, lineage_to_json, settings
-from metalearn.records.store import write_json
+from metalearn.records.record import Provenance
 
 KIND = "domains"  # in the file
 FOLDER = "domains"  # of the records, below that of all results
@@ -30,11 +28,7 @@ def domains_path(root: Path, record: DomainsRecord) -> Path:
     parts += [f"{test.target_labels}labels"] if test.target_labels else []
     name = "-".join([*parts, f"seed{config.seed}"])
     folder = Path(root) / FOLDER / file_name(record.domains)
-    for number in count(1):
-        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
-        if not path.exists() or read_domains(path).identity == record.identity:
-            return path
-    raise AssertionError
+    return free_path(folder, name, lambda path: read_domains(path).identity == record.identity)
 
 
 def write_domains(path: Path, record: DomainsRecord) -> None:
@@ -43,16 +37,7 @@ def write_domains(path: Path, record: DomainsRecord) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    found = {
-        "format": FORMAT,
-        "kind": KIND,
-        "config": settings(record.config),
-        "test": dataclasses.asdict(record.test),
-        "measured": dataclasses.asdict(record.measured),
-        "lineage": lineage_to_json(record.lineage),
-        "provenance": dataclasses.asdict(record.provenance),
-    }
-    write_json(path, found)
+    write_kind(path, KIND, record)
 
 
 def read_domains(path: Path) -> DomainsRecord:
@@ -61,18 +46,10 @@ def read_domains(path: Path) -> DomainsRecord:
     Raises:
       UserError: it is no record.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return dataclasses.replace(_from_json(found), path=path)
-    except (OSError, ValueError, UserError) as error:
-        raise UserError(
-            f"{path} is no record ({error}); make the record again or delete it"
-        ) from error
+    return read_kind(path, KIND, _from_json)
 
 
-def _from_json(found: Any) -> DomainsRecord:
-    if not isinstance(found, dict) or found.get("kind") != KIND or found.get("format") != FORMAT:
-        raise UserError(f"it is not of kind {KIND}, format {FORMAT}")
+def _from_json(found: dict[str, Any]) -> DomainsRecord:
     test = typed(DomainsTest, part_of(found, "test"))
     measured = typed(DomainsMeasured, part_of(found, "measured"))
     _check(test, measured)

@@ -1,18 +1,16 @@
 """Records of recognisers of few photographs: settings, means over draws, origin."""
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from metalearn.errors import UserError
+from metalearn.records.kinds import free_path, read_kind, write_kind
 from metalearn.records.names import file_name
 from metalearn.records.parse import part_of, typed
-from metalearn.records.record import FORMAT, Provenance, short_digest
-from metalearn.records.store import write_json
+from metalearn.records.record import Provenance, short_digest
 
 KIND = "personal"  # in the file
 FOLDER = "personal"  # of the records, below that of all results
@@ -126,11 +124,7 @@ def personal_path(root: Path, record: PersonalRecord) -> Path:
     changed += [f"{test.unknown}unknown"] if test.unknown else []
     name = f"{test.body}-{ways}{test.labels}k-{'-'.join(changed)}-seed{test.seed}"
     folder = Path(root) / FOLDER / file_name(test.dataset)
-    for number in count(1):
-        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
-        if not path.exists() or read_personal(path).identity == record.identity:
-            return path
-    raise AssertionError
+    return free_path(folder, name, lambda path: read_personal(path).identity == record.identity)
 
 
 def write_personal(path: Path, record: PersonalRecord) -> None:
@@ -139,14 +133,7 @@ def write_personal(path: Path, record: PersonalRecord) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    found = {
-        "format": FORMAT,
-        "kind": KIND,
-        "test": dataclasses.asdict(record.test),
-        "measured": dataclasses.asdict(record.measured),
-        "provenance": dataclasses.asdict(record.provenance),
-    }
-    write_json(path, found)
+    write_kind(path, KIND, record)
 
 
 def read_personal(path: Path) -> PersonalRecord:
@@ -155,18 +142,10 @@ def read_personal(path: Path) -> PersonalRecord:
     Raises:
       UserError: it is no record.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return dataclasses.replace(_from_json(found), path=path)
-    except (OSError, ValueError, UserError) as error:
-        raise UserError(
-            f"{path} is no record ({error}); make the record again or delete it"
-        ) from error
+    return read_kind(path, KIND, _from_json)
 
 
-def _from_json(found: Any) -> PersonalRecord:
-    if not isinstance(found, dict) or found.get("kind") != KIND or found.get("format") != FORMAT:
-        raise UserError(f"it is not of kind {KIND}, format {FORMAT}")
+def _from_json(found: dict[str, Any]) -> PersonalRecord:
     measured = typed(PersonalMeasured, part_of(found, "measured"))
     for name, value in dataclasses.asdict(measured).items():
         most = math.inf if name in ("classes", "fit_ms") else 1
