@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from experiments._cli.active_arguments import (
     workdir_of,
 )
 from experiments._cli.define import FLAGS
+from experiments._cli.draws import begun, missing, path_of, record_all
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.material import open_material
 from experiments._cli.places import check_run_folder
@@ -69,7 +69,8 @@ def simulate_all() -> None:
     _check_budgets(rules, images)
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
-        records = _begun(workdir, names, _blank(config, material, rules))
+        blanks = _blanks(names, _blank(config, material, rules))
+        records = begun(workdir, blanks, read_active)
         _draw(records, images, rules, workdir, _fit(config, material, workdir))
     _finish(list(records.values()), workdir)
 
@@ -129,29 +130,12 @@ def _blank(config: Config, material: Material, rules: Rules) -> ActiveRecord:
     return ActiveRecord(config, test, NOTHING, lineage_of(config), provenance)
 
 
-def _begun(workdir: Path, names: list[str], blank: ActiveRecord) -> dict[str, ActiveRecord]:
-    """The record of each strategy, with the draws that the folder has.
-
-    Raises:
-      UserError: the folder holds other simulations.
-    """
-    found = {}
-    for name in names:
-        record = dataclasses.replace(blank, test=dataclasses.replace(blank.test, strategy=name))
-        path = _path(workdir, name)
-        if path.exists():
-            there = read_active(path)
-            if there.without_draws != record.without_draws:
-                raise UserError(
-                    f"{workdir} holds a simulation with other settings: choose another --workdir"
-                )
-            record = there
-        found[name] = record
-    return found
-
-
-def _path(workdir: Path, name: str) -> Path:
-    return workdir / f"{name}.json"
+def _blanks(names: list[str], blank: ActiveRecord) -> dict[str, ActiveRecord]:
+    """The record of each strategy before its first draw."""
+    return {
+        name: dataclasses.replace(blank, test=dataclasses.replace(blank.test, strategy=name))
+        for name in names
+    }
 
 
 def _fit(config: Config, material: Material, workdir: Path) -> Fit:
@@ -173,28 +157,19 @@ def _draw(
       workdir: folder of the records.
       fit: what is fitted in each round.
     """
-    missing = [
-        (draw, name)
-        for draw, name in product(range(FLAGS.draws), records)
-        if draw >= records[name].test.draws
-    ]
-    for draw, name in tqdm(missing, unit="draw", disable=sys.stderr is None):
+    for draw, name in tqdm(missing(records), unit="draw", disable=sys.stderr is None):
         record = records[name]
         seed = record.config.seed + draw
         rounds = list(simulate(STRATEGIES[name], images, rules, fit, seed))
         test = dataclasses.replace(record.test, draws=draw + 1)
         measured = record.measured.with_draw(rounds)
         records[name] = dataclasses.replace(record, test=test, measured=measured)
-        write_active(_path(workdir, name), records[name])
+        write_active(path_of(workdir, name), records[name])
 
 
 def _finish(records: list[ActiveRecord], workdir: Path) -> None:
     """Write the records where --record asks for it, and say what was found."""
-    if FLAGS.record:
-        for record in records:
-            path = active_path(Path(FLAGS.results_dir), record)
-            write_active(path, record)
-            print(f"recorded: {path}")
+    record_all(records, active_path, write_active)
     rows = [ActiveRow(record, records[0]) for record in records]
     print(table(lines_of(rows)))
     print(f"files: {workdir}/ ({', '.join(f'{r.test.strategy}.json' for r in records)})")

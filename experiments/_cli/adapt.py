@@ -6,7 +6,6 @@ it takes both domains' images, and leaves the same `Outcome` of each draw.
 
 import dataclasses
 import sys
-from itertools import product
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,6 +18,7 @@ from experiments._cli.adapt_arguments import (
 )
 from experiments._cli.adapt_images import Domain, open_domains
 from experiments._cli.define import FLAGS
+from experiments._cli.draws import begun, missing, path_of, record_all
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line, continued
@@ -76,7 +76,8 @@ def adapt_all() -> None:
     draw(*sides, recipe, config.seed)  # what it refuses is known before a folder is made
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
-        records = _begun(workdir, methods, _blank(config, source, target))
+        blanks = _blanks(methods, _blank(config, source, target))
+        records = begun(workdir, blanks, read_domains)
         _draw_all(records, sides, recipe, workdir)
     _finish(list(records.values()), workdir)
 
@@ -120,31 +121,14 @@ def _blank(config: Config, source: Domain, target: Domain) -> DomainsRecord:
     return DomainsRecord(config, test, NOTHING, lineage_of(config), provenance)
 
 
-def _begun(workdir: Path, methods: list[str], blank: DomainsRecord) -> dict[str, DomainsRecord]:
-    """The record of each method, with the draws that the folder has.
-
-    Raises:
-      UserError: the folder holds other comparisons.
-    """
+def _blanks(methods: list[str], blank: DomainsRecord) -> dict[str, DomainsRecord]:
+    """The record of each method before its first draw."""
     found = {}
     for name in methods:
         tried = [said(each) for each in settings_of(name, FLAGS.grid)]
         test = dataclasses.replace(blank.test, method=name, choices=tried)
-        record = dataclasses.replace(blank, test=test)
-        path = _path(workdir, name)
-        if path.exists():
-            there = read_domains(path)
-            if there.without_draws != record.without_draws:
-                raise UserError(
-                    f"{workdir} holds a comparison with other settings: choose another --workdir"
-                )
-            record = there
-        found[name] = record
+        found[name] = dataclasses.replace(blank, test=test)
     return found
-
-
-def _path(workdir: Path, name: str) -> Path:
-    return workdir / f"{name}.json"
 
 
 def _draw_all(
@@ -158,12 +142,7 @@ def _draw_all(
       recipe: what methods have in common.
       workdir: folder of the records and pictures.
     """
-    missing = [
-        (number, name)
-        for number, name in product(range(FLAGS.draws), records)
-        if number >= records[name].test.draws
-    ]
-    for number, name in tqdm(missing, unit="draw", disable=sys.stderr is None):
+    for number, name in tqdm(missing(records), unit="draw", disable=sys.stderr is None):
         record = records[name]
         drawn = draw(*sides, recipe, record.config.seed + number)
         tried = settings_of(name, FLAGS.grid)
@@ -173,7 +152,7 @@ def _draw_all(
         test = dataclasses.replace(record.test, draws=number + 1)
         measured = record.measured.with_draw(outcomes)
         records[name] = dataclasses.replace(record, test=test, measured=measured)
-        write_domains(_path(workdir, name), records[name])
+        write_domains(path_of(workdir, name), records[name])
 
 
 def _picture(workdir: Path, name: str, drawn: Drawn, outcome: Outcome) -> None:
@@ -191,11 +170,7 @@ def _picture(workdir: Path, name: str, drawn: Drawn, outcome: Outcome) -> None:
 
 def _finish(records: list[DomainsRecord], workdir: Path) -> None:
     """Write the records where --record asks for it, and say what was found."""
-    if FLAGS.record:
-        for record in records:
-            path = domains_path(Path(FLAGS.results_dir), record)
-            write_domains(path, record)
-            print(f"recorded: {path}")
+    record_all(records, domains_path, write_domains)
     rows = rows_of(records)
     print(table(lines_of(rows)))
     if len({record.test.draws for record in records}) == 1:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from metalearn.active.registry import AUTO
-from metalearn.records.active_rows import ActiveRow, active_rows, estimate
+from metalearn.records.active_rows import ActiveRow, active_rows
+from metalearn.records.draws import estimate
 from metalearn.records.names import file_name
 from metalearn.records.svg import COLOURS, MARKERS, End, draw_svg, name_ends
 

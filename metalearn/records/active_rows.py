@@ -1,31 +1,18 @@
 """What records of simulated active learning say: means, gains over random choices, intervals."""
 
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from metalearn.config import Config
-from metalearn.errors import UserError
 from metalearn.records.active import BASELINE, ActiveRecord, active_records
+from metalearn.records.draws import by_table
 from metalearn.records.labelled_store import official_name
 from metalearn.records.names import body_of
 
 AIM = 1000  # labels whose accuracy by random choices is to be reached with fewer
 Numbers = np.ndarray
-
-
-class Estimate(NamedTuple):
-    """A mean over draws.
-
-    Attributes:
-      mean: of the draws.
-      ci95: half the width of its 95 % confidence interval (Student's t); None of one draw.
-    """
-
-    mean: float
-    ci95: float | None
 
 
 class ActiveRow(NamedTuple):
@@ -99,17 +86,6 @@ def labels_to_reach(budgets: list[int], accuracy: Numbers, wanted: float) -> flo
     return float(np.exp(logs[0] + share * (logs[1] - logs[0])))
 
 
-def estimate(values: Numbers) -> Estimate:
-    """The mean of values [draws], with its interval."""
-    from scipy.stats import t  # it takes long to import
-
-    number = len(values)
-    if number < 2:
-        return Estimate(float(values.mean()), None)
-    width = t.ppf(0.975, number - 1) * values.std(ddof=1) / np.sqrt(number)
-    return Estimate(float(values.mean()), float(width))
-
-
 def area(budgets: list[int], curves: Numbers) -> Numbers:
     """Mean accuracy [draws] over the logarithm of labels of curves [draws, rounds] (trapezia)."""
     if len(budgets) == 1:
@@ -124,34 +100,14 @@ def active_rows(root: Path) -> dict[str, list[ActiveRow]]:
     Raises:
       UserError: a file that is no record, or two of the same test.
     """
-    records = sorted(active_records(root), key=lambda r: (title_of(r), r.compared))
     found: dict[str, list[ActiveRow]] = {}
-    for _, some in groupby(records, key=lambda r: (title_of(r), r.compared)):
-        group = list(some)
-        _check_once(group)
+    for title, group in by_table(active_records(root), title_of):
         plain = [r for r in group if r.test.strategy == BASELINE]
         plain = sorted(plain, key=lambda r: (r.test.balanced, r.test.distinct, r.test.stop))
         baseline = plain[0] if plain else None
         rows = [ActiveRow(record, baseline) for record in group]
-        title = _free(title_of(group[0]), found)
         found[title] = sorted(rows, key=lambda row: (row.record is not baseline, row.name))
     return found
-
-
-def _check_once(records: list[ActiveRecord]) -> None:
-    known: dict[str, ActiveRecord] = {}
-    for record in records:
-        other = known.setdefault(record.identity, record)
-        if other is not record:
-            raise UserError(f"{other.path} and {record.path} are of the same test: delete one")
-
-
-def _free(title: str, taken: dict[str, list[ActiveRow]]) -> str:
-    """The title, ending with (2), (3), … if another table has it."""
-    number = 1
-    while (name := title if number == 1 else f"{title} ({number})") in taken:
-        number += 1
-    return name
 
 
 def title_of(record: ActiveRecord) -> str:

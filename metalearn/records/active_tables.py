@@ -11,14 +11,13 @@ import numpy as np
 from metalearn.records.active_plots import active_plot_name
 from metalearn.records.active_rows import (
     ActiveRow,
-    Estimate,
     active_rows,
     aim_of,
     area,
-    estimate,
 )
 from metalearn.records.cells import NONE, shown
 from metalearn.records.commands import commands
+from metalearn.records.draws import Estimate, estimate
 from metalearn.records.export import csv_text
 from metalearn.records.labelled_tables import short_commit
 from metalearn.records.markdown import table

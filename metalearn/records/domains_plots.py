@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from metalearn.records.active_rows import estimate
 from metalearn.records.domains_rows import DomainsRow, domains_rows, of_defaults
+from metalearn.records.draws import estimate
 from metalearn.records.names import file_name
 from metalearn.records.svg import COLOURS, draw_svg
 

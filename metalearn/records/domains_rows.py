@@ -1,16 +1,15 @@
 """What records of domain adaptation say: gains over the source alone, choices of validators."""
 
 from collections import Counter
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from metalearn.domains.negative import Gain, gain
-from metalearn.errors import UserError
 from metalearn.records.domains import BASELINE, DomainsRecord
 from metalearn.records.domains_store import domains_records
+from metalearn.records.draws import by_table
 
 ORACLE = "oracle"  # what the target's labels choose, shown beside validators
 
@@ -103,14 +102,8 @@ def domains_rows(root: Path) -> dict[str, list[DomainsRow]]:
     Raises:
       UserError: a file that is no record, or two of the same test.
     """
-    records = sorted(domains_records(root), key=lambda r: (title_of(r), r.compared))
-    found: dict[str, list[DomainsRow]] = {}
-    for _, some in groupby(records, key=lambda r: (title_of(r), r.compared)):
-        group = list(some)
-        _check_once(group)
-        rows = rows_of(group)
-        found[_free(title_of(group[0]), found)] = rows
-    return found
+    tables = by_table(domains_records(root), title_of)
+    return {title: rows_of(group) for title, group in tables}
 
 
 def rows_of(records: list[DomainsRecord]) -> list[DomainsRow]:
@@ -119,22 +112,6 @@ def rows_of(records: list[DomainsRecord]) -> list[DomainsRow]:
     baseline = plain[0] if plain else None
     rows = [DomainsRow(record, baseline) for record in records]
     return sorted(rows, key=lambda row: (row.name != BASELINE, row.name, row.record.test.choices))
-
-
-def _check_once(records: list[DomainsRecord]) -> None:
-    known: dict[str, DomainsRecord] = {}
-    for record in records:
-        other = known.setdefault(record.identity, record)
-        if other is not record:
-            raise UserError(f"{other.path} and {record.path} are of the same test: delete one")
-
-
-def _free(title: str, taken: dict[str, list[DomainsRow]]) -> str:
-    """The title, ending with (2), (3), … if another table has it."""
-    number = 1
-    while (name := title if number == 1 else f"{title} ({number})") in taken:
-        number += 1
-    return name
 
 
 def title_of(record: DomainsRecord) -> str:

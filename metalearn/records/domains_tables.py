@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from metalearn.domains.registry import METHODS
-from metalearn.records.active_rows import estimate
 from metalearn.records.cells import NONE, shown
 from metalearn.records.commands import commands
 from metalearn.records.domains import SHARES
 from metalearn.records.domains_plots import domains_plot_name
 from metalearn.records.domains_rows import Choice, DomainsRow, choices, domains_rows, of_defaults
+from metalearn.records.draws import estimate
 from metalearn.records.export import csv_text
 from metalearn.records.labelled_tables import short_commit
 from metalearn.records.markdown import table

@@ -21,8 +21,9 @@ from metalearn.records.active import (
     write_active,
 )
 from metalearn.records.active_plots import draw_active_plots
-from metalearn.records.active_rows import active_rows, area, estimate, labels_to_reach
+from metalearn.records.active_rows import active_rows, area, labels_to_reach
 from metalearn.records.active_tables import active_csv, active_markdown
+from metalearn.records.draws import estimate
 from metalearn.records.findings import filled
 from metalearn.records.named_numbers import named_numbers
 from metalearn.records.record import Provenance

@@ -1,0 +1,64 @@
+"""What programs share that repeat a comparison by several seeds: draws saved one by one."""
+
+from collections.abc import Callable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from experiments._cli.define import FLAGS
+from metalearn.errors import UserError
+
+
+def path_of(workdir: Path, name: str) -> Path:
+    """The file of a record in the folder of a comparison."""
+    return workdir / f"{name}.json"
+
+
+def begun(workdir: Path, blank: Mapping[str, Any], read: Callable[[Path], Any]) -> dict[str, Any]:
+    """Records by name, with the draws that the folder has.
+
+    Args:
+      workdir: of the comparison.
+      blank: the records before their first draw.
+      read: a record's file.
+
+    Raises:
+      UserError: the folder holds another comparison.
+    """
+    found = dict(blank)
+    for name, record in blank.items():
+        path = path_of(workdir, name)
+        if path.exists():
+            found[name] = read(path)
+            if found[name].without_draws != record.without_draws:
+                raise UserError(
+                    f"{workdir} holds a comparison with other settings: choose another --workdir"
+                )
+    return found
+
+
+def missing(records: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Draws of --draws that records lack, and the records' names."""
+    return [
+        (draw, name)
+        for draw, name in product(range(FLAGS.draws), records)
+        if draw >= records[name].test.draws
+    ]
+
+
+def record_all(
+    records: list[Any],
+    named: Callable[[Path, Any], Path],
+    write: Callable[[Path, Any], None],
+) -> None:
+    """Write the records where --record asks for it.
+
+    Args:
+      records: to be written.
+      named: `(folder of results, record) -> file`.
+      write: `(file, record)`.
+    """
+    for record in records if FLAGS.record else []:
+        path = named(Path(FLAGS.results_dir), record)
+        write(path, record)
+        print(f"recorded: {path}")
