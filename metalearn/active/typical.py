@@ -1,5 +1,7 @@
 """Typical images of the clusters of a pool (Hacohen, Dekel & Weinshall 2022, TypiClust)."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -80,6 +82,21 @@ def in_turn(pool: Pool, of: Array, scores: Array, k: int, clusters: int) -> Arra
     return order[taken].astype(jnp.int32)
 
 
+class Sorted(NamedTuple):
+    """Images sorted by their clusters, filled up to whole blocks.
+
+    Attributes:
+      rows: int [P], their positions.
+      cluster: int [P], of each; K for those of none.
+      begins, ends: int [K+1], where each cluster's are; those of none end at 0.
+    """
+
+    rows: Array
+    cluster: Array
+    begins: Array
+    ends: Array
+
+
 def typicality(z: Array, of: Array, clusters: int) -> Array:
     """The inverse of the mean distance of each image from its nearest ones in its cluster, [N].
 
@@ -94,35 +111,19 @@ def typicality(z: Array, of: Array, clusters: int) -> Array:
     (number, _) = z.shape
     order = jnp.argsort(of)
     padded = -(-number // BLOCK) * BLOCK
-    rows = jnp.pad(order, (0, padded - number))
-    cluster = jnp.pad(of[order], (0, padded - number), constant_values=clusters)
     sizes = jnp.bincount(of, length=clusters + 1)
     ends = jnp.cumsum(sizes)
-    begins = ends - sizes
+    by = Sorted(
+        rows=jnp.pad(order, (0, padded - number)),
+        cluster=jnp.pad(of[order], (0, padded - number), constant_values=clusters),
+        begins=ends - sizes,
+        # Of images that belong to no cluster nobody asks
+        ends=ends.at[clusters].set(0),
+    )
 
     def of_block(start: Array) -> Array:
-        own = jax.lax.dynamic_slice_in_dim(cluster, start, BLOCK)
-        x = z[jax.lax.dynamic_slice_in_dim(rows, start, BLOCK)]
-        # Of images that belong to no cluster nobody asks
-        last = jnp.where(own < clusters, ends[own], 0).max()
-        nothing = jnp.full((BLOCK, NEIGHBOURS), jnp.inf)
-
-        def merge(state: tuple[Array, Array]) -> tuple[Array, Array]:
-            (begin, nearest) = state
-            others = jax.lax.dynamic_slice_in_dim(rows, begin, BLOCK)
-            theirs = jax.lax.dynamic_slice_in_dim(cluster, begin, BLOCK)
-            distances = _distances(x, z[others])
-            itself = (start + jnp.arange(BLOCK))[:, None] == begin + jnp.arange(BLOCK)
-            apart = (own[:, None] != theirs) | itself
-            distances = jnp.where(apart, jnp.inf, distances)
-            both = jnp.concatenate([nearest, distances], 1)
-            return begin + BLOCK, -jax.lax.top_k(-both, NEIGHBOURS)[0]
-
-        def more(state: tuple[Array, Array]) -> Array:
-            return state[0] < last
-
-        first = begins[own[0]] // BLOCK * BLOCK
-        nearest = jax.lax.while_loop(more, merge, (first, nothing))[1]
+        own = jax.lax.dynamic_slice_in_dim(by.cluster, start, BLOCK)
+        nearest = _nearest(z, by, start)
         wanted = jnp.clip(sizes[own] // 2, 1, NEIGHBOURS)
         counted = jnp.arange(NEIGHBOURS) < jnp.minimum(wanted, sizes[own] - 1)[:, None]
         mean = jnp.where(counted, nearest, 0).sum(1) / jnp.maximum(counted.sum(1), 1)
@@ -130,6 +131,38 @@ def typicality(z: Array, of: Array, clusters: int) -> Array:
 
     found = jax.lax.map(of_block, jnp.arange(0, padded, BLOCK)).reshape(-1)[:number]
     return jnp.zeros(number).at[order].set(found)
+
+
+def _nearest(z: Array, by: Sorted, start: Array) -> Array:
+    """Distances [BLOCK,NEIGHBOURS] of a block of sorted images from the nearest in their cluster.
+
+    Infinite where a cluster has no more.
+
+    Args:
+      z: [N,D].
+      by: the images sorted.
+      start: of the block.
+    """
+    own = jax.lax.dynamic_slice_in_dim(by.cluster, start, BLOCK)
+    x = z[jax.lax.dynamic_slice_in_dim(by.rows, start, BLOCK)]
+    last = by.ends[own].max()
+
+    def merge(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        (begin, nearest) = state
+        others = jax.lax.dynamic_slice_in_dim(by.rows, begin, BLOCK)
+        theirs = jax.lax.dynamic_slice_in_dim(by.cluster, begin, BLOCK)
+        itself = (start + jnp.arange(BLOCK))[:, None] == begin + jnp.arange(BLOCK)
+        apart = (own[:, None] != theirs) | itself
+        distances = jnp.where(apart, jnp.inf, _distances(x, z[others]))
+        both = jnp.concatenate([nearest, distances], 1)
+        return begin + BLOCK, -jax.lax.top_k(-both, NEIGHBOURS)[0]
+
+    def more(state: tuple[Array, Array]) -> Array:
+        return state[0] < last
+
+    nothing = jnp.full((BLOCK, NEIGHBOURS), jnp.inf)
+    first = by.begins[own[0]] // BLOCK * BLOCK
+    return jax.lax.while_loop(more, merge, (first, nothing))[1]
 
 
 def _distances(x: Array, y: Array) -> Array:
