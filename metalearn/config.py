@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from metalearn.domains.deep import settings as adaptation
 from metalearn.learners import (
     cavia,
     finetune,
@@ -50,6 +51,7 @@ class Config(
     supervised.ProbeSettings,
     supervised.PartialSettings,
     supervised.AdapterSettings,
+    adaptation.Settings,
 ):
     """Settings of one run: those of every method.
 

@@ -1,7 +1,7 @@
 """What `experiments.adapt` does: draws of each method, records, pictures, a table.
 
-Methods adapt features that are computed once. One that trains the body belongs beside `_draw_all`:
-it takes both domains' images, and leaves the same `Outcome` of each draw.
+Methods here adapt features that are computed once. Those that train a body, see
+`experiments._cli.adapt_trained`, leave the same `Outcome` of each draw.
 """
 
 import dataclasses
@@ -14,11 +14,13 @@ from experiments._cli.adapt_arguments import (
     config_given,
     methods_given,
     pixels_given,
+    trains_bodies,
     workdir_of,
 )
 from experiments._cli.adapt_images import Domain, open_domains
+from experiments._cli.adapt_trained import adapt_bodies, say
 from experiments._cli.define import FLAGS
-from experiments._cli.draws import begun, missing, path_of, record_all
+from experiments._cli.draws import begun, missing, path_of
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line, continued
@@ -40,10 +42,7 @@ from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.records.domain_pictures import draw_domains
 from metalearn.records.domains import NOTHING, DomainsRecord, DomainsTest
-from metalearn.records.domains_rows import rows_of
-from metalearn.records.domains_store import domains_path, read_domains, write_domains
-from metalearn.records.domains_tables import choice_lines, lines_of
-from metalearn.records.markdown import table
+from metalearn.records.domains_store import read_domains, write_domains
 from metalearn.records.record import Provenance
 from metalearn.records.workdir import lineage_of, lock_workdir
 from metalearn.runtime import commit, configure, device_name
@@ -53,6 +52,18 @@ Sides = tuple[Side, Side]
 
 def adapt_all() -> None:
     """Adapt with each method in each draw; write records, say what was found.
+
+    Raises:
+      UserError: settings, weights or images that do not fit.
+    """
+    if trains_bodies():
+        adapt_bodies()
+    else:
+        adapt_features()
+
+
+def adapt_features() -> None:
+    """Adapt features with each method in each draw; write records, say what was found.
 
     Raises:
       UserError: settings, weights or images that do not fit.
@@ -71,7 +82,7 @@ def adapt_all() -> None:
     sides = (source.side(), target.side())
     check_sides(*sides)
     names = source.labelled.names
-    recipe = Recipe(FLAGS.classifier, FLAGS.images, FLAGS.target_labels, names)
+    recipe = Recipe(FLAGS.classifier, FLAGS.images, FLAGS.target_labels or 0, names)
     _check_draws(sides)
     draw(*sides, recipe, config.seed)  # what it refuses is known before a folder is made
     workdir.mkdir(parents=True, exist_ok=True)
@@ -79,7 +90,7 @@ def adapt_all() -> None:
         blanks = _blanks(methods, _blank(config, source, target))
         records = begun(workdir, blanks, read_domains)
         _draw_all(records, sides, recipe, workdir)
-    _finish(list(records.values()), workdir)
+    say(list(records.values()), workdir)
 
 
 def _check_draws(sides: Sides) -> None:
@@ -106,7 +117,7 @@ def _blank(config: Config, source: Domain, target: Domain) -> DomainsRecord:
         pixels=pixels_given(),
         classifier=FLAGS.classifier,
         images=FLAGS.images,
-        target_labels=FLAGS.target_labels,
+        target_labels=FLAGS.target_labels or 0,
         choices=[],
         validators=validators_of(source.labelled.train.labels),
         draws=0,
@@ -159,6 +170,7 @@ def _picture(workdir: Path, name: str, drawn: Drawn, outcome: Outcome) -> None:
     """Both domains' features before a method and after it."""
     domains = drawn.domains
     adapted = outcome.adapted
+    assert adapted is not None
     draw_domains(
         (domains.source_z, domains.target_z),
         (adapted.source, adapted.transform(domains.target_z)),
@@ -166,13 +178,3 @@ def _picture(workdir: Path, name: str, drawn: Drawn, outcome: Outcome) -> None:
         f"{FLAGS.source} to {FLAGS.target}: {name} ({FLAGS.picture})",
         FLAGS.picture,
     )
-
-
-def _finish(records: list[DomainsRecord], workdir: Path) -> None:
-    """Write the records where --record asks for it, and say what was found."""
-    record_all(records, domains_path, write_domains)
-    rows = rows_of(records)
-    print(table(lines_of(rows)))
-    if len({record.test.draws for record in records}) == 1:
-        print(table(choice_lines(rows)))
-    print(f"files: {workdir}/ ({', '.join(f'{r.test.method}.json' for r in records)})")

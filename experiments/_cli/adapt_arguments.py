@@ -1,5 +1,6 @@
 """Flags of a comparison of domain adaptation, and what they ask for."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,22 @@ from experiments._cli.flags import (
 from metalearn.config import Config
 from metalearn.data import NAMES
 from metalearn.domains.classifiers import CLASSIFIERS, NEAREST
+from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.domains.registry import METHODS, NONE
 from metalearn.errors import UserError
 from metalearn.records.domain_pictures import KINDS, PCA
 from metalearn.records.names import body_of, file_name
 
 ALL = "all"
+TRAINED = "trained"
 BODY = "body"
 PIXELS = "pixels"
 # Settings that pixels have a use for
 OF_PIXELS = ("seed", "image_size")
+# Settings that methods read which adapt features, beside those of a probe
+OF_BOTH = ("target", "target_labels")
+# Flags of methods that adapt features
+OF_FEATURES = ("features", "pixels", "classifier", "images", "grid")
 
 
 def define_adapt() -> None:
@@ -32,7 +39,6 @@ def define_adapt() -> None:
     define(None)
     names = ", ".join(NAMES)
     define_flag("source", None, f"data set whose labels are known: {names}")
-    define_flag("target", None, "data set with the same classes, whose labels are not known")
     define_flag("target_data_dir", None, "folder with the files of --target [--data_dir]")
     define_choice(
         "features",
@@ -45,7 +51,8 @@ def define_adapt() -> None:
     define_flag(
         "methods",
         ["recentre", "z_score", "coral"],
-        f"how features are adapted, comma-separated: {', '.join(METHODS)}; or all",
+        f"comma-separated: how features are adapted, {', '.join(METHODS)}, or all of these; or how "
+        f"a body is trained, {', '.join(DEEP)}, or trained for all of these",
         list,
     )
     define_choice("classifier", NEAREST, CLASSIFIERS, "what is fitted to the adapted features")
@@ -54,9 +61,6 @@ def define_adapt() -> None:
         1000,
         "training images of each domain in a draw, where there are more; 0 for all",
         lower_bound=0,
-    )
-    define_flag(
-        "target_labels", 0, "images a class of the target whose labels are known", lower_bound=0
     )
     define_flag("grid", False, "try a few settings of each method, for validators to choose of")
     define_flag("draws", 3, "seeds, from --seed on", int, lower_bound=1, upper_bound=MOST_SEEDS)
@@ -73,6 +77,7 @@ def config_given() -> Config:
     """
     given = settings_given()
     _check_domains(given)
+    given = {name: value for name, value in given.items() if name not in OF_BOTH}
     for name in ("labels", "probe"):
         if name in given:
             other = {"labels": "images", "probe": "classifier"}[name]
@@ -81,6 +86,57 @@ def config_given() -> Config:
     _check_features(given)
     begun = body_of_earlier(given["init_from"]) if given.get("init_from") else None
     return classifier_config("probe", given | {"dataset": FLAGS.source}, begun)
+
+
+def trained_config_given(method: str, draw: int) -> Config:
+    """The settings of a body that is trained by a method, in one of the draws.
+
+    Raises:
+      UserError: no domains, or a flag that is not read.
+    """
+    given = settings_given()
+    _check_domains(given)
+    for name in OF_FEATURES:
+        if FLAGS[name].present:
+            raise UserError(
+                f"--{name} is of methods that adapt features, and {method} trains a body: leave it "
+                "out"
+            )
+    if "init_from" in given:
+        raise UserError(
+            "--init_from: methods that begin from a training on the source begin from source_only "
+            "of the same seed, which is made first; leave it out"
+        )
+    check_of(given, method)
+    config = classifier_config(method, given | {"dataset": FLAGS.source})
+    steps = config.steps if DEEP[method].trains else 0
+    return dataclasses.replace(config, steps=steps, seed=config.seed + draw)
+
+
+def trains_bodies() -> bool:
+    """Whether the methods that are asked for train a body.
+
+    Raises:
+      UserError: some do, and some adapt features.
+    """
+    if FLAGS.methods == [TRAINED]:
+        return True
+    deep = [name for name in FLAGS.methods if name in DEEP]
+    other = [name for name in FLAGS.methods if name not in DEEP]
+    if deep and other:
+        raise UserError(
+            f"--methods: {deep[0]} trains a body, and {other[0]} does not: compare them with their "
+            "own kind, by two commands"
+        )
+    return bool(deep)
+
+
+def bodies_given() -> list[str]:
+    """The methods that are asked for which train a body, the source alone first."""
+    if FLAGS.methods == [TRAINED]:
+        few = bool(FLAGS.target_labels)
+        return [name for name, method in DEEP.items() if few or not method.needs_labels]
+    return list(dict.fromkeys([SOURCE_ONLY, *FLAGS.methods]))
 
 
 def _check_domains(given: dict[str, Any]) -> None:
@@ -111,7 +167,8 @@ def methods_given() -> list[str]:
         return list(METHODS)
     for name in FLAGS.methods:
         if name not in METHODS:
-            raise UserError(f"no method '{name}': choose of {', '.join(METHODS)}; or all")
+            known = f"{', '.join(METHODS)}; or {', '.join(DEEP)}; or all, or trained"
+            raise UserError(f"no method '{name}': choose of {known}")
     return list(dict.fromkeys([NONE, *FLAGS.methods]))
 
 
@@ -124,5 +181,8 @@ def workdir_of(config: Config) -> Path:
     """The folder of the comparison."""
     if FLAGS.workdir:
         return Path(FLAGS.workdir)
-    features = f"pixels{FLAGS.pixels}" if FLAGS.features == PIXELS else body_of(config)
+    if trains_bodies():
+        features = f"trained-{body_of(config)}" + ("-bottleneck" if config.bottleneck else "")
+    else:
+        features = f"pixels{FLAGS.pixels}" if FLAGS.features == PIXELS else body_of(config)
     return Path("runs") / f"adapt-{file_name(f'{FLAGS.source}-to-{FLAGS.target}')}-{features}"

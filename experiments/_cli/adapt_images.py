@@ -9,7 +9,8 @@ import numpy as np
 
 from experiments._cli.adapt_arguments import pixels_given
 from experiments._cli.define import FLAGS
-from experiments._cli.material import open_material
+from experiments._cli.material import open_material, probe
+from metalearn.classifiers.adapting import Domains
 from metalearn.config import Config
 from metalearn.data import load, resizes
 from metalearn.data.labels import Labelled, Part, labelled
@@ -17,7 +18,8 @@ from metalearn.data.source import Dataset
 from metalearn.domains.pixels import pixel_rows
 from metalearn.domains.trial import Side
 from metalearn.domains.types import check_same_classes
-from metalearn.training.material import features_of
+from metalearn.training.material import features_of, images_of
+from metalearn.types import InputSpec
 
 
 class Domain(NamedTuple):
@@ -84,3 +86,40 @@ def _of_body(config: Config, folder: str | None) -> tuple[Config, Domain, str]:
 
     size = " x ".join(map(str, material.inputs.shape))
     return config, Domain(material.dataset, material.labelled, compute), size
+
+
+def open_both(config: Config) -> tuple[str, Domains, str]:
+    """Both domains on the devices, for a body that is trained on them.
+
+    Returns:
+      Digest of the weights that the body came with, '' without; the domains; digests of the
+      positions of their images.
+
+    Raises:
+      UserError: no such data set or body; classes that differ.
+    """
+    folder = FLAGS.target_data_dir or FLAGS.data_dir
+    there = dataclasses.replace(config, dataset=config.target)
+    if config.bottleneck:
+        (config, there) = (probe(each) for each in (config, there))
+    (config, source) = open_material(config, FLAGS.data_dir)
+    (_, target) = open_material(there, folder)
+    check_same_classes(source.labelled.names, target.labelled.names)
+    if config.method == "probe":
+        labs = [each.place(features_of(each, None)) for each in (source, target)]
+    else:
+        inputs = _common(source.inputs, target.inputs)
+        labs = [each.place(images_of(each))._replace(inputs=inputs) for each in (source, target)]
+    hashes = f"{source.labelled.hash}+{target.labelled.hash}"
+    return config.weights, Domains(*labs, source.labelled.names), hashes
+
+
+def _common(source: InputSpec, target: InputSpec) -> InputSpec:
+    """The images that a body takes of both domains: of the source's moments, at the larger size."""
+    larger = max(source.size, target.size)
+    if source.size != target.size:
+        (first, second, both) = (
+            " x ".join(map(str, size)) for size in (source.size, target.size, larger)
+        )
+        print(f"note: images are {first} and {second}; both become {both}", file=sys.stderr)
+    return source._replace(size=larger)

@@ -14,7 +14,7 @@ from metalearn.data.cache import default_root, expanded
 from metalearn.data.inputs import inputs_of
 from metalearn.data.labels import labelled
 from metalearn.errors import UserError
-from metalearn.learners.registry import STRATEGIES
+from metalearn.learners.registry import CLASSIFYING
 from metalearn.models import is_pretrained
 from metalearn.models.zoo import make_body
 from metalearn.records.workdir import read_workdir
@@ -33,7 +33,7 @@ def with_best_body(config: Config) -> Config:
     """
     if config.backbone != AUTO:
         return config
-    if config.init_from or config.weights or STRATEGIES[config.method].random:
+    if config.init_from or config.weights or CLASSIFYING[config.method].random:
         raise UserError(
             "--backbone=auto chooses of the bodies whose weights are here: leave out --init_from, "
             "--weights and --strategy=scratch"
@@ -86,7 +86,7 @@ def open_source(config: Config) -> Source:
       UserError: no such run, or one that classifies no fixed classes; or its dataset is not there.
     """
     there = read_workdir(Path(config.init_from)).config if config.init_from else None
-    if there is None or there.method not in STRATEGIES:
+    if there is None or there.method not in CLASSIFYING:
         raise UserError(
             "--test_source tests the classes of an earlier run of experiments.pretrain or "
             "transfer: name it by --init_from, or leave this out"
@@ -103,7 +103,7 @@ def open_source(config: Config) -> Source:
 
 def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None]:
     """The body with its weights, None for random ones; the images that it takes, None for any."""
-    random = STRATEGIES[config.method].random
+    random = CLASSIFYING[config.method].random
     if random and config.init_from:
         raise UserError("--init_from: scratch begins with random weights: choose another strategy")
     if config.init_from:

@@ -75,9 +75,9 @@ class Outcome:
       target: those of the target's test images.
       validators: scores without labels of the target, in the order of `validators_of`.
       distance: proxy A-distance of the adapted training images.
-      adapt_s: seconds of adapting.
+      adapt_s: seconds of adapting, or of training so far.
       fit_s: seconds of fitting, and of answering for all test images.
-      adapted: what the method made of the draw.
+      adapted: what the method made of the draw; None of a body that is trained.
     """
 
     source: tuple[float, float, float]
@@ -86,7 +86,7 @@ class Outcome:
     distance: float
     adapt_s: float
     fit_s: float
-    adapted: Adapted
+    adapted: Adapted | None = None
 
 
 def check_sides(source: Side, target: Side) -> None:
@@ -166,7 +166,7 @@ def attempt(
     fit_s = perf_counter() - begun
     parts = np.split(logits, [len(tests[0])])
     (source, target) = (
-        _reached(part, side.test_y, recipe.names) for part, side in zip(parts, sides, strict=True)
+        reached(part, side.test_y, recipe.names) for part, side in zip(parts, sides, strict=True)
     )
     moved = adapted.transform(domains.target_z)
     distance = proxy_a_distance(adapted.source, moved)
@@ -184,6 +184,13 @@ def _judged(classifier: str, domains: Domains, adapted: Adapted) -> Judged:
     return Judged(logits[:0], domains.source_y[:0], np.zeros(0), logits)
 
 
-def _reached(logits: np.ndarray, y: np.ndarray, names: Sequence[str]) -> tuple[float, float, float]:
+def reached(logits: np.ndarray, y: np.ndarray, names: Sequence[str]) -> tuple[float, float, float]:
+    """Accuracy, macro recall and macro F1.
+
+    Args:
+      logits: [M,C].
+      y: int [M].
+      names: of the classes.
+    """
     found = scores(logits, y, names)
     return found.accuracy, found.macro_recall, found.macro_f1

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from metalearn.domains.deep import settings as adaptation
+from metalearn.domains.deep.registry import DEEP
 from metalearn.learners import (
     cavia,
     embedding,
@@ -140,15 +142,21 @@ STRATEGIES: dict[str, Strategy] = {
     "scratch": Strategy(supervised.Settings, supervised_recipes.scratch_recipe, random=True),
 }
 
+# A body is trained for another domain: experiments.adapt
+ADAPTATION: dict[str, Strategy] = dict.fromkeys(
+    DEEP, Strategy(adaptation.Settings, adaptation.recipe, random=True)
+)
+CLASSIFYING = STRATEGIES | ADAPTATION  # what trains classifiers of fixed classes
+
 
 def readers(setting: str) -> list[str]:
     """The methods that read this setting."""
-    return [method for method in (*METHODS, *STRATEGIES) if reads(method, setting)]
+    return [method for method in (*METHODS, *CLASSIFYING) if reads(method, setting)]
 
 
 def reads(method: str, setting: str) -> bool:
     """Whether the method reads this setting; an unknown one reads none."""
-    known: Mapping[str, Entry | Strategy] = {**METHODS, **STRATEGIES}
+    known: Mapping[str, Entry | Strategy] = {**METHODS, **CLASSIFYING}
     return method in known and setting in known[method].settings.__dataclass_fields__
 
 
@@ -159,8 +167,8 @@ def preset(method: str, dataset: str, shots: int) -> Recipe:
     has a recipe for takes that for 1 shot. For a strategy shots are the labels a class, 0 for all.
     {} for an unknown method.
     """
-    if method in STRATEGIES:
-        return STRATEGIES[method].recipe(dataset, shots)
+    if method in CLASSIFYING:
+        return CLASSIFYING[method].recipe(dataset, shots)
     if method not in METHODS:
         return {}
     five = shots >= 3 and dataset in PUBLISHED

@@ -104,7 +104,7 @@ class Strategy(NamedTuple):
       random: the body begins with random weights.
     """
 
-    settings: type[Classifying]
+    settings: type[Common]
     recipe: Callable[[str, int], Recipe]
     random: bool = False
 

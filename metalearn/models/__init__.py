@@ -9,6 +9,7 @@ from metalearn.errors import UserError
 from metalearn.models import zoo
 from metalearn.models.cnn import NormalisedCnn, plain_cnn
 from metalearn.models.conv4 import Conv4
+from metalearn.models.lenet import Bottleneck, LeNet
 from metalearn.models.norms import KINDS
 from metalearn.models.relation import Relation
 from metalearn.models.resnet import ResNet12
@@ -52,6 +53,8 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "wrn-28-10": lambda **kw: WideResNet(**kw),
     "cnn": plain_cnn,
     "cnn-bn": lambda **kw: NormalisedCnn(**kw),
+    "lenet": lambda **kw: LeNet(**kw),
+    "bottleneck": lambda **kw: Bottleneck(**kw),  # of another body's features
 }
 
 WITHOUT_NORM = ("cnn",)  # backbones without normalisation layers, for norm="none" alone

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metalearn.config import Config
+from metalearn.domains.deep.registry import SOURCE_ONLY
 from metalearn.domains.registry import NONE
 from metalearn.domains.trial import Outcome
 from metalearn.records.labelled_store import OFFICIAL
@@ -18,7 +19,9 @@ from metalearn.records.record import (
     short_digest,
 )
 
-BASELINE = NONE  # method that others are compared with
+BASELINES = (NONE, SOURCE_ONLY)  # methods that others are compared with
+TRAINED = "trained"  # classifier of a body that is trained, and all of its classifier
+OF_METHODS = {"penalty": 1.0, "target_weight": 1.0}  # settings that the source alone has no use for
 SHARES = tuple(
     f"{side}_{name}" for side in ("source", "target") for name in ("accuracy", "recall", "f1")
 )
@@ -32,10 +35,11 @@ class DomainsTest:
       method: that adapted.
       source, target: data sets.
       pixels: side of the images whose pixels are the features; 0 for features of the body.
-      classifier: that was fitted to the adapted features.
+      classifier: that was fitted to the adapted features; `trained` where a body is trained.
       images: drawn of each domain's training images by each draw; 0 for all.
       target_labels: labelled images a class of the target.
-      choices: settings of the method that were tried, the defaults first.
+      choices: settings of the method that were tried, the defaults first; of a body that is
+        trained, the updates after which it was judged, the last first.
       validators: by which one of them may be chosen.
       draws: seeds, from that of the settings on.
       images_hash: of the positions of all images, of both domains.
@@ -130,11 +134,27 @@ class DomainsRecord:
 
     @property
     def compared(self) -> str:
-        """What records agree in that may be compared draw by draw: all but the method."""
-        return self._digest(dataclasses.replace(self.test, method="", choices=[]))
+        """What records agree in that may be compared draw by draw: all but the method.
+
+        Of bodies that are trained, what the training on the source alone has that they begin from,
+        or are compared with: its settings.
+        """
+        test = dataclasses.replace(self.test, method="", choices=[])
+        if not self.trained:
+            return self._digest(test)
+        begun = self.lineage[-1].config if self.lineage else self.config
+        plain = dataclasses.replace(begun, method=SOURCE_ONLY, **OF_METHODS)
+        found = [settings(plain), dataclasses.asdict(test), self.provenance.images]
+        return short_digest(found)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the method trains a body."""
+        return self.test.classifier == TRAINED
 
     def _digest(self, test: DomainsTest) -> str:
-        stages = lineage_to_json(self.lineage, timed=False)
+        # Of a body that is trained, what it begins from follows from its own settings
+        stages = [] if self.trained else lineage_to_json(self.lineage, timed=False)
         found = [settings(self.config), dataclasses.asdict(test), self.provenance.images, stages]
         return short_digest(found)
 
@@ -159,4 +179,5 @@ class DomainsRecord:
     @property
     def features(self) -> str:
         """`pixels16`, or the body."""
-        return f"pixels{self.test.pixels}" if self.test.pixels else body_of(self.config)
+        found = f"pixels{self.test.pixels}" if self.test.pixels else body_of(self.config)
+        return f"{found}-bottleneck" if self.config.bottleneck else found

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalearn.domains.negative import Gain, gain
-from metalearn.records.domains import BASELINE, DomainsRecord
+from metalearn.records.domains import BASELINES, DomainsRecord
 from metalearn.records.domains_store import domains_records
 from metalearn.records.draws import by_table
 
@@ -108,10 +108,10 @@ def domains_rows(root: Path) -> dict[str, list[DomainsRow]]:
 
 def rows_of(records: list[DomainsRecord]) -> list[DomainsRow]:
     """The rows of records that may be compared, the source alone first."""
-    plain = [record for record in records if record.test.method == BASELINE]
+    plain = [record for record in records if record.test.method in BASELINES]
     baseline = plain[0] if plain else None
     rows = [DomainsRow(record, baseline) for record in records]
-    return sorted(rows, key=lambda row: (row.name != BASELINE, row.name, row.record.test.choices))
+    return sorted(rows, key=lambda row: (row.name not in BASELINES, row.name, row.record.test.choices))
 
 
 def title_of(record: DomainsRecord) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metalearn.domains.deep.registry import DEEP
 from metalearn.domains.registry import METHODS
 from metalearn.records.cells import NONE, shown
 from metalearn.records.commands import commands
@@ -19,20 +20,27 @@ from metalearn.records.export import csv_text
 from metalearn.records.labelled_tables import short_commit
 from metalearn.records.markdown import table
 
+PAPERS = {name: method.source for name, method in METHODS.items()}
+PAPERS |= {name: method.source for name, method in DEEP.items()}
+FIRST = {True: "last update %", False: "defaults %"}  # of a body that is trained, or of settings
 INTRO = """## Domain adaptation
 
 Labelled images of the source, unlabelled ones of the target, by `experiments.adapt`. Each method
-adapts the same features, the same classifier is fitted, and both domains' test images are asked.
-Draws (seeds) are the same for all lines of a table. Every number is in `results/domains.csv`.
+adapts the same features and the same classifier is fitted, or (tables that say `trained`) each
+trains the same body by the same recipe; then both domains' test images are asked. Draws (seeds) are
+the same for all lines of a table. Every number is in `results/domains.csv`.
 
-- **target %**: accuracy of the target's test images with the method's default settings, mean over
-  draws; in brackets the gain over the source alone (`none`) on the same draws, in points ± its
-  95 % confidence interval (Student's t over draws). Draws are of training images: the interval does
-  not hold what other test images would change. **negative**: all of the interval is below 0.
+- **target %**: accuracy of the target's test images with the method's default settings, of a body
+  that is trained after the last update; mean over draws. In brackets the gain over the source alone
+  (`none`, `source_only`) on the same draws, in points ± its 95 % confidence interval (Student's t
+  over draws). Draws are of training images, or of a training's seed: the interval does not hold
+  what other test images would change. **negative**: all of the interval is below 0.
 - **source %**: of the source's test images, by the same adapted classifier, which is not told where
   an image is from.
 - **distance**: proxy A-distance of the adapted training images, 0 (alike) to 2; that of `none` is
   before adaptation.
+- **by a validator**: of one method, what a validator without labels of the target chooses among
+  its settings, or among the states that training passes through; `oracle` as below.
 - **chosen by**: what a validator without labels of the target chooses among all lines and their
   settings in each draw, and what that reaches; the `oracle` looks at the target's test labels, and
   is what no choice can surpass. Scores of methods whose features have other scales are not quite
@@ -56,8 +64,8 @@ def _section(title: str, rows: list[DomainsRow]) -> str:
     lines = [{"#": str(i)} | cells for i, cells in enumerate(lines_of(rows), 1)]
     picture = f"![accuracy of the target](results/plots/{domains_plot_name(title)})\n"
     made = commands([[row.record.provenance.command] for row in rows])
-    chosen = table(choice_lines(rows))
-    return "\n".join([f"### {title}\n", said, table(lines), chosen, picture, made])
+    chosen = [table(some) for some in (kept_lines(rows), choice_lines(rows)) if some]
+    return "\n".join([f"### {title}\n", said, table(lines), *chosen, picture, made])
 
 
 def lines_of(rows: list[DomainsRow]) -> list[dict[str, str]]:
@@ -70,7 +78,7 @@ def lines_of(rows: list[DomainsRow]) -> list[dict[str, str]]:
         if row.target.mean() == best:
             accuracy = f"**{accuracy}**"
         origin = row.record.provenance
-        cells = {"method": row.name, "published by": METHODS[row.name].source or NONE}
+        cells = {"method": row.name, "published by": PAPERS[row.name] or NONE}
         cells |= {"target %": f"{accuracy}{_gain(row)}"}
         cells |= {"recall %": shown(means["target_recall"], 2, 100)}
         cells |= {"F1 %": shown(means["target_f1"], 2, 100)}
@@ -93,6 +101,18 @@ def _gain(row: DomainsRow) -> str:
         return f" ({mean})"
     negative = ", **negative**" if found.negative else ""
     return f" ({mean} ± {100 * (found.high - found.mean):.2f}{negative})"
+
+
+def kept_lines(rows: list[DomainsRow]) -> list[dict[str, str]]:
+    """The cells of each method with several settings or states: what validators choose of them."""
+    found = []
+    for row in rows:
+        if len(row.record.test.choices) < 2:
+            continue
+        cells = {"method": row.name, FIRST[row.record.trained]: shown(row.target.mean(), 2, 100)}
+        cells |= {f"by {each.by} %": shown(each.accuracy.mean(), 2, 100) for each in choices([row])}
+        found.append(cells)
+    return found
 
 
 def choice_lines(rows: list[DomainsRow]) -> list[dict[str, str]]:

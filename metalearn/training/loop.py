@@ -96,6 +96,7 @@ class Trainer:
         self.supply = self.training.supply(self.key)
         self.ready = plan.ready(members[0].run)
         self.validate = plan.validate and plan.validate(members[0].run)
+        self.refresh = plan.refresh and plan.refresh(members[0].run)
         self.rows: list[Interval] = []
         self.rate = 0.0  # steps a second, 0 until measured
         self.saved = time.monotonic()
@@ -115,6 +116,7 @@ class Trainer:
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     self._validate(state, bar)
+                    state = self._refreshed(state)
                 over = all(is_over(config, step, member.best) for member in self.members)
                 # Once: what comes after the save waits for the next
                 stopped, save_due, _ = self._agree(interrupt)
@@ -226,17 +228,21 @@ class Trainer:
                 self._keep_last(member, its)
                 continue
             ready = self.ready(its.meta)
-            result = self.validate(ready)
-            member.metric_log.write(
-                step, valid_accuracy=result.accuracy, valid_ci95=result.ci95, valid_loss=result.loss
-            )
+            found = self.validate(step, ready)
+            member.metric_log.write(step, **found.logged)
             if first():
                 whose = f", seed {member.run.config.seed}" if len(self.members) > 1 else ""
-                found = f"{100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %"
-                bar.write(f"step {step}{whose}: validation accuracy {found}")
-            if result.accuracy > member.best.accuracy:
+                bar.write(f"step {step}{whose}: {found.said}")
+            if found.score > member.best.accuracy:
                 member.checkpoints.save_best(step, ready, self.training.lab.inputs)
-                member.best = Best(result.accuracy, step)
+                member.best = Best(found.score, step)
+
+    def _refreshed(self, state: TrainState) -> TrainState:
+        """The state with what is made anew after each validation."""
+        if self.refresh is None:
+            return state
+        states = apart(state, len(self.members))
+        return together([its._replace(meta=self.refresh(its.meta)) for its in states])
 
     def _keep_last(self, member: Member, state: TrainState) -> None:
         """Without validation, the last state is the one to test."""

@@ -16,6 +16,23 @@ from metalearn.training.step import TrainState
 from metalearn.types import PyTree
 
 
+class Validated(NamedTuple):
+    """What a validation found.
+
+    Attributes:
+      score: the higher the better; the best state is kept.
+      logged: numbers for the metric log.
+      said: for the terminal.
+    """
+
+    score: float
+    logged: dict[str, float]
+    said: str
+
+
+Validate = Callable[[int, PyTree], Validated]  # of the step, and of what is ready
+
+
 class Plan(NamedTuple):
     """How runs are trained that differ in their seeds alone.
 
@@ -25,9 +42,11 @@ class Plan(NamedTuple):
       begin: `(run, fresh) -> state`, with the weights that training begins from.
       training: `run -> Training`.
       ready: `run -> (meta -> meta)`, what is tested and kept of the parameters in training.
-      validate: `run -> (meta -> Result)` of what is ready; None where there are no images for it:
-        the last state is kept, then.
+      validate: `run -> ((step, meta) -> Validated)` of what is ready; None where there are no
+        images for it: the last state is kept, then.
       headline: `(run, step, over) -> str`, the line that a run begins with.
+      refresh: `run -> (meta -> meta)`, what is made anew of the parameters in training after each
+        validation; None for nothing.
     """
 
     lab: Lab
@@ -35,8 +54,29 @@ class Plan(NamedTuple):
     begin: Callable[[Run, TrainState], TrainState]
     training: Callable[[Run], Training]
     ready: Callable[[Run], Callable[[PyTree], PyTree]]
-    validate: Callable[[Run], Callable[[PyTree], Result]] | None
+    validate: Callable[[Run], Validate] | None
     headline: Callable[[Run, int, bool], str]
+    refresh: Callable[[Run], Callable[[PyTree], PyTree]] | None = None
+
+
+def by_accuracy(validate: Callable[[PyTree], Result]) -> Validate:
+    """Validation that keeps the most accurate state.
+
+    Args:
+      validate: `meta -> Result`.
+    """
+
+    def validated(step: int, ready: PyTree) -> Validated:
+        result = validate(ready)
+        logged = {
+            "valid_accuracy": result.accuracy,
+            "valid_ci95": result.ci95,
+            "valid_loss": result.loss,
+        }
+        found = f"{100 * result.accuracy:.2f} ± {100 * result.ci95:.2f} %"
+        return Validated(result.accuracy, logged, f"validation accuracy {found}")
+
+    return validated
 
 
 def few_shot_plan(method: Method, lab: Lab) -> Plan:
@@ -56,8 +96,8 @@ def few_shot_plan(method: Method, lab: Lab) -> Plan:
     def ready(run: Run) -> Callable[[PyTree], PyTree]:
         return with_running_statistics(run.config, method, lab)
 
-    def validate(run: Run) -> Callable[[PyTree], Result]:
-        return make_validate(run.config, method, lab)
+    def validate(run: Run) -> Validate:
+        return by_accuracy(make_validate(run.config, method, lab))
 
     def line(run: Run, step: int, over: bool) -> str:
         config = run.config

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.errors import UserError
-from metalearn.evaluation.metrics import Result
 from metalearn.models.lora import init_adapters
 from metalearn.ops.classifier import init_classifier
 from metalearn.parallel import replicate
@@ -15,7 +14,7 @@ from metalearn.training.assemble import Training, assembled
 from metalearn.training.backbone import fixed_part, head_of, of_stages, stages_before
 from metalearn.training.gradient import Sample
 from metalearn.training.optimizer import classifier_optimizer
-from metalearn.training.plan import Plan
+from metalearn.training.plan import Plan, Validate, by_accuracy
 from metalearn.training.progress import headline, place_of
 from metalearn.training.state import Run
 from metalearn.training.step import TrainState
@@ -54,8 +53,8 @@ def supervised_plan(subject: Subject) -> Plan:
         what = f"{config.method} on {config.dataset}, {config.backbone}, {labels}"
         return headline(config, what, place_of(lab, run.workdir), step, over)
 
-    def validate(run: Run) -> Callable[[PyTree], Result]:
-        return validator(subject)
+    def validate(run: Run) -> Validate:
+        return by_accuracy(validator(subject))
 
     return Plan(
         lab=lab,

@@ -1,5 +1,6 @@
 """What a training leaves: meta-parameters, the images they take, how well they did."""
 
+import math
 from typing import NamedTuple
 
 from metalearn.config import Config
@@ -9,9 +10,9 @@ UNKNOWN = 0.0  # validation accuracy of a run without validation images
 
 
 class Best(NamedTuple):
-    """Validation accuracy of the best checkpoint so far and its step; before any, (-1, 0)."""
+    """The best checkpoint so far: its validation accuracy, or another score, and its step."""
 
-    accuracy: float = -1.0
+    accuracy: float = -math.inf  # before any; of runs of older versions -1
     step: int = 0
 
 

@@ -1,0 +1,159 @@
+"""What `experiments.adapt` does of methods that train a body: runs, records, pictures, a table."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from experiments._cli.adapt_arguments import bodies_given, trained_config_given, workdir_of
+from experiments._cli.adapt_images import open_both
+from experiments._cli.define import FLAGS
+from experiments._cli.draws import begun, missing, path_of, record_all
+from experiments._cli.lab import check_jax, meet
+from experiments._cli.places import check_run_folder
+from experiments._cli.program import command_line
+from metalearn.classifiers.adapting import (
+    Domains,
+    adapt_body,
+    check_adaptation,
+    features_of_run,
+    validators_of,
+)
+from metalearn.config import Config
+from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
+from metalearn.domains.few import few_of_each
+from metalearn.domains.registry import NONE
+from metalearn.files import check_writable
+from metalearn.records.domain_pictures import draw_domains
+from metalearn.records.domains import NOTHING, TRAINED, DomainsRecord, DomainsTest
+from metalearn.records.domains_rows import rows_of
+from metalearn.records.domains_store import domains_path, read_domains, write_domains
+from metalearn.records.domains_tables import choice_lines, kept_lines, lines_of
+from metalearn.records.markdown import table
+from metalearn.records.record import Provenance
+from metalearn.records.workdir import lineage_of, lock_workdir
+from metalearn.runtime import commit, configure, device_name
+from metalearn.training.state import Run
+
+SHOWN = 1000  # images of a domain in a picture
+
+
+def adapt_bodies() -> None:
+    """Train a body by each method in each draw; write records, say what was found.
+
+    Raises:
+      UserError: settings, weights or images that do not fit.
+      Interrupted: SIGINT or SIGTERM, after saving.
+    """
+    methods = bodies_given()
+    configs = {name: trained_config_given(name, 0) for name in methods}
+    meet()
+    config = configs[SOURCE_ONLY]
+    configure(config.meta_batch, config.precision)
+    check_jax()
+    for each in configs.values():
+        check_adaptation(each)
+    if FLAGS.record:
+        check_writable(Path(FLAGS.results_dir))
+    workdir = workdir_of(config)
+    check_run_folder(workdir)
+    (weights, domains, hashes) = open_both(config)
+    configs = {name: dataclasses.replace(each, weights=weights) for name, each in configs.items()}
+    _check_labels(config, domains)
+    workdir.mkdir(parents=True, exist_ok=True)
+    with lock_workdir(workdir):
+        blanks = {name: _blank(each, domains, hashes) for name, each in configs.items()}
+        records = begun(workdir, blanks, read_domains)
+        for number, name in missing(records):
+            records[name] = _with_draw(records[name], number, domains, workdir)
+            write_domains(path_of(workdir, name), records[name])
+    say(list(records.values()), workdir)
+
+
+def _check_labels(config: Config, domains: Domains) -> None:
+    """See that classes have the labelled images that are asked for, before anything is trained."""
+    if config.target_labels:
+        counts = domains.target.dataset.train.counts
+        few_of_each(np.repeat(np.arange(len(counts)), counts), config.target_labels, domains.names)
+
+
+def _run(config: Config, workdir: Path) -> Run:
+    """The run of a method, beside that of the source alone, which it may begin from."""
+    folder = workdir / f"{config.method}-seed{config.seed}"
+    if DEEP[config.method].begins:
+        before = workdir / f"{SOURCE_ONLY}-seed{config.seed}"
+        config = dataclasses.replace(config, init_from=str(before))
+    return Run(config, folder)
+
+
+def _with_draw(
+    record: DomainsRecord, number: int, domains: Domains, workdir: Path
+) -> DomainsRecord:
+    """The record with another draw, of the next seed."""
+    first = record.config
+    run = _run(dataclasses.replace(first, seed=first.seed + number), workdir)
+    found = adapt_body(run, domains, record.provenance.command)
+    outcomes = [found[step] for step in _steps(first)]
+    if number == 0 and FLAGS.picture != NONE:
+        _picture(run, domains, workdir)
+    test = dataclasses.replace(record.test, draws=number + 1)
+    lineage = lineage_of(run.config) if number == 0 else record.lineage
+    measured = record.measured.with_draw(outcomes)
+    return dataclasses.replace(record, test=test, measured=measured, lineage=lineage)
+
+
+def _steps(config: Config) -> list[int]:
+    """The updates after which a state is judged, the last one first."""
+    return [config.steps, *range(config.valid_every, config.steps, config.valid_every)]
+
+
+def _blank(config: Config, domains: Domains, hashes: str) -> DomainsRecord:
+    """The record of a method before its first draw."""
+    (source, target) = (domains.source.dataset, domains.target.dataset)
+    test = DomainsTest(
+        method=config.method,
+        source=config.dataset,
+        target=config.target,
+        pixels=0,
+        classifier=TRAINED,
+        images=0,
+        target_labels=config.target_labels,
+        choices=[f"update {step}" for step in _steps(config)],
+        validators=validators_of(source),
+        draws=0,
+        images_hash=hashes,
+        source_images=len(source.test.images),
+        target_images=len(target.test.images),
+    )
+    decoders = dict.fromkeys(each.decoder for each in (source, target) if each.decoder)
+    images = f"{source.images}+{target.images}"
+    command = command_line("experiments.adapt")
+    provenance = Provenance(command, commit(), device_name(), images, "+".join(decoders))
+    return DomainsRecord(config, test, NOTHING, (), provenance)
+
+
+def _picture(run: Run, domains: Domains, workdir: Path) -> None:
+    """Both domains' features by the source alone and by a method."""
+    config = run.config
+    before = workdir / f"{SOURCE_ONLY}-seed{config.seed}"
+    draw_domains(
+        features_of_run(before, domains, SHOWN),
+        features_of_run(run.workdir, domains, SHOWN),
+        workdir / f"{config.method}.png",
+        f"{config.dataset} to {config.target}: {config.method} ({FLAGS.picture})",
+        FLAGS.picture,
+    )
+
+
+def say(records: list[DomainsRecord], workdir: Path) -> None:
+    """Write the records where --record asks for it, and say what was found."""
+    record_all(records, domains_path, write_domains)
+    rows = rows_of(records)
+    print(table(lines_of(rows)))
+    if len({record.test.draws for record in records}) == 1:
+        if kept := kept_lines(rows):
+            print(table(kept))
+        print(table(choice_lines(rows)))
+    print(f"files: {workdir}/ ({', '.join(f'{r.test.method}.json' for r in records)})")
+    sys.stdout.flush()
