@@ -89,6 +89,9 @@ def test_classes_that_differ_are_named(folders: tuple[Path, Path], tmp_path: Pat
     ("given", "said"),
     [
         ("--methods=best", "no method 'best'"),
+        ("--methods=dann,coral", "by two commands"),
+        ("--methods=dann", "--pixels is of methods that adapt features"),
+        ("--penalty=2", "not of probe"),
         ("--target_labels=500", "give"),
         ("--images=0", "would be the same images"),
         ("--source=", "--source is missing"),
@@ -105,3 +108,60 @@ def test_wrong_settings_end_with_one_line(
     found = program("adapt", *words(folders, f"--workdir={tmp_path / 'run'}", given))
     assert said in found.complaint
     assert not (tmp_path / "run").exists()
+
+
+def trained_words(folders: tuple[Path, Path], *others: str) -> list[str]:
+    (source, target) = folders
+    places = (f"--data_dir={source}", f"--target_data_dir={target}")
+    both = ("--source=labelled", "--target=labelled", "--backbone=conv2-8", "--batch_size=8")
+    short = ("--steps=4", "--valid_every=2", "--draws=1")
+    return [*both, *places, f"--cache_dir={source.parent / 'cache'}", *short, *others]
+
+
+def test_bodies_are_trained_recorded_and_go_on(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    places = (f"--workdir={tmp_path / 'run'}", f"--results_dir={tmp_path / 'results'}")
+    methods = "--methods=mcc,ada_bn"
+    first = program("adapt", *trained_words(folders, methods, *places))
+    assert first.code == 0, first.err
+    assert "both become 20 x 20" in first.err
+    assert "| source_only |" in first.out and "| last update % |" in first.out
+    assert (tmp_path / "run" / "mcc.png").stat().st_size > 1000
+    other = program("adapt", *trained_words(folders, methods, *places, "--lr=0.5"))
+    assert "choose another --workdir" in other.complaint
+    second = program("adapt", *trained_words(folders, methods, *places, "--draws=2", "--record"))
+    assert second.code == 0, second.err
+    found = {r.test.method: r for r in domains_records(tmp_path / "results")}
+    assert set(found) == {"source_only", "mcc", "ada_bn"}
+    assert found["mcc"].test.choices == ["update 4", "update 2"]
+    assert found["ada_bn"].test.choices == ["update 0"]
+    assert len({r.compared for r in found.values()}) == 1
+    assert found["ada_bn"].lineage[-1].config.method == "source_only"
+    assert found["mcc"].test.draws == 2 and len(found["mcc"].test.validators) >= 3
+    # What was trained is a body like any other
+    begun = (f"--init_from={tmp_path / 'run' / 'mcc-seed0'}", f"--data_dir={folders[1]}")
+    where = (f"--cache_dir={tmp_path / 'cache'}", f"--workdir={tmp_path / 'probe'}")
+    probe = program("transfer", "--dataset=labelled", "--strategy=probe", *begun, *where)
+    assert probe.code == 0, probe.err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--init_from=x", "source_only"),
+        ("--images=5", "--images is of methods that adapt features"),
+        ("--methods=joint", "give --target_labels"),
+        ("--keep=best", "--keep=best"),
+        ("--target_labels=500", "give"),
+        ("--backbone=efficientnet-lite0", "--bottleneck"),
+        ("--stream", "--stream"),
+        ("--shots=5", "--shots"),
+        ("--backbone=best", "best"),
+    ],
+)
+def test_wrong_settings_of_a_training_end_with_one_line(
+    folders: tuple[Path, Path], tmp_path: Path, given: str, said: str
+) -> None:
+    run = f"--workdir={tmp_path / 'run'}"
+    found = program("adapt", *trained_words(folders, "--methods=mcc", run, given))
+    assert said in found.complaint
+    assert not list((tmp_path / "run").glob("*.json"))

@@ -10,7 +10,7 @@ from metalearn.config import ORDER, Config, in_order
 from metalearn.errors import UserError
 from metalearn.learners import imaml, maml, protonet, reptile
 from metalearn.learners.method import make_method
-from metalearn.learners.registry import METHODS, STRATEGIES, readers
+from metalearn.learners.registry import CLASSIFYING, METHODS, STRATEGIES, readers
 from metalearn.records.record import settings
 from metalearn.records.store import read_record
 from metalearn.settings import Common, narrowed
@@ -46,7 +46,7 @@ def test_method_without_its_settings_is_refused() -> None:
 def test_readers_of_a_setting_are_the_methods_that_have_it() -> None:
     assert readers("proximal") == ["imaml"]
     assert readers("scale") == ["protonet", "matchingnet", "r2d2"]
-    assert readers("seed") == [*METHODS, *STRATEGIES]
+    assert readers("seed") == [*METHODS, *CLASSIFYING]
     assert readers("episodes") == list(METHODS) and readers("labels") == list(STRATEGIES)
 
 

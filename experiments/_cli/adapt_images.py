@@ -10,7 +10,7 @@ import numpy as np
 from experiments._cli.adapt_arguments import pixels_given
 from experiments._cli.define import FLAGS
 from experiments._cli.material import open_material, probe
-from metalearn.classifiers.adapting import Domains
+from metalearn.classifiers.judged import Domains
 from metalearn.config import Config
 from metalearn.data import load, resizes
 from metalearn.data.labels import Labelled, Part, labelled
@@ -111,7 +111,7 @@ def open_both(config: Config) -> tuple[str, Domains, str]:
         inputs = _common(source.inputs, target.inputs)
         labs = [each.place(images_of(each))._replace(inputs=inputs) for each in (source, target)]
     hashes = f"{source.labelled.hash}+{target.labelled.hash}"
-    return config.weights, Domains(*labs, source.labelled.names), hashes
+    return config.weights, Domains(labs[0], labs[1], source.labelled.names), hashes
 
 
 def _common(source: InputSpec, target: InputSpec) -> InputSpec:

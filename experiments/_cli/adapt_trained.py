@@ -14,12 +14,11 @@ from experiments._cli.lab import check_jax, meet
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line
 from metalearn.classifiers.adapting import (
-    Domains,
     adapt_body,
     check_adaptation,
     features_of_run,
-    validators_of,
 )
+from metalearn.classifiers.judged import Domains, validators_of
 from metalearn.config import Config
 from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.domains.few import few_of_each

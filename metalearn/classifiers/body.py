@@ -5,7 +5,7 @@ from pathlib import Path
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.method import layers_of, precision_of
-from metalearn.learners.registry import STRATEGIES
+from metalearn.learners.registry import CLASSIFYING
 from metalearn.models import is_pretrained, make_network
 from metalearn.models.zoo import make_body
 from metalearn.records.workdir import read_workdir
@@ -60,5 +60,5 @@ def body_of_run(config: Config) -> Body:
 
 def _adapts_statistics(config: Config) -> bool:
     """Whether training takes the statistics of its own batches."""
-    reads = STRATEGIES[config.method].settings.__dataclass_fields__
+    reads = CLASSIFYING[config.method].settings.__dataclass_fields__
     return "statistics" in reads and config.statistics == "batch"

@@ -59,6 +59,14 @@ class Entry(NamedTuple):
     maps: bool = False
 
 
+class Adapting(NamedTuple):
+    """How a body is trained for another domain; fields as of `Strategy`."""
+
+    settings: type[adaptation.Settings]
+    recipe: Callable[[str, int], Recipe]
+    random: bool = True
+
+
 Entries = dict[str, Entry]
 
 # With an inner loop: experiments.maml
@@ -143,10 +151,11 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 # A body is trained for another domain: experiments.adapt
-ADAPTATION: dict[str, Strategy] = dict.fromkeys(
-    DEEP, Strategy(adaptation.Settings, adaptation.recipe, random=True)
+ADAPTATION: dict[str, Adapting] = dict.fromkeys(
+    DEEP, Adapting(adaptation.Settings, adaptation.recipe)
 )
-CLASSIFYING = STRATEGIES | ADAPTATION  # what trains classifiers of fixed classes
+# What trains classifiers of fixed classes
+CLASSIFYING: dict[str, Strategy | Adapting] = {**STRATEGIES, **ADAPTATION}
 
 
 def readers(setting: str) -> list[str]:
@@ -156,7 +165,7 @@ def readers(setting: str) -> list[str]:
 
 def reads(method: str, setting: str) -> bool:
     """Whether the method reads this setting; an unknown one reads none."""
-    known: Mapping[str, Entry | Strategy] = {**METHODS, **CLASSIFYING}
+    known: Mapping[str, Entry | Strategy | Adapting] = {**METHODS, **CLASSIFYING}
     return method in known and setting in known[method].settings.__dataclass_fields__
 
 

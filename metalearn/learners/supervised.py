@@ -104,7 +104,7 @@ class Strategy(NamedTuple):
       random: the body begins with random weights.
     """
 
-    settings: type[Common]
+    settings: type[Classifying]
     recipe: Callable[[str, int], Recipe]
     random: bool = False
 

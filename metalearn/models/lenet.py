@@ -1,4 +1,4 @@
-"""LeNet, the network of papers on domain adaptation between digits, and a bottleneck of features."""
+"""LeNet, the network of papers on adaptation between digits; and a bottleneck of features."""
 
 from collections.abc import Sequence
 

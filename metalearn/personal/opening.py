@@ -72,13 +72,13 @@ def run_maker(workdir: Path, method: str = AUTO) -> Maker:
     Raises:
       UserError: the folder holds none, or it cannot be used.
     """
-    from metalearn.learners.registry import STRATEGIES
+    from metalearn.learners.registry import CLASSIFYING
     from metalearn.personal.adapted import adapted
     from metalearn.records.workdir import read_workdir
     from metalearn.retest import read_trained
 
     config = read_workdir(workdir).config
-    if config.method in STRATEGIES:
+    if config.method in CLASSIFYING:
         return _body_maker(config, workdir, method)
     if method != AUTO:
         raise UserError(

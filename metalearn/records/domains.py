@@ -21,7 +21,6 @@ from metalearn.records.record import (
 
 BASELINES = (NONE, SOURCE_ONLY)  # methods that others are compared with
 TRAINED = "trained"  # classifier of a body that is trained, and all of its classifier
-OF_METHODS = {"penalty": 1.0, "target_weight": 1.0}  # settings that the source alone has no use for
 SHARES = tuple(
     f"{side}_{name}" for side in ("source", "target") for name in ("accuracy", "recall", "f1")
 )
@@ -143,7 +142,8 @@ class DomainsRecord:
         if not self.trained:
             return self._digest(test)
         begun = self.lineage[-1].config if self.lineage else self.config
-        plain = dataclasses.replace(begun, method=SOURCE_ONLY, **OF_METHODS)
+        # Weights are settings that the source alone has no use for
+        plain = dataclasses.replace(begun, method=SOURCE_ONLY, penalty=1.0, target_weight=1.0)
         found = [settings(plain), dataclasses.asdict(test), self.provenance.images]
         return short_digest(found)
 

@@ -111,7 +111,9 @@ def rows_of(records: list[DomainsRecord]) -> list[DomainsRow]:
     plain = [record for record in records if record.test.method in BASELINES]
     baseline = plain[0] if plain else None
     rows = [DomainsRow(record, baseline) for record in records]
-    return sorted(rows, key=lambda row: (row.name not in BASELINES, row.name, row.record.test.choices))
+    return sorted(
+        rows, key=lambda row: (row.name not in BASELINES, row.name, row.record.test.choices)
+    )
 
 
 def title_of(record: DomainsRecord) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.learners.registry import STRATEGIES
+from metalearn.learners.registry import CLASSIFYING, STRATEGIES
 from metalearn.records.labelled import LabelledRecord
 from metalearn.records.labelled_store import (
     labelled_dataset,
@@ -148,9 +148,10 @@ def data_of(record: LabelledRecord) -> str:
     found = ["other images (ImageNet weights)"] if record.external else []
     for stage in all_stages(record.lineage):
         there = stage.config
-        here = there.dataset == record.config.dataset and there.method not in STRATEGIES
+        here = there.dataset == record.config.dataset and there.method not in CLASSIFYING
         said = "base classes" if here else f"images of {there.dataset}"
         found += [] if said in found else [said]
+        found += [f"images of {there.target} without labels"] if there.target else []
     return ", then ".join(found) or "these labels alone"
 
 

@@ -127,8 +127,11 @@ def exporter(about: Adaptation) -> Callable[[PyTree], PyTree]:
         return pool_moments(jax.lax.map(of_batch, keys))
 
     x = first_images(about)
-    keeps = bool(jax.eval_shape(lambda key: about.network.moments(about.network.init(key, x), x),
-                                random_key(0)))
+    keeps = bool(
+        jax.eval_shape(
+            lambda key: about.network.moments(about.network.init(key, x), x), random_key(0)
+        )
+    )
 
     def ready(meta: PyTree) -> PyTree:
         classifier = meta["classifier"] if "classifier" in meta else meta["fixed"]["classifier"]
@@ -145,7 +148,7 @@ def first_images(about: Adaptation) -> Array:
     return jnp.zeros((1, *shape))
 
 
-def answering(about: Adaptation, lab: Lab) -> Callable[[PyTree, np.ndarray], np.ndarray]:
+def answering(about: Adaptation, lab: Lab) -> Blocks:
     """`(ready, images [M,...]) -> [M,D+C]`, features and logits of one domain's images."""
     prepare = lab.prepare
 
@@ -210,7 +213,9 @@ def adaptation_plan(about: Adaptation, validate: Validate) -> Plan:
 
     def fresh(run: Run) -> TrainState:
         # Copied: the state is donated to every chunk, what it begins from is to stay
-        meta = jax.tree.map(jnp.array, jax.jit(initial)(random_key(config.seed), first_images(about)))
+        meta = jax.tree.map(
+            jnp.array, jax.jit(initial)(random_key(config.seed), first_images(about))
+        )
         meta = meta if refresh is None else refresh(meta)
         state = TrainState(jnp.zeros((), jnp.int32), meta, jax.jit(optimizer.init)(meta))
         return replicate(state, about.source.mesh)

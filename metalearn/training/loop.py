@@ -24,7 +24,7 @@ from metalearn.training.member import (
     write_part,
     write_row,
 )
-from metalearn.training.plan import Plan
+from metalearn.training.plan import Plan, refreshed
 from metalearn.training.progress import progress_bar
 from metalearn.training.state import Run
 from metalearn.training.step import Progress, TrainState, apart, stacked, together, unstacked
@@ -116,7 +116,7 @@ class Trainer:
                 due = step % config.valid_every == 0 or step == config.steps
                 if due:
                     self._validate(state, bar)
-                    state = self._refreshed(state)
+                    state = refreshed(state, len(self.members), self.refresh)
                 over = all(is_over(config, step, member.best) for member in self.members)
                 # Once: what comes after the save waits for the next
                 stopped, save_due, _ = self._agree(interrupt)
@@ -236,13 +236,6 @@ class Trainer:
             if found.score > member.best.accuracy:
                 member.checkpoints.save_best(step, ready, self.training.lab.inputs)
                 member.best = Best(found.score, step)
-
-    def _refreshed(self, state: TrainState) -> TrainState:
-        """The state with what is made anew after each validation."""
-        if self.refresh is None:
-            return state
-        states = apart(state, len(self.members))
-        return together([its._replace(meta=self.refresh(its.meta)) for its in states])
 
     def _keep_last(self, member: Member, state: TrainState) -> None:
         """Without validation, the last state is the one to test."""

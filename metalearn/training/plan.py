@@ -12,7 +12,7 @@ from metalearn.training.lab import Lab
 from metalearn.training.parts import make_validate, with_running_statistics
 from metalearn.training.progress import headline, place_of
 from metalearn.training.state import Run, begin, initial_state
-from metalearn.training.step import TrainState
+from metalearn.training.step import TrainState, apart, together
 from metalearn.types import PyTree
 
 
@@ -57,6 +57,21 @@ class Plan(NamedTuple):
     validate: Callable[[Run], Validate] | None
     headline: Callable[[Run, int, bool], str]
     refresh: Callable[[Run], Callable[[PyTree], PyTree]] | None = None
+
+
+def refreshed(
+    state: TrainState, count: int, refresh: Callable[[PyTree], PyTree] | None
+) -> TrainState:
+    """The state with what is made anew of the parameters after a validation.
+
+    Args:
+      state: of `count` trainings at once.
+      count: how many these are.
+      refresh: `meta -> meta`; None where nothing is made anew.
+    """
+    if refresh is None:
+        return state
+    return together([its._replace(meta=refresh(its.meta)) for its in apart(state, count)])
 
 
 def by_accuracy(validate: Callable[[PyTree], Result]) -> Validate:

@@ -15,7 +15,7 @@ from metalearn.learners.embedding import embedding
 from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.maml import maml
 from metalearn.learners.method import make_method
-from metalearn.learners.registry import METHODS
+from metalearn.learners.registry import ADAPTATION, METHODS, STRATEGIES
 from metalearn.ops.optimizers import make_optimizer, schedule
 from metalearn.training.parts import tasks_at_once
 from metalearn.types import Network
@@ -279,3 +279,8 @@ def test_backbones_of_feature_maps_serve_every_method(method: str) -> None:
         )
 
     assert jax.eval_shape(logits, jax.random.key(1)).shape == (5, 5)
+
+
+def test_no_name_stands_for_two_methods() -> None:
+    kinds = (METHODS, STRATEGIES, ADAPTATION)
+    assert len(set().union(*kinds)) == sum(map(len, kinds))

@@ -73,12 +73,12 @@ def cdan(by_entropy: bool) -> Penalty:
             jax.lax.stop_gradient(jax.nn.softmax(logits))
             for logits in (seen.source_logits, seen.target_logits)
         ]
-        joint = [
+        (source, target) = (
             conditioned(reversed_gradient(z, weight), p)
             for z, p in zip((seen.source_z, seen.target_z), probabilities, strict=True)
-        ]
+        )
         weights = jnp.stack([certainty(p) for p in probabilities]) if by_entropy else None
-        return domain_loss(params, *joint, weights)
+        return domain_loss(params, source, target, weights)
 
     return Penalty(init, loss)
 

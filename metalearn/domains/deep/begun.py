@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from metalearn.domains.deep.adversarial import HIDDEN, domain_loss
 from metalearn.domains.deep.networks import init_layers, layers
-from metalearn.domains.deep.types import Choices, Pair, Trainee
+from metalearn.domains.deep.settings import Settings
+from metalearn.domains.deep.types import Pair, Trainee
 from metalearn.ops.classification import classification_loss
 from metalearn.ops.classifier import classify
 from metalearn.ops.losses import accuracy
@@ -19,7 +20,7 @@ def _as_begun(key: Key, x: Array, classes: int, begun: PyTree) -> PyTree:
     return {"body": begun["body"], "classifier": begun["classifier"]}
 
 
-def ada_bn(network: Network, settings: Choices) -> Trainee:
+def ada_bn(network: Network, settings: Settings) -> Trainee:
     """Li et al. 2016, "Revisiting batch normalization for practical domain adaptation".
 
     Nothing is trained: normalisation takes the target's running statistics for the source's.
@@ -31,7 +32,7 @@ def ada_bn(network: Network, settings: Choices) -> Trainee:
     return Trainee(_as_begun, loss, lambda pair: pair.target)
 
 
-def fine_tune(network: Network, settings: Choices) -> Trainee:
+def fine_tune_target(network: Network, settings: Settings) -> Trainee:
     """All of the body is trained on the target's few labels.
 
     Running statistics are those of the target's unlabelled images; in training, a batch's own.
@@ -47,7 +48,7 @@ def fine_tune(network: Network, settings: Choices) -> Trainee:
     return Trainee(_as_begun, loss, lambda pair: pair.target)
 
 
-def adda(network: Network, settings: Choices) -> Trainee:
+def adda(network: Network, settings: Settings) -> Trainee:
     """Tzeng et al. 2017, "Adversarial discriminative domain adaptation".
 
     A body of the target's own, which begins as the source's, is trained until a discriminator

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from metalearn.domains.deep.types import Choices, Pair, Penalty, Seen, Trainee
+from metalearn.domains.deep.settings import Settings
+from metalearn.domains.deep.types import Pair, Penalty, Seen, Trainee
 from metalearn.ops.classification import classification_loss
 from metalearn.ops.classifier import classify, init_classifier
 from metalearn.ops.losses import accuracy
@@ -13,7 +14,7 @@ from metalearn.types import Array, Info, Key, Network, PyTree
 
 
 def penalised(
-    network: Network, settings: Choices, penalty: Penalty | None, reads_few: bool = True
+    network: Network, settings: Settings, penalty: Penalty | None, reads_few: bool = True
 ) -> Trainee:
     """Cross-entropy of the source + penalty, + cross-entropy of labelled images of the target.
 
@@ -72,16 +73,16 @@ def penalised(
     return Trainee(init, loss, lambda pair: jnp.concatenate(parts(pair)))
 
 
-def with_penalty(make: Callable[[], Penalty]) -> Callable[[Network, Choices], Trainee]:
+def with_penalty(make: Callable[[], Penalty]) -> Callable[[Network, Settings], Trainee]:
     """`DeepMethod.build` of a method that is a penalty."""
     return lambda network, settings: penalised(network, settings, make())
 
 
-def source_only(network: Network, settings: Choices) -> Trainee:
+def source_only(network: Network, settings: Settings) -> Trainee:
     """The source's labels alone: what other methods are compared with."""
     return penalised(network, settings, None, reads_few=False)
 
 
-def joint(network: Network, settings: Choices) -> Trainee:
+def joint(network: Network, settings: Settings) -> Trainee:
     """The source's labels and the target's few, in one loss."""
     return penalised(network, settings, None)

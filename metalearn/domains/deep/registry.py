@@ -3,7 +3,7 @@
 from functools import partial
 
 from metalearn.domains.deep.adversarial import cdan, dann
-from metalearn.domains.deep.begun import ada_bn, adda, fine_tune
+from metalearn.domains.deep.begun import ada_bn, adda, fine_tune_target
 from metalearn.domains.deep.confusion import mcc
 from metalearn.domains.deep.disparity import mdd
 from metalearn.domains.deep.moments import dan, deep_coral
@@ -25,5 +25,5 @@ DEEP: dict[str, DeepMethod] = {
     "ada_bn": DeepMethod(ada_bn, "Li et al. 2016", begins=True, trains=False),
     "shot": DeepMethod(shot, "Liang et al. 2020", begins=True),
     "joint": DeepMethod(joint, "", needs_labels=True),
-    "fine_tune": DeepMethod(fine_tune, "", begins=True, needs_labels=True),
+    "fine_tune_target": DeepMethod(fine_tune_target, "", begins=True, needs_labels=True),
 }

@@ -13,9 +13,7 @@ class Settings(Batched, Smoothed):
     """What methods of domain adaptation read that train a body."""
 
     target: str = setting("", "data set with the same classes, whose labels are not known")
-    target_labels: int = setting(
-        0, "images a class of the target whose labels are known", least=0
-    )
+    target_labels: int = setting(0, "images a class of the target whose labels are known", least=0)
     target_weight: float = setting(
         1.0, "weight of the loss of the target's labelled images", least=0
     )

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from metalearn.domains.deep.types import Choices, Pair, Trainee
+from metalearn.domains.deep.settings import Settings
+from metalearn.domains.deep.types import Pair, Trainee
 from metalearn.ops.classifier import classify
 from metalearn.ops.losses import cross_entropy, unit
 from metalearn.types import Array, Info, Key, Network, PyTree
@@ -11,7 +12,7 @@ from metalearn.types import Array, Info, Key, Network, PyTree
 PSEUDO = 0.1  # weight of the pseudo-labels, the paper's for digits
 
 
-def shot(network: Network, settings: Choices) -> Trainee:
+def shot(network: Network, settings: Settings) -> Trainee:
     """Liang et al. 2020, "Do we really need to access the source data?".
 
     The classifier stays. The body is trained until predictions on the target are sure one by one
@@ -47,7 +48,7 @@ def information(logits: Array) -> Array:
 
 
 def pseudo_labels(logits: Array, z: Array) -> Array:
-    """int32 [N], the class of the nearest centroid by cosine, once more with the centroids of these.
+    """int32 [N], the class of the nearest centroid by cosine, and again by centroids of these.
 
     Classes that no image is predicted to be get none.
 

@@ -4,8 +4,9 @@ B images of a batch of each domain, N images of the target, D features, C classe
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from metalearn.domains.deep.settings import Settings
 from metalearn.types import Array, Batch, Info, Key, Network, PyTree
 
 
@@ -57,19 +58,6 @@ class Penalty(NamedTuple):
     loss: Callable[[PyTree, Seen], Array]
 
 
-class Choices(Protocol):
-    """The settings that methods read, see `metalearn.domains.deep.settings`."""
-
-    @property
-    def steps(self) -> int: ...  # noqa: D102
-    @property
-    def penalty(self) -> float: ...  # noqa: D102
-    @property
-    def target_weight(self) -> float: ...  # noqa: D102
-    @property
-    def label_smoothing(self) -> float: ...  # noqa: D102
-
-
 class Trainee(NamedTuple):
     """A classifier in training, as pure functions.
 
@@ -102,7 +90,7 @@ class DeepMethod(NamedTuple):
       trains: whether it is trained at all; else the statistics of normalisation are all it changes.
     """
 
-    build: Callable[[Network, Choices], Trainee]
+    build: Callable[[Network, Settings], Trainee]
     source: str
     begins: bool = False
     needs_labels: bool = False
