@@ -40,6 +40,11 @@ def body_of_run(config: Config) -> Body:
     """
     workdir = Path(config.init_from)
     there = read_workdir(workdir).config
+    if there.bottleneck:
+        raise UserError(
+            f"--init_from={workdir}: a dense layer on the features of {there.backbone} was trained "
+            "there, and no body; name a run that trained one"
+        )
     if (there.backbone, layers_of(there.norm)) != (config.backbone, layers_of(config.norm)):
         raise UserError(
             f"--init_from={workdir}: its body is {there.backbone} ({there.norm}), not "

@@ -48,9 +48,17 @@ def labels_of(split: Split) -> np.ndarray:
     return np.repeat(np.arange(len(split.counts)), split.counts)
 
 
+def holds_out(source: Dataset) -> bool:
+    """Whether there are images of the source beside those that are trained on and those tested.
+
+    Not where each class has one image: product pictures are validated and tested by photographs.
+    """
+    return len(source.valid.images) > 0 and int(source.train.counts.max()) > 1
+
+
 def validators_of(source: Dataset) -> list[str]:
     """The validators that a source of such images has."""
-    return validator_names(len(source.valid.images) > 0)
+    return validator_names(holds_out(source))
 
 
 class Watch:
@@ -99,7 +107,7 @@ class Watch:
         """What a state says of both domains' images."""
         (source, target) = (self.domains.source.dataset, self.domains.target.dataset)
         held = None
-        if len(source.valid.images):
+        if holds_out(source):
             held = self._answers(ready, source.valid, None, self.of_source)
         return Answered(
             self._answers(ready, source.train, self.rows[0], self.of_source),
