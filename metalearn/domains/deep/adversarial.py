@@ -17,7 +17,7 @@ RANDOM = 1024  # how many of these
 
 
 def domain_loss(params: PyTree, source: Array, target: Array, weights: Array | None) -> Array:
-    """Cross-entropy in nats of telling rows of the source from rows of the target.
+    """Cross-entropy in nats of telling rows of the source from rows of the target, of both added.
 
     Args:
       params: of the discriminator, whose output is the logarithm of the odds of the source.
@@ -27,11 +27,10 @@ def domain_loss(params: PyTree, source: Array, target: Array, weights: Array | N
     """
     odds = layers(params, jnp.concatenate([source, target]))[:, 0]
     losses = jax.nn.softplus(jnp.concatenate([-odds[: len(source)], odds[len(source) :]]))
-    # Each domain is worth a half, whatever its number of rows
-    of_source, of_target = losses[: len(source)], losses[len(source) :]
+    (of_source, of_target) = (losses[: len(source)], losses[len(source) :])
     if weights is not None:
         (of_source, of_target) = (of_source * weights[0], of_target * weights[1])
-    return (of_source.mean() + of_target.mean()) / 2
+    return of_source.mean() + of_target.mean()
 
 
 def dann() -> Penalty:
