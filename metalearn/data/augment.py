@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metalearn.data.distort import cutout, noise, rotate, salt, zoom
+from metalearn.data.distort import affine, cutout, noise, rotate, salt, zoom
 from metalearn.errors import UserError
 from metalearn.types import Array, Key, random_key
 
@@ -58,6 +58,7 @@ TRANSFORMS: dict[str, Callable[[Key, Array], Array]] = {
     "crop": crop,
     "jitter": jitter,
     "rotate": rotate,
+    "affine": affine,
     "zoom": zoom,
     "salt": salt,
     "noise": noise,

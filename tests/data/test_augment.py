@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from metalearn.data.augment import TRANSFORMS, augmentation, crop, flip, jitter
-from metalearn.data.distort import cutout, noise, rotate, rotated, salt, window, zoom
+from metalearn.data.distort import affine, cutout, noise, rotate, rotated, salt, window, zoom
 from metalearn.errors import UserError
 from tests.small import noise_source, quick_jit
 
@@ -194,3 +194,32 @@ def test_augmentation_none_is_no_transform() -> None:
 def test_unknown_augmentation_is_refused() -> None:
     with pytest.raises(UserError, match="unknown augmentation 'spin'"):
         augmentation("flip,spin")
+
+
+def test_affine_map_is_that_of_other_libraries() -> None:
+    """By SciPy, which asks where each place of the result comes from; to half a grey level."""
+    x = np.asarray(noise_source((1,), side=20, channels=1).images[0])[:16]
+    (angle, scale, shift) = (12.0, 0.8, np.array([0.1, -0.05], np.float32))
+    found = quick_jit(rotated)(x, angle, scale, shift)
+    turn = np.deg2rad(angle)
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / scale
+    centre = (np.array([16, 20]) - 1) / 2
+    offset = centre - matrix @ (centre + shift * [16, 20])
+    expected = ndimage.affine_transform(
+        x[..., 0].astype(float), matrix, offset, order=1, mode="grid-constant", cval=0
+    )
+    np.testing.assert_allclose(found[..., 0], expected, atol=0.51)
+
+
+def test_affine_sizes_and_places_are_within_their_bounds() -> None:
+    """The area of a bright disc tells the scale, its middle the shift."""
+    rows, cols = np.mgrid[-20:20, -20:20] + 0.5
+    disc = (np.hypot(rows, cols) < 8) * 200
+    x = np.tile(disc.astype(np.uint8)[None, :, :, None], (400, 1, 1, 1))
+    found = np.asarray(quick_jit(affine)(KEY, x))[..., 0].astype(float)
+    scales = np.sqrt(found.sum((1, 2)) / disc.sum())
+    assert 1.33 < scales.max() < 1.42 and 0.70 < scales.min() < 0.75
+    assert abs(np.log(scales).mean()) < 0.03
+    for axis in (rows, cols):
+        middles = (found * axis).sum((1, 2)) / found.sum((1, 2))
+        assert 4.5 < middles.max() < 5.1 and -5.1 < middles.min() < -4.5
