@@ -39,7 +39,7 @@ def recipe(dataset: str, labels: int) -> dict[str, Any]:
     return dict(
         backbone="lenet",
         norm="running",
-        steps=3000,
+        steps=5000,
         optimizer="sgd",
         lr=0.01,
         weight_decay=5e-4,
@@ -47,5 +47,5 @@ def recipe(dataset: str, labels: int) -> dict[str, Any]:
         augment="affine",
         batch_size=64,
         meta_batch=1,
-        valid_every=300,
+        valid_every=1000,
     )
