@@ -49,6 +49,11 @@ def check_adaptation(config: Config) -> None:
         raise UserError(
             f"{config.method} is trained on labelled images of the target: give --target_labels"
         )
+    if not DEEP[config.method].trains and layers_of(config.norm) != "batch":
+        raise UserError(
+            f"{config.method} changes the statistics of batch normalisation, and --norm={config.norm} "
+            "has none: leave one of them out"
+        )
     if config.bottleneck and not is_pretrained(config.backbone):
         raise UserError(
             f"--bottleneck is trained on the features of a pre-trained body, and {config.backbone} "

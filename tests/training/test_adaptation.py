@@ -189,6 +189,7 @@ def test_the_state_that_a_validator_prefers_is_kept(domains: Domains, tmp_path: 
     [
         ("joint", {}, "give --target_labels"),
         ("dann", {"bottleneck": True}, "pre-trained body"),
+        ("ada_bn", {"norm": "none"}, "--norm=none has none"),
         ("dann", {"backbone": "efficientnet-lite0"}, "--bottleneck"),
         ("dann", {"steps": -1}, "--steps"),
         ("dann", {"optimizer": "best"}, "optimizer"),
