@@ -51,8 +51,8 @@ def check_adaptation(config: Config) -> None:
         )
     if not DEEP[config.method].trains and layers_of(config.norm) != "batch":
         raise UserError(
-            f"{config.method} changes the statistics of batch normalisation, and --norm={config.norm} "
-            "has none: leave one of them out"
+            f"{config.method} changes the statistics of batch normalisation, and "
+            f"--norm={config.norm} has none: leave one of them out"
         )
     if config.bottleneck and not is_pretrained(config.backbone):
         raise UserError(

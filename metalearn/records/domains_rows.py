@@ -120,7 +120,7 @@ def title_of(record: DomainsRecord) -> str:
     """`mnist to usps, pixels16, nearest`, and what is not usual."""
     test = record.test
     parts = [record.domains.replace("-to-", " to "), record.features]
-    if record.lineage and not test.pixels:
+    if record.lineage and not test.pixels and not record.trained:
         parts.append(f"trained by {record.lineage[-1].config.method}")
     parts.append(test.classifier)
     parts += [f"{test.images} images"] if test.images else []

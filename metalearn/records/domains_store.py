@@ -21,8 +21,9 @@ def domains_path(root: Path, record: DomainsRecord) -> Path:
     """`<root>/domains/<domains>/<what>.json`, with -2, … if another test has the name."""
     (config, test) = (record.config, record.test)
     parts = [test.method]
-    parts += ["grid"] if len(test.choices) > 1 else []
-    parts += ["init"] if config.init_from or record.lineage else []
+    parts += ["grid"] if len(test.choices) > 1 and not record.trained else []
+    begun = config.init_from or record.lineage
+    parts += ["init"] if begun and not record.trained else []
     parts += [record.features, test.classifier]
     parts += [f"{test.images}images"] if test.images else []
     parts += [f"{test.target_labels}labels"] if test.target_labels else []

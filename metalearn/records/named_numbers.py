@@ -6,7 +6,7 @@ from statistics import median
 import numpy as np
 
 from metalearn.records.active import active_records
-from metalearn.records.domains_rows import of_defaults
+from metalearn.records.domains_rows import DomainsRow, choices, of_defaults
 from metalearn.records.domains_store import domains_records
 from metalearn.records.labelled_store import read_all_labelled
 from metalearn.records.personal import personal_records
@@ -16,7 +16,8 @@ def named_numbers(root: Path) -> dict[str, float]:
     """Accuracy in percent by `<file below root without its end>`.
 
     Of labelled images, without the `-seed<k>` of its name too: the median over seeds. Of active
-    learning, with `@<labels>`: the mean over draws. Of domain adaptation, in the target: the same.
+    learning, with `@<labels>`: the mean over draws. Of domain adaptation, in the target: the same;
+    with `@<validator>` or `@oracle`, of what that chooses of the method's settings or states.
 
     Raises:
       UserError: a file that is no record.
@@ -39,6 +40,8 @@ def named_numbers(root: Path) -> dict[str, float]:
     for domains in domains_records(root):
         name = _name(root, domains.path)
         found[name] = 100 * float(of_defaults(domains, "target_accuracy").mean())
+        for choice in choices([DomainsRow(domains, None)]):
+            found[f"{name}@{choice.by}"] = 100 * float(choice.accuracy.mean())
     return found
 
 

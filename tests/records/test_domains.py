@@ -24,7 +24,7 @@ from metalearn.records.domains_store import (
 from metalearn.records.domains_tables import domains_csv, domains_markdown
 from metalearn.records.findings import filled
 from metalearn.records.named_numbers import named_numbers
-from metalearn.records.record import Provenance
+from metalearn.records.record import Provenance, Stage
 
 PLAIN = [[0.5], [0.6]]
 BETTER = [[0.6], [0.7]]
@@ -180,6 +180,50 @@ def test_texts_name_accuracies_in_the_target(tmp_path: Path) -> None:
     text = tmp_path / "findings.md"
     text.write_text(f"{{{path.relative_to(tmp_path).with_suffix('')}}}")
     assert filled(text, {}, named_numbers(tmp_path)) == "65.00"
+    (path,) = written(tmp_path, record("coral", WORSE))
+    name = path.relative_to(tmp_path).with_suffix("")
+    text.write_text(f"{{{name}}} {{{name}@entropy}} {{{name}@dev}} {{{name}@oracle}}")
+    assert filled(text, {}, named_numbers(tmp_path)) == "45.00 85.00 45.00 85.00"
+
+
+def trained(method: str, accuracy: list[list[float]], **settings: object) -> DomainsRecord:
+    """Of a body that a method trains; some begin from that of the source alone."""
+    names = ["update 20", "update 10"][: len(accuracy[0])]
+    found = record(method, accuracy, pixels=0, classifier="trained", images=0, choices=names)
+    given = {"method": method, "dataset": "mnist", "target": "usps", "backbone": "lenet"}
+    config = dataclasses.replace(Config(), **(given | {"steps": 20} | settings))
+    begins = method in ("shot", "ada_bn")
+    before = dataclasses.replace(config, method="source_only", steps=20, penalty=1.0)
+    lineage = (Stage("init_from", before, (), 3.0),) if begins else ()
+    return dataclasses.replace(found, config=config, lineage=lineage)
+
+
+def test_trained_bodies_share_a_table_with_the_training_that_they_begin_from(
+    tmp_path: Path,
+) -> None:
+    records = [
+        trained("source_only", [[0.5, 0.4], [0.6, 0.5]]),
+        trained("dann", [[0.7, 0.8], [0.7, 0.9]], penalty=0.5),
+        trained("shot", [[0.8, 0.6], [0.9, 0.7]]),
+        trained("ada_bn", [[0.6], [0.7]], steps=0),
+    ]
+    written(tmp_path, *records, trained("mcc", [[0.5], [0.5]], lr=0.5))
+    (rows, others) = sorted(domains_rows(tmp_path).values(), key=len, reverse=True)
+    assert [row.name for row in rows] == ["source_only", "ada_bn", "dann", "shot"]
+    assert [row.name for row in others] == ["mcc"] and others[0].gain is None
+    assert rows[2].gain is not None and rows[2].gain.mean == pytest.approx(0.15)
+    text = domains_markdown(tmp_path)
+    assert "### mnist to usps, lenet, trained\n" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("| dann | ")]
+    # The last update; what entropy, dev and the oracle would keep
+    assert line == "| dann | 70.00 | 85.00 | 70.00 | 85.00 |"
+
+
+def test_what_a_trained_body_begins_from_is_no_other_test() -> None:
+    other = trained("shot", [[0.8], [0.9]])
+    again = dataclasses.replace(other, lineage=())
+    assert other.identity == again.identity
+    assert other.identity != trained("shot", [[0.8], [0.9]], penalty=0.5).identity
 
 
 @pytest.mark.parametrize("size", [1, 4])
