@@ -31,6 +31,11 @@ def main() -> None:
     workdir = Path(FLAGS.workdir)
     given = test_settings_given()
     trained = read_workdir(workdir).config
+    if trained.method not in METHODS:
+        raise UserError(
+            f"{workdir} holds a classifier of fixed classes ({trained.method}), which is tested "
+            "where it is trained: give the folder of a few-shot run"
+        )
     check_of(given, given.get("method", trained.method))
     config = tested_config(trained, given)
     command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"

@@ -142,6 +142,8 @@ def test_bodies_are_trained_recorded_and_go_on(folders: tuple[Path, Path], tmp_p
     where = (f"--cache_dir={tmp_path / 'cache'}", f"--workdir={tmp_path / 'probe'}")
     probe = program("transfer", "--dataset=labelled", "--strategy=probe", *begun, *where)
     assert probe.code == 0, probe.err
+    refused = program("evaluate", f"--workdir={tmp_path / 'run' / 'mcc-seed0'}")
+    assert "holds a classifier of fixed classes (mcc)" in refused.complaint
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.domains.registry import METHODS, NONE
 from metalearn.errors import UserError
 from metalearn.records.domain_pictures import KINDS, PCA
-from metalearn.records.names import body_of, file_name
+from metalearn.records.domains_store import comparison_workdir, trained_workdir
+from metalearn.records.names import body_of
 
 ALL = "all"
 TRAINED = "trained"
@@ -182,7 +183,6 @@ def workdir_of(config: Config) -> Path:
     if FLAGS.workdir:
         return Path(FLAGS.workdir)
     if trains_bodies():
-        features = f"trained-{body_of(config)}" + ("-bottleneck" if config.bottleneck else "")
-    else:
-        features = f"pixels{FLAGS.pixels}" if FLAGS.features == PIXELS else body_of(config)
-    return Path("runs") / f"adapt-{file_name(f'{FLAGS.source}-to-{FLAGS.target}')}-{features}"
+        return trained_workdir(config)
+    features = f"pixels{FLAGS.pixels}" if FLAGS.features == PIXELS else body_of(config)
+    return comparison_workdir(FLAGS.source, FLAGS.target, features)

@@ -27,7 +27,12 @@ from metalearn.files import check_writable
 from metalearn.records.domain_pictures import draw_domains
 from metalearn.records.domains import NOTHING, TRAINED, DomainsRecord, DomainsTest
 from metalearn.records.domains_rows import rows_of
-from metalearn.records.domains_store import domains_path, read_domains, write_domains
+from metalearn.records.domains_store import (
+    adaptation_run,
+    domains_path,
+    read_domains,
+    write_domains,
+)
 from metalearn.records.domains_tables import choice_lines, kept_lines, lines_of
 from metalearn.records.markdown import table
 from metalearn.records.record import Provenance
@@ -79,11 +84,15 @@ def _check_labels(config: Config, domains: Domains) -> None:
 
 def _run(config: Config, workdir: Path) -> Run:
     """The run of a method, beside that of the source alone, which it may begin from."""
-    folder = workdir / f"{config.method}-seed{config.seed}"
+    folder = workdir / adaptation_run(config)
     if DEEP[config.method].begins:
-        before = workdir / f"{SOURCE_ONLY}-seed{config.seed}"
-        config = dataclasses.replace(config, init_from=str(before))
+        config = dataclasses.replace(config, init_from=str(_plain(config, workdir)))
     return Run(config, folder)
+
+
+def _plain(config: Config, workdir: Path) -> Path:
+    """The folder of the training on the source alone by the same seed."""
+    return workdir / adaptation_run(dataclasses.replace(config, method=SOURCE_ONLY))
 
 
 def _with_draw(
@@ -135,9 +144,8 @@ def _blank(config: Config, domains: Domains, hashes: str) -> DomainsRecord:
 def _picture(run: Run, domains: Domains, workdir: Path) -> None:
     """Both domains' features by the source alone and by a method."""
     config = run.config
-    before = workdir / f"{SOURCE_ONLY}-seed{config.seed}"
     draw_domains(
-        features_of_run(before, domains, SHOWN),
+        features_of_run(_plain(config, workdir), domains, SHOWN),
         features_of_run(run.workdir, domains, SHOWN),
         workdir / f"{config.method}.png",
         f"{config.dataset} to {config.target}: {config.method} ({FLAGS.picture})",

@@ -11,8 +11,9 @@ from experiments._cli.lab import HOSTS, open_body, open_lab, open_test_lab, set_
 from experiments._cli.places import FOLDERS, check_run_folder
 from experiments._cli.start import start
 from metalearn.config import Config
-from metalearn.learners.registry import STRATEGIES
+from metalearn.learners.registry import ADAPTATION, STRATEGIES
 from metalearn.parallel import first
+from metalearn.records.domains_store import adaptation_run, trained_workdir
 from metalearn.records.labelled_store import labelled_workdir
 from metalearn.records.record import STAGES, Record
 from metalearn.records.store import (
@@ -58,9 +59,15 @@ def continued(command: str, config: Config) -> str:
     for name in STAGES:
         if before := getattr(config, name):
             other = read_workdir(Path(before))
-            usual = labelled_workdir if other.config.method in STRATEGIES else default_workdir
-            command = f"{other.command} && {command} --{name}={usual(other.config)}"
+            command = f"{other.command} && {command} --{name}={usual_workdir(other.config)}"
     return command
+
+
+def usual_workdir(config: Config) -> Path:
+    """The folder that the command of a run makes without --workdir."""
+    if config.method in ADAPTATION:
+        return trained_workdir(config) / adaptation_run(config)
+    return labelled_workdir(config) if config.method in STRATEGIES else default_workdir(config)
 
 
 def carry_out(runs: Sequence[Run], command: str) -> None:

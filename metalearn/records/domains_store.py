@@ -5,10 +5,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.domains import SHARES, DomainsMeasured, DomainsRecord, DomainsTest
 from metalearn.records.kinds import free_path, read_kind, write_kind
-from metalearn.records.names import file_name
+from metalearn.records.names import body_of, file_name
 from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
 from metalearn.records.record import Provenance
 
@@ -30,6 +31,24 @@ def domains_path(root: Path, record: DomainsRecord) -> Path:
     name = "-".join([*parts, f"seed{config.seed}"])
     folder = Path(root) / FOLDER / file_name(record.domains)
     return free_path(folder, name, lambda path: read_domains(path).identity == record.identity)
+
+
+def comparison_workdir(source: str, target: str, features: str) -> Path:
+    """`runs/adapt-mnist-to-usps-pixels16`, the folder of a comparison without --workdir."""
+    return Path("runs") / f"adapt-{file_name(f'{source}-to-{target}')}-{features}"
+
+
+def trained_workdir(config: Config) -> Path:
+    """That of a comparison of bodies that are trained."""
+    parts = ["trained", body_of(config)]
+    parts += ["bottleneck"] if config.bottleneck else []
+    parts += [f"{config.target_labels}labels"] if config.target_labels else []
+    return comparison_workdir(config.dataset, config.target, "-".join(parts))
+
+
+def adaptation_run(config: Config) -> str:
+    """The folder of one of them, in that of the comparison."""
+    return f"{config.method}-seed{config.seed}"
 
 
 def write_domains(path: Path, record: DomainsRecord) -> None:
