@@ -123,11 +123,16 @@ def test_bodies_are_trained_recorded_and_go_on(folders: tuple[Path, Path], tmp_p
     methods = "--methods=mcc,ada_bn"
     first = program("adapt", *trained_words(folders, methods, *places))
     assert first.code == 0, first.err
-    assert "both become 20 x 20" in first.err
+    assert "both become 20 x 20 x 3" in first.err
     assert "| source_only |" in first.out and "| last update % |" in first.out
     assert (tmp_path / "run" / "mcc.png").stat().st_size > 1000
     other = program("adapt", *trained_words(folders, methods, *places, "--lr=0.5"))
     assert "choose another --workdir" in other.complaint
+    (tmp_path / "run" / "mcc-seed0" / "outcomes.json").rename(tmp_path / "outcomes.json")
+    (tmp_path / "run" / "mcc.json").rename(tmp_path / "mcc.json")
+    lost = program("adapt", *trained_words(folders, methods, *places))
+    assert "lacks some of the run's validations" in lost.complaint
+    (tmp_path / "outcomes.json").rename(tmp_path / "run" / "mcc-seed0" / "outcomes.json")
     second = program("adapt", *trained_words(folders, methods, *places, "--draws=2", "--record"))
     assert second.code == 0, second.err
     found = {r.test.method: r for r in domains_records(tmp_path / "results")}
@@ -136,6 +141,7 @@ def test_bodies_are_trained_recorded_and_go_on(folders: tuple[Path, Path], tmp_p
     assert found["ada_bn"].test.choices == ["update 0"]
     assert len({r.compared for r in found.values()}) == 1
     assert found["ada_bn"].lineage[-1].config.method == "source_only"
+    assert all("--draws=2" in r.provenance.command for r in found.values())
     assert found["mcc"].test.draws == 2 and len(found["mcc"].test.validators) >= 3
     # What was trained is a body like any other
     begun = (f"--init_from={tmp_path / 'run' / 'mcc-seed0'}", f"--data_dir={folders[1]}")
@@ -158,6 +164,14 @@ def test_bodies_are_trained_recorded_and_go_on(folders: tuple[Path, Path], tmp_p
         ("--stream", "--stream"),
         ("--shots=5", "--shots"),
         ("--backbone=best", "best"),
+        ("--norm=best", "--norm=best: choose one of running"),
+        ("--batch_size=1", "--batch_size=1"),
+        ("--backbone=bottleneck", "add --bottleneck"),
+        ("--input_size=64", "--input_size is of pre-trained bodies"),
+        ("--devices=2", "on one device"),
+        ("--meta_batch=2", "one batch of both domains"),
+        ("--methods=trained,mcc", "no method 'trained'"),
+        ("--methods=", "--methods names none"),
     ],
 )
 def test_wrong_settings_of_a_training_end_with_one_line(
@@ -166,4 +180,4 @@ def test_wrong_settings_of_a_training_end_with_one_line(
     run = f"--workdir={tmp_path / 'run'}"
     found = program("adapt", *trained_words(folders, "--methods=mcc", run, given))
     assert said in found.complaint
-    assert not list((tmp_path / "run").glob("*.json"))
+    assert not list((tmp_path / "run").rglob("*.json"))

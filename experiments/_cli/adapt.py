@@ -89,6 +89,10 @@ def adapt_features() -> None:
     with lock_workdir(workdir):
         blanks = _blanks(methods, _blank(config, source, target))
         records = begun(workdir, blanks, read_domains)
+        # The command that makes all draws is the last one
+        for _, name in missing(records):
+            new = blanks[name].provenance
+            records[name] = dataclasses.replace(records[name], provenance=new)
         _draw_all(records, sides, recipe, workdir)
     say(list(records.values()), workdir)
 

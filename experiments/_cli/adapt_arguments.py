@@ -20,6 +20,7 @@ from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.domains.registry import METHODS, NONE
 from metalearn.errors import UserError
 from metalearn.records.domain_pictures import KINDS, PCA
+from metalearn.records.domains import OF_SOURCE
 from metalearn.records.domains_store import comparison_workdir, trained_workdir
 from metalearn.records.names import body_of
 
@@ -89,8 +90,8 @@ def config_given() -> Config:
     return classifier_config("probe", given | {"dataset": FLAGS.source}, begun)
 
 
-def trained_config_given(method: str, draw: int) -> Config:
-    """The settings of a body that is trained by a method, in one of the draws.
+def trained_config_given(method: str) -> Config:
+    """The settings of a body that is trained by a method, in the first draw.
 
     Raises:
       UserError: no domains, or a flag that is not read.
@@ -109,19 +110,48 @@ def trained_config_given(method: str, draw: int) -> Config:
             "of the same seed, which is made first; leave it out"
         )
     check_of(given, method)
-    config = classifier_config(method, given | {"dataset": FLAGS.source})
-    steps = config.steps if DEEP[method].trains else 0
-    return dataclasses.replace(config, steps=steps, seed=config.seed + draw)
+    _check_one_device()
+    # Features cannot be turned or shifted
+    own = {"augment": "none"} if given.get("bottleneck") else {}
+    config = classifier_config(method, own | given | {"dataset": FLAGS.source})
+    if not DEEP[method].trains:
+        config = dataclasses.replace(config, steps=0)
+    if method == SOURCE_ONLY:
+        config = dataclasses.replace(config, **OF_SOURCE)
+    return config
+
+
+def _check_one_device() -> None:
+    """See that what is asked for is what a step is made of: one batch, on one device.
+
+    Raises:
+      UserError: it is not.
+    """
+    for name in ("devices", "meta_batch"):
+        if FLAGS[name].value not in (None, 1):
+            raise UserError(
+                f"--{name}={FLAGS[name].value}: a step takes one batch of both domains, on one "
+                "device: leave it out"
+            )
+    for name in ("stream", "tasks_per_device"):
+        if FLAGS[name].value:
+            raise UserError(f"--{name}: both domains' images lie on the device: leave it out")
 
 
 def trains_bodies() -> bool:
     """Whether the methods that are asked for train a body.
 
     Raises:
-      UserError: some do, and some adapt features.
+      UserError: there is no such one; some do, and some adapt features.
     """
     if FLAGS.methods == [TRAINED]:
         return True
+    if not FLAGS.methods:
+        raise UserError("--methods names none: give some")
+    for name in FLAGS.methods:
+        if name not in (*METHODS, *DEEP) and FLAGS.methods != [ALL]:
+            known = f"{', '.join(METHODS)}; or {', '.join(DEEP)}; or all, or trained, alone"
+            raise UserError(f"no method '{name}': choose of {known}")
     deep = [name for name in FLAGS.methods if name in DEEP]
     other = [name for name in FLAGS.methods if name not in DEEP]
     if deep and other:
@@ -159,17 +189,9 @@ def _check_features(given: dict[str, Any]) -> None:
 
 
 def methods_given() -> list[str]:
-    """The methods that are asked for, the source alone first.
-
-    Raises:
-      UserError: there is no such one.
-    """
+    """The methods that are asked for, the source alone first."""
     if FLAGS.methods == [ALL]:
         return list(METHODS)
-    for name in FLAGS.methods:
-        if name not in METHODS:
-            known = f"{', '.join(METHODS)}; or {', '.join(DEEP)}; or all, or trained"
-            raise UserError(f"no method '{name}': choose of {known}")
     return list(dict.fromkeys([NONE, *FLAGS.methods]))
 
 

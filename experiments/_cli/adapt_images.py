@@ -117,9 +117,10 @@ def open_both(config: Config) -> tuple[str, Domains, str]:
 def _common(source: InputSpec, target: InputSpec) -> InputSpec:
     """The images that a body takes of both domains: of the source's moments, at the larger size."""
     larger = max(source.size, target.size)
-    if source.size != target.size:
+    if source.shape != target.shape:
         (first, second, both) = (
-            " x ".join(map(str, size)) for size in (source.size, target.size, larger)
+            " x ".join(map(str, shape))
+            for shape in (source.shape, target.shape, source._replace(size=larger).shape)
         )
         print(f"note: images are {first} and {second}; both become {both}", file=sys.stderr)
     return source._replace(size=larger)

@@ -18,7 +18,7 @@ from metalearn.classifiers.adapting import (
     check_adaptation,
     features_of_run,
 )
-from metalearn.classifiers.judged import Domains, validators_of
+from metalearn.classifiers.judged import Domains, check_keep, validators_of
 from metalearn.config import Config
 from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.domains.few import few_of_each
@@ -51,7 +51,7 @@ def adapt_bodies() -> None:
       Interrupted: SIGINT or SIGTERM, after saving.
     """
     methods = bodies_given()
-    configs = {name: trained_config_given(name, 0) for name in methods}
+    configs = {name: trained_config_given(name) for name in methods}
     meet()
     config = configs[SOURCE_ONLY]
     configure(config.meta_batch, config.precision)
@@ -65,12 +65,16 @@ def adapt_bodies() -> None:
     (weights, domains, hashes) = open_both(config)
     configs = {name: dataclasses.replace(each, weights=weights) for name, each in configs.items()}
     _check_labels(config, domains)
+    for each in configs.values():
+        check_keep(each.keep, domains.source.dataset)
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
         blanks = {name: _blank(each, domains, hashes) for name, each in configs.items()}
         records = begun(workdir, blanks, read_domains)
         for number, name in missing(records):
-            records[name] = _with_draw(records[name], number, domains, workdir)
+            # The command that makes all draws is the last one
+            record = dataclasses.replace(records[name], provenance=blanks[name].provenance)
+            records[name] = _with_draw(record, number, domains, workdir)
             write_domains(path_of(workdir, name), records[name])
     say(list(records.values()), workdir)
 

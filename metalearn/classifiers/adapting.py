@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metalearn.classifiers.judged import OUTCOMES, Domains, Watch, labels_of, read_outcomes
+from metalearn.classifiers.judged import OUTCOMES, Domains, Judge, labels_of, read_outcomes
 from metalearn.config import Config
 from metalearn.data.augment import augmentation
 from metalearn.data.source import Split
@@ -20,6 +20,7 @@ from metalearn.models import flattened, is_pretrained, make_network
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.records.workdir import (
     Saved,
+    forget_untrained,
     lineage_of,
     lock_workdir,
     open_workdir,
@@ -34,6 +35,10 @@ from metalearn.training.metric_log import seconds_until
 from metalearn.training.state import Run
 from metalearn.types import Network
 
+NORMS = ("running", "group", "layer", "none")
+BOTTLENECK = "bottleneck"
+LEAST = 2  # images of a batch, of fewer there is no covariance
+
 
 def check_adaptation(config: Config) -> None:
     """Find settings that no images would make right before any are loaded.
@@ -45,6 +50,13 @@ def check_adaptation(config: Config) -> None:
     narrowed(config, Settings).check()
     make_optimizer(config)
     augmentation(config.augment)
+    if config.norm not in NORMS:
+        raise UserError(f"--norm={config.norm}: choose one of {', '.join(NORMS)}")
+    if config.batch_size < LEAST:
+        raise UserError(
+            f"--batch_size={config.batch_size}: statistics of a batch need {LEAST} images of each "
+            "domain or more"
+        )
     if DEEP[config.method].needs_labels and not config.target_labels:
         raise UserError(
             f"{config.method} is trained on labelled images of the target: give --target_labels"
@@ -54,21 +66,47 @@ def check_adaptation(config: Config) -> None:
             f"{config.method} changes the statistics of batch normalisation, and "
             f"--norm={config.norm} has none: leave one of them out"
         )
-    if config.bottleneck and not is_pretrained(config.backbone):
-        raise UserError(
-            f"--bottleneck is trained on the features of a pre-trained body, and {config.backbone} "
-            "is none: choose such a --backbone"
-        )
-    if not config.bottleneck and is_pretrained(config.backbone):
+    _check_body(config)
+
+
+def _check_body(config: Config) -> None:
+    """See that the settings of the body fit each other.
+
+    Raises:
+      UserError: they do not.
+    """
+    if config.bottleneck:
+        if not is_pretrained(config.backbone):
+            raise UserError(
+                "--bottleneck is trained on the features of a pre-trained body, and "
+                f"{config.backbone} is none: choose such a --backbone"
+            )
+        if config.augment != "none":
+            raise UserError(
+                f"--augment={config.augment}: --bottleneck is trained on features, and not on "
+                "images: leave one of them out"
+            )
+        return
+    if is_pretrained(config.backbone):
         raise UserError(
             f"{config.backbone} is pre-trained: a dense layer on its features is trained by "
             "--bottleneck; or choose another --backbone"
         )
+    if config.backbone == BOTTLENECK:
+        raise UserError(
+            "--backbone=bottleneck takes features and no images: name the body whose features by "
+            "--backbone, and add --bottleneck"
+        )
+    for name in ("weights", "input_size"):
+        if getattr(config, name):
+            raise UserError(
+                f"--{name} is of pre-trained bodies, and {config.backbone} is none: leave it out"
+            )
 
 
 def network_of(config: Config) -> Network:
     """What is trained: the backbone, or a dense layer on its features."""
-    name = "bottleneck" if config.bottleneck else config.backbone
+    name = BOTTLENECK if config.bottleneck else config.backbone
     kind = layers_of(config.norm)
     made = make_network(name, kind, precision_of(config), shared=True, initial=config.initial)
     return flattened(made)
@@ -130,12 +168,21 @@ def adapt_body(run: Run, domains: Domains, command: str) -> dict[int, Outcome]:
     about = assembled_adaptation(config, domains)
     open_workdir(workdir, Saved(config, command, lineage_of(config), domains.digest))
     with lock_workdir(workdir):
-        watch = Watch(about, domains, workdir)
-        train([run], adaptation_plan(about, watch))
+        try:
+            judge = Judge(about, domains, workdir)
+            train([run], adaptation_plan(about, judge))
+        except UserError:
+            forget_untrained(workdir)
+            raise
         found = read_outcomes(workdir / OUTCOMES)
     metrics = workdir / "metrics.jsonl"
     wanted = range(config.valid_every, config.steps, config.valid_every)
     steps = [*wanted, config.steps]
+    if not found.keys() >= set(steps):
+        raise UserError(
+            f"{workdir / OUTCOMES} lacks some of the run's validations: delete {workdir}, and run "
+            "the same command again"
+        )
     return {
         step: dataclasses.replace(found[step], adapt_s=seconds_until(metrics, step))
         for step in steps
@@ -156,6 +203,6 @@ def features_of_run(workdir: Path, domains: Domains, most: int) -> tuple[np.ndar
     config = read_workdir(workdir).config
     trained = read_trained(workdir)
     about = assembled_adaptation(config, domains)
-    watch = Watch(about, domains, workdir)
-    answered = watch.answered(trained.meta)
+    judge = Judge(about, domains, workdir)
+    answered = judge.answered(trained.meta)
     return answered.source.z[:most], answered.target.z[:most]

@@ -61,7 +61,23 @@ def validators_of(source: Dataset) -> list[str]:
     return validator_names(holds_out(source))
 
 
-class Watch:
+def check_keep(keep: str, source: Dataset) -> None:
+    """See that a state can be kept by what is asked for.
+
+    Args:
+      keep: `last`, or a validator.
+      source: whose images some validators read.
+
+    Raises:
+      UserError: it is no validator, or reads images that are not there.
+    """
+    known = [LAST, *validators_of(source)]
+    if keep not in known:
+        why = "" if holds_out(source) else " (the source has no validation images of its own)"
+        raise UserError(f"--keep={keep}: choose one of {', '.join(known)}{why}")
+
+
+class Judge:
     """Judges a body at each validation, and writes what it finds into the run's folder."""
 
     def __init__(self, about: Adaptation, domains: Domains, workdir: Path):
@@ -74,17 +90,13 @@ class Watch:
         self.domains = domains
         self.path = workdir / OUTCOMES
         self.names = validators_of(domains.source.dataset)
-        keep = about.config.keep
-        if keep not in (LAST, *self.names):
-            raise UserError(
-                f"--keep={keep}: choose one of {', '.join([LAST, *self.names])}"
-                + ("" if len(self.names) > 3 else " (the source has no validation images)")
-            )
+        check_keep(about.config.keep, domains.source.dataset)
         self.of_source = answering(about, domains.source)
         self.of_target = answering(about, domains.target)
         random = np.random.default_rng(0)
         self.rows = [
-            np.sort(random.permutation(len(lab.dataset.train.images))[:SOME])
+            # In random order: images are sorted by class, and some look at the first of these
+            random.permutation(len(lab.dataset.train.images))[:SOME]
             for lab in (domains.source, domains.target)
         ]
 

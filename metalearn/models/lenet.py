@@ -21,7 +21,8 @@ class LeNet(nn.Module):
 
     After LeCun et al. 1998 with the widths that Caffe's example has, and that Ganin et al. 2016 and
     Long et al. 2018 adapt between digits: 20 and 50 filters, each followed by 2x2 maxima and ReLU,
-    500 units. Normalisation follows each layer, as in Liang et al. 2020; its shift is the bias.
+    500 units with dropout. Deviations: normalisation follows each layer, its shift is the bias; no
+    dropout between the convolutions.
 
     Attributes:
       widths: filters of each convolution.

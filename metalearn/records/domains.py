@@ -3,9 +3,11 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from metalearn.config import Config
 from metalearn.domains.deep.registry import SOURCE_ONLY
+from metalearn.domains.deep.settings import LAST
 from metalearn.domains.registry import NONE
 from metalearn.domains.trial import Outcome
 from metalearn.records.labelled_store import OFFICIAL
@@ -21,6 +23,9 @@ from metalearn.records.record import (
 
 BASELINES = (NONE, SOURCE_ONLY)  # methods that others are compared with
 TRAINED = "trained"  # classifier of a body that is trained, and all of its classifier
+# What the source alone is trained with, whatever is asked of other methods: it has no such losses,
+# and others begin from its last state
+OF_SOURCE: dict[str, Any] = {"penalty": 1.0, "target_weight": 1.0, "keep": LAST}
 SHARES = tuple(
     f"{side}_{name}" for side in ("source", "target") for name in ("accuracy", "recall", "f1")
 )
@@ -142,8 +147,7 @@ class DomainsRecord:
         if not self.trained:
             return self._digest(test)
         begun = self.lineage[-1].config if self.lineage else self.config
-        # Weights are settings that the source alone has no use for
-        plain = dataclasses.replace(begun, method=SOURCE_ONLY, penalty=1.0, target_weight=1.0)
+        plain = dataclasses.replace(begun, method=SOURCE_ONLY, **OF_SOURCE)
         found = [settings(plain), dataclasses.asdict(test), self.provenance.images]
         return short_digest(found)
 

@@ -25,7 +25,7 @@ def domains_plot_name(title: str) -> str:
 def domains_digest(rows: list[DomainsRow]) -> str:
     """A digest of everything that a table's plot shows."""
     shown = [
-        (row.name, row.target.tolist(), of_defaults(row.record, "distance").tolist())
+        (row.said, row.target.tolist(), of_defaults(row.record, "distance").tolist())
         for row in rows
     ]
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
@@ -59,7 +59,7 @@ def _draw(figure: Any, rows: list[DomainsRow]) -> None:
     if rows[0].baseline is not None:
         before = 100 * of_defaults(rows[0].baseline, "target_accuracy").mean()
         left.axvline(before, color="black", linewidth=0.8)
-    left.set_yticks(range(len(rows)), [row.name for row in rows])
+    left.set_yticks(range(len(rows)), [row.said for row in rows])
     left.invert_yaxis()
     left.set(xlabel="accuracy in the target (%)")
     right.set(xlabel="proxy A-distance", xlim=(-0.05, 2.05))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metalearn.config import Config
 from metalearn.domains.negative import Gain, gain
 from metalearn.records.domains import BASELINES, DomainsRecord
 from metalearn.records.domains_store import domains_records
@@ -31,14 +32,27 @@ class DomainsRow(NamedTuple):
         return self.record.test.method
 
     @property
+    def said(self) -> str:
+        """The name, and weights of losses that are not the usual ones."""
+        config = self.record.config
+        weights = [
+            f"{name.replace('_', ' ')} {getattr(config, name)}"
+            for name in ("penalty", "target_weight")
+            if self.record.trained and getattr(config, name) != getattr(Config, name)
+        ]
+        return f"{self.name} ({', '.join(weights)})" if weights else self.name
+
+    @property
     def target(self) -> np.ndarray:
         """[draws], accuracy of the target's test images with the default settings."""
         return of_defaults(self.record, "target_accuracy")
 
     @property
     def gains(self) -> np.ndarray | None:
-        """[draws], that accuracy less that of the source alone on the same draw."""
-        if self.baseline is None or self.baseline is self.record:
+        """[draws], that accuracy less that of the source alone on the same draws; None without."""
+        if self.baseline is None or self.name in BASELINES:
+            return None
+        if self.baseline.test.draws != self.record.test.draws:
             return None
         return self.target - of_defaults(self.baseline, "target_accuracy")
 
@@ -79,7 +93,7 @@ def choices(rows: list[DomainsRow]) -> list[Choice]:
       rows: of one table.
     """
     names = [
-        f"{row.name} ({said})" if said != "defaults" else row.name
+        f"{row.said} ({said})" if said != "defaults" else row.said
         for row in rows
         for said in row.record.test.choices
     ]
@@ -112,7 +126,7 @@ def rows_of(records: list[DomainsRecord]) -> list[DomainsRow]:
     baseline = plain[0] if plain else None
     rows = [DomainsRow(record, baseline) for record in records]
     return sorted(
-        rows, key=lambda row: (row.name not in BASELINES, row.name, row.record.test.choices)
+        rows, key=lambda row: (row.name not in BASELINES, row.said, row.record.test.choices)
     )
 
 

@@ -35,10 +35,13 @@ the same for all lines of a table. Every number is in `results/domains.csv`.
   (`none`, `source_only`) on the same draws, in points ± its 95 % confidence interval (Student's t
   over draws). Draws are of training images, or of a training's seed: the interval does not hold
   what other test images would change. **negative**: all of the interval is below 0.
+  Methods that begin from the source alone begin from its last state.
 - **source %**: of the source's test images, by the same adapted classifier, which is not told where
   an image is from.
-- **distance**: proxy A-distance of the adapted training images, 0 (alike) to 2; that of `none` is
-  before adaptation.
+- **distance**: proxy A-distance of the adapted training images, 0 (alike) to 2; that of `none` or
+  `source_only` is before adaptation.
+- **adapting, s**: of a body that is trained, its training, without that of the source alone where
+  it begins from one.
 - **by a validator**: of one method, what a validator without labels of the target chooses among
   its settings, or among the states that training passes through; `oracle` as below.
 - **chosen by**: what a validator without labels of the target chooses among all lines and their
@@ -78,7 +81,7 @@ def lines_of(rows: list[DomainsRow]) -> list[dict[str, str]]:
         if row.target.mean() == best:
             accuracy = f"**{accuracy}**"
         origin = row.record.provenance
-        cells = {"method": row.name, "published by": PAPERS[row.name] or NONE}
+        cells = {"method": row.said, "published by": PAPERS[row.name] or NONE}
         cells |= {"target %": f"{accuracy}{_gain(row)}"}
         cells |= {"recall %": shown(means["target_recall"], 2, 100)}
         cells |= {"F1 %": shown(means["target_f1"], 2, 100)}
@@ -109,7 +112,7 @@ def kept_lines(rows: list[DomainsRow]) -> list[dict[str, str]]:
     for row in rows:
         if len(row.record.test.choices) < 2:
             continue
-        cells = {"method": row.name, FIRST[row.record.trained]: shown(row.target.mean(), 2, 100)}
+        cells = {"method": row.said, FIRST[row.record.trained]: shown(row.target.mean(), 2, 100)}
         cells |= {f"by {each.by} %": shown(each.accuracy.mean(), 2, 100) for each in choices([row])}
         found.append(cells)
     return found
@@ -154,7 +157,7 @@ def domains_csv(root: Path) -> str:
 
 def _csv_line(title: str, row: DomainsRow, place: int, validators: list[str]) -> dict[str, Any]:
     (test, measured) = (row.record.test, row.record.measured)
-    line: dict[str, Any] = {"table": title, "method": row.name, "settings": test.choices[place]}
+    line: dict[str, Any] = {"table": title, "method": row.said, "settings": test.choices[place]}
     line |= {"draws": test.draws, "seed": row.record.config.seed}
     for name in (*SHARES, "distance", "adapt_s", "fit_s"):
         line[name] = round(float(np.array(getattr(measured, name))[:, place].mean()), 6)

@@ -161,7 +161,7 @@ def answering(about: Adaptation, lab: Lab) -> Blocks:
 
 
 def refresher(about: Adaptation) -> Callable[[PyTree], PyTree] | None:
-    """`meta -> meta` with what is made anew of all of the target's training images."""
+    """`meta -> meta` with what is recomputed of all of the target's training images."""
     refresh = about.trainee.refresh
     if refresh is None:
         return None

@@ -45,8 +45,8 @@ class Plan(NamedTuple):
       validate: `run -> ((step, meta) -> Validated)` of what is ready; None where there are no
         images for it: the last state is kept, then.
       headline: `(run, step, over) -> str`, the line that a run begins with.
-      refresh: `run -> (meta -> meta)`, what is made anew of the parameters in training after each
-        validation; None for nothing.
+      refresh: `run -> (meta -> meta)`, recomputes a part of the parameters in training after each
+        validation; None for none.
     """
 
     lab: Lab
@@ -62,12 +62,12 @@ class Plan(NamedTuple):
 def refreshed(
     state: TrainState, count: int, refresh: Callable[[PyTree], PyTree] | None
 ) -> TrainState:
-    """The state with what is made anew of the parameters after a validation.
+    """The state with what is recomputed of the parameters after a validation.
 
     Args:
       state: of `count` trainings at once.
       count: how many these are.
-      refresh: `meta -> meta`; None where nothing is made anew.
+      refresh: `meta -> meta`; None where nothing is recomputed.
     """
     if refresh is None:
         return state

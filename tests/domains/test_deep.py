@@ -17,8 +17,8 @@ from metalearn.domains.deep.adversarial import (
 )
 from metalearn.domains.deep.confusion import TEMPERATURE, class_confusion
 from metalearn.domains.deep.disparity import MARGIN, MOST, disagreement, mdd
-from metalearn.domains.deep.moments import SCALES, covariance_distance, mean_discrepancy
-from metalearn.domains.deep.networks import init_layers, layers, reversed_gradient, risen
+from metalearn.domains.deep.matching import SCALES, covariance_distance, mean_discrepancy
+from metalearn.domains.deep.networks import init_layers, layers, reversal_weight, reversed_gradient
 from metalearn.domains.deep.registry import DEEP
 from metalearn.domains.deep.settings import Settings
 from metalearn.domains.deep.shot import information, pseudo_labels
@@ -120,8 +120,10 @@ def test_gradients_turn_and_rise() -> None:
     x = normal(0, 5)
     grad = jax.grad(lambda x, w: jnp.sin(reversed_gradient(x, w)).sum())(x, jnp.float32(0.3))
     np.testing.assert_allclose(grad, -0.3 * jnp.cos(x), rtol=1e-6)
-    assert float(risen(jnp.float32(0))) == 0
-    np.testing.assert_allclose(risen(jnp.float32(0.1)), 2 / (1 + np.exp(-1)) - 1, rtol=1e-6)
+    assert float(reversal_weight(jnp.float32(0))) == 0
+    np.testing.assert_allclose(
+        reversal_weight(jnp.float32(0.1)), 2 / (1 + np.exp(-1)) - 1, rtol=1e-6
+    )
 
 
 def test_discriminator_learns_and_features_unlearn() -> None:
@@ -129,7 +131,7 @@ def test_discriminator_learns_and_features_unlearn() -> None:
     penalty = dann()
     params = penalty.init(random_key(4), 4, CLASSES)
     given = seen(0.2)
-    weight = float(risen(given.progress))
+    weight = float(reversal_weight(given.progress))
 
     def told(params: PyTree, source: Array, target: Array) -> Array:
         return domain_loss(params, source, target, None)
@@ -238,7 +240,7 @@ def test_second_classifier_and_body_pull_apart() -> None:
     found = jax.grad(penalty.loss)(params, given)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found, own)
     grad = jax.grad(lambda z: penalty.loss(params, given._replace(target_z=z)))(given.target_z)
-    weight = MOST * float(risen(given.progress))
+    weight = MOST * float(reversal_weight(given.progress))
     np.testing.assert_allclose(grad, -weight * of_target, rtol=1e-4, atol=1e-8)
 
 

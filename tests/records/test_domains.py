@@ -14,7 +14,7 @@ from metalearn.errors import UserError
 from metalearn.records.domain_pictures import draw_domains, flat
 from metalearn.records.domains import NOTHING, DomainsMeasured, DomainsRecord, DomainsTest
 from metalearn.records.domains_plots import draw_domains_plots
-from metalearn.records.domains_rows import choices, domains_rows
+from metalearn.records.domains_rows import DomainsRow, choices, domains_rows
 from metalearn.records.domains_store import (
     domains_path,
     domains_records,
@@ -208,15 +208,20 @@ def test_trained_bodies_share_a_table_with_the_training_that_they_begin_from(
         trained("ada_bn", [[0.6], [0.7]], steps=0),
     ]
     written(tmp_path, *records, trained("mcc", [[0.5], [0.5]], lr=0.5))
+    weights = trained("dann", [[0.7, 0.7], [0.7, 0.7]])
+    written(tmp_path, weights)
     (rows, others) = sorted(domains_rows(tmp_path).values(), key=len, reverse=True)
-    assert [row.name for row in rows] == ["source_only", "ada_bn", "dann", "shot"]
+    names = ["source_only", "ada_bn", "dann", "dann (penalty 0.5)", "shot"]
+    assert [row.said for row in rows] == names
     assert [row.name for row in others] == ["mcc"] and others[0].gain is None
-    assert rows[2].gain is not None and rows[2].gain.mean == pytest.approx(0.15)
+    assert rows[3].gain is not None and rows[3].gain.mean == pytest.approx(0.15)
+    fewer = dataclasses.replace(rows[3].record.test, draws=1)
+    assert DomainsRow(dataclasses.replace(rows[3].record, test=fewer), rows[0].record).gain is None
     text = domains_markdown(tmp_path)
     assert "### mnist to usps, lenet, trained\n" in text
-    (line,) = [line for line in text.splitlines() if line.startswith("| dann | ")]
+    (line,) = [line for line in text.splitlines() if line.startswith("| dann (penalty 0.5) | ")]
     # The last update; what entropy, dev and the oracle would keep
-    assert line == "| dann | 70.00 | 85.00 | 70.00 | 85.00 |"
+    assert line == "| dann (penalty 0.5) | 70.00 | 85.00 | 70.00 | 85.00 |"
 
 
 def test_what_a_trained_body_begins_from_is_no_other_test() -> None:

@@ -15,7 +15,7 @@ from metalearn.classifiers.adapting import (
     check_adaptation,
     features_of_run,
 )
-from metalearn.classifiers.judged import Domains, read_outcomes
+from metalearn.classifiers.judged import Domains, Judge, read_outcomes
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
 from metalearn.domains.deep.types import Pair
@@ -184,6 +184,23 @@ def test_the_state_that_a_validator_prefers_is_kept(domains: Domains, tmp_path: 
         assert read_trained(folder).best.step == best
 
 
+def test_images_that_are_judged_are_of_all_classes_however_few_are_looked_at(
+    domains: Domains, tmp_path: Path
+) -> None:
+    about = assembled_adaptation(configured("dann"), domains)
+    judge = Judge(about, domains, tmp_path)
+    for rows in judge.rows:
+        assert sorted(rows) == list(range(48))
+        assert set(rows[:12] // 16) == {0, 1, 2}
+
+
+def test_what_is_refused_leaves_the_folder_to_any_run(domains: Domains, tmp_path: Path) -> None:
+    run = Run(configured("mcc", keep="best"), tmp_path / "run")
+    with pytest.raises(UserError, match="--keep=best"):
+        adapt_body(run, domains, "")
+    adapt_body(run._replace(config=configured("mcc", steps=4)), domains, "")
+
+
 @pytest.mark.parametrize(
     ("method", "settings", "said"),
     [
@@ -191,6 +208,7 @@ def test_the_state_that_a_validator_prefers_is_kept(domains: Domains, tmp_path: 
         ("dann", {"bottleneck": True}, "pre-trained body"),
         ("ada_bn", {"norm": "none"}, "--norm=none has none"),
         ("dann", {"backbone": "efficientnet-lite0"}, "--bottleneck"),
+        ("dann", {"backbone": "efficientnet-lite0", "bottleneck": True, "augment": "flip"}, "flip"),
         ("dann", {"steps": -1}, "--steps"),
         ("dann", {"optimizer": "best"}, "optimizer"),
     ],

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.domains.deep.networks import init_layers, layers, reversed_gradient, risen
+from metalearn.domains.deep.networks import init_layers, layers, reversal_weight, reversed_gradient
 from metalearn.domains.deep.types import Penalty, Seen
 from metalearn.types import Array, Key, PyTree
 
@@ -43,7 +43,7 @@ def dann() -> Penalty:
         return init_layers(key, (features, *HIDDEN, 1))
 
     def loss(params: PyTree, seen: Seen) -> Array:
-        weight = risen(seen.progress)
+        weight = reversal_weight(seen.progress)
         source = reversed_gradient(seen.source_z, weight)
         return domain_loss(params, source, reversed_gradient(seen.target_z, weight), None)
 
@@ -55,7 +55,8 @@ def cdan(by_entropy: bool) -> Penalty:
 
     The discriminator sees each feature times each class's probability (equation 4), or, where these
     are more than 4,096, random projections of both multiplied (equation 6). As in the released
-    code, no gradient flows through the probabilities.
+    code, no gradient flows through the probabilities. Deviations: none flows through the weights of
+    CDAN+E either, and the discriminator has no dropout.
 
     Args:
       by_entropy: CDAN+E: an image weighs 1 + exp(-entropy) of its prediction (equation 8), over the
@@ -67,7 +68,7 @@ def cdan(by_entropy: bool) -> Penalty:
         return init_layers(key, (products if products <= LARGEST else RANDOM, *HIDDEN, 1))
 
     def loss(params: PyTree, seen: Seen) -> Array:
-        weight = risen(seen.progress)
+        weight = reversal_weight(seen.progress)
         probabilities = [
             jax.lax.stop_gradient(jax.nn.softmax(logits))
             for logits in (seen.source_logits, seen.target_logits)

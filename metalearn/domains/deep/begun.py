@@ -72,11 +72,11 @@ def adda(network: Network, settings: Settings) -> Trainee:
         # Without dropout, which would tell the two bodies apart
         source = network.apply(fixed["source"], pair.source.x)
         target = network.apply(meta["body"], pair.target)
-        told = domain_loss(meta["own"], source, jax.lax.stop_gradient(target), None)
+        discriminator_loss = domain_loss(meta["own"], source, jax.lax.stop_gradient(target), None)
         # The discriminator is not trained by the body's loss
         odds = layers(jax.lax.stop_gradient(meta["own"]), target)
-        mistaken = jax.nn.softplus(-odds).mean()
-        value = told + settings.penalty * mistaken
-        return value, {"loss": value, "penalty": mistaken}
+        body_loss = jax.nn.softplus(-odds).mean()
+        value = discriminator_loss + settings.penalty * body_loss
+        return value, {"loss": value, "penalty": body_loss}
 
     return Trainee(init, loss, lambda pair: pair.target)

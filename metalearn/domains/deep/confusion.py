@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from metalearn.domains.deep.moments import nothing
+from metalearn.domains.deep.matching import no_parameters
 from metalearn.domains.deep.types import Penalty, Seen
 from metalearn.types import Array, PyTree
 
 TEMPERATURE = 2.5  # the paper's
+TINY = 1e-12
 
 
 def mcc() -> Penalty:
@@ -16,7 +17,7 @@ def mcc() -> Penalty:
     def loss(params: PyTree, seen: Seen) -> Array:
         return class_confusion(seen.target_logits)
 
-    return Penalty(nothing, loss)
+    return Penalty(no_parameters, loss)
 
 
 def class_confusion(logits: Array, temperature: float = TEMPERATURE) -> Array:
@@ -33,5 +34,6 @@ def class_confusion(logits: Array, temperature: float = TEMPERATURE) -> Array:
     weights = 1 + jnp.exp(-entropy)
     weights = len(p) * weights / weights.sum()
     confusion = (p * weights[:, None]).T @ p
-    confusion /= confusion.sum(1, keepdims=True)
+    # A class that no image may be has a row of zeros
+    confusion /= confusion.sum(1, keepdims=True) + TINY
     return (confusion.sum() - jnp.trace(confusion)) / p.shape[-1]

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from metalearn.domains.deep.networks import reversed_gradient, risen
+from metalearn.domains.deep.networks import reversal_weight, reversed_gradient
 from metalearn.domains.deep.types import Penalty, Seen
 from metalearn.ops.classifier import classify, init_classifier
 from metalearn.ops.losses import cross_entropy
@@ -17,14 +17,15 @@ def mdd() -> Penalty:
     """Zhang et al. 2019, "Bridging theory and algorithm for domain adaptation".
 
     A second classifier agrees with the first one on the source and differs from it on the target as
-    well as it can; the body leaves it no room to (equation 30).
+    well as it can; the body leaves it no room to (equation 30). Deviation: both are linear layers,
+    where the released code has two layers each.
     """
 
     def init(key: Key, features: int, classes: int) -> PyTree:
         return init_classifier(key, "linear", features, classes)
 
     def loss(params: PyTree, seen: Seen) -> Array:
-        weight = MOST * risen(seen.progress)
+        weight = MOST * reversal_weight(seen.progress)
         (source, target) = (
             classify("linear", params, reversed_gradient(z, weight))
             for z in (seen.source_z, seen.target_z)

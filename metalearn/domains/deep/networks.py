@@ -14,7 +14,7 @@ RISE = 10.0  # of the weight of reversed gradients, Ganin et al.'s gamma
 def reversed_gradient(x: Array, weight: Array) -> Array:
     """x as it is; its gradient times -weight (Ganin et al. 2016, equation 12).
 
-    Example: what minimises x after it maximises x before it.
+    Example: a step that makes the result smaller makes what comes before it larger.
 
         >>> import jax
         >>> from metalearn.domains.deep.networks import reversed_gradient
@@ -35,7 +35,7 @@ def _backward(weight: Array, gradient: Array) -> tuple[Array, Array]:
 reversed_gradient.defvjp(_forward, _backward)
 
 
-def risen(progress: Array) -> Array:
+def reversal_weight(progress: Array) -> Array:
     """2 / (1 + exp(-10 p)) - 1, from 0 to 1: features first become good for the source's classes.
 
     Args:

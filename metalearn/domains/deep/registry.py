@@ -6,7 +6,7 @@ from metalearn.domains.deep.adversarial import cdan, dann
 from metalearn.domains.deep.begun import ada_bn, adda, fine_tune_target
 from metalearn.domains.deep.confusion import mcc
 from metalearn.domains.deep.disparity import mdd
-from metalearn.domains.deep.moments import dan, deep_coral
+from metalearn.domains.deep.matching import dan, deep_coral
 from metalearn.domains.deep.penalised import joint, source_only, with_penalty
 from metalearn.domains.deep.shot import shot
 from metalearn.domains.deep.types import DeepMethod

@@ -31,8 +31,9 @@ class Settings(Batched, Smoothed):
 def recipe(dataset: str, labels: int) -> dict[str, Any]:
     """One for all methods: SGD with a cosine schedule, as many images of each domain a step.
 
-    Rate, momentum and decay are those of released code for digits (Long et al. 2018), affine maps
-    of the images after French et al. 2018; length, schedule and normalisation are ours. Of
+    Rate, momentum and decay are those of released code for digits (Long et al. 2018; here momentum
+    is Nesterov's, and kernels alone decay), affine maps of the images after French et al. 2018;
+    length, schedule and normalisation are ours. Of
     augmentations that were tried with the source alone, the validators `entropy` and `information`,
     which read no label of the target, prefer such maps.
     """

@@ -16,8 +16,10 @@ def shot(network: Network, settings: Settings) -> Trainee:
     """Liang et al. 2020, "Do we really need to access the source data?".
 
     The classifier stays. The body is trained until predictions on the target are sure one by one
-    and various together (equation 4), and like pseudo-labels (equation 7), which all images get
-    anew at each validation by the nearest of the classes' centroids (equations 5 and 6).
+    and various together (equation 4), and like pseudo-labels (equation 7), which are recomputed for
+    all images at each validation, by the nearest of the classes' centroids (equations 5 and 6).
+    Deviations: the source's training is that of `source_only`, without label smoothing and with a
+    plain linear classifier; `penalty` is the weight of the first loss alone.
     """
 
     def init(key: Key, x: Array, classes: int, begun: PyTree) -> PyTree:
@@ -28,9 +30,9 @@ def shot(network: Network, settings: Settings) -> Trainee:
         z = network.apply(meta["body"], pair.target, None, key)
         logits = classify("linear", fixed["classifier"], z)
         labels = fixed["labels"][pair.rows].astype(jnp.int32)
-        unsure = -information(logits)
-        value = settings.penalty * unsure + PSEUDO * cross_entropy(logits, labels)
-        return value, {"loss": value, "penalty": unsure}
+        negative_information = -information(logits)
+        value = settings.penalty * negative_information + PSEUDO * cross_entropy(logits, labels)
+        return value, {"loss": value, "penalty": negative_information}
 
     def refresh(meta: PyTree, logits: Array, z: Array) -> PyTree:
         # As numbers: of whole ones there is no derivative, not even one that is left alone
@@ -50,7 +52,7 @@ def information(logits: Array) -> Array:
 def pseudo_labels(logits: Array, z: Array) -> Array:
     """int32 [N], the class of the nearest centroid by cosine, and again by centroids of these.
 
-    Classes that no image is predicted to be get none.
+    Classes that no image is predicted to be get none, as in the released code for photographs.
 
     Args:
       logits: [N,C].

@@ -69,8 +69,8 @@ class Trainee(NamedTuple):
         left, {body, classifier, moments}; None where the method does not begin from one.
       loss: `(key, meta, pair, step) -> (scalar, info)`.
       images: `pair -> x`, those whose statistics normalisation uses, in training and afterwards.
-      refresh: `(meta, logits [N,C], z [N,D]) -> meta`, made anew of all of the target's images
-        before training and after each validation; None where there is nothing to make.
+      refresh: `(meta, logits [N,C], z [N,D]) -> meta`, what is recomputed of all of the target's
+        images before training and after each validation; None for nothing.
     """
 
     init: Callable[..., PyTree]

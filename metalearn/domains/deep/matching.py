@@ -10,7 +10,7 @@ from metalearn.types import Array, Key, PyTree
 SCALES = (-3, -2, -1, 0, 1)  # of the kernels' variances, powers of 2 times the mean distance
 
 
-def nothing(key: Key, features: int, classes: int) -> PyTree:
+def no_parameters(key: Key, features: int, classes: int) -> PyTree:
     """`Penalty.init` of methods without networks of their own."""
     return {}
 
@@ -25,7 +25,7 @@ def dan() -> Penalty:
     def loss(params: PyTree, seen: Seen) -> Array:
         return mean_discrepancy(seen.source_z, seen.target_z)
 
-    return Penalty(nothing, loss)
+    return Penalty(no_parameters, loss)
 
 
 def mean_discrepancy(source: Array, target: Array) -> Array:
@@ -58,7 +58,7 @@ def deep_coral() -> Penalty:
     def loss(params: PyTree, seen: Seen) -> Array:
         return covariance_distance(seen.source_logits, seen.target_logits)
 
-    return Penalty(nothing, loss)
+    return Penalty(no_parameters, loss)
 
 
 def covariance_distance(source: Array, target: Array) -> Array:
