@@ -16,7 +16,7 @@ from tests.small import quick_jit, tiny_network
 
 KEY = jax.random.key(0)
 UNNORMALISED = ("cnn",)  # bodies without normalisation layers
-LEAST = {"cnn": 18}  # pixels of a side, of bodies whose convolutions are not padded
+LEAST = {"cnn": 18, "lenet": 16}  # pixels of a side, of bodies whose convolutions are not padded
 
 
 def feature_size(name: str, side: int, channels: int = 3) -> int:
@@ -57,6 +57,8 @@ def parameter_count(network: Network) -> int:
         ("resnet12-84px", 84, 640),
         ("resnet12-flat", 84, 25 * 640),
         ("resnet12-flat", 32, 4 * 640),
+        ("lenet", 28, 500),
+        ("bottleneck", 28, 256),
         ("cnn", 28, 64),
         ("cnn", 32, 64),
         ("cnn-bn", 28, 128),

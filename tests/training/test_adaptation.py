@@ -108,7 +108,7 @@ def test_labels_of_the_target_are_not_read(domains: Domains, tmp_path: Path) -> 
     others = split._replace(counts=np.array([10, 20, 18], np.int32))
     lab = make_lab(target.dataset._replace(train=others), devices=1)
     changed = domains._replace(target=lab._replace(inputs=target.inputs))
-    config = configured("cdan_e", keep="last")
+    config = configured("cdan_e", keep="last", steps=4)
     (found, other) = (
         adapt_body(Run(config, tmp_path / name), each, "")
         for name, each in (("as", domains), ("other", changed))
@@ -164,24 +164,24 @@ def test_ada_bn_keeps_all_weights(domains: Domains, plain: Path, tmp_path: Path)
     assert source.shape == target.shape == (5, 32)
 
 
-def test_adda_and_shot_leave_the_classifier_and_source_alone(
+def test_adda_leaves_the_classifier_and_the_sources_body_alone(
     domains: Domains, plain: Path, tmp_path: Path
 ) -> None:
     before = read_trained(plain).meta
-    for name in ("adda", "shot"):
-        config = configured(name, init_from=str(plain))
-        adapt_body(Run(config, tmp_path / name), domains, "")
-        after = read_trained(tmp_path / name).meta
-        jax.tree.map(np.testing.assert_array_equal, before["classifier"], after["classifier"])
-        assert np.abs(before["body"]["conv0"] - after["body"]["conv0"]).max() > 0
+    config = configured("adda", init_from=str(plain), steps=4)
+    adapt_body(Run(config, tmp_path / "adda"), domains, "")
+    after = read_trained(tmp_path / "adda").meta
+    jax.tree.map(np.testing.assert_array_equal, before["classifier"], after["classifier"])
+    assert np.abs(before["body"]["conv0"] - after["body"]["conv0"]).max() > 0
+    again = read_trained(plain).meta
+    jax.tree.map(np.testing.assert_array_equal, before, again)
 
 
 def test_the_state_that_a_validator_prefers_is_kept(domains: Domains, tmp_path: Path) -> None:
-    for keep in ("entropy", "last"):
-        folder = tmp_path / keep
-        found = adapt_body(Run(configured("mcc", keep=keep), folder), domains, "")
-        best = max(found, key=lambda step: found[step].validators[0]) if keep == "entropy" else 12
-        assert read_trained(folder).best.step == best
+    config = configured("mcc", keep="entropy")
+    found = adapt_body(Run(config, tmp_path), domains, "")
+    best = max(found, key=lambda step: found[step].validators[0])
+    assert read_trained(tmp_path).best.step == best
 
 
 def test_images_that_are_judged_are_of_all_classes_however_few_are_looked_at(
