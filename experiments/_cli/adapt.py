@@ -11,18 +11,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from experiments._cli.adapt_arguments import (
+    checked_workdir,
     config_given,
     methods_given,
     pixels_given,
     trains_bodies,
-    workdir_of,
 )
 from experiments._cli.adapt_images import Domain, open_domains
 from experiments._cli.adapt_trained import adapt_bodies, say
 from experiments._cli.define import FLAGS
 from experiments._cli.draws import begun, missing, path_of
 from experiments._cli.lab import check_jax, meet
-from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line, continued
 from metalearn.classifiers.run import check_classifier
 from metalearn.config import Config
@@ -39,7 +38,6 @@ from metalearn.domains.trial import (
     validators_of,
 )
 from metalearn.errors import UserError
-from metalearn.files import check_writable
 from metalearn.records.domain_pictures import draw_domains
 from metalearn.records.domains import NOTHING, DomainsRecord, DomainsTest
 from metalearn.records.domains_store import read_domains, write_domains
@@ -74,10 +72,7 @@ def adapt_features() -> None:
     configure(config.meta_batch, config.precision)
     check_jax()
     check_classifier(config)
-    if FLAGS.record:
-        check_writable(Path(FLAGS.results_dir))
-    workdir = workdir_of(config)
-    check_run_folder(workdir)
+    workdir = checked_workdir(config)
     (config, source, target) = open_domains(config)
     sides = (source.side(), target.side())
     check_sides(*sides)

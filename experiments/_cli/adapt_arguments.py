@@ -13,12 +13,14 @@ from experiments._cli.flags import (
     define,
     settings_given,
 )
+from experiments._cli.places import check_run_folder
 from metalearn.config import Config
 from metalearn.data import NAMES
 from metalearn.domains.classifiers import CLASSIFIERS, NEAREST
 from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.domains.registry import METHODS, NONE
 from metalearn.errors import UserError
+from metalearn.files import check_writable
 from metalearn.records.domain_pictures import KINDS, PCA
 from metalearn.records.domains import OF_SOURCE
 from metalearn.records.domains_store import comparison_workdir, trained_workdir
@@ -200,8 +202,20 @@ def pixels_given() -> int:
     return FLAGS.pixels if FLAGS.features == PIXELS else 0
 
 
-def workdir_of(config: Config) -> Path:
-    """The folder of the comparison."""
+def checked_workdir(config: Config) -> Path:
+    """The folder of the comparison, in which checkpoints can be kept.
+
+    Raises:
+      UserError: they cannot, or records cannot be written where --record asks for them.
+    """
+    if FLAGS.record:
+        check_writable(Path(FLAGS.results_dir))
+    workdir = _workdir_of(config)
+    check_run_folder(workdir)
+    return workdir
+
+
+def _workdir_of(config: Config) -> Path:
     if FLAGS.workdir:
         return Path(FLAGS.workdir)
     if trains_bodies():

@@ -4,26 +4,23 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from experiments._cli.adapt_arguments import bodies_given, trained_config_given, workdir_of
+from experiments._cli.adapt_arguments import bodies_given, checked_workdir, trained_config_given
 from experiments._cli.adapt_images import open_both
 from experiments._cli.define import FLAGS
 from experiments._cli.draws import begun, missing, path_of, record_all
 from experiments._cli.lab import check_jax, meet
-from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line
 from metalearn.classifiers.adapting import (
     adapt_body,
     check_adaptation,
     features_of_run,
+    judged_steps,
 )
-from metalearn.classifiers.judged import Domains, check_keep, validators_of
+from metalearn.classifiers.judged import Domains, check_keep, labels_of, validators_of
 from metalearn.config import Config
 from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.domains.few import few_of_each
 from metalearn.domains.registry import NONE
-from metalearn.files import check_writable
 from metalearn.records.domain_pictures import draw_domains
 from metalearn.records.domains import NOTHING, TRAINED, DomainsRecord, DomainsTest
 from metalearn.records.domains_rows import rows_of
@@ -58,10 +55,7 @@ def adapt_bodies() -> None:
     check_jax()
     for each in configs.values():
         check_adaptation(each)
-    if FLAGS.record:
-        check_writable(Path(FLAGS.results_dir))
-    workdir = workdir_of(config)
-    check_run_folder(workdir)
+    workdir = checked_workdir(config)
     (weights, domains, hashes) = open_both(config)
     configs = {name: dataclasses.replace(each, weights=weights) for name, each in configs.items()}
     _check_labels(config, domains)
@@ -82,8 +76,8 @@ def adapt_bodies() -> None:
 def _check_labels(config: Config, domains: Domains) -> None:
     """See that classes have the labelled images that are asked for, before anything is trained."""
     if config.target_labels:
-        counts = domains.target.dataset.train.counts
-        few_of_each(np.repeat(np.arange(len(counts)), counts), config.target_labels, domains.names)
+        labels = labels_of(domains.target.dataset.train)
+        few_of_each(labels, config.target_labels, domains.names)
 
 
 def _run(config: Config, workdir: Path) -> Run:
@@ -106,18 +100,13 @@ def _with_draw(
     first = record.config
     run = _run(dataclasses.replace(first, seed=first.seed + number), workdir)
     found = adapt_body(run, domains, record.provenance.command)
-    outcomes = [found[step] for step in _steps(first)]
+    outcomes = [found[step] for step in judged_steps(first)]
     if number == 0 and FLAGS.picture != NONE:
         _picture(run, domains, workdir)
     test = dataclasses.replace(record.test, draws=number + 1)
     lineage = lineage_of(run.config) if number == 0 else record.lineage
     measured = record.measured.with_draw(outcomes)
     return dataclasses.replace(record, test=test, measured=measured, lineage=lineage)
-
-
-def _steps(config: Config) -> list[int]:
-    """The updates after which a state is judged, the last one first."""
-    return [config.steps, *range(config.valid_every, config.steps, config.valid_every)]
 
 
 def _blank(config: Config, domains: Domains, hashes: str) -> DomainsRecord:
@@ -131,7 +120,7 @@ def _blank(config: Config, domains: Domains, hashes: str) -> DomainsRecord:
         classifier=TRAINED,
         images=0,
         target_labels=config.target_labels,
-        choices=[f"update {step}" for step in _steps(config)],
+        choices=[f"update {step}" for step in judged_steps(config)],
         validators=validators_of(source),
         draws=0,
         images_hash=hashes,

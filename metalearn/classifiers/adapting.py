@@ -176,8 +176,7 @@ def adapt_body(run: Run, domains: Domains, command: str) -> dict[int, Outcome]:
             raise
         found = read_outcomes(workdir / OUTCOMES)
     metrics = workdir / "metrics.jsonl"
-    wanted = range(config.valid_every, config.steps, config.valid_every)
-    steps = [*wanted, config.steps]
+    steps = sorted(judged_steps(config))
     if not found.keys() >= set(steps):
         raise UserError(
             f"{workdir / OUTCOMES} lacks some of the run's validations: delete {workdir}, and run "
@@ -187,6 +186,11 @@ def adapt_body(run: Run, domains: Domains, command: str) -> dict[int, Outcome]:
         step: dataclasses.replace(found[step], adapt_s=seconds_until(metrics, step))
         for step in steps
     }
+
+
+def judged_steps(config: Config) -> list[int]:
+    """The updates after which a state is judged, the last one first."""
+    return [config.steps, *range(config.valid_every, config.steps, config.valid_every)]
 
 
 def features_of_run(workdir: Path, domains: Domains, most: int) -> tuple[np.ndarray, np.ndarray]:

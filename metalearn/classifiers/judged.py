@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from metalearn.data.source import Dataset, Split
-from metalearn.domains.deep.judging import Answered, Answers, outcome_of, validator_names
+from metalearn.domains.deep.judging import Answered, Answers, outcome_of
 from metalearn.domains.deep.settings import LAST
-from metalearn.domains.trial import Outcome
+from metalearn.domains.trial import Outcome, validator_names
 from metalearn.errors import UserError
 from metalearn.evaluation.blocks import Blocks
 from metalearn.files import write_text

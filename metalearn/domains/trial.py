@@ -136,8 +136,12 @@ def validators_of(source_y: np.ndarray) -> list[str]:
     Args:
       source_y: int [M], labels of the source's training images.
     """
-    can_hold = (stratified_folds(source_y, FOLDS) == 0).any()
-    return list(VALIDATORS) if can_hold else list(OF_TARGET)
+    return validator_names(bool((stratified_folds(source_y, FOLDS) == 0).any()))
+
+
+def validator_names(holds: bool) -> list[str]:
+    """The validators that there are; of the target alone where the source holds no image out."""
+    return list(VALIDATORS) if holds else list(OF_TARGET)
 
 
 def attempt(

@@ -94,8 +94,18 @@ class NormalisedCnn(Conv4):
     def __call__(self, images: Array | Prepared, deterministic: bool = True) -> Array:
         """Features of the images, or of images that `prepare` has made ready."""
         flat = super().__call__(images, deterministic)
-        init = self.kernel_init or OWN_KERNELS
-        w = self.param("dense", init, (flat.shape[-1], self.dense))
-        # A map of one place, as `Norm` takes it
-        y = dense_product(flat, w, self.dtype)[:, None, None, :]
-        return nn.relu(Norm(self.norm, name="dense_norm")(y)[:, 0, 0])
+        return normalised_dense(self, flat, self.kernel_init or OWN_KERNELS)
+
+
+def normalised_dense(module: Any, x: Array, init: nn.initializers.Initializer) -> Array:
+    """A dense layer [B,D] -> [B,dense], normalised and rectified; parameters `dense`, `dense_norm`.
+
+    Args:
+      module: whose layer it is, with `dense` units, a kind of `norm` and a `dtype`.
+      x: features.
+      init: of the kernel.
+    """
+    w = module.param("dense", init, (x.shape[-1], module.dense))
+    # A map of one place, as `Norm` takes it
+    y = dense_product(x, w, module.dtype)[:, None, None, :]
+    return nn.relu(Norm(module.norm, name="dense_norm")(y)[:, 0, 0])

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from metalearn.errors import UserError
-from metalearn.models.cnn import dense_product
+from metalearn.models.cnn import normalised_dense
 from metalearn.models.conv import conv
 from metalearn.models.norms import Norm
 from metalearn.types import Array
@@ -54,7 +54,7 @@ class LeNet(nn.Module):
             y = conv(x, w, 1, self.dtype, self.shared, "VALID")
             x = nn.relu(Norm(self.norm, 2, name=f"norm{i}")(y))
         flat = x.reshape(len(x), -1)
-        z = _dense(self, flat, init)
+        z = normalised_dense(self, flat, init)
         return nn.Dropout(self.drop, deterministic=deterministic)(z)
 
 
@@ -78,12 +78,4 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool = True) -> Array:
-        return _dense(self, x.reshape(len(x), -1), self.kernel_init or OWN_KERNELS)
-
-
-def _dense(module: LeNet | Bottleneck, x: Array, init: nn.initializers.Initializer) -> Array:
-    """A dense layer [B,D] -> [B,dense] of the module, normalised and rectified."""
-    w = module.param("dense", init, (x.shape[-1], module.dense))
-    # A map of one place, as `Norm` takes it
-    y = dense_product(x, w, module.dtype)[:, None, None, :]
-    return nn.relu(Norm(module.norm, name="dense_norm")(y)[:, 0, 0])
+        return normalised_dense(self, x.reshape(len(x), -1), self.kernel_init or OWN_KERNELS)

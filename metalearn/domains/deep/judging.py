@@ -7,7 +7,7 @@ import numpy as np
 
 from metalearn.domains.discriminator import density_ratio
 from metalearn.domains.distance import proxy_a_distance
-from metalearn.domains.trial import OF_TARGET, Outcome, reached
+from metalearn.domains.trial import Outcome, reached, validator_names
 from metalearn.domains.validators import VALIDATORS, Judged
 
 FEW = 1000  # images of a domain whose features tell densities and distances
@@ -41,11 +41,6 @@ class Answered(NamedTuple):
     source_held: Answers | None
     source_test: Answers
     target_test: Answers
-
-
-def validator_names(holds: bool) -> list[str]:
-    """The validators that there are; of the target alone where the source holds no image out."""
-    return list(VALIDATORS) if holds else list(OF_TARGET)
 
 
 def outcome_of(answered: Answered, names: Sequence[str], seconds: float) -> Outcome:
