@@ -33,9 +33,7 @@ def recipe(dataset: str, labels: int) -> dict[str, Any]:
 
     Rate, momentum and decay are those of released code for digits (Long et al. 2018; here momentum
     is Nesterov's, and kernels alone decay), affine maps of the images after French et al. 2018;
-    length, schedule and normalisation are ours. Of
-    augmentations that were tried with the source alone, the validators `entropy` and `information`,
-    which read no label of the target, prefer such maps.
+    length, schedule and normalisation are ours.
     """
     return dict(
         backbone="lenet",
