@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metalearn.data.snapshots import Snapshot, find_labelled, find_photos
+from metalearn.domains.moved import RECENTRE
 from metalearn.personal.answers import Answer, answer
 from metalearn.personal.changing import added, removed
 from metalearn.personal.embedding import BODY, Embedder, load_embedding
@@ -19,6 +20,7 @@ from metalearn.personal.opening import load_fitted, save_fitted
 from metalearn.personal.probed import probed
 from metalearn.personal.reading import Photo, snapshots_of
 from metalearn.personal.unknown import RATE
+from metalearn.personal.unlabelled import Unlabelled
 from metalearn.personal.views import Views
 
 
@@ -53,6 +55,8 @@ class Recogniser:
         weights: str | Path | None = None,
         views: Views | None = None,
         unknown_rate: float = RATE,
+        unlabelled: str | Path | Sequence[Photo] = (),
+        adapt: str = RECENTRE,
     ) -> "Recogniser":
         """A recogniser of some classes.
 
@@ -65,17 +69,25 @@ class Recogniser:
           weights: its file; those that are installed by default.
           views: what the body is shown of a photograph.
           unknown_rate: share of photographs of other classes that may be accepted, in (0, 1].
+          unlabelled: photographs like those that will be asked, or their folder, where `photos` are
+            of another kind, such as product pictures; none where they are alike.
+          adapt: how the features of `photos` are moved among these: `recentre`, `coral` or
+            `transport`.
 
         Raises:
           UserError: photographs that cannot be read, fewer than two classes, a class without
-            photographs; or as `load_embedding`.
+            photographs, fewer than five unlabelled ones; or as `load_embedding`.
         """
         classes = find_labelled(Path(photos)) if isinstance(photos, str | Path) else photos
         embedding = load_embedding(body, weights, views)
         size = embedding.shown.views.pixels
         snapshots = {name: snapshots_of(some, size) for name, some in classes.items()}
         maker = probed(embedding.shown, Embedder(lambda: embedding), method)
-        return cls(fit(maker, snapshots, unknown_rate))
+        others: Sequence[Photo] = (
+            find_photos(Path(unlabelled)) if isinstance(unlabelled, str | Path) else unlabelled
+        )
+        alike = Unlabelled(snapshots_of(others, size), adapt) if len(others) else None
+        return cls(fit(maker, snapshots, unknown_rate, alike))
 
     @classmethod
     def load(cls, path: str | Path, weights: str | Path | None = None) -> "Recogniser":

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from metalearn.records.personal import personal_records
+from metalearn.records.personal_tables import personal_markdown
 from tests.programs import program
 from tests.test_transfer import draw
 
@@ -31,6 +32,19 @@ def test_a_measurement_is_recorded(images: Path, tmp_path: Path) -> None:
     assert "--data_dir" not in record.provenance.command
 
 
+def test_photos_are_moved_among_unlabelled_ones(images: Path, tmp_path: Path) -> None:
+    """Here of the same photographs, so little changes; the record says what was done."""
+    results = f"--results_dir={tmp_path}"
+    moved = ("--alike=labelled", "--unlabelled=12", "--adapt=transport")
+    found = program("few_photos", *words(images, *moved, "--record", results))
+    assert found.code == 0, found.err
+    (record,) = personal_records(tmp_path)
+    assert (record.test.alike, record.test.unlabelled) == ("labelled", 12)
+    assert "transport12" in str(record.path)
+    assert "transport by up to 12 unlabelled photos of labelled" in personal_markdown(tmp_path)
+    assert record.measured.accuracy > 0.5
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -38,6 +52,8 @@ def test_a_measurement_is_recorded(images: Path, tmp_path: Path) -> None:
         ("--unknown=7", "--unknown"),
         ("--backbone=resnet7", "resnet7"),
         ("--dataset=nothing", "nothing"),
+        ("--adapt=coral", "--adapt is about photos of --alike"),
+        ("--alike=grocery_iconi", "grocery_iconi"),
     ],
 )
 def test_wrong_settings_end_with_one_line(images: Path, given: str, said: str) -> None:

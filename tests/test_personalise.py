@@ -204,6 +204,16 @@ def test_a_recogniser_is_evaluated_on_its_own_photos_and_on_others(
     assert "accuracy 100.0 %" in said.out
 
 
+def test_labelled_photos_are_moved_among_unlabelled_ones(photos: Path, tmp_path: Path) -> None:
+    """Below twenty unlabelled photographs a class, transport is warned of."""
+    out = f"--out={tmp_path / 'mine'}"
+    said = personalise("fit", photos, out, f"--unlabelled={photos}", "--adapt=transport")
+    assert said.code == 0, said.err
+    assert "3 classes among 9 unlabelled photos: below 60 of them" in said.err
+    assert "features of its photos moved: transport by 9 unlabelled photos" in said.out
+    assert "moved: transport by 9" in personalise("show", tmp_path / "mine").out
+
+
 def test_with_its_body_it_works_where_no_weights_are_installed(
     photos: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +302,11 @@ WRONG: list[tuple[list[str], str]] = [
     (["fit", "PHOTOS", "--out=OUT", "--weights=EMPTY/absent"], "absent"),
     (["fit", "PHOTOS", "--out=OUT", "--unknown_rate=0"], "an unknown rate of 0.0"),
     (["fit", "PHOTOS", "--out=OUT", "--unknown_rate=few"], "--unknown_rate=few"),
+    (["fit", "PHOTOS", "--out=OUT", "--adapt=coral"], "give --unlabelled=DIR"),
+    (["fit", "PHOTOS", "--out=OUT", "--unlabelled=NEW"], "3 unlabelled photos: give 5 or more"),
+    (["fit", "PHOTOS", "--out=OUT", "--unlabelled=EMPTY"], "EMPTY has no photo"),
+    (["fit", "PHOTOS", "--out=OUT", "--unlabelled=EMPTY/absent"], "there is no file or folder"),
+    (["fit", "PHOTOS", "--out=OUT", "--unlabelled=PHOTOS", "--adapt=tca"], "--adapt=tca"),
     (["fit", "PHOTOS", "--out=OUT", "--fast"], "Unknown command line flag 'fast'"),
     (["fit", "PHOTOS", "--out=TEXT/out"], "cannot write"),
     (["predict"], "predict takes a recogniser's file, then photos or folders"),

@@ -13,6 +13,8 @@ from metalearn.data import load
 from metalearn.data.cache import default_root, expanded
 from metalearn.data.labels import Part, labelled
 from metalearn.data.source import Dataset
+from metalearn.domains.moved import MOVES, RECENTRE
+from metalearn.domains.types import check_same_classes
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.personal.embedding import (
@@ -93,6 +95,16 @@ def define_few_photos() -> None:
     )
     define_flag("mirror", False, "show each view mirrored as well")
     define_choice("centre", "others", CENTRES, "what features are centred by, of centroids")
+    define_flag(
+        "alike",
+        None,
+        "dataset with the same classes, of whose training photos some are given without labels: "
+        "those that are fitted to are moved among them, as by --unlabelled of personalise",
+    )
+    define_flag(
+        "unlabelled", 1000, "how many of --alike, at most, of a draw's classes", lower_bound=1
+    )
+    define_choice("adapt", RECENTRE, MOVES, "how photos are moved among those of --alike")
     define_flag("unknown_rate", RATE, "share of unknown photos that may be accepted")
     define_flag("record", False, "write a record")
     define_flag("results_dir", "results", "folder of the records")
@@ -118,22 +130,41 @@ def measure() -> None:
         draws=FLAGS.draws,
         seed=FLAGS.seed,
         unknown_rate=FLAGS.unknown_rate,
+        unlabelled=FLAGS.unlabelled if FLAGS.alike else 0,
+        adapt=FLAGS.adapt if FLAGS.alike else "",
     )
     check_protocol(protocol, found.test)
     if not found.train.counts.all():
         raise UserError(f"{FLAGS.dataset}: some classes have no photos to fit to")
     fitted = _features(dataset, found.train, embedding, views.shown + views.fitted)
     tested = _features(dataset, found.test, embedding, views.shown)
+    alike = _alike(found.names, embedding)
     maker = probed(embedding.shown, Embedder(lambda: embedding), FLAGS.method)
-    done = list(
-        outcomes(protocol, maker, found.names, (found.train, rounded(fitted)), (found.test, tested))
-    )
+    parts = ((found.train, rounded(fitted)), (found.test, tested), alike)
+    done = list(outcomes(protocol, maker, found.names, *parts))
     record = _record(protocol, embedding, dataset, done)
     print(said(record))
     if FLAGS.record:
         path = personal_path(Path(FLAGS.results_dir), record)
         write_personal(path, record)
         print(f"recorded: {path}")
+
+
+def _alike(names: tuple[str, ...], embedding: Embedding) -> tuple[Part, np.ndarray] | None:
+    """Photographs of --alike, and their features; None without it.
+
+    Raises:
+      UserError: no such dataset, or its classes are others; a flag that needs it.
+    """
+    if not FLAGS.alike:
+        for name in ("unlabelled", "adapt"):
+            if FLAGS[name].present:
+                raise UserError(f"--{name} is about photos of --alike: give it too")
+        return None
+    dataset = load(FLAGS.alike, FLAGS.data_dir, FLAGS.cache_dir)
+    found = labelled(dataset, classes=FLAGS.tested)
+    check_same_classes(names, found.names)
+    return found.train, _features(dataset, found.train, embedding, embedding.shown.views.shown)
 
 
 def _centred(embedding: Embedding) -> Embedding:
@@ -174,6 +205,7 @@ def _record(
         mirror=FLAGS.mirror,
         centre=FLAGS.centre,
         method=FLAGS.method,
+        alike=FLAGS.alike or "",
         **protocol._asdict(),
     )
     command = command_line("experiments.few_photos")

@@ -20,6 +20,7 @@ from metalearn.data.snapshots import (
     notes_on,
     read_snapshots,
 )
+from metalearn.domains.moved import RECENTRE, TRANSPORT
 from metalearn.errors import UserError
 from metalearn.personal.answers import answer
 from metalearn.personal.changing import added, removed
@@ -38,8 +39,10 @@ from metalearn.personal.shown import (
     evaluation_text,
     expected_text,
     fitted_text,
+    head_text,
     threshold_text,
 )
+from metalearn.personal.unlabelled import TRANSPORTED, Unlabelled
 from metalearn.runtime import configure
 
 
@@ -61,7 +64,27 @@ def fit_folder(*words: str) -> None:
     snapshots = iter(readable_ones(paths, size, root))
     read = {name: [next(snapshots) for _ in some] for name, some in classes.items()}
     warn(_advice(read))
-    write_recogniser(fit(maker, read, FLAGS.unknown_rate), out)
+    unlabelled = _unlabelled(size, len(classes))
+    write_recogniser(fit(maker, read, FLAGS.unknown_rate, unlabelled), out)
+
+
+def _unlabelled(size: int, classes: int) -> Unlabelled | None:
+    """The photographs of --unlabelled; None without it.
+
+    Raises:
+      UserError: photos that cannot be read; --adapt without --unlabelled.
+    """
+    if not FLAGS.unlabelled:
+        if FLAGS["adapt"].present:
+            raise UserError("--adapt says how photos are moved among others: give --unlabelled=DIR")
+        return None
+    root = Path(FLAGS.unlabelled)
+    photos = readable_ones(find_photos(root), size, root)
+    least = TRANSPORTED * classes
+    if FLAGS.adapt == TRANSPORT and len(photos) < least:
+        few = f"transport of {classes} classes among {len(photos)} unlabelled photos"
+        warn([f"note: {few}: below {least} of them, --adapt={RECENTRE} is better"])
+    return Unlabelled(photos, FLAGS.adapt)
 
 
 def predict(*words: str) -> None:
@@ -223,7 +246,7 @@ def write_recogniser(fitted: Fitted, path: Path) -> None:
     save_fitted(fitted, path, FLAGS.include_body)
     counts = fitted.counts
     few = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-    print(f"{len(counts)} classes, {counts.sum()} photos ({few} a class); head: {fitted.chosen}")
+    print(f"{len(counts)} classes, {counts.sum()} photos ({few} a class); {head_text(fitted)}")
     print(expected_text(fitted.expected))
     print(threshold_text(fitted))
     print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")

@@ -8,6 +8,7 @@ from experiments._cli.define import FLAGS, define_choice, define_flag
 from experiments._cli.page import define_page
 from experiments._cli.personal_export import define_export
 from metalearn.data.snapshots import printable
+from metalearn.domains.moved import MOVES, RECENTRE
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.personal.embedding import BODY
@@ -32,6 +33,13 @@ def define_personal() -> None:
         RATE,
         "of `fit`: share of photos of other classes that may be accepted; 1: nothing is unknown",
     )
+    define_flag(
+        "unlabelled",
+        None,
+        "of `fit`: folder of photos like those that will be asked, where the labelled ones are of "
+        "another kind, such as product pictures",
+    )
+    define_choice("adapt", RECENTRE, MOVES, "of `fit`: how the labelled are moved among these")
     define_flag("cache_dir", None, "of `fit`: folder for features of photos [~/.cache/metalearn]")
     define_flag("include_body", False, "write the body's weights into the recogniser too")
     define_flag("json", False, "of `predict`: as JSON, with the probabilities of all classes")

@@ -13,7 +13,8 @@ from metalearn.personal.fitting import fit_photos, photos_of
 def added(fitted: Fitted, classes: Mapping[str, Sequence[Snapshot]]) -> Fitted:
     """The recogniser that all photographs together would have given.
 
-    A photograph that its class has already (the same file) is left out.
+    A photograph that its class has already (the same file) is left out. Where unlabelled
+    photographs moved those that were fitted to, new ones stay: they are of the kind that is asked.
 
     Args:
       fitted: the recogniser before.
@@ -83,4 +84,4 @@ def _fitted_again(
         kept=photos.kept.at(rows),
     )
     made = fitted.model.make(np.bincount(labels, minlength=len(names)))
-    return fit_photos(made, names, chosen, fitted.unknown_rate)
+    return fit_photos(made, names, chosen, fitted.unknown_rate, fitted.moved)

@@ -42,6 +42,7 @@ def to_contents(fitted: Fitted, body: Arrays | None = None) -> Contents:
         "expected": None if fitted.expected is None else fitted.expected._asdict(),
         "chosen": fitted.chosen,
         "made": fitted.made,
+        "moved": fitted.moved,
         "versions": {
             "metalearn": commit(),
             "python": sys.version.split()[0],
@@ -95,6 +96,7 @@ def from_contents(contents: Contents, path: Path, open_model: Opener) -> Fitted:
             expected=None if expected is None else Expected(**expected),
             chosen=str(about["chosen"]),
             made=str(about["made"]),
+            moved=str(about.get("moved", "")),  # files of earlier versions do not say
         )
         logits = fitted.fit.logits(photos.kept.values[:1])
         if logits.shape != (1, len(classes)) or not np.isfinite(logits).all():

@@ -64,6 +64,7 @@ class Fitted:
       expected: measured on its own photographs; None where each is alone in its class.
       chosen: the head, and why it was chosen.
       made: when, in UTC.
+      moved: how unlabelled photographs moved the features of its own, in words; '' where none did.
     """
 
     classes: tuple[str, ...]
@@ -77,6 +78,7 @@ class Fitted:
     expected: Expected | None
     chosen: str
     made: str
+    moved: str = ""
 
     @property
     def counts(self) -> np.ndarray:

@@ -23,6 +23,12 @@ from metalearn.personal.unknown import (
     left_out_classes,
     threshold_of,
 )
+from metalearn.personal.unlabelled import (
+    Unlabelled,
+    among_unlabelled,
+    check_unlabelled,
+    said,
+)
 from metalearn.transfer.fitted import Sample
 from metalearn.transfer.scores import likeliest_scale, scored_rows
 
@@ -31,7 +37,10 @@ FEW = 500  # photographs that one thread fits to
 
 
 def fit(
-    maker: Maker, classes: Mapping[str, Sequence[Snapshot]], unknown_rate: float = RATE
+    maker: Maker,
+    classes: Mapping[str, Sequence[Snapshot]],
+    unknown_rate: float = RATE,
+    unlabelled: Unlabelled | None = None,
 ) -> Fitted:
     """A recogniser fitted to photographs.
 
@@ -40,18 +49,27 @@ def fit(
       classes: the photographs of each, one at least.
       unknown_rate: share of photographs of other classes that may be accepted, in (0, 1]; with 1
         nothing is unknown.
+      unlabelled: photographs like those that will be asked, where the classes' are of another
+        kind; None where they are alike.
 
     Raises:
       UserError: fewer than two classes, one without photographs, a rate out of range, or classes
-        that do not fit the model.
+        or unlabelled photographs that do not fit the model.
     """
     if empty := [name for name, some in classes.items() if not some]:
         raise UserError(f"class {empty[0]!r} has no photos: give one at least, or leave it out")
     _check(len(classes), unknown_rate)  # before features are made, which takes longest
     names = tuple(sorted(classes))
     made = maker(np.array([len(classes[name]) for name in names]))
+    if unlabelled is not None:
+        check_unlabelled(made.model, len(unlabelled.photos), unlabelled.adapt)
     photos = photos_of(made.model, {name: classes[name] for name in names})
-    return fit_photos(made, names, photos, unknown_rate)
+    if unlabelled is None:
+        return fit_photos(made, names, photos, unknown_rate)
+    (others, how) = unlabelled
+    values = made.model.ask(np.stack([snapshot.pixels for snapshot in others]))
+    photos = among_unlabelled(photos, values, len(names), how)
+    return fit_photos(made, names, photos, unknown_rate, said(len(others), how))
 
 
 def photos_of(model: Model, classes: Mapping[str, Sequence[Snapshot]]) -> Photos:
@@ -86,7 +104,9 @@ def in_order(photos: Photos) -> Photos:
     )
 
 
-def fit_photos(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float) -> Fitted:
+def fit_photos(
+    made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float, moved: str = ""
+) -> Fitted:
     """A recogniser fitted to what is kept of photographs.
 
     Args:
@@ -94,6 +114,7 @@ def fit_photos(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rat
       classes: names of the C.
       photos: each of the C classes has one.
       unknown_rate: as of `fit`.
+      moved: how unlabelled photographs moved them, in words; '' where they did not.
 
     Raises:
       UserError: as `fit`.
@@ -102,7 +123,7 @@ def fit_photos(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rat
     # Where others use the cores too, threads of so little work wait for each other far longer
     # than they work
     with threadpool_limits(1 if len(photos.names) <= FEW else None):
-        return _fitted(made, classes, photos, unknown_rate)
+        return _fitted(made, classes, photos, unknown_rate, moved)
 
 
 def _check(classes: int, unknown_rate: float) -> None:
@@ -118,7 +139,9 @@ def _check(classes: int, unknown_rate: float) -> None:
         raise UserError(f"an unknown rate of {unknown_rate}: give more than 0 and at most 1")
 
 
-def _fitted(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float) -> Fitted:
+def _fitted(
+    made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float, moved: str
+) -> Fitted:
     model = made.model
     number = len(classes)
     photos = in_order(photos)
@@ -142,6 +165,7 @@ def _fitted(made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: 
         expected=_expected(judged, labels, others, threshold),
         chosen=made.why,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
+        moved=moved,
     )
 
 

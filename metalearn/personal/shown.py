@@ -85,11 +85,17 @@ def fitted_text(fitted: Fitted) -> str:
         columns(rows),
         f"{len(fitted.classes)} classes, {counts.sum()} photos; made {fitted.made} with "
         f"{body_of(fitted)}",
-        f"head: {fitted.chosen}",
+        head_text(fitted),
         expected_text(fitted.expected),
         threshold_text(fitted),
     ]
     return "\n".join(lines)
+
+
+def head_text(fitted: Fitted) -> str:
+    """What was fitted, and to what."""
+    moved = f"; features of its photos moved: {fitted.moved}" if fitted.moved else ""
+    return f"head: {fitted.chosen}{moved}"
 
 
 def expected_text(expected: Expected | None) -> str:

@@ -15,6 +15,7 @@ from metalearn.personal.evaluating import Evaluation, asked, evaluated
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos
 from metalearn.personal.model import Kept, Maker
+from metalearn.personal.unlabelled import among_unlabelled, check_unlabelled
 
 
 class Protocol(NamedTuple):
@@ -27,6 +28,9 @@ class Protocol(NamedTuple):
       draws: recognisers.
       seed: of the draws.
       unknown_rate: share of unknown photographs that may be accepted.
+      unlabelled: photographs like the test's, of the drawn classes, that are given without labels;
+        0 for none.
+      adapt: how those that are fitted to are moved among these; '' without any.
     """
 
     ways: int
@@ -35,6 +39,8 @@ class Protocol(NamedTuple):
     draws: int
     seed: int
     unknown_rate: float
+    unlabelled: int = 0
+    adapt: str = ""
 
 
 class Draw(NamedTuple):
@@ -47,6 +53,7 @@ class Draw(NamedTuple):
       tested: int [Q], places among test photographs of these classes.
       true: int [Q], in [0, N).
       others: int [U], places among test photographs of other classes.
+      unlabelled: int [L], places among photographs that are given without labels.
     """
 
     classes: np.ndarray
@@ -55,6 +62,7 @@ class Draw(NamedTuple):
     tested: np.ndarray
     true: np.ndarray
     others: np.ndarray
+    unlabelled: np.ndarray
 
 
 class Outcome(NamedTuple):
@@ -92,7 +100,9 @@ def check_protocol(protocol: Protocol, test: Part) -> None:
         )
 
 
-def draw(protocol: Protocol, number: int, train: Part, test: Part) -> Draw:
+def draw(
+    protocol: Protocol, number: int, train: Part, test: Part, unlabelled: Part | None = None
+) -> Draw:
     """The photographs of recogniser `number`: the same for every method and every body.
 
     Args:
@@ -100,6 +110,7 @@ def draw(protocol: Protocol, number: int, train: Part, test: Part) -> Draw:
       number: of the draw.
       train: photographs that recognisers are fitted to; every class has one.
       test: photographs of the same classes.
+      unlabelled: photographs like those of the test, that may be given without labels.
     """
     random = np.random.default_rng([protocol.seed, number])
     every = np.arange(len(train.counts))
@@ -111,6 +122,10 @@ def draw(protocol: Protocol, number: int, train: Part, test: Part) -> Draw:
     fitted = [np.sort(places[: protocol.labels]) for places in of_class]
     (tested,) = np.nonzero(np.isin(test.labels, classes))
     (others,) = np.nonzero(np.isin(test.labels, left_out))
+    alike = np.zeros(0, int)
+    if unlabelled is not None:
+        (places,) = np.nonzero(np.isin(unlabelled.labels, classes))
+        alike = np.sort(random.permutation(places)[: protocol.unlabelled])
     return Draw(
         classes=classes,
         fitted=np.concatenate(fitted),
@@ -118,6 +133,7 @@ def draw(protocol: Protocol, number: int, train: Part, test: Part) -> Draw:
         tested=tested,
         true=np.searchsorted(classes, test.labels[tested]),
         others=others,
+        unlabelled=alike,
     )
 
 
@@ -127,6 +143,7 @@ def outcomes(
     names: tuple[str, ...],
     train: tuple[Part, Kept],
     test: tuple[Part, np.ndarray],
+    unlabelled: tuple[Part, np.ndarray] | None = None,
 ) -> Iterator[Outcome]:
     """One recogniser after the other.
 
@@ -136,14 +153,24 @@ def outcomes(
       names: of the dataset's classes.
       train: photographs that recognisers are fitted to, and what is kept of all of them.
       test: photographs, and the values [Q,...] of all of them.
+      unlabelled: as of `test`, of photographs that may be given without labels; None for none.
+
+    Raises:
+      UserError: as `fit_photos`, or unlabelled photographs that do not fit the model.
     """
     for number in range(protocol.draws):
-        drawn = draw(protocol, number, train[0], test[0])
+        drawn = draw(
+            protocol, number, train[0], test[0], None if unlabelled is None else unlabelled[0]
+        )
         kept = train[1].at(drawn.fitted)
         none = ("",) * len(drawn.fitted)
         photos = Photos(none, drawn.labels, none, (b"",) * len(none), kept)
         made = maker(np.bincount(drawn.labels))
         begin = time.perf_counter()
+        if unlabelled is not None:
+            check_unlabelled(made.model, len(drawn.unlabelled), protocol.adapt)
+            values = unlabelled[1][drawn.unlabelled]
+            photos = among_unlabelled(photos, values, len(drawn.classes), protocol.adapt)
         classes = tuple(names[label] for label in drawn.classes)
         fitted = fit_photos(made, classes, photos, protocol.unknown_rate)
         seconds = time.perf_counter() - begin

@@ -35,6 +35,9 @@ class PersonalTest:
       draws: recognisers.
       seed: of the draws.
       unknown_rate: share of unknown photographs that was to be accepted.
+      unlabelled: photographs like the test's that were given without labels, at most; 0 for none.
+      adapt: how those that were fitted to were moved among these; '' without any.
+      alike: dataset of these; '' without any.
     """
 
     dataset: str
@@ -51,6 +54,9 @@ class PersonalTest:
     draws: int
     seed: int
     unknown_rate: float
+    unlabelled: int = 0
+    adapt: str = ""
+    alike: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ def personal_path(root: Path, record: PersonalRecord) -> Path:
     changed += [test.views] if test.views != "usual" else []
     changed += ["mirror"] if test.mirror else []
     changed += [f"centre-{test.centre}"] if test.centre != "others" else []
+    changed += [f"{test.adapt}{test.unlabelled}"] if test.unlabelled else []
     changed += [test.part] if test.part != "test" else []
     changed += [f"{test.unknown}unknown"] if test.unknown else []
     name = f"{test.body}-{ways}{test.labels}k-{'-'.join(changed)}-seed{test.seed}"

@@ -21,7 +21,8 @@ it has) and tested on all test photographs of these classes. The body saw other 
 is in `results/personal.csv`.
 
 - **method**: `auto` takes centroids below two photographs a class, and ridge regression from there.
-- **what is changed**: of what `experiments.personalise` does; a dash where nothing is.
+- **what is changed**: of what `experiments.personalise` does; a dash where nothing is. Unlabelled
+  photographs are of the draw's classes, and none of those that are tested.
 - **accuracy %**: mean over draws ± its 95 % confidence interval, and the range of draws.
 - **balanced %**: mean recall of the classes, as if each had as many test photographs.
 - **expected %**: what the recognisers expected of themselves, by their own photographs held out.
@@ -59,9 +60,11 @@ def title_of(record: PersonalRecord) -> str:
 def _place(record: PersonalRecord) -> tuple:
     test = record.test
     changed = (test.views != "usual") + test.mirror + (test.centre != "others")
+    moved = (test.unlabelled > 0, test.adapt, test.unlabelled)
     ways = test.ways or record.measured.classes
     own = (test.method != "auto", changed, test.method, test.views, test.centre, test.mirror)
-    return (title_of(record), ways, test.labels, test.unknown, test.body, *own, test.seed)
+    drawn = (ways, test.labels, test.unknown)
+    return (title_of(record), *drawn, test.body, *moved, *own, test.seed)
 
 
 def _section(title: str, records: list[PersonalRecord]) -> str:
@@ -74,6 +77,8 @@ def changes_of(record: PersonalRecord) -> str:
     """What differs from what `experiments.personalise` does."""
     test = record.test
     parts = [VIEWS[test.views], CENTRES[test.centre], "mirrored too" if test.mirror else ""]
+    if test.unlabelled:
+        parts.append(f"{test.adapt} by up to {test.unlabelled} unlabelled photos of {test.alike}")
     return ", ".join(part for part in parts if part) or NONE
 
 

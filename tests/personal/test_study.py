@@ -63,6 +63,19 @@ def test_too_few_classes_are_said(ways: int, unknown: int) -> None:
         check_protocol(PROTOCOL._replace(ways=ways, unknown=unknown), TEST)
 
 
+def test_unlabelled_photos_are_of_the_classes_of_a_draw() -> None:
+    """And the rest of the draw is what it is without them."""
+    alike = Part("train", np.arange(30), np.array([5, 5, 5, 5, 5, 5], np.int32))
+    found = draw(PROTOCOL._replace(unlabelled=10), 2, TRAIN, TEST, alike)
+    plain = draw(PROTOCOL, 2, TRAIN, TEST)
+    assert (
+        len(found.unlabelled) == 10 and np.isin(alike.labels[found.unlabelled], found.classes).all()
+    )
+    assert not len(plain.unlabelled)
+    for name in ("classes", "fitted", "tested", "others"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+
+
 def test_recognisers_of_plain_colours_are_right() -> None:
     assert [one.evaluation.scores.accuracy for one in done()] == [1.0] * 5
 
