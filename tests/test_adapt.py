@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments._cli.plan import missing
+from experiments._cli.queue import Run
 from metalearn.records.domains_store import domains_records
 from tests.programs import program
 
@@ -141,6 +143,8 @@ def test_bodies_are_trained_recorded_and_go_on(folders: tuple[Path, Path], tmp_p
     assert found["ada_bn"].lineage[-1].config.method == "source_only"
     assert all("--draws=2" in r.provenance.command for r in found.values())
     assert found["mcc"].test.draws == 2 and len(found["mcc"].test.validators) >= 3
+    run = Run(found["mcc"].provenance.command.removeprefix("python -m "))
+    assert not missing(run, list(found.values())) and missing(run, [found["mcc"]])
     # What was trained is a body like any other
     begun = (f"--init_from={tmp_path / 'run' / 'mcc-seed0'}", f"--data_dir={folders[1]}")
     where = (f"--cache_dir={tmp_path / 'cache'}", f"--workdir={tmp_path / 'probe'}")

@@ -16,6 +16,7 @@ from experiments._cli.queue import QUEUE, Run, read_queue
 from experiments.reproduce import seconds
 from metalearn.config import Config
 from metalearn.data import READERS
+from metalearn.domains.deep.registry import DEEP
 from metalearn.errors import UserError
 from metalearn.learners.registry import METHODS, STRATEGIES
 from metalearn.records.record import Record
@@ -90,11 +91,12 @@ def test_reproduce_stops_a_command_when_the_budget_is_spent(
 
 def test_queue_begins_with_the_most_valuable_runs() -> None:
     """MAML on two datasets, ResNet-12 pre-trained; at the end ResNet-12 trained by episodes, and
-    behind all few-shot methods the classifiers of fixed classes.
+    behind all few-shot methods the classifiers of fixed classes, then domain adaptation.
     """
     whole = read_queue(QUEUE)
-    queue = [run for run in whole if not run.classifies]
-    assert whole[: len(queue)] == queue and len(whole) == len(queue) + 13
+    queue = [run for run in whole if not (run.classifies or run.adapts)]
+    assert whole[: len(queue)] == queue and len(whole) == len(queue) + 13 + 2
+    assert all(run.adapts for run in whole[-2:])
     begin = [(run.module, run.flags["dataset"], run.flags["shots"]) for run in queue[:5]]
     assert begin == [
         ("maml", "cifar_fs", "1"),
@@ -173,7 +175,7 @@ def test_the_queue_can_be_trained_by_seeds_together() -> None:
     """With the flags that benchmarks/accelerator.sh adds; all in the first round."""
     more = "--seeds=3 --precision=tf32 --valid_every=5000"
     assert f'more="{more}"' in (ROOT / "benchmarks" / "accelerator.sh").read_text()
-    queue = [run for run in read_queue(QUEUE) if not run.classifies]
+    queue = [run for run in read_queue(QUEUE) if not (run.classifies or run.adapts)]
     found = wanted(queue, "all", set(), 1, more)
     assert len(found) == len(queue)
     for run in found:
@@ -217,7 +219,7 @@ def test_reproduce_mistakes_are_one_line_errors(tmp_path: Path) -> None:
         wanted(queue, "all", set(), 1, "--a='b")
     with pytest.raises(UserError, match="--instead=--a='b: No closing quotation"):
         wanted(queue, "all", set(), 1, "", "--a='b")
-    with pytest.raises(UserError, match="--seed and --seeds are numbers"):
+    with pytest.raises(UserError, match="--seed, --seeds and --draws are numbers"):
         wanted(queue, "all", set(), 1, "--seeds=x")
     with pytest.raises(UserError, match="--seeds=2 beside --seeds in --more"):
         wanted(queue, "all", set(), 2, "--seeds=3")
@@ -240,13 +242,15 @@ def test_every_run_of_the_queue_is_one_that_programs_take() -> None:
     queue = read_queue(QUEUE)
     assert len({run.name for run in queue}) == len(queue) > 10
     for run in queue:
-        known = STRATEGIES.keys() if run.classifies else METHODS.keys()
-        assert run.methods <= known and run.flags["dataset"] in READERS
+        known = DEEP if run.adapts else STRATEGIES if run.classifies else METHODS
+        assert run.methods <= known.keys()
+        needed = ("source", "target") if run.adapts else ("dataset",)
+        assert {run.flags[name] for name in needed} <= READERS.keys()
         for words in (run.train, *run.tests):
             named = {
                 word.lstrip("-").partition("=")[0]
                 for word in shlex.split(words)
                 if word.startswith("--")
             }
-            own = {"strategy"} if run.module == "transfer" else set()
+            own = {"transfer": {"strategy"}, "adapt": {"source", "methods"}}.get(run.module, set())
             assert named - own <= set(Config.__dataclass_fields__), words

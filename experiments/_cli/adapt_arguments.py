@@ -1,12 +1,12 @@
 """Flags of a comparison of domain adaptation, and what they ask for."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from experiments._cli.flags import (
     MOST_SEEDS,
+    adapting_config,
     body_of_earlier,
     check_of,
     classifier_config,
@@ -17,17 +17,16 @@ from experiments._cli.places import check_run_folder
 from metalearn.config import Config
 from metalearn.data import NAMES
 from metalearn.domains.classifiers import CLASSIFIERS, NEAREST
-from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
+from metalearn.domains.deep.registry import ALL as OF_BODIES
+from metalearn.domains.deep.registry import DEEP, methods_of
 from metalearn.domains.registry import METHODS, NONE
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.records.domain_pictures import KINDS, PCA
-from metalearn.records.domains import OF_SOURCE
 from metalearn.records.domains_store import comparison_workdir, trained_workdir
 from metalearn.records.names import body_of
 
 ALL = "all"
-TRAINED = "trained"
 BODY = "body"
 PIXELS = "pixels"
 # Settings that pixels have a use for
@@ -113,14 +112,7 @@ def trained_config_given(method: str) -> Config:
         )
     check_of(given, method)
     _check_one_device()
-    # Features cannot be turned or shifted
-    own = {"augment": "none"} if given.get("bottleneck") else {}
-    config = classifier_config(method, own | given | {"dataset": FLAGS.source})
-    if not DEEP[method].trains:
-        config = dataclasses.replace(config, steps=0)
-    if method == SOURCE_ONLY:
-        config = dataclasses.replace(config, **OF_SOURCE)
-    return config
+    return adapting_config(method, given, FLAGS.source)
 
 
 def _check_one_device() -> None:
@@ -146,7 +138,7 @@ def trains_bodies() -> bool:
     Raises:
       UserError: there is no such one; some do, and some adapt features.
     """
-    if FLAGS.methods == [TRAINED]:
+    if FLAGS.methods == [OF_BODIES]:
         return True
     if not FLAGS.methods:
         raise UserError("--methods names none: give some")
@@ -166,10 +158,7 @@ def trains_bodies() -> bool:
 
 def bodies_given() -> list[str]:
     """The methods that are asked for which train a body, the source alone first."""
-    if FLAGS.methods == [TRAINED]:
-        few = bool(FLAGS.target_labels)
-        return [name for name, method in DEEP.items() if few or not method.needs_labels]
-    return list(dict.fromkeys([SOURCE_ONLY, *FLAGS.methods]))
+    return methods_of(FLAGS.methods, bool(FLAGS.target_labels))
 
 
 def _check_domains(given: dict[str, Any]) -> None:

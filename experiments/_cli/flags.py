@@ -11,9 +11,11 @@ from absl import flags
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from metalearn.config import Config
 from metalearn.data import NAMES
+from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.errors import UserError
 from metalearn.learners.registry import preset, readers, reads
 from metalearn.models import WITHOUT_NORM
+from metalearn.records.domains import OF_SOURCE
 from metalearn.records.store import default_workdir
 from metalearn.records.workdir import read_workdir
 from metalearn.training.state import Run
@@ -159,6 +161,22 @@ def classifier_config(
     if settings.get("backbone") in WITHOUT_NORM and "norm" not in given:
         settings["norm"] = "none"
     return dataclasses.replace(Config(), **settings)
+
+
+def adapting_config(method: str, given: dict[str, Any], source: str) -> Config:
+    """The settings of a body that is trained for another domain, given these.
+
+    Args:
+      method: key of `DEEP`.
+      given: by flags.
+      source: data set whose labels are known.
+    """
+    # Features cannot be turned or shifted
+    own = {"augment": "none"} if given.get("bottleneck") else {}
+    config = classifier_config(method, own | given | {"dataset": source})
+    if not DEEP[method].trains:
+        config = dataclasses.replace(config, steps=0)
+    return dataclasses.replace(config, **OF_SOURCE) if method == SOURCE_ONLY else config
 
 
 def body_of_earlier(folder: str) -> dict[str, Any]:

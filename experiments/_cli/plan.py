@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments._cli.flags import (
+    adapting_config,
     body_of_earlier,
     classifier_config,
     parsed,
@@ -20,6 +21,8 @@ from metalearn.config import Config
 from metalearn.data.cache import expanded
 from metalearn.errors import UserError
 from metalearn.learners.registry import reads
+from metalearn.records.domains import DomainsRecord
+from metalearn.records.domains_store import domains_records
 from metalearn.records.labelled import LabelledRecord
 from metalearn.records.labelled_store import read_all_labelled
 from metalearn.records.record import STAGES, Record, lineage_to_json, settings
@@ -27,6 +30,7 @@ from metalearn.records.report import read_records
 from metalearn.records.workdir import holds_run, lineage_of
 from metalearn.training.distill import split
 
+AnyRecord = Record | LabelledRecord | DomainsRecord
 SETTINGS = frozenset(Config.__dataclass_fields__)
 
 
@@ -48,10 +52,10 @@ def wanted(
       UserError: no such table or method, flags that cannot be split, or a classifier's body that no
         record could be compared with.
     """
-    tables = list(dict.fromkeys(run.flags["dataset"] for run in queue))
+    tables = list(dict.fromkeys(run.table for run in queue))
     if table not in ("all", *tables):
         raise UserError(f"there is no table '{table}': choose all or one of {', '.join(tables)}")
-    chosen = [run for run in queue if table in ("all", run.flags["dataset"])]
+    chosen = [run for run in queue if table in ("all", run.table)]
     unknown = methods - {method for run in chosen for method in run.methods}
     if unknown:
         raise UserError(
@@ -67,13 +71,14 @@ def wanted(
         .with_flags(_taken(run, replaced))
         for s in range(seeds)
         for run in chosen
+        if s == 0 or not run.adapts  # its line says how many seeds
     ]
     for run in rounds:
         if run.classifies and run.flags.get("backbone") == AUTO:
             raise UserError(
                 f"{run.train}: a record does not tell that its body was chosen: name the body"
             )
-    if seeds > 1 and any(len(run.seeds) > 1 for run in rounds):
+    if seeds > 1 and any(len(run.seeds) > 1 for run in rounds if not run.adapts):
         raise UserError(f"--seeds={seeds} beside --seeds in --more: give one of them")
     numbered = [(i, one) for run in rounds for i, one in enumerate(apart(run))]
     return [run for _, run in sorted(numbered, key=itemgetter(0))]
@@ -81,9 +86,17 @@ def wanted(
 
 def _taken(run: Run, flags: list[str]) -> list[str]:
     """Those of more flags that a run is given: not all settings are of all strategies."""
+    named = [(word.lstrip("-").partition("=")[0], word) for word in flags]
+    if run.adapts:
+        return [word for name, word in named if name in SETTINGS and _adapts_by(run, name)]
     if not run.classifies:
         return flags
-    return [word for word in flags if _takes(run.method, word.lstrip("-").partition("=")[0])]
+    return [word for name, word in named if _takes(run.method, name)]
+
+
+def _adapts_by(run: Run, setting: str) -> bool:
+    """Whether all methods of a comparison read a setting; a step takes one batch of each domain."""
+    return setting != "meta_batch" and all(reads(method, setting) for method in run.adapting)
 
 
 def _takes(strategy: str, flag: str) -> bool:
@@ -97,10 +110,11 @@ def _takes(strategy: str, flag: str) -> bool:
 def apart(run: Run) -> list[Run]:
     """The run, or a run for each of its seeds where no program trains them together.
 
-    That is where the seed decides the classes too, where images come from the host, or where
+    Bodies that are trained for another domain are: that program trains one after the other. It is
+    where the seed decides the classes too, where images come from the host, or where
     classifiers of fixed classes are trained.
     """
-    if len(run.seeds) == 1:
+    if len(run.seeds) == 1 or run.adapts:
         return [run]
     if run.classifies:
         return run.by_seed()
@@ -141,7 +155,15 @@ class Step(NamedTuple):
 
 
 def steps(run: Run) -> Iterator[Step]:
-    """What a run consists of: its training, for every seed that this trains, and their tests."""
+    """What a run consists of: its training, for every seed that this trains, and their tests.
+
+    Of a comparison of domain adaptation: what each method leaves, of all seeds.
+    """
+    if run.adapts:
+        given = parsed(shlex.split(run.train)[1:])
+        for method in run.adapting:
+            yield Step(run.train, adapting_config(method, given, run.flags["source"]))
+        return
     by_seed = [dataclasses.replace(trained(run), seed=seed) for seed in run.seeds]
     for config in by_seed:
         yield Step(run.train, config)
@@ -152,26 +174,30 @@ def steps(run: Run) -> Iterator[Step]:
             yield Step(f"experiments.evaluate {test}", tested, folder)
 
 
-def records_like(run: Run, root: Path) -> Sequence[Record | LabelledRecord]:
+def records_like(run: Run, root: Path) -> Sequence[AnyRecord]:
     """The records below a folder that are of the kind that a run leaves.
 
     Raises:
       UserError: a file that is no record.
     """
+    if run.adapts:
+        return domains_records(root)
     return read_all_labelled(root) if run.classifies else read_records(root)
 
 
-def missing(run: Run, records: Sequence[Record | LabelledRecord]) -> list[Step]:
+def missing(run: Run, records: Sequence[AnyRecord]) -> list[Step]:
     """The steps of a run whose records are not there, each command once."""
     lacking: dict[tuple[str, str], Step] = {}
     for step in steps(run):
-        if not any(_of(record, step.config) for record in records):
+        if not any(_of(record, step.config, len(run.seeds)) for record in records):
             lacking.setdefault((step.command, step.folder), step)
     return list(lacking.values())
 
 
-def _of(record: Record | LabelledRecord, config: Config) -> bool:
-    """Whether a record is of a test with these settings."""
+def _of(record: AnyRecord, config: Config, seeds: int) -> bool:
+    """Whether a record is of a test with these settings, or of so many seeds of them."""
+    if isinstance(record, DomainsRecord):
+        return _but_weights(record.config) == _but_weights(config) and record.test.draws >= seeds
     if isinstance(record, LabelledRecord):
         return _of_classifier(record, config)
     roles = {name for name in STAGES if getattr(config, name)}

@@ -4,15 +4,20 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from metalearn.domains.deep.registry import DEEP, methods_of
 from metalearn.errors import UserError
 
 QUEUE = Path(__file__).parent.parent / "queue.txt"
 # Programs that train classifiers of fixed classes, and their strategies where a line gives none
 CLASSIFIERS = {"transfer": "probe", "pretrain": "scratch"}
+ADAPTING = "adapt"  # the program that trains bodies for another domain
+DRAWS = 3  # seeds of a comparison of these, where nothing is said
 
 
 class Run(NamedTuple):
-    """A training, and further tests of what it trained; of a classifier there are none.
+    """A training, and further tests of what it trained.
+
+    Of a classifier, and of a comparison of domain adaptation, there are none: they test themselves.
 
     Attributes:
       train: `<module> <flags>`.
@@ -38,6 +43,24 @@ class Run(NamedTuple):
         return self.module in CLASSIFIERS
 
     @property
+    def adapts(self) -> bool:
+        """Whether it trains bodies for another domain: several methods, each by several seeds."""
+        return self.module == ADAPTING
+
+    @property
+    def table(self) -> str:
+        """The data set of its table, or `usps-to-mnist`."""
+        if self.adapts:
+            return f"{self.flags['source']}-to-{self.flags['target']}"
+        return self.flags["dataset"]
+
+    @property
+    def adapting(self) -> list[str]:
+        """The methods of a comparison of domain adaptation."""
+        few = self.flags.get("target_labels", "0") != "0"
+        return methods_of(self.flags["methods"].split(","), few)
+
+    @property
     def method(self) -> str:
         """The method that it trains, or the strategy of a classifier."""
         if self.classifies:
@@ -52,6 +75,8 @@ class Run(NamedTuple):
     @property
     def methods(self) -> set[str]:
         """Methods that it gives a row to."""
+        if self.adapts:
+            return set(self.adapting)
         tested = (_flag(word) for test in self.tests for word in shlex.split(test))
         return {
             self.method,
@@ -78,16 +103,16 @@ class Run(NamedTuple):
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds that it is trained by at once: --seeds of them, from --seed on.
+        """The seeds that it is trained by: --seeds of them at once, or --draws, from --seed on.
 
         Raises:
           UserError: one of the flags is no number.
         """
         try:
             first = int(self.flags.get("seed", 0))
-            count = int(self.flags.get("seeds", 1))
+            count = int(self.flags.get(*(("draws", DRAWS) if self.adapts else ("seeds", 1))))
         except ValueError as error:
-            raise UserError(f"{self.train}: --seed and --seeds are numbers") from error
+            raise UserError(f"{self.train}: --seed, --seeds and --draws are numbers") from error
         return list(range(first, first + count))
 
     @property
@@ -119,8 +144,8 @@ def flag_words(flag: str, words: str) -> list[str]:
 def read_queue(path: Path) -> list[Run]:
     """The runs in a file, one a line: `<module> <flags> | <flags of a test> | …`.
 
-    A # begins a comment. Programs that train classifiers of fixed classes test them too: behind
-    their flags there is nothing.
+    A # begins a comment. Programs that train classifiers of fixed classes, or bodies for another
+    domain, test them too: behind their flags there is nothing.
 
     Raises:
       UserError: the file cannot be read, or a line is no run.
@@ -140,11 +165,15 @@ def read_queue(path: Path) -> list[Run]:
                 shlex.split(part)
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from error
-        if not train.startswith("experiments.") or "dataset" not in run.flags:
+        needed = {"source", "target", "methods"} if run.adapts else {"dataset"}
+        if not train.startswith("experiments.") or needed - run.flags.keys():
             raise UserError(
-                f"{path}, line {number}: not of the form experiments.NAME --dataset=… [| FLAGS]"
+                f"{path}, line {number}: not of the form experiments.NAME --dataset=… [| FLAGS] or "
+                "experiments.adapt --source=… --target=… --methods=…"
             )
-        if run.classifies and tests:
+        if unknown := [name for name in run.adapting if name not in DEEP] if run.adapts else []:
+            raise UserError(f"{path}, line {number}: {unknown[0]} trains no body")
+        if (run.classifies or run.adapts) and tests:
             raise UserError(
                 f"{path}, line {number}: {train.split()[0]} tests what it trains itself: leave out "
                 "what is behind |"

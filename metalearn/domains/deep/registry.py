@@ -1,5 +1,6 @@
 """Methods that train a body, by name."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from metalearn.domains.deep.adversarial import cdan, dann
@@ -11,6 +12,7 @@ from metalearn.domains.deep.penalised import joint, source_only, with_penalty
 from metalearn.domains.deep.shot import shot
 from metalearn.domains.deep.types import DeepMethod
 
+ALL = "trained"  # stands for all of them
 SOURCE_ONLY = "source_only"  # what others are compared with
 DEEP: dict[str, DeepMethod] = {
     SOURCE_ONLY: DeepMethod(source_only, ""),
@@ -27,3 +29,15 @@ DEEP: dict[str, DeepMethod] = {
     "joint": DeepMethod(joint, "", needs_labels=True),
     "fine_tune_target": DeepMethod(fine_tune_target, "", begins=True, needs_labels=True),
 }
+
+
+def methods_of(given: Sequence[str], few: bool) -> list[str]:
+    """The methods of a comparison, the source alone first.
+
+    Args:
+      given: their names; `trained`, alone, is for all.
+      few: whether labelled images of the target are there, which some need.
+    """
+    if list(given) == [ALL]:
+        return [name for name, method in DEEP.items() if few or not method.needs_labels]
+    return list(dict.fromkeys([SOURCE_ONLY, *given]))
