@@ -14,6 +14,11 @@ from metalearn.records.cells import NONE, shown
 from metalearn.records.commands import commands
 from metalearn.records.domains import SHARES
 from metalearn.records.domains_plots import domains_plot_name
+from metalearn.records.domains_published import (
+    PublishedDomains,
+    published_of,
+    read_published_domains,
+)
 from metalearn.records.domains_rows import Choice, DomainsRow, choices, domains_rows, of_defaults
 from metalearn.records.draws import estimate
 from metalearn.records.export import csv_text
@@ -36,6 +41,11 @@ the same for all lines of a table. Every number is in `results/domains.csv`.
   over draws). Draws are of training images, or of a training's seed: the interval does not hold
   what other test images would change. **negative**: all of the interval is below 0.
   Methods that begin from the source alone begin from its last state.
+- **published %**: of the same method on the same data sets by others; where, is in
+  `results/published_domains.csv`. Of trained bodies: LeNet, no augmentation, some 50,000 updates,
+  and the state that is best by the target's test labels, so the **oracle**'s is what to compare
+  with. Of the nearest image: 1,800 images of USPS and 2,000 of MNIST, drawn once, those that are
+  adapted to being the test.
 - **source %**: of the source's test images, by the same adapted classifier, which is not told where
   an image is from.
 - **distance**: proxy A-distance of the adapted training images, 0 (alike) to 2; that of `none` or
@@ -57,25 +67,34 @@ def domains_markdown(root: Path) -> str:
     Raises:
       UserError: a file that is no record, or two of the same test.
     """
-    sections = [_section(title, rows) for title, rows in domains_rows(root).items()]
+    published = read_published_domains(root)
+    sections = [_section(title, rows, published) for title, rows in domains_rows(root).items()]
     return "\n".join([INTRO, *sections]) if sections else ""
 
 
-def _section(title: str, rows: list[DomainsRow]) -> str:
+def _section(title: str, rows: list[DomainsRow], published: list[PublishedDomains]) -> str:
     test = rows[0].record.test
     said = f"{test.draws} draws; {test.source_images} and {test.target_images} test images.\n"
-    lines = [{"#": str(i)} | cells for i, cells in enumerate(lines_of(rows), 1)]
+    lines = [{"#": str(i)} | cells for i, cells in enumerate(lines_of(rows, published), 1)]
     picture = f"![accuracy of the target](results/plots/{domains_plot_name(title)})\n"
     made = commands([[row.record.provenance.command] for row in rows])
     chosen = [table(some) for some in (kept_lines(rows), choice_lines(rows)) if some]
     return "\n".join([f"### {title}\n", said, table(lines), *chosen, picture, made])
 
 
-def lines_of(rows: list[DomainsRow]) -> list[dict[str, str]]:
-    """The cells of each line, the best accuracy in the target in bold."""
+def lines_of(
+    rows: list[DomainsRow], published: list[PublishedDomains] | None = None
+) -> list[dict[str, str]]:
+    """The cells of each line, the best accuracy in the target in bold.
+
+    Args:
+      rows: of one table.
+      published: accuracies of others; without any of these methods there is no column of them.
+    """
     best = max(row.target.mean() for row in rows)
+    others = [published_of(row.record, published or []) for row in rows]
     found = []
-    for row in rows:
+    for row, other in zip(rows, others, strict=True):
         means = {name: of_defaults(row.record, name).mean() for name in (*SHARES, "distance")}
         accuracy = shown(row.target.mean(), 2, 100)
         if row.target.mean() == best:
@@ -83,6 +102,7 @@ def lines_of(rows: list[DomainsRow]) -> list[dict[str, str]]:
         origin = row.record.provenance
         cells = {"method": row.said, "published by": PAPERS[row.name] or NONE}
         cells |= {"target %": f"{accuracy}{_gain(row)}"}
+        cells |= {"published %": other or NONE} if any(others) else {}
         cells |= {"recall %": shown(means["target_recall"], 2, 100)}
         cells |= {"F1 %": shown(means["target_f1"], 2, 100)}
         cells |= {"source %": shown(means["source_accuracy"], 2, 100)}
