@@ -30,7 +30,7 @@ from metalearn.records.domains_store import (
     read_domains,
     write_domains,
 )
-from metalearn.records.domains_tables import choice_lines, kept_lines, lines_of
+from metalearn.records.domains_tables import choice_lines, kept_lines, lines_of, notes_of
 from metalearn.records.markdown import table
 from metalearn.records.record import Provenance
 from metalearn.records.workdir import lineage_of, lock_workdir
@@ -151,6 +151,7 @@ def say(records: list[DomainsRecord], workdir: Path) -> None:
     record_all(records, domains_path, write_domains)
     rows = rows_of(records)
     print(table(lines_of(rows)))
+    print("\n".join(notes_of(rows)), end="")
     if len({record.test.draws for record in records}) == 1:
         if kept := kept_lines(rows):
             print(table(kept))

@@ -1,7 +1,7 @@
 """Records of domain adaptation: settings, what each draw reached, origin."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,8 @@ class DomainsMeasured:
       adapt_s: seconds of adapting.
       fit_s: seconds of fitting and answering.
       validators: for each choice a list with the score of each validator.
+      notes: what the method chose by itself, in words; none of bodies that are trained, or of
+        records of earlier versions.
     """
 
     source_accuracy: list[list[float]]
@@ -89,6 +91,7 @@ class DomainsMeasured:
     adapt_s: list[list[float]]
     fit_s: list[list[float]]
     validators: list[list[list[float]]]
+    notes: list[list[str]] = field(default_factory=list)
 
     def with_draw(self, outcomes: list[Outcome]) -> "DomainsMeasured":
         """The same with another draw, an outcome for each choice."""
@@ -100,7 +103,11 @@ class DomainsMeasured:
             new["adapt_s"].append(round(each.adapt_s, 4))
             new["fit_s"].append(round(each.fit_s, 4))
             new["validators"].append([round(value, 6) for value in each.validators])
-        return DomainsMeasured(**{name: [*getattr(self, name), new[name]] for name in new})
+        notes = [each.adapted.note for each in outcomes if each.adapted is not None]
+        same = len(self.notes) == len(self.distance)
+        kept = [*self.notes, notes] if same and len(notes) == len(outcomes) else []
+        rest = {name: [*getattr(self, name), new[name]] for name in new if name != "notes"}
+        return DomainsMeasured(**rest, notes=kept)
 
 
 NOTHING = DomainsMeasured([], [], [], [], [], [], [], [], [], [])

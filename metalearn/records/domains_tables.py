@@ -28,6 +28,7 @@ from metalearn.records.markdown import table
 PAPERS = {name: method.source for name, method in METHODS.items()}
 PAPERS |= {name: method.source for name, method in DEEP.items()}
 FIRST = {True: "last update %", False: "defaults %"}  # of a body that is trained, or of settings
+CHOSEN = "What methods chose by themselves, with their default settings in the first draw:"
 INTRO = """## Domain adaptation
 
 Labelled images of the source, unlabelled ones of the target, by `experiments.adapt`. Each method
@@ -79,7 +80,9 @@ def _section(title: str, rows: list[DomainsRow], published: list[PublishedDomain
     picture = f"![accuracy of the target](results/plots/{domains_plot_name(title)})\n"
     made = commands([[row.record.provenance.command] for row in rows])
     chosen = [table(some) for some in (kept_lines(rows), choice_lines(rows)) if some]
-    return "\n".join([f"### {title}\n", said, table(lines), *chosen, picture, made])
+    return "\n".join(
+        [f"### {title}\n", said, table(lines), *notes_of(rows), *chosen, picture, made]
+    )
 
 
 def lines_of(
@@ -136,6 +139,16 @@ def kept_lines(rows: list[DomainsRow]) -> list[dict[str, str]]:
         cells |= {f"by {each.by} %": shown(each.accuracy.mean(), 2, 100) for each in choices([row])}
         found.append(cells)
     return found
+
+
+def notes_of(rows: list[DomainsRow]) -> list[str]:
+    """What methods chose by themselves in the first draw, a paragraph; nothing if none did."""
+    said = [
+        f"- {row.said}: {row.record.measured.notes[0][0]}"
+        for row in rows
+        if row.record.measured.notes and row.record.measured.notes[0][0]
+    ]
+    return ["\n".join([f"{CHOSEN}\n", *said, ""])] if said else []
 
 
 def choice_lines(rows: list[DomainsRow]) -> list[dict[str, str]]:

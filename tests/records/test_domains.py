@@ -88,9 +88,29 @@ def test_other_tests_have_other_files(tmp_path: Path, changes: dict[str, object]
     assert len(domains_rows(tmp_path)) == 2
 
 
+def test_what_a_method_chose_is_kept_with_each_draw_and_shown(tmp_path: Path) -> None:
+    """A record of a version that did not keep it goes on without."""
+    z = np.zeros((2, 1))
+    outcome = Outcome((0.5,) * 3, (0.5,) * 3, [0.1], 1.0, 0.1, 0.1)
+    adapted = [Adapted(z, np.ones(2), unchanged, f"sample size {n}") for n in (7, 8)]
+    (first, second) = [dataclasses.replace(outcome, adapted=each) for each in adapted]
+    both = NOTHING.with_draw([first]).with_draw([second])
+    assert both.notes == [["sample size 7"], ["sample size 8"]]
+    assert dataclasses.replace(both, notes=[]).with_draw([first]).notes == []
+    assert NOTHING.with_draw([outcome]).notes == []
+    noted = dataclasses.replace(
+        record("kmm", PLAIN),
+        measured=dataclasses.replace(record("kmm", PLAIN).measured, notes=both.notes),
+    )
+    (path,) = written(tmp_path, noted)
+    assert read_domains(path).measured.notes == both.notes
+    assert "- kmm: sample size 7\n" in domains_markdown(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("part", "name", "value"),
     [
+        ("measured", "notes", [["one"]]),
         ("measured", "target_accuracy", [[0.1], [1.3]]),
         ("measured", "source_recall", [[0.1]]),
         ("measured", "distance", [[0.1], [2.5]]),
