@@ -8,6 +8,7 @@ from metalearn.data.snapshots import Snapshot
 from metalearn.errors import UserError
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos, photos_of
+from metalearn.personal.unlabelled import Alike
 
 
 def added(fitted: Fitted, classes: Mapping[str, Sequence[Snapshot]]) -> Fitted:
@@ -84,4 +85,6 @@ def _fitted_again(
         kept=photos.kept.at(rows),
     )
     made = fitted.model.make(np.bincount(labels, minlength=len(names)))
-    return fit_photos(made, names, chosen, fitted.unknown_rate, fitted.moved)
+    # The unlabelled photographs are not kept, so what they gave stays
+    alike = Alike(fitted.moved, None, fitted.threshold) if fitted.moved else None
+    return fit_photos(made, names, chosen, fitted.unknown_rate, alike)

@@ -24,10 +24,11 @@ from metalearn.personal.unknown import (
     threshold_of,
 )
 from metalearn.personal.unlabelled import (
+    Alike,
     Unlabelled,
+    alike_of,
     among_unlabelled,
     check_unlabelled,
-    said,
 )
 from metalearn.transfer.fitted import Sample
 from metalearn.transfer.scores import likeliest_scale, scored_rows
@@ -69,7 +70,7 @@ def fit(
     (others, how) = unlabelled
     values = made.model.ask(np.stack([snapshot.pixels for snapshot in others]))
     photos = among_unlabelled(photos, values, len(names), how)
-    return fit_photos(made, names, photos, unknown_rate, said(len(others), how))
+    return fit_photos(made, names, photos, unknown_rate, alike_of(values, how))
 
 
 def photos_of(model: Model, classes: Mapping[str, Sequence[Snapshot]]) -> Photos:
@@ -105,7 +106,11 @@ def in_order(photos: Photos) -> Photos:
 
 
 def fit_photos(
-    made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float, moved: str = ""
+    made: Made,
+    classes: tuple[str, ...],
+    photos: Photos,
+    unknown_rate: float,
+    alike: Alike | None = None,
 ) -> Fitted:
     """A recogniser fitted to what is kept of photographs.
 
@@ -114,7 +119,7 @@ def fit_photos(
       classes: names of the C.
       photos: each of the C classes has one.
       unknown_rate: as of `fit`.
-      moved: how unlabelled photographs moved them, in words; '' where they did not.
+      alike: unlabelled photographs that these were moved among; None where they were not.
 
     Raises:
       UserError: as `fit`.
@@ -123,7 +128,7 @@ def fit_photos(
     # Where others use the cores too, threads of so little work wait for each other far longer
     # than they work
     with threadpool_limits(1 if len(photos.names) <= FEW else None):
-        return _fitted(made, classes, photos, unknown_rate, moved)
+        return _fitted(made, classes, photos, unknown_rate, alike)
 
 
 def _check(classes: int, unknown_rate: float) -> None:
@@ -140,7 +145,11 @@ def _check(classes: int, unknown_rate: float) -> None:
 
 
 def _fitted(
-    made: Made, classes: tuple[str, ...], photos: Photos, unknown_rate: float, moved: str
+    made: Made,
+    classes: tuple[str, ...],
+    photos: Photos,
+    unknown_rate: float,
+    alike: Alike | None,
 ) -> Fitted:
     model = made.model
     number = len(classes)
@@ -151,8 +160,19 @@ def _fitted(
     state = model.fit(values, labels, number)
     judged = held_out(partial(fitted_to, model, 1.0), values, labels, number)
     temperature = 1.0 if model.calibrated else _temperature(judged, labels)
-    others = left_out_classes(partial(fitted_to, model, temperature), values, labels, number)
-    threshold = NEVER if unknown_rate == 1 else threshold_of(others, number, unknown_rate)
+    without = partial(
+        left_out_classes, partial(fitted_to, model, temperature), values, labels, number
+    )
+    others = without()
+    if unknown_rate == 1:
+        threshold = NEVER
+    elif alike is None:
+        threshold = threshold_of(others, number, unknown_rate)
+    elif alike.values is None:
+        threshold = alike.threshold
+    else:
+        taken = model.logits(state, alike.values).argmax(1)
+        threshold = threshold_of(without((alike.values, taken)), number, unknown_rate)
     return Fitted(
         classes=classes,
         photos=photos,
@@ -165,7 +185,7 @@ def _fitted(
         expected=_expected(judged, labels, others, threshold),
         chosen=made.why,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        moved=moved,
+        moved="" if alike is None else alike.said,
     )
 
 

@@ -118,13 +118,15 @@ def threshold_text(fitted: Fitted) -> str:
     if fitted.unknown_rate == 1:
         return "unknown: never, as asked for"
     expected = fitted.expected
+    by = "the unlabelled photos tell, each without the class that it is taken for"
+    if not fitted.moved:
+        by = "its own classes tell, each left out in turn"
     more = ""
     if expected is not None and expected.accepted < FEW:
         more = "; a higher --unknown_rate knows more of its own photos, and more of others"
     return (
         f"unknown: below a familiarity of {fitted.threshold:.2f}, which "
-        f"{100 * fitted.unknown_rate:g} % of photos of others should exceed, as far as its own "
-        f"classes tell, each left out in turn{more}"
+        f"{100 * fitted.unknown_rate:g} % of photos of others should exceed, as far as {by}{more}"
     )
 
 

@@ -15,7 +15,7 @@ from metalearn.personal.evaluating import Evaluation, asked, evaluated
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos
 from metalearn.personal.model import Kept, Maker
-from metalearn.personal.unlabelled import among_unlabelled, check_unlabelled
+from metalearn.personal.unlabelled import alike_of, among_unlabelled, check_unlabelled
 
 
 class Protocol(NamedTuple):
@@ -167,12 +167,14 @@ def outcomes(
         photos = Photos(none, drawn.labels, none, (b"",) * len(none), kept)
         made = maker(np.bincount(drawn.labels))
         begin = time.perf_counter()
+        alike = None
         if unlabelled is not None:
             check_unlabelled(made.model, len(drawn.unlabelled), protocol.adapt)
             values = unlabelled[1][drawn.unlabelled]
             photos = among_unlabelled(photos, values, len(drawn.classes), protocol.adapt)
+            alike = alike_of(values, protocol.adapt)
         classes = tuple(names[label] for label in drawn.classes)
-        fitted = fit_photos(made, classes, photos, protocol.unknown_rate)
+        fitted = fit_photos(made, classes, photos, protocol.unknown_rate, alike)
         seconds = time.perf_counter() - begin
         (logits, familiar) = asked(fitted, test[1][drawn.tested])
         others = test[1][drawn.others]

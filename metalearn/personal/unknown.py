@@ -158,7 +158,13 @@ def held_out(fitting: Fitting, kept: np.ndarray, y: np.ndarray, classes: int) ->
     return HeldOut(*map(np.concatenate, (rows, logits, scores)))
 
 
-def left_out_classes(fitting: Fitting, kept: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
+def left_out_classes(
+    fitting: Fitting,
+    kept: np.ndarray,
+    y: np.ndarray,
+    classes: int,
+    asked: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
     """Familiarity [M] of each photograph to a recogniser without its class.
 
     Classes are left out in up to five groups, at most half of the classes at a time.
@@ -168,15 +174,21 @@ def left_out_classes(fitting: Fitting, kept: np.ndarray, y: np.ndarray, classes:
       kept: [M,...].
       y: int [M].
       classes: C, two at least.
+      asked: other photographs [U,...] and the classes int [U] that they are taken for, which are
+        asked about instead: those of them that are taken for another class than theirs are of a
+        known class even without it, so that these are rather too familiar than not enough.
     """
     groups = np.arange(classes) % min(GROUPS, classes)
     groups = np.random.default_rng(0).permutation(groups)
-    found = np.empty(len(y))
-    for group in range(groups.max() + 1):
+    (values, taken) = (kept, y) if asked is None else asked
+    found = np.empty(len(taken))
+    for group in np.unique(groups[taken]):
         left = groups[y] == group
         (_, renamed) = np.unique(y[~left], return_inverse=True)
         fit = fitting(kept[~left], renamed, int(renamed.max()) + 1)
-        found[left] = familiarity(fit, kept[left], fit.logits(kept[left]))
+        without = groups[taken] == group
+        some = values[without]
+        found[without] = familiarity(fit, some, fit.logits(some))
     return found
 
 

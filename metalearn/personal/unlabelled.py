@@ -32,6 +32,21 @@ class Unlabelled(NamedTuple):
     adapt: str = RECENTRE
 
 
+class Alike(NamedTuple):
+    """What unlabelled photographs are to a recogniser, once its own are moved among them.
+
+    Attributes:
+      said: how they were moved, in words.
+      values: [U,D] of them, as the model is asked about them; None where they are gone, as of a
+        recogniser from a file.
+      threshold: what they gave then; not read where they are there.
+    """
+
+    said: str
+    values: np.ndarray | None = None
+    threshold: float = 0.0
+
+
 def check_unlabelled(model: Model, number: int, how: str) -> None:
     """See that a model's photographs can be moved.
 
@@ -70,6 +85,6 @@ def among_unlabelled(photos: Photos, values: np.ndarray, classes: int, how: str)
     return photos._replace(kept=rounded(moved(how, domains).astype(np.float32)))
 
 
-def said(number: int, how: str) -> str:
-    """What a recogniser says of it."""
-    return f"{how} by {number} unlabelled photos"
+def alike_of(values: np.ndarray, how: str) -> Alike:
+    """Unlabelled photographs by their values [U,D], among which others were moved."""
+    return Alike(f"{how} by {len(values)} unlabelled photos", values)

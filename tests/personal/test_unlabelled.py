@@ -1,5 +1,6 @@
 """Recognisers fitted to photographs of one kind for those of another."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from metalearn.domains.moved import MOVES
 from metalearn.errors import UserError
 from metalearn.personal.changing import added, removed
 from metalearn.personal.evaluating import judged
-from metalearn.personal.fitting import fit
+from metalearn.personal.fitting import fit, fitted_to
 from metalearn.personal.opening import load_fitted, save_fitted
 from metalearn.personal.shown import fitted_text
+from metalearn.personal.unknown import NEVER, left_out_classes, threshold_of
 from metalearn.personal.unlabelled import Unlabelled, among_unlabelled
 from tests.personal.made import NAMES, PIXELS, picture, shots, things, tiny_maker
 
@@ -46,6 +48,23 @@ def test_moved_features_lie_about_the_mean_of_the_unlabelled() -> None:
     np.testing.assert_allclose(own.mean(0), values.mean(0), atol=2e-3)  # 8 bits a feature
     again = among_unlabelled(fitted.photos, values, CLASSES, "recentre")
     np.testing.assert_allclose(again.kept.values, own, atol=4e-3)
+
+
+def test_what_is_unknown_is_told_by_the_unlabelled_and_stays() -> None:
+    """Each asked of a recogniser without the class that it is taken for."""
+    unlabelled = [dim(label, number) for label in range(6) for number in range(20, 26)]
+    classes = things(*[3] * 6)
+    fitted = fit(tiny_maker(), classes, 0.2, Unlabelled(unlabelled))
+    values = fitted.model.ask(np.stack([one.pixels for one in unlabelled]))
+    taken = fitted.fit.logits(values).argmax(1)
+    own = fitted.photos
+    fitting = partial(fitted_to, fitted.model, fitted.temperature)
+    found = left_out_classes(fitting, own.kept.values, own.labels, 6, (values, taken))
+    assert fitted.threshold == threshold_of(found, 6, 0.2)
+    assert fitted.threshold != fit(tiny_maker(), classes, 0.2).threshold
+    after = added(fitted, {NAMES[1]: [dim(1, 0)]})
+    assert after.threshold == fitted.threshold
+    assert fit(tiny_maker(), classes, 1.0, Unlabelled(unlabelled)).threshold == NEVER
 
 
 def test_a_file_keeps_what_was_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
