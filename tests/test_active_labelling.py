@@ -156,6 +156,10 @@ def test_label_studio_and_back(photos: Path, tmp_path: Path) -> None:
     tasks = json.loads((tmp_path / "tasks.json").read_text())
     assert tasks[0]["data"]["image"].startswith("/data/?d=pile/")
     assert sum("predictions" in task for task in tasks) == 6
+    plain = active("export", photos, f"--out={tmp_path / 'plain.json'}")
+    assert plain.code == 0, plain.err
+    address = json.loads((tmp_path / "plain.json").read_text())[0]["data"]["image"]
+    assert address.startswith(f"/data/local-files/?d={photos.name}/")
     scores = [task["predictions"][0]["score"] for task in tasks[:6]]
     assert scores == sorted(scores)
     assert '<Choice value="book"/>' in (tmp_path / "tasks.xml").read_text()

@@ -12,7 +12,7 @@ from metalearn.errors import UserError
 from metalearn.files import check_writable, write_text
 from metalearn.labelling.choosing import USUAL, missing
 from metalearn.labelling.folder import find_all
-from metalearn.labelling.label_studio import config_of, write_tasks
+from metalearn.labelling.label_studio import config_of, local_address, write_tasks
 from metalearn.labelling.pool import look
 from metalearn.labelling.progress import progress_of
 from metalearn.labelling.state import load_state
@@ -126,7 +126,7 @@ def export_labelled(*words: str) -> None:
     looked = look(list(find_all(*place).values()), place.photos, embedder)
     tasks = export_tasks(place, looked, embedder.embedding.shown.prior)
     warn(looked_notes(looked, missing(state, looked)))
-    write_tasks(tasks, out, FLAGS.address)
+    write_tasks(tasks, out, FLAGS.address or local_address(place.photos))
     config = out.with_suffix(".xml")
     write_text(config, config_of(tuple(state.counts)))
     guessed = sum(task.predicted is not None and task.record.open for task in tasks)

@@ -31,7 +31,10 @@ def define_labelling() -> None:
     define_flag("new_classes", False, "of `label`: take labels that no photo has so far")
     define_flag("out", None, "of `fit` and `export`: file that is written")
     define_flag(
-        "address", LOCAL, "of `export`: what stands before a photo's name in Label Studio's tasks"
+        "address",
+        None,
+        "of `export`: what stands before a photo's name in Label Studio's tasks "
+        f"[{LOCAL}FOLDER/, where its document root is what the folder lies in]",
     )
     define_choice(
         "method", heads.AUTO, (heads.AUTO, *heads.HEADS), "of `fit`: what is fitted to the features"

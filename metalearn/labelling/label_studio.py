@@ -2,8 +2,9 @@
 
 A task has `data` with the photograph's address, `annotations` (a person's results) and
 `predictions` (a model's, with a score), as its documentation has them (Label Studio Task Format;
-Import pre-annotated data). A result of the type `choices` names the labels. The names of the parts
-of a project that `CONFIG` sets up are `image` and `choice`; those of other projects are read too.
+Import pre-annotated data). A result of the type `choices` names the labels. The parts of a project
+that `config_of` sets up are called `image` and `choice`; those of other projects are read too.
+Tried with Label Studio 1.23.2.
 """
 
 import json
@@ -21,7 +22,7 @@ from metalearn.labelling.given import SKIP, Given, label_name, read_text
 from metalearn.labelling.state import SHA256, Record
 
 IMAGE, CHOICE, DIGEST = "image", "choice", "sha256"
-LOCAL = "/data/local-files/?d="  # address of a file below its LOCAL_FILES_DOCUMENT_ROOT
+LOCAL = "/data/local-files/?d="  # address of a file below its local files' document root
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # it puts this before the names of files uploaded
 MODEL = "metalearn"
 
@@ -47,7 +48,15 @@ class Task(NamedTuple):
     predicted: Predicted | None
 
 
-def write_tasks(tasks: Sequence[Task], path: Path, address: str = LOCAL) -> None:
+def local_address(folder: Path) -> str:
+    """What stands before the names of photographs of a folder, below the root that it lies in.
+
+    Label Studio refuses the document root itself as a storage: the folder has to be one in it.
+    """
+    return f"{LOCAL}{quote(folder.resolve().name)}/"
+
+
+def write_tasks(tasks: Sequence[Task], path: Path, address: str) -> None:
     """Write tasks for import into Label Studio.
 
     Args:

@@ -10,6 +10,7 @@ from metalearn.labelling.answers import read_answers, read_sorted, write_questio
 from metalearn.labelling.folder import digest_of
 from metalearn.labelling.given import Given, label_name
 from metalearn.labelling.label_studio import (
+    LOCAL,
     Predicted,
     Task,
     config_of,
@@ -152,7 +153,7 @@ def test_label_studio_gets_answers_and_guesses_and_gives_them_back(tmp_path: Pat
         Task(d, Record("d.jpg"), None),
     ]
     path = tmp_path / "tasks.json"
-    write_tasks(tasks, path)
+    write_tasks(tasks, path, LOCAL)
     found = json.loads(path.read_text())
     assert found[0]["data"] == {
         "image": "/data/local-files/?d=sub/%C3%A9t%C3%A9%201.jpg",
