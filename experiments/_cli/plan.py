@@ -110,9 +110,9 @@ def _takes(strategy: str, flag: str) -> bool:
 def apart(run: Run) -> list[Run]:
     """The run, or a run for each of its seeds where no program trains them together.
 
-    Bodies that are trained for another domain are: that program trains one after the other. It is
-    where the seed decides the classes too, where images come from the host, or where
-    classifiers of fixed classes are trained.
+    That is where the seed decides the classes too, where images come from the host, or where
+    classifiers of fixed classes are trained. A comparison of domain adaptation stays one run: its
+    program trains by one seed after the other, into one record.
     """
     if len(run.seeds) == 1 or run.adapts:
         return [run]
