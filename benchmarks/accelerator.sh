@@ -69,9 +69,10 @@ precision | benchmarks.precision
 RUNS
 }
 
-lines() { # without comments and empty lines
+lines() { # without comments and empty lines; cut to a few steps, each program once
     if [[ -n ${BENCHMARKS:-} ]]; then cat -- "$BENCHMARKS"; else benchmarks; fi |
-        grep -vE '^[[:space:]]*(#|$)'
+        grep -vE '^[[:space:]]*(#|$)' |
+        if [[ $platform == cpu ]]; then awk '!seen[$3]++'; else cat; fi
 }
 
 failed=0
