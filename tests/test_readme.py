@@ -58,3 +58,12 @@ def test_links_of_all_documents_lead_to_files() -> None:
 
 def test_readme_can_be_read_in_minutes() -> None:
     assert TEXT.count("\n") <= 150
+
+
+def test_accuracies_of_readme_are_those_of_the_tables() -> None:
+    """Each number with two decimals in its section of results is a cell of RESULTS.md."""
+    (section,) = re.findall(r"## Results\n(.*?)\n## ", TEXT, re.S)
+    numbers = re.findall(r"\d+\.\d\d(?: ± \d\.\d\d)?", section)
+    table = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    assert len(numbers) > 12
+    assert [number for number in numbers if number not in table] == []
