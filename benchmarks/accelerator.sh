@@ -45,7 +45,7 @@ more="--seeds=3 --precision=tf32 --valid_every=5000" instead="" quick=()
 if [[ $platform == cpu ]]; then
     echo "accelerator.sh: no accelerator here, everything is cut to a few steps"
     more=""
-    instead="--steps=2 --valid_every=2 --valid_episodes=4 --episodes=8 --meta_batch=2"
+    instead="--steps=2 --valid_every=2 --valid_episodes=4 --episodes=8 --meta_batch=2 --draws=1"
     quick=(--tiny --rounds=1 --seconds=0)
 fi
 
@@ -72,7 +72,7 @@ RUNS
 lines() { # without comments and empty lines; cut to a few steps, each program once
     if [[ -n ${BENCHMARKS:-} ]]; then cat -- "$BENCHMARKS"; else benchmarks; fi |
         grep -vE '^[[:space:]]*(#|$)' |
-        if [[ $platform == cpu ]]; then awk '!seen[$3]++'; else cat; fi
+        if [[ $platform == cpu ]]; then awk -F '[| ]+' '!seen[$2]++'; else cat; fi
 }
 
 failed=0

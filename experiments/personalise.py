@@ -29,6 +29,8 @@ READS = {
         "workdir",
         "weights",
         "unknown_rate",
+        "unlabelled",
+        "adapt",
         "include_body",
         "cache_dir",
     ),

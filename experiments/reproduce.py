@@ -8,7 +8,8 @@ Every run is a program of this project by its published recipe (`experiments/que
 settings that its command has. `--seeds=3` trains by one seed after the other, `--more=--seeds=3`
 by three at once, where a program takes that. Records go to --results_dir, checkpoints and logs to
 --runs_dir; `--list` only says what is missing. `experiments.tables` then writes the tables. Of
---more and --instead, classifiers of fixed classes get the settings that their strategy reads.
+--more and --instead, classifiers of fixed classes and comparisons of domain adaptation get what
+they read; of these comparisons, --seeds is the number of draws.
 """
 
 import re

@@ -55,7 +55,7 @@ class Recogniser:
         weights: str | Path | None = None,
         views: Views | None = None,
         unknown_rate: float = RATE,
-        unlabelled: str | Path | Sequence[Photo] = (),
+        unlabelled: str | Path | Sequence[Photo] | None = None,
         adapt: str = RECENTRE,
     ) -> "Recogniser":
         """A recogniser of some classes.
@@ -70,7 +70,7 @@ class Recogniser:
           views: what the body is shown of a photograph.
           unknown_rate: share of photographs of other classes that may be accepted, in (0, 1].
           unlabelled: photographs like those that will be asked, or their folder, where `photos` are
-            of another kind, such as product pictures; none where they are alike.
+            of another kind, such as product pictures; None where they are alike.
           adapt: how the features of `photos` are moved among these: `recentre`, `coral` or
             `transport`.
 
@@ -83,10 +83,10 @@ class Recogniser:
         size = embedding.shown.views.pixels
         snapshots = {name: snapshots_of(some, size) for name, some in classes.items()}
         maker = probed(embedding.shown, Embedder(lambda: embedding), method)
-        others: Sequence[Photo] = (
+        others: Sequence[Photo] | None = (
             find_photos(Path(unlabelled)) if isinstance(unlabelled, str | Path) else unlabelled
         )
-        alike = Unlabelled(snapshots_of(others, size), adapt) if len(others) else None
+        alike = None if others is None else Unlabelled(snapshots_of(others, size), adapt)
         return cls(fit(maker, snapshots, unknown_rate, alike))
 
     @classmethod

@@ -54,9 +54,10 @@ def test_photos_are_moved_among_unlabelled_ones(images: Path, tmp_path: Path) ->
         ("--dataset=nothing", "nothing"),
         ("--adapt=coral", "--adapt is about photos of --alike"),
         ("--alike=grocery_iconi", "grocery_iconi"),
+        ("--alike=labelled --unlabelled=3", "3 unlabelled photos: give 5 or more"),
     ],
 )
 def test_wrong_settings_end_with_one_line(images: Path, given: str, said: str) -> None:
-    found = program("few_photos", *words(images, given))
+    found = program("few_photos", *words(images, *given.split()))
     assert found.code == 2
     assert found.err.count("error:") == 1 and said in found.err

@@ -304,6 +304,8 @@ WRONG: list[tuple[list[str], str]] = [
     (["fit", "PHOTOS", "--out=OUT", "--unknown_rate=few"], "--unknown_rate=few"),
     (["fit", "PHOTOS", "--out=OUT", "--adapt=coral"], "give --unlabelled=DIR"),
     (["fit", "PHOTOS", "--out=OUT", "--unlabelled=NEW"], "3 unlabelled photos: give 5 or more"),
+    (["fit", "PHOTOS", "--out=OUT", "--unlabelled="], "--unlabelled names no folder"),
+    (["add", "FITTED", "NEW", "--class=red", "--unlabelled=NEW"], ", not of `add`: leave it out"),
     (["fit", "PHOTOS", "--out=OUT", "--unlabelled=EMPTY"], "EMPTY has no photo"),
     (["fit", "PHOTOS", "--out=OUT", "--unlabelled=EMPTY/absent"], "there is no file or folder"),
     (["fit", "PHOTOS", "--out=OUT", "--unlabelled=PHOTOS", "--adapt=tca"], "--adapt=tca"),

@@ -56,7 +56,11 @@ def test_a_comparison_is_done_by_records_of_all_its_methods_and_seeds() -> None:
 
 def test_a_comparison_has_its_seeds_and_is_given_what_its_methods_read() -> None:
     (run,) = wanted([Run(LINE)], "all", set(), 2, "--precision=tf32 --shots=5 --norotation --lr=1")
-    assert run.train == f"{LINE} --precision=tf32"
+    assert run.train == f"{LINE} --draws=2 --precision=tf32" and run.seeds == [0, 1]
+    (run,) = wanted([Run(LINE)], "all", set(), 1, "--draws=5", "--draws=1 --steps=2")
+    assert run.seeds == [0] and run.flags["steps"] == "2"
+    (other,) = wanted([Run(MAML)], "all", set(), 1, "--draws=5", "--draws=1 --steps=2")
+    assert other.train == f"{MAML} --steps=2"
     (run,) = wanted([Run(LINE)], "all", set(), 1, "--seeds=3", "--steps=2 --meta_batch=2 --lr=1")
     assert run.train.split()[-2:] == ["--steps=2", "--lr=1"] and run.seeds == [0, 1, 2]
 
@@ -64,7 +68,9 @@ def test_a_comparison_has_its_seeds_and_is_given_what_its_methods_read() -> None
 def test_tables_and_methods_choose_comparisons() -> None:
     queue = [Run(MAML), Run(LINE)]
     assert wanted(queue, "usps-to-mnist", set(), 1, "") == queue[1:]
-    assert wanted(queue, "all", {"ada_bn"}, 1, "") == queue[1:]
+    (run,) = wanted(queue, "all", {"ada_bn"}, 1, "")
+    assert run.train == f"{LINE} --methods=ada_bn"  # the last of a flag is read
+    assert run.methods == {"source_only", "ada_bn"}
     assert Run(LINE.replace("dann,ada_bn", "trained")).methods == {
         name for name, method in DEEP.items() if not method.needs_labels
     }
@@ -82,7 +88,7 @@ def test_tables_and_methods_choose_comparisons() -> None:
 def test_a_line_that_is_no_comparison_is_said(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "queue.txt").write_text(line)
     with pytest.raises(UserError, match=message):
-        wanted(read_queue(tmp_path / "queue.txt"), "all", set(), 2, "")
+        wanted(read_queue(tmp_path / "queue.txt"), "all", set(), 1, "")
 
 
 def test_comparisons_of_the_queue_are_ones_that_the_program_takes(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.few_photos_said import measured, said
 from experiments._cli.flags import define_dataset, define_inputs
 from experiments._cli.program import command_line
 from metalearn.data import load
@@ -28,11 +29,10 @@ from metalearn.personal.embedding import (
 from metalearn.personal.heads import AUTO, HEADS
 from metalearn.personal.model import rounded
 from metalearn.personal.probed import probed
-from metalearn.personal.study import Outcome, Protocol, check_protocol, outcomes, pooled
+from metalearn.personal.study import Outcome, Protocol, check_protocol, outcomes
 from metalearn.personal.unknown import RATE
 from metalearn.personal.views import View, Views, list_of, usual_views
 from metalearn.records.personal import (
-    PersonalMeasured,
     PersonalRecord,
     PersonalTest,
     personal_path,
@@ -43,7 +43,6 @@ from metalearn.runtime import commit, configure, device_name
 from metalearn.training.features import cached_features, features_path
 from metalearn.training.lab import mesh_of
 
-DIGITS = 6
 LARGER = 1.4  # times the size, of the whole photo's second view
 CENTRES = ("others", "own", "none")
 
@@ -136,11 +135,15 @@ def measure() -> None:
     check_protocol(protocol, found.test)
     if not found.train.counts.all():
         raise UserError(f"{FLAGS.dataset}: some classes have no photos to fit to")
+    alike = _alike(found.names)
     fitted = _features(dataset, found.train, embedding, views.shown + views.fitted)
     tested = _features(dataset, found.test, embedding, views.shown)
-    alike = _alike(found.names, embedding)
+    unlabelled = None
+    if alike is not None:
+        (others, part) = alike
+        unlabelled = (part, _features(others, part, embedding, views.shown))
     maker = probed(embedding.shown, Embedder(lambda: embedding), FLAGS.method)
-    parts = ((found.train, rounded(fitted)), (found.test, tested), alike)
+    parts = ((found.train, rounded(fitted)), (found.test, tested), unlabelled)
     done = list(outcomes(protocol, maker, found.names, *parts))
     record = _record(protocol, embedding, dataset, done)
     print(said(record))
@@ -150,8 +153,8 @@ def measure() -> None:
         print(f"recorded: {path}")
 
 
-def _alike(names: tuple[str, ...], embedding: Embedding) -> tuple[Part, np.ndarray] | None:
-    """Photographs of --alike, and their features; None without it.
+def _alike(names: tuple[str, ...]) -> tuple[Dataset, Part] | None:
+    """The data set of --alike, and its photographs that may be given; None without it.
 
     Raises:
       UserError: no such dataset, or its classes are others; a flag that needs it.
@@ -164,7 +167,7 @@ def _alike(names: tuple[str, ...], embedding: Embedding) -> tuple[Part, np.ndarr
     dataset = load(FLAGS.alike, FLAGS.data_dir, FLAGS.cache_dir)
     found = labelled(dataset, classes=FLAGS.tested)
     check_same_classes(names, found.names)
-    return found.train, _features(dataset, found.train, embedding, embedding.shown.views.shown)
+    return dataset, found.train
 
 
 def _centred(embedding: Embedding) -> Embedding:
@@ -211,64 +214,3 @@ def _record(
     command = command_line("experiments.few_photos")
     provenance = Provenance(command, commit(), device_name(), dataset.images, dataset.decoder)
     return PersonalRecord(test, measured(done), provenance)
-
-
-def measured(done: list[Outcome]) -> PersonalMeasured:
-    """Means over draws."""
-    evaluations = [one.evaluation for one in done]
-    accuracies = np.array([one.scores.accuracy for one in evaluations])
-    expected = [one.fitted.expected for one in done]
-    known = [one.accuracy for one in expected if one is not None]
-    aurocs = [one.auroc for one in evaluations if one.auroc is not None]
-    others = np.mean([one.others_accepted for one in evaluations]) if aurocs else None
-    interval = 1.96 * accuracies.std(ddof=1) / len(done) ** 0.5 if len(done) > 1 else None
-    together = pooled(done)
-    return PersonalMeasured(
-        classes=len(done[0].fitted.classes),
-        accuracy=_rounded(accuracies.mean()),
-        ci95=_optional(interval),
-        lowest=_rounded(accuracies.min()),
-        highest=_rounded(accuracies.max()),
-        balanced=_rounded(np.mean([one.scores.balanced_accuracy for one in evaluations])),
-        ece=_rounded(together.ece),
-        expected=_optional(np.mean(known) if known else None),
-        accepted=_rounded(together.accepted),
-        right_of_accepted=_optional(together.right_of_accepted),
-        others_accepted=_optional(others),
-        auroc=_optional(np.mean(aurocs) if aurocs else None),
-        fit_ms=round(1000 * float(np.median([one.seconds for one in done])), 2),
-    )
-
-
-def _optional(value: float | np.floating | None) -> float | None:
-    return None if value is None else _rounded(value)
-
-
-def _rounded(value: float | np.floating) -> float:
-    return round(float(value), DIGITS)
-
-
-def said(record: PersonalRecord) -> str:
-    """The line that a test ends with."""
-    found = record.measured
-    test = record.test
-    interval = "" if found.ci95 is None else f" ± {100 * found.ci95:.2f}"
-    line = (
-        f"{test.dataset}, {found.classes}-way {test.labels}-shot, {test.method} of {test.body}: "
-        f"{100 * found.accuracy:.2f}{interval} % ({100 * found.lowest:.2f} to "
-        f"{100 * found.highest:.2f}, {test.draws} draws), balanced "
-        f"{100 * found.balanced:.2f} %, ECE {100 * found.ece:.1f} %"
-    )
-    if found.expected is not None:
-        line += f", expected {100 * found.expected:.2f} %"
-    if found.auroc is not None and found.others_accepted is not None:
-        right = (
-            ""
-            if found.right_of_accepted is None
-            else f" ({100 * found.right_of_accepted:.1f} % right)"
-        )
-        line += (
-            f"; known {100 * found.accepted:.1f} %{right}; unknown taken for known "
-            f"{100 * found.others_accepted:.1f} %, AUROC {100 * found.auroc:.1f} %"
-        )
-    return f"{line}; {found.fit_ms:.0f} ms to fit"

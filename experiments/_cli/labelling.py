@@ -126,7 +126,8 @@ def export_labelled(*words: str) -> None:
     looked = look(list(find_all(*place).values()), place.photos, embedder)
     tasks = export_tasks(place, looked, embedder.embedding.shown.prior)
     warn(looked_notes(looked, missing(state, looked)))
-    write_tasks(tasks, out, FLAGS.address or local_address(place.photos))
+    address = local_address(place.photos) if FLAGS.address is None else FLAGS.address
+    write_tasks(tasks, out, address)
     config = out.with_suffix(".xml")
     write_text(config, config_of(tuple(state.counts)))
     guessed = sum(task.predicted is not None and task.record.open for task in tasks)

@@ -10,6 +10,7 @@ from experiments._cli.define import FLAGS
 from experiments._cli.page import page
 from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
 from experiments._cli.personal_export import export_file
+from experiments._cli.personal_unlabelled import find_unlabelled, read_unlabelled
 from metalearn.data.cache import default_root, expanded
 from metalearn.data.snapshots import (
     Refused,
@@ -20,7 +21,6 @@ from metalearn.data.snapshots import (
     notes_on,
     read_snapshots,
 )
-from metalearn.domains.moved import RECENTRE, TRANSPORT
 from metalearn.errors import UserError
 from metalearn.personal.answers import answer
 from metalearn.personal.changing import added, removed
@@ -42,7 +42,6 @@ from metalearn.personal.shown import (
     head_text,
     threshold_text,
 )
-from metalearn.personal.unlabelled import TRANSPORTED, Unlabelled
 from metalearn.runtime import configure
 
 
@@ -56,6 +55,7 @@ def fit_folder(*words: str) -> None:
     out = out_file()
     root = Path(folder)
     classes = find_labelled(root)
+    alike = find_unlabelled()
     warn(notes_on(root))
     _configure()
     maker = _maker()
@@ -64,27 +64,8 @@ def fit_folder(*words: str) -> None:
     snapshots = iter(readable_ones(paths, size, root))
     read = {name: [next(snapshots) for _ in some] for name, some in classes.items()}
     warn(_advice(read))
-    unlabelled = _unlabelled(size, len(classes))
+    unlabelled = read_unlabelled(alike, size, len(classes))
     write_recogniser(fit(maker, read, FLAGS.unknown_rate, unlabelled), out)
-
-
-def _unlabelled(size: int, classes: int) -> Unlabelled | None:
-    """The photographs of --unlabelled; None without it.
-
-    Raises:
-      UserError: photos that cannot be read; --adapt without --unlabelled.
-    """
-    if not FLAGS.unlabelled:
-        if FLAGS["adapt"].present:
-            raise UserError("--adapt says how photos are moved among others: give --unlabelled=DIR")
-        return None
-    root = Path(FLAGS.unlabelled)
-    photos = readable_ones(find_photos(root), size, root)
-    least = TRANSPORTED * classes
-    if FLAGS.adapt == TRANSPORT and len(photos) < least:
-        few = f"transport of {classes} classes among {len(photos)} unlabelled photos"
-        warn([f"note: {few}: below {least} of them, --adapt={RECENTRE} is better"])
-    return Unlabelled(photos, FLAGS.adapt)
 
 
 def predict(*words: str) -> None:
@@ -141,6 +122,8 @@ def add(*words: str) -> None:
     fitted = _load(file)
     if name not in fitted.classes:
         warn([f"note: {name!r} is a new class"])
+    if fitted.alike is not None:
+        warn(["note: these photos are taken for ones like the unlabelled, and are not moved"])
     snapshots = readable_ones(paths, fitted.model.pixels)
     warn(_advice({name: snapshots}))
     changed = added(fitted, {name: snapshots})

@@ -43,9 +43,10 @@ def wanted(
       queue: all runs.
       table: whose are wanted; `all` for those of all.
       methods: whose are wanted; empty for all.
-      seeds: trainings of each, one after the other.
-      more: flags for the trainings whose lines do not have them; classifiers get those alone that
-        their strategy reads.
+      seeds: trainings of each, one after the other; more than one is the number of draws of a
+        comparison of domain adaptation.
+      more: flags for the trainings whose lines do not have them; classifiers and comparisons get
+        those alone that they read.
       instead: flags for all trainings, in place of what their lines have; likewise.
 
     Raises:
@@ -66,7 +67,7 @@ def wanted(
     others = flag_words("more", more)
     replaced = flag_words("instead", instead)
     rounds = [
-        run.with_flags([f"--seed={s}"][: s > 0])
+        run.with_flags(_seeded(run, s, seeds))
         .with_others(_taken(run, others))
         .with_flags(_taken(run, replaced))
         for s in range(seeds)
@@ -84,19 +85,34 @@ def wanted(
     return [run for _, run in sorted(numbered, key=itemgetter(0))]
 
 
+def _seeded(run: Run, seed: int, seeds: int) -> list[str]:
+    """The flags for the training by one of several seeds; a comparison has them as its draws."""
+    if run.adapts:
+        return [f"--draws={seeds}"][: seeds > 1]
+    return [f"--seed={seed}"][: seed > 0]
+
+
 def _taken(run: Run, flags: list[str]) -> list[str]:
-    """Those of more flags that a run is given: not all settings are of all strategies."""
+    """Those of more flags that a run is given: not all are of all strategies and programs."""
     named = [(word.lstrip("-").partition("=")[0], word) for word in flags]
     if run.adapts:
-        return [word for name, word in named if name in SETTINGS and _adapts_by(run, name)]
+        return [word for name, word in named if _adapts_by(run, name)]
+    named = [(name, word) for name, word in named if name != "draws"]
     if not run.classifies:
-        return flags
+        return [word for _, word in named]
     return [word for name, word in named if _takes(run.method, name)]
 
 
-def _adapts_by(run: Run, setting: str) -> bool:
-    """Whether all methods of a comparison read a setting; a step takes one batch of each domain."""
-    return setting != "meta_batch" and all(reads(method, setting) for method in run.adapting)
+def _adapts_by(run: Run, name: str) -> bool:
+    """Whether a comparison takes a flag: --draws, or a setting that all its methods read.
+
+    A step takes one batch of each domain.
+    """
+    if name == "draws":
+        return True
+    if name not in SETTINGS or name == "meta_batch":
+        return False
+    return all(reads(method, name) for method in run.adapting)
 
 
 def _takes(strategy: str, flag: str) -> bool:

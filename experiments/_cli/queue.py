@@ -84,7 +84,14 @@ class Run(NamedTuple):
         }
 
     def about(self, methods: set[str]) -> "Run":
-        """The same training with those of its tests that are of these methods."""
+        """The same training with those of its tests that are of these methods.
+
+        Of a comparison of domain adaptation: that of those methods.
+        """
+        if self.adapts:
+            return self.with_flags(
+                [f"--methods={','.join(m for m in self.adapting if m in methods)}"]
+            )
 
         def method(test: str) -> str:
             return {name: value for name, _, value in map(_flag, shlex.split(test))}.get(

@@ -8,14 +8,14 @@ from metalearn.data.snapshots import Snapshot
 from metalearn.errors import UserError
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos, photos_of
-from metalearn.personal.unlabelled import Alike
 
 
 def added(fitted: Fitted, classes: Mapping[str, Sequence[Snapshot]]) -> Fitted:
     """The recogniser that all photographs together would have given.
 
-    A photograph that its class has already (the same file) is left out. Where unlabelled
-    photographs moved those that were fitted to, new ones stay: they are of the kind that is asked.
+    A photograph that its class has already (the same file) is left out. Where those that were
+    fitted to were moved among unlabelled ones, new ones stay where they are, as of the kind that
+    is asked: it is not what all together would have given.
 
     Args:
       fitted: the recogniser before.
@@ -85,6 +85,4 @@ def _fitted_again(
         kept=photos.kept.at(rows),
     )
     made = fitted.model.make(np.bincount(labels, minlength=len(names)))
-    # The unlabelled photographs are not kept, so what they gave stays
-    alike = Alike(fitted.moved, None, fitted.threshold) if fitted.moved else None
-    return fit_photos(made, names, chosen, fitted.unknown_rate, alike)
+    return fit_photos(made, names, chosen, fitted.unknown_rate, fitted.alike)

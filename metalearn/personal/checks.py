@@ -58,17 +58,26 @@ def check_arrays(arrays: Arrays, photos: int, classes: int) -> None:
     if (np.diff(labels) < 0).any() or np.unique(labels).tolist() != list(range(classes)):
         raise ValueError("its photos and its classes do not fit each other")
     _check_kind("digests", arrays["digests"], "u", (photos, DIGEST))
-    codes = arrays["codes"]
-    _check_kind("codes", codes, "u", (photos, *codes.shape[1:]))
-    if ("low" in arrays) != ("step" in arrays) or codes.ndim < 2:
-        raise ValueError("what is kept of its photos is not whole")
-    for name in arrays.keys() & {"low", "step"}:
-        _check_kind(name, arrays[name], "f", (photos,))
+    _check_kept(arrays, "", photos)
+    if "alike/codes" in arrays:
+        _check_kept(arrays, "alike/", max(1, len(arrays["alike/codes"])))
+        if arrays["alike/codes"].shape[1:] != arrays["codes"].shape[1:]:
+            raise ValueError("its photos and the unlabelled ones do not fit each other")
     ends = arrays["thumbnail_ends"]
     _check_kind("thumbnail_ends", ends, "i", (photos,))
     _check_kind("thumbnails", arrays["thumbnails"], "u", (ends[-1],))
     if (np.diff(ends, prepend=0) < 0).any():
         raise ValueError("its thumbnails do not follow each other")
+
+
+def _check_kept(arrays: Arrays, prefix: str, photos: int) -> None:
+    codes = arrays[f"{prefix}codes"]
+    _check_kind(f"{prefix}codes", codes, "u", (photos, *codes.shape[1:]))
+    ends = arrays.keys() & {f"{prefix}low", f"{prefix}step"}
+    if len(ends) == 1 or codes.ndim < 2:
+        raise ValueError("what is kept of its photos is not whole")
+    for name in ends:
+        _check_kind(name, arrays[name], "f", (photos,))
 
 
 def _check_kind(name: str, part: np.ndarray, kind: str, shape: tuple[int, ...]) -> None:

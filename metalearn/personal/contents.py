@@ -11,13 +11,14 @@ import numpy as np
 from metalearn.errors import UserError
 from metalearn.personal.checks import DIGEST, check_about, check_arrays
 from metalearn.personal.file import FORMAT, Contents, damaged
-from metalearn.personal.fitted import Expected, Fitted, Photos
+from metalearn.personal.fitted import Alike, Expected, Fitted, Photos
 from metalearn.personal.fitting import familiar_to
 from metalearn.personal.model import Arrays, Kept, Maker
 from metalearn.runtime import commit
 
 # What is raised of parts that do not fit each other
 FAULTS = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, UserError)
+ALIKE = "alike/"  # before the names of arrays of unlabelled photographs
 # What JSON holds of a model, its arrays, the body's -> what makes it again
 Opener = Callable[[dict[str, Any], Arrays, Arrays | None], Maker]
 
@@ -42,7 +43,7 @@ def to_contents(fitted: Fitted, body: Arrays | None = None) -> Contents:
         "expected": None if fitted.expected is None else fitted.expected._asdict(),
         "chosen": fitted.chosen,
         "made": fitted.made,
-        "moved": fitted.moved,
+        "moved": None if fitted.alike is None else fitted.alike.said,
         "versions": {
             "metalearn": commit(),
             "python": sys.version.split()[0],
@@ -55,7 +56,8 @@ def to_contents(fitted: Fitted, body: Arrays | None = None) -> Contents:
         "digests": _digests(photos.digests),
         "thumbnails": np.frombuffer(b"".join(photos.thumbnails), np.uint8),
         "thumbnail_ends": np.cumsum([len(one) for one in photos.thumbnails]).astype(np.int32),
-        **{name: part for name, part in photos.kept._asdict().items() if part is not None},
+        **_arrays_of(photos.kept),
+        **({} if fitted.alike is None else _arrays_of(fitted.alike.kept, ALIKE)),
         **{f"state/{name}": part for name, part in fitted.state.items()},
         **{f"weights/{name}": part for name, part in fitted.model.weights.items()},
     }
@@ -96,7 +98,7 @@ def from_contents(contents: Contents, path: Path, open_model: Opener) -> Fitted:
             expected=None if expected is None else Expected(**expected),
             chosen=str(about["chosen"]),
             made=str(about["made"]),
-            moved=str(about.get("moved", "")),  # files of earlier versions do not say
+            alike=_alike(about, arrays),
         )
         logits = fitted.fit.logits(photos.kept.values[:1])
         if logits.shape != (1, len(classes)) or not np.isfinite(logits).all():
@@ -116,8 +118,22 @@ def _photos(about: dict[str, Any], arrays: Arrays) -> Photos:
         labels=arrays["labels"].astype(np.int64),
         digests=tuple(row.tobytes().hex() for row in arrays["digests"]),
         thumbnails=tuple(blob[i:j] for i, j in zip(begins, ends, strict=True)),
-        kept=Kept(arrays["codes"], arrays.get("low"), arrays.get("step")),
+        kept=_kept(arrays),
     )
+
+
+def _alike(about: dict[str, Any], arrays: Arrays) -> Alike | None:
+    """The unlabelled photographs; files of earlier versions do not say that there are none."""
+    said = about.get("moved")
+    return None if said is None else Alike(str(said), _kept(_below(arrays, ALIKE)))
+
+
+def _kept(arrays: Arrays) -> Kept:
+    return Kept(arrays["codes"], arrays.get("low"), arrays.get("step"))
+
+
+def _arrays_of(kept: Kept, prefix: str = "") -> Arrays:
+    return {f"{prefix}{name}": part for name, part in kept._asdict().items() if part is not None}
 
 
 def _digests(hexadecimal: tuple[str, ...]) -> np.ndarray:

@@ -97,6 +97,14 @@ def asked(fitted: Fitted, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return logits, familiarity(fitted.fit, values, logits)
 
 
+def known_of_alike(fitted: Fitted) -> float | None:
+    """Share of the unlabelled photographs that are not taken for unknown; None without any."""
+    if fitted.alike is None:
+        return None
+    (_, familiar) = asked(fitted, fitted.alike.kept.values)
+    return float((familiar >= fitted.threshold).mean())
+
+
 def on_its_own(fitted: Fitted) -> Evaluation:
     """Test a recogniser on its own photographs, each held out in turn.
 

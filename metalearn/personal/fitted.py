@@ -29,6 +29,18 @@ class Photos(NamedTuple):
     kept: Kept
 
 
+class Alike(NamedTuple):
+    """Unlabelled photographs that those of a recogniser were moved among.
+
+    Attributes:
+      said: how these were moved, in words.
+      kept: what is kept of some of them, as the model is asked about them.
+    """
+
+    said: str
+    kept: Kept
+
+
 class Expected(NamedTuple):
     """What a recogniser got right of its own photographs, each held out of the fit in turn.
 
@@ -64,7 +76,8 @@ class Fitted:
       expected: measured on its own photographs; None where each is alone in its class.
       chosen: the head, and why it was chosen.
       made: when, in UTC.
-      moved: how unlabelled photographs moved the features of its own, in words; '' where none did.
+      alike: unlabelled photographs like those that will be asked, among which its own were moved;
+        None where these are of one kind.
     """
 
     classes: tuple[str, ...]
@@ -78,7 +91,7 @@ class Fitted:
     expected: Expected | None
     chosen: str
     made: str
-    moved: str = ""
+    alike: Alike | None = None
 
     @property
     def counts(self) -> np.ndarray:

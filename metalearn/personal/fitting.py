@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from metalearn.data.snapshots import Snapshot
 from metalearn.errors import UserError
-from metalearn.personal.fitted import Expected, Fitted, Photos, fit_of
+from metalearn.personal.fitted import Alike, Expected, Fitted, Photos, fit_of
 from metalearn.personal.model import Arrays, Made, Maker, Model
 from metalearn.personal.unknown import (
     NEVER,
@@ -24,11 +24,10 @@ from metalearn.personal.unknown import (
     threshold_of,
 )
 from metalearn.personal.unlabelled import (
-    Alike,
     Unlabelled,
-    alike_of,
     among_unlabelled,
-    check_unlabelled,
+    check_keeps_features,
+    pixels_of,
 )
 from metalearn.transfer.fitted import Sample
 from metalearn.transfer.scores import likeliest_scale, scored_rows
@@ -63,14 +62,14 @@ def fit(
     names = tuple(sorted(classes))
     made = maker(np.array([len(classes[name]) for name in names]))
     if unlabelled is not None:
-        check_unlabelled(made.model, len(unlabelled.photos), unlabelled.adapt)
+        check_keeps_features(made.model)
+        pixels = pixels_of(unlabelled)
     photos = photos_of(made.model, {name: classes[name] for name in names})
-    if unlabelled is None:
-        return fit_photos(made, names, photos, unknown_rate)
-    (others, how) = unlabelled
-    values = made.model.ask(np.stack([snapshot.pixels for snapshot in others]))
-    photos = among_unlabelled(photos, values, len(names), how)
-    return fit_photos(made, names, photos, unknown_rate, alike_of(values, how))
+    alike = None
+    if unlabelled is not None:
+        values = made.model.ask(pixels)
+        (photos, alike) = among_unlabelled(photos, values, len(names), unlabelled.adapt)
+    return fit_photos(made, names, photos, unknown_rate, alike)
 
 
 def photos_of(model: Model, classes: Mapping[str, Sequence[Snapshot]]) -> Photos:
@@ -168,11 +167,10 @@ def _fitted(
         threshold = NEVER
     elif alike is None:
         threshold = threshold_of(others, number, unknown_rate)
-    elif alike.values is None:
-        threshold = alike.threshold
     else:
-        taken = model.logits(state, alike.values).argmax(1)
-        threshold = threshold_of(without((alike.values, taken)), number, unknown_rate)
+        asked = alike.kept.values
+        taken = model.logits(state, asked).argmax(1)
+        threshold = threshold_of(without((asked, taken)), number, unknown_rate)
     return Fitted(
         classes=classes,
         photos=photos,
@@ -185,7 +183,7 @@ def _fitted(
         expected=_expected(judged, labels, others, threshold),
         chosen=made.why,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        moved="" if alike is None else alike.said,
+        alike=alike,
     )
 
 

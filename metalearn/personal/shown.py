@@ -8,7 +8,7 @@ from typing import Any
 
 from metalearn.evaluation.scores import ClassScores, Scores
 from metalearn.personal.answers import Answer
-from metalearn.personal.evaluating import Evaluation
+from metalearn.personal.evaluating import Evaluation, known_of_alike
 from metalearn.personal.fitted import Expected, Fitted
 
 UNKNOWN = "unknown"
@@ -94,7 +94,7 @@ def fitted_text(fitted: Fitted) -> str:
 
 def head_text(fitted: Fitted) -> str:
     """What was fitted, and to what."""
-    moved = f"; features of its photos moved: {fitted.moved}" if fitted.moved else ""
+    moved = "" if fitted.alike is None else f"; features of its photos moved: {fitted.alike.said}"
     return f"head: {fitted.chosen}{moved}"
 
 
@@ -117,16 +117,24 @@ def threshold_text(fitted: Fitted) -> str:
     """When a photograph is unknown."""
     if fitted.unknown_rate == 1:
         return "unknown: never, as asked for"
-    expected = fitted.expected
-    by = "the unlabelled photos tell, each without the class that it is taken for"
-    if not fitted.moved:
-        by = "its own classes tell, each left out in turn"
+    known = known_of_alike(fitted)
+    (by, whose) = (
+        "the unlabelled photos tell, each without the class that it is taken for",
+        "them",
+    )
+    if known is None:
+        (by, whose) = ("its own classes tell, each left out in turn", "its own photos")
+        known = None if fitted.expected is None else fitted.expected.accepted
     more = ""
-    if expected is not None and expected.accepted < FEW:
-        more = "; a higher --unknown_rate knows more of its own photos, and more of others"
+    if known is not None and known < FEW:
+        more = f"; a higher --unknown_rate knows more of {whose}, and more of others"
+    share = (
+        "" if fitted.alike is None else f"; {_percent(known or 0.0)} of the unlabelled are known"
+    )
     return (
         f"unknown: below a familiarity of {fitted.threshold:.2f}, which "
-        f"{100 * fitted.unknown_rate:g} % of photos of others should exceed, as far as {by}{more}"
+        f"{100 * fitted.unknown_rate:g} % of photos of others should exceed, as far as {by}{share}"
+        f"{more}"
     )
 
 

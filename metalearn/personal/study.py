@@ -15,7 +15,7 @@ from metalearn.personal.evaluating import Evaluation, asked, evaluated
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos
 from metalearn.personal.model import Kept, Maker
-from metalearn.personal.unlabelled import alike_of, among_unlabelled, check_unlabelled
+from metalearn.personal.unlabelled import among_unlabelled, check_number
 
 
 class Protocol(NamedTuple):
@@ -86,11 +86,13 @@ class Outcome(NamedTuple):
 
 
 def check_protocol(protocol: Protocol, test: Part) -> None:
-    """See that there are enough classes with test photographs.
+    """See that there are enough classes with test photographs, and unlabelled ones if any.
 
     Raises:
       UserError: there are not.
     """
+    if protocol.unlabelled:
+        check_number(protocol.unlabelled)
     classes = int((test.counts > 0).sum())
     ways = protocol.ways or classes
     if ways < 2 or ways + protocol.unknown > classes:
@@ -169,10 +171,8 @@ def outcomes(
         begin = time.perf_counter()
         alike = None
         if unlabelled is not None:
-            check_unlabelled(made.model, len(drawn.unlabelled), protocol.adapt)
             values = unlabelled[1][drawn.unlabelled]
-            photos = among_unlabelled(photos, values, len(drawn.classes), protocol.adapt)
-            alike = alike_of(values, protocol.adapt)
+            (photos, alike) = among_unlabelled(photos, values, len(drawn.classes), protocol.adapt)
         classes = tuple(names[label] for label in drawn.classes)
         fitted = fit_photos(made, classes, photos, protocol.unknown_rate, alike)
         seconds = time.perf_counter() - begin

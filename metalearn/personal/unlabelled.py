@@ -1,7 +1,7 @@
 """Fits to photographs of one kind for those of another, by unlabelled ones of that other kind.
 
 Product pictures are labelled, photographs from a shelf will be asked: the features of the pictures
-are moved to where photographs from the shelf lie, and all else of a recogniser is as without.
+are moved to where photographs from the shelf lie, and these tell what is unknown.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from metalearn.data.snapshots import Snapshot
-from metalearn.domains.moved import MOVES, RECENTRE, moved
+from metalearn.domains.moved import RECENTRE, check_move, moved
 from metalearn.domains.types import Domains
 from metalearn.errors import UserError
-from metalearn.personal.fitted import Photos
+from metalearn.personal.fitted import Alike, Photos
 from metalearn.personal.model import RUN, Model, rounded
 
-LEAST = 5  # photographs, from which a mean of them is worth more than none
+LEAST = 5  # photographs
+MOST = 100  # that a recogniser keeps, 1.3 kB each
 TRANSPORTED = 20  # photographs a class, from which transport is worth more than re-centring
 
 
@@ -32,36 +33,22 @@ class Unlabelled(NamedTuple):
     adapt: str = RECENTRE
 
 
-class Alike(NamedTuple):
-    """What unlabelled photographs are to a recogniser, once its own are moved among them.
-
-    Attributes:
-      said: how they were moved, in words.
-      values: [U,D] of them, as the model is asked about them; None where they are gone, as of a
-        recogniser from a file.
-      threshold: what they gave then; not read where they are there.
-    """
-
-    said: str
-    values: np.ndarray | None = None
-    threshold: float = 0.0
-
-
-def check_unlabelled(model: Model, number: int, how: str) -> None:
-    """See that a model's photographs can be moved.
-
-    Args:
-      model: that keeps them.
-      number: of unlabelled photographs.
-      how: they are moved.
+def check_number(number: int) -> None:
+    """See that there are enough unlabelled photographs.
 
     Raises:
-      UserError: too few photographs; no way to move any; a model that keeps no features.
+      UserError: there are not.
     """
-    if how not in MOVES:
-        raise UserError(f"unknown way to adapt '{how}': choose one of {', '.join(MOVES)}")
     if number < LEAST:
         raise UserError(f"{number} unlabelled photos: give {LEAST} or more, or none")
+
+
+def check_keeps_features(model: Model) -> None:
+    """See that a model keeps features, which can be moved.
+
+    Raises:
+      UserError: it keeps photographs.
+    """
     if model.kind == RUN:
         raise UserError(
             "unlabelled photos move the features of a body, and this run keeps photos: choose a "
@@ -69,8 +56,22 @@ def check_unlabelled(model: Model, number: int, how: str) -> None:
         )
 
 
-def among_unlabelled(photos: Photos, values: np.ndarray, classes: int, how: str) -> Photos:
-    """The photographs with their features moved among those of others.
+def pixels_of(unlabelled: Unlabelled) -> np.ndarray:
+    """Pixels uint8 [U,H,W,3] of the photographs; one file counts once.
+
+    Raises:
+      UserError: too few; no way to move any among them.
+    """
+    check_move(unlabelled.adapt)
+    once = {each.digest: each for each in unlabelled.photos}
+    check_number(len(once))
+    return np.stack([each.pixels for each in once.values()])
+
+
+def among_unlabelled(
+    photos: Photos, values: np.ndarray, classes: int, how: str
+) -> tuple[Photos, Alike]:
+    """The photographs with their features moved among those of others, and what is kept of these.
 
     Args:
       photos: that are fitted to.
@@ -79,12 +80,13 @@ def among_unlabelled(photos: Photos, values: np.ndarray, classes: int, how: str)
       how: one of `MOVES`.
 
     Raises:
-      UserError: as `moved`.
+      UserError: too few of them, or all alike; as `moved`.
     """
-    domains = Domains(photos.kept.values, photos.labels, values, classes)
-    return photos._replace(kept=rounded(moved(how, domains).astype(np.float32)))
-
-
-def alike_of(values: np.ndarray, how: str) -> Alike:
-    """Unlabelled photographs by their values [U,D], among which others were moved."""
-    return Alike(f"{how} by {len(values)} unlabelled photos", values)
+    check_number(len(values))
+    if (values == values[0]).all():
+        raise UserError("all unlabelled photos look the same to the body: give others")
+    found = moved(how, Domains(photos.kept.values, photos.labels, values, classes))
+    note = f" ({found.note})" if found.note else ""
+    some = np.unique(np.linspace(0, len(values) - 1, MOST).astype(int))
+    alike = Alike(f"{how} by {len(values)} unlabelled photos{note}", rounded(values[some]))
+    return photos._replace(kept=rounded(found.z.astype(np.float32))), alike

@@ -77,8 +77,8 @@ class DomainsMeasured:
       adapt_s: seconds of adapting.
       fit_s: seconds of fitting and answering.
       validators: for each choice a list with the score of each validator.
-      notes: what the method chose by itself, in words; none of bodies that are trained, or of
-        records of earlier versions.
+      notes: what the method says of itself, such as what it chose; none of bodies that are trained,
+        or of records of earlier versions.
     """
 
     source_accuracy: list[list[float]]

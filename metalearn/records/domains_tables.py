@@ -28,7 +28,7 @@ from metalearn.records.markdown import table
 PAPERS = {name: method.source for name, method in METHODS.items()}
 PAPERS |= {name: method.source for name, method in DEEP.items()}
 FIRST = {True: "last update %", False: "defaults %"}  # of a body that is trained, or of settings
-CHOSEN = "What methods chose by themselves, with their default settings in the first draw:"
+SAID = "What methods say of themselves, with their default settings in the first draw:"
 INTRO = """## Domain adaptation
 
 Labelled images of the source, unlabelled ones of the target, by `experiments.adapt`. Each method
@@ -142,13 +142,13 @@ def kept_lines(rows: list[DomainsRow]) -> list[dict[str, str]]:
 
 
 def notes_of(rows: list[DomainsRow]) -> list[str]:
-    """What methods chose by themselves in the first draw, a paragraph; nothing if none did."""
+    """What methods say of the first draw, a paragraph; nothing if none says anything."""
     said = [
         f"- {row.said}: {row.record.measured.notes[0][0]}"
         for row in rows
         if row.record.measured.notes and row.record.measured.notes[0][0]
     ]
-    return ["\n".join([f"{CHOSEN}\n", *said, ""])] if said else []
+    return ["\n".join([f"{SAID}\n", *said, ""])] if said else []
 
 
 def choice_lines(rows: list[DomainsRow]) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ from tests.domains.made import domains
 def test_a_shifted_source_is_shifted_back() -> None:
     both = domains()
     shifted = both._replace(target_z=both.source_z + [3.0, -1.0, 0.5, 7.0])
-    np.testing.assert_allclose(moved("recentre", shifted), shifted.target_z, atol=1e-12)
+    np.testing.assert_allclose(moved("recentre", shifted).z, shifted.target_z, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MOVES)
@@ -21,7 +21,8 @@ def test_what_is_fitted_to_moved_features_needs_no_transform(name: str) -> None:
     both = domains()
     found = adapt(name, both)
     expected = found.source[:, None] - found.transform(both.target_z)[None]
-    difference = moved(name, both)[:, None] - both.target_z[None]
+    difference = moved(name, both).z[:, None] - both.target_z[None]
+    assert moved(name, both).note == found.note
     np.testing.assert_allclose(difference, expected, atol=1e-12)
 
 

@@ -364,7 +364,18 @@ MADE_UP: dict[str, Change] = {
     "mean no number": nan_in("weights/mean"),
     "a scale of another shape": array("state/scale", np.zeros(0, np.float32)),
     "centroids without a centre": array("state/scale", np.ones(1, np.float32)),
+    "moved among no photos": say("moved", "recentre by 5 unlabelled photos"),
+    "no unlabelled photos": array("alike/codes", np.zeros((0, 12), np.uint8)),
+    "narrower unlabelled photos": array("alike/codes", np.zeros((5, 11), np.uint8)),
+    "unlabelled photos in a row": array("alike/codes", np.zeros(5, np.uint8)),
 }
+
+
+def test_a_file_of_before_there_were_unlabelled_photos_is_read(path: Path, fitted: Fitted) -> None:
+    changed(path, lambda about, arrays: about.pop("moved"))
+    found = load_fitted(path)
+    assert found.alike is None
+    assert_answers_alike(found, fitted)
 
 
 @pytest.mark.parametrize("name", MADE_UP)
