@@ -131,12 +131,15 @@ def rows_of(records: list[DomainsRecord]) -> list[DomainsRow]:
 
 
 def title_of(record: DomainsRecord) -> str:
-    """`mnist to usps, pixels16, nearest`, and what is not usual."""
+    """`mnist to usps, pixels16, nearest`, and what is not usual; how trained bodies' images are."""
     test = record.test
     parts = [record.domains.replace("-to-", " to "), record.features]
     if record.lineage and not test.pixels and not record.trained:
         parts.append(f"trained by {record.lineage[-1].config.method}")
     parts.append(test.classifier)
+    if record.trained:
+        augment = record.config.augment
+        parts.append("not augmented" if augment == "none" else f"augmented ({augment})")
     parts += [f"{test.images} images"] if test.images else []
     parts += [f"{test.target_labels} labels of the target"] if test.target_labels else []
     return ", ".join(parts)
