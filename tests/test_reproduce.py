@@ -94,7 +94,7 @@ def test_queue_begins_with_the_most_valuable_runs() -> None:
     behind all few-shot methods the classifiers of fixed classes, then domain adaptation.
     """
     whole = read_queue(QUEUE)
-    queue = [run for run in whole if not (run.classifies or run.adapts)]
+    queue = [run for run in whole if not run.tests_itself]
     assert whole[: len(queue)] == queue and len(whole) == len(queue) + 13 + 2
     assert all(run.adapts for run in whole[-2:])
     begin = [(run.module, run.flags["dataset"], run.flags["shots"]) for run in queue[:5]]
@@ -175,7 +175,7 @@ def test_the_queue_can_be_trained_by_seeds_together() -> None:
     """With the flags that benchmarks/accelerator.sh adds; all in the first round."""
     more = "--seeds=3 --precision=tf32 --valid_every=5000"
     assert f'more="{more}"' in (ROOT / "benchmarks" / "accelerator.sh").read_text()
-    queue = [run for run in read_queue(QUEUE) if not (run.classifies or run.adapts)]
+    queue = [run for run in read_queue(QUEUE) if not run.tests_itself]
     found = wanted(queue, "all", set(), 1, more)
     assert len(found) == len(queue)
     for run in found:

@@ -11,8 +11,8 @@ from metalearn.classifiers.adapting import check_adaptation
 from metalearn.config import Config
 from metalearn.domains.deep.registry import DEEP
 from metalearn.errors import UserError
-from metalearn.records.domains import NOTHING, TRAINED, DomainsRecord, DomainsTest
-from metalearn.records.record import Provenance
+from metalearn.records.domains import TRAINED, DomainsRecord
+from tests.records.test_domains import record
 
 LINE = "experiments.adapt --source=usps --target=mnist --methods=dann,ada_bn --lr=0.02"
 MAML = "experiments.maml --dataset=cifar_fs"
@@ -20,23 +20,10 @@ MAML = "experiments.maml --dataset=cifar_fs"
 
 def recorded(config: Config, draws: int = 3) -> DomainsRecord:
     """A record of so many seeds."""
-    test = DomainsTest(
-        method=config.method,
-        source=config.dataset,
-        target=config.target,
-        pixels=0,
-        classifier=TRAINED,
-        images=0,
-        target_labels=0,
-        choices=[],
-        validators=[],
-        draws=draws,
-        images_hash="0123456789abcdef",
-        source_images=10,
-        target_images=10,
+    return dataclasses.replace(
+        record(config.method, [[0.5]] * draws, classifier=TRAINED, pixels=0, draws=draws),
+        config=config,
     )
-    provenance = Provenance("python -m experiments.adapt", "0123456789ab", "1x Device")
-    return DomainsRecord(config, test, NOTHING, (), provenance)
 
 
 def test_a_comparison_is_done_by_records_of_all_its_methods_and_seeds() -> None:

@@ -46,5 +46,7 @@ def read_unlabelled(paths: Sequence[Path] | None, size: int, classes: int) -> Un
     least = TRANSPORTED * classes
     if FLAGS.adapt == TRANSPORT and len(photos) < least:
         few = f"transport of {classes} classes among {len(photos)} unlabelled photos"
-        print(f"note: {few}: below {least} of them, --adapt={RECENTRE} is better", file=sys.stderr)
+        print(
+            f"note: {few}: below {least} of them, --adapt={RECENTRE} may be better", file=sys.stderr
+        )
     return Unlabelled(photos, FLAGS.adapt)

@@ -48,6 +48,11 @@ class Run(NamedTuple):
         return self.module == ADAPTING
 
     @property
+    def tests_itself(self) -> bool:
+        """Whether nothing else tests what it trains, and its records are of a kind of their own."""
+        return self.classifies or self.adapts
+
+    @property
     def table(self) -> str:
         """The data set of its table, or `usps-to-mnist`."""
         if self.adapts:
@@ -180,7 +185,7 @@ def read_queue(path: Path) -> list[Run]:
             )
         if unknown := [name for name in run.adapting if name not in DEEP] if run.adapts else []:
             raise UserError(f"{path}, line {number}: {unknown[0]} trains no body")
-        if (run.classifies or run.adapts) and tests:
+        if run.tests_itself and tests:
             raise UserError(
                 f"{path}, line {number}: {train.split()[0]} tests what it trains itself: leave out "
                 "what is behind |"

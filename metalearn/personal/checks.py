@@ -9,6 +9,7 @@ from metalearn.personal.model import Arrays
 
 DIGEST = 32  # bytes of SHA-256
 NUMBERS = "iufb"  # kinds of arrays
+ALIKE = "alike/"  # before the names of arrays of unlabelled photographs
 
 
 def check_about(about: dict[str, Any]) -> None:
@@ -59,9 +60,10 @@ def check_arrays(arrays: Arrays, photos: int, classes: int) -> None:
         raise ValueError("its photos and its classes do not fit each other")
     _check_kind("digests", arrays["digests"], "u", (photos, DIGEST))
     _check_kept(arrays, "", photos)
-    if "alike/codes" in arrays:
-        _check_kept(arrays, "alike/", max(1, len(arrays["alike/codes"])))
-        if arrays["alike/codes"].shape[1:] != arrays["codes"].shape[1:]:
+    unlabelled = arrays.get(f"{ALIKE}codes")
+    if unlabelled is not None:
+        _check_kept(arrays, ALIKE, max(1, len(unlabelled)))
+        if unlabelled.shape[1:] != arrays["codes"].shape[1:]:
             raise ValueError("its photos and the unlabelled ones do not fit each other")
     ends = arrays["thumbnail_ends"]
     _check_kind("thumbnail_ends", ends, "i", (photos,))

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from metalearn.errors import UserError
-from metalearn.personal.checks import DIGEST, check_about, check_arrays
+from metalearn.personal.checks import ALIKE, DIGEST, check_about, check_arrays
 from metalearn.personal.file import FORMAT, Contents, damaged
 from metalearn.personal.fitted import Alike, Expected, Fitted, Photos
 from metalearn.personal.fitting import familiar_to
@@ -18,7 +18,6 @@ from metalearn.runtime import commit
 
 # What is raised of parts that do not fit each other
 FAULTS = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, UserError)
-ALIKE = "alike/"  # before the names of arrays of unlabelled photographs
 # What JSON holds of a model, its arrays, the body's -> what makes it again
 Opener = Callable[[dict[str, Any], Arrays, Arrays | None], Maker]
 
