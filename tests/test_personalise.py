@@ -373,17 +373,18 @@ def started(*words: object, **options: object) -> subprocess.Popen:
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
+        **{"env": environment(), **options},
     )
 
 
-def test_output_that_nobody_reads_is_no_error(fitted: Path) -> None:
-    """As with `| head -0`."""
-    with started("show", fitted) as process:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_reads_is_no_error(fitted: Path, unbuffered: str) -> None:
+    """As with `| head -0`, whether Python writes each line at once or all at the end."""
+    env = environment(PYTHONUNBUFFERED=unbuffered)
+    with started("show", fitted, env=env) as process:
         process.stdout.close()
         err = process.stderr.read()
     assert process.returncode in (0, 128 + signal.SIGPIPE) and "Traceback" not in err

@@ -110,6 +110,7 @@ def guarded(run: Callable[[], None]) -> int:
     try:
         _restore_ctrl_c()
         run()
+        sys.stdout.flush()  # here, where an error of it is known, and not at Python's end
     except UserError as error:
         return _fail(str(error))
     except Interrupted as stop:
