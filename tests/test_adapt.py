@@ -96,6 +96,7 @@ def test_classes_that_differ_are_named(folders: tuple[Path, Path], tmp_path: Pat
         ("--penalty=2", "not of probe"),
         ("--target_labels=500", "give"),
         ("--images=0", "would be the same images"),
+        ("--methods=recentre,kmm", "kmm gives images weights"),
         ("--source=", "--source is missing"),
         ("--backbone=conv2-8", "--features=body"),
         ("--labels=3", "--images"),

@@ -8,6 +8,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 from tqdm import tqdm
 
 from experiments._cli.adapt_arguments import (
@@ -78,8 +80,7 @@ def adapt_features() -> None:
     check_sides(*sides)
     names = source.labelled.names
     recipe = Recipe(FLAGS.classifier, FLAGS.images, FLAGS.target_labels or 0, names)
-    _check_draws(sides)
-    draw(*sides, recipe, config.seed)  # what it refuses is known before a folder is made
+    _check_draws(sides, recipe, config.seed)  # before a folder is made
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
         blanks = _blanks(methods, _blank(config, source, target))
@@ -92,17 +93,21 @@ def adapt_features() -> None:
     say(list(records.values()), workdir)
 
 
-def _check_draws(sides: Sides) -> None:
-    """See that draws differ: an interval over the same images twice would say that all is sure.
+def _check_draws(sides: Sides, recipe: Recipe, seed: int) -> None:
+    """See that draws can be made, and that they differ.
+
+    An interval over the same images twice would say that all is sure.
 
     Raises:
-      UserError: they do not.
+      UserError: they do not; as `draw`.
     """
-    most = max(len(side.y) for side in sides)
-    if FLAGS.draws > 1 and not FLAGS.target_labels and not 0 < FLAGS.images < most:
+    (first, second) = (draw(*sides, recipe, seed + number) for number in range(2))
+    arrays = [(each.domains.source_z, each.domains.target_z, each.few) for each in (first, second)]
+    pairs = zip(*map(jax.tree.leaves, arrays), strict=True)
+    if FLAGS.draws > 1 and all(np.array_equal(*pair) for pair in pairs):
         raise UserError(
             f"--images={FLAGS.images}: all {FLAGS.draws} draws would be the same images: give "
-            f"--draws=1, or fewer than {most} images"
+            "--draws=1, or fewer images than the domains have"
         )
 
 

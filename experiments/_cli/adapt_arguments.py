@@ -55,7 +55,8 @@ def define_adapt() -> None:
         "methods",
         ["recentre", "z_score", "coral"],
         f"comma-separated: how features are adapted, {', '.join(METHODS)}, or all of these; or how "
-        f"a body is trained, {', '.join(DEEP)}, or trained for all of these",
+        f"a body is trained, {', '.join(DEEP)}, or trained for all of these; with "
+        f"--classifier={NEAREST}, all leaves out weights of images",
         list,
     )
     define_choice("classifier", NEAREST, CLASSIFIERS, "what is fitted to the adapted features")
@@ -180,9 +181,23 @@ def _check_features(given: dict[str, Any]) -> None:
 
 
 def methods_given() -> list[str]:
-    """The methods that are asked for, the source alone first."""
+    """The methods that are asked for, the source alone first.
+
+    `all` is those that the classifier takes notice of.
+
+    Raises:
+      UserError: it takes no notice of one that is asked for.
+    """
+    blind = FLAGS.classifier == NEAREST
     if FLAGS.methods == [ALL]:
-        return list(METHODS)
+        return [name for name in METHODS if not (blind and METHODS[name].weighs)]
+    for name in FLAGS.methods:
+        if blind and METHODS[name].weighs:
+            others = ", ".join(kind for kind in CLASSIFIERS if kind != NEAREST)
+            raise UserError(
+                f"{name} gives images weights, of which --classifier={NEAREST} takes no notice: "
+                f"give one of {others}"
+            )
     return list(dict.fromkeys([NONE, *FLAGS.methods]))
 
 

@@ -19,6 +19,7 @@ from metalearn.classifiers.adapting import (
 from metalearn.classifiers.judged import Domains, check_keep, labels_of, validators_of
 from metalearn.config import Config
 from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
+from metalearn.domains.distance import check_halves
 from metalearn.domains.few import few_of_each
 from metalearn.domains.registry import NONE
 from metalearn.records.domain_pictures import draw_domains
@@ -58,7 +59,7 @@ def adapt_bodies() -> None:
     workdir = checked_workdir(config)
     (weights, domains, hashes) = open_both(config)
     configs = {name: dataclasses.replace(each, weights=weights) for name, each in configs.items()}
-    _check_labels(config, domains)
+    _check_images(config, domains)
     for each in configs.values():
         check_keep(each.keep, domains.source.dataset)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -73,10 +74,12 @@ def adapt_bodies() -> None:
     say(list(records.values()), workdir)
 
 
-def _check_labels(config: Config, domains: Domains) -> None:
-    """See that classes have the labelled images that are asked for, before anything is trained."""
+def _check_images(config: Config, domains: Domains) -> None:
+    """See that there are the images that will be needed, before anything is trained."""
+    (source, target) = (lab.dataset.train for lab in (domains.source, domains.target))
+    check_halves(len(source.images), len(target.images))
     if config.target_labels:
-        labels = labels_of(domains.target.dataset.train)
+        labels = labels_of(target)
         few_of_each(labels, config.target_labels, domains.names)
 
 

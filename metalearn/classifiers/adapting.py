@@ -208,5 +208,5 @@ def features_of_run(workdir: Path, domains: Domains, most: int) -> tuple[np.ndar
     trained = read_trained(workdir)
     about = assembled_adaptation(config, domains)
     judge = Judge(about, domains, workdir)
-    answered = judge.answered(trained.meta)
-    return answered.source.z[:most], answered.target.z[:most]
+    (source, target) = judge.aligned(trained.meta)
+    return source[:most], target[:most]

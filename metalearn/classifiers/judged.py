@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from metalearn.data.source import Dataset, Split
-from metalearn.domains.deep.judging import Answered, Answers, outcome_of
+from metalearn.domains.deep.judging import Answered, Answers, distance_of, outcome_of
 from metalearn.domains.deep.settings import LAST
 from metalearn.domains.trial import Outcome, validator_names
 from metalearn.errors import UserError
 from metalearn.evaluation.blocks import Blocks
 from metalearn.files import write_text
-from metalearn.training.adaptation import Adaptation, answering, without_labels
+from metalearn.training.adaptation import Adaptation, answering, source_side, without_labels
 from metalearn.training.lab import Lab
 from metalearn.training.plan import Validated
 from metalearn.types import PyTree
@@ -93,6 +93,7 @@ class Judge:
         check_keep(about.config.keep, domains.source.dataset)
         self.of_source = answering(about, domains.source)
         self.of_target = answering(about, domains.target)
+        self.source_side = source_side(about)
         random = np.random.default_rng(0)
         self.rows = [
             # In random order: images are sorted by class, and some look at the first of these
@@ -104,7 +105,10 @@ class Judge:
         """Judge what is ready, of a step."""
         begun = time.perf_counter()
         answered = self.answered(ready)
-        outcome = outcome_of(answered, self.domains.names, time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        last = step == self.about.config.steps
+        distance = distance_of(*self.aligned(ready)) if last else None
+        outcome = outcome_of(answered, self.domains.names, distance, seconds)
         found = read_outcomes(self.path)
         found[step] = outcome
         kept = {name: dataclasses.asdict(each) for name, each in sorted(found.items())}
@@ -112,8 +116,9 @@ class Judge:
         scores = dict(zip(self.names, outcome.validators, strict=True))
         score = float(step) if self.about.config.keep == LAST else scores[self.about.config.keep]
         logged = {f"by_{name}": value for name, value in scores.items()}
+        logged |= {} if distance is None else {"distance": distance}
         said = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-        return Validated(score, logged | {"distance": outcome.distance}, f"without labels: {said}")
+        return Validated(score, logged, f"without labels: {said}")
 
     def answered(self, ready: PyTree) -> Answered:
         """What a state says of both domains' images."""
@@ -128,6 +133,19 @@ class Judge:
             self._answers(ready, source.test, None, self.of_source),
             self._answers(ready, target.test, None, self.of_target),
         )
+
+    def aligned(self, ready: PyTree) -> tuple[np.ndarray, np.ndarray]:
+        """Features of some training images of both domains, as the method brings them together.
+
+        Those of the source are not what the body says that is kept: they have running statistics of
+        the source, as in training each domain has its own.
+        """
+        (source, target) = (self.domains.source.dataset, self.domains.target.dataset)
+        split = without_labels(target.train)
+        of_source = self._answers(
+            self.source_side(ready), source.train, self.rows[0], self.of_source
+        )
+        return of_source.z, self._answers(ready, split, self.rows[1], self.of_target).z
 
     def _answers(
         self, ready: PyTree, split: Split, rows: np.ndarray | None, function: Blocks

@@ -20,16 +20,17 @@ def subspace(domains: Domains, dimensions: int = 0) -> Adapted:
 
     Args:
       domains: both.
-      dimensions: E, at most the features and the images of a domain less one; 0 for the above.
+      dimensions: E, at most; the features and the images of a domain less one limit it too. 0 for
+        the above.
 
     Raises:
-      UserError: a number out of range.
+      UserError: a number below 0.
     """
     parts = [_axes(domains.source_z), _axes(domains.target_z)]
     most = min(axes.shape[1] for _, axes in parts)
-    if not 0 <= dimensions <= most:
-        raise UserError(f"{dimensions} dimensions of subspaces: give 1 to {most}, or 0 to choose")
-    found = dimensions or min(most, max(_enough(values) for values, _ in parts))
+    if dimensions < 0:
+        raise UserError(f"{dimensions} dimensions of subspaces: give 1 or more, or 0 to choose")
+    found = min(most, dimensions or max(_enough(values) for values, _ in parts))
     (source_axes, target_axes) = (axes[:, :found] for _, axes in parts)
     middle = domains.target_z.mean(0)
 
@@ -42,7 +43,7 @@ def subspace(domains: Domains, dimensions: int = 0) -> Adapted:
 
 
 def _axes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Squares [R] along the principal axes, the largest first, and the axes [D,R]."""
+    """Squared singular values [R], the largest first, and the principal axes [D,R]."""
     (_, values, rows) = np.linalg.svd(z - z.mean(0), full_matrices=False)
     most = max(1, min(len(z) - 1, z.shape[1]))
     return np.square(values[:most]), rows[:most].T

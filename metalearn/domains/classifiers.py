@@ -3,12 +3,13 @@
 import numpy as np
 
 from metalearn.domains.discriminator import density_ratio
-from metalearn.domains.nearest import nearest_logits
+from metalearn.domains.few import training_set
+from metalearn.domains.nearest import calibrated, nearest_logits
 from metalearn.domains.types import Adapted, Domains
 from metalearn.domains.validators import Judged
 from metalearn.errors import UserError
 from metalearn.transfer.fitted import Sample
-from metalearn.transfer.probes import KINDS, apply_probe, fit_probe
+from metalearn.transfer.probes import KINDS, Labelled, apply_probe, fit_probe
 from metalearn.transfer.scores import stratified_folds
 
 NEAREST = "nearest"  # which takes no notice of weights
@@ -38,16 +39,21 @@ def classified(kind: str, training: Sample, new: np.ndarray) -> np.ndarray:
     return apply_probe(probe, np.asarray(new, np.float32))
 
 
-def judge(kind: str, domains: Domains, adapted: Adapted, seed: int = 0) -> Judged:
-    """What validators read, by a classifier of four fifths of the source.
+def judge(
+    kind: str, domains: Domains, adapted: Adapted, few: Labelled | None = None, seed: int = 0
+) -> Judged:
+    """What validators read, by a classifier of four fifths of the source and of `few`.
 
     The other fifth, the same share of each class, is held out of the classifier and of the density
-    ratio, not of the adaptation; images that are alone in their class are not.
+    ratio, not of the adaptation; images that are alone in their class are not. Distances of the
+    nearest images become the likeliest logits of the fifth: in the features' unit they say nothing
+    of how sure an answer is.
 
     Args:
       kind: one of `CLASSIFIERS`.
       domains: both.
       adapted: by a method that saw these.
+      few: features and labels of the target's labelled images; None for none.
       seed: of the fifth.
 
     Raises:
@@ -58,10 +64,12 @@ def judge(kind: str, domains: Domains, adapted: Adapted, seed: int = 0) -> Judge
     if not held.any():
         raise UserError("no class of the source has two images: none can be held out")
     target = adapted.transform(domains.target_z)
-    ones = np.ones(domains.classes)
-    every = Sample(adapted.source, domains.source_y, ones, adapted.weights)
-    fitted = every.at(np.flatnonzero(~held))
+    every = training_set(adapted, domains.source_y, domains.classes, few)
+    known = np.arange(len(held), len(every.y))
+    fitted = every.at(np.concatenate([np.flatnonzero(~held), known]))
     logits = classified(kind, fitted, np.concatenate([adapted.source[held], target]))
-    count = int(held.sum())
-    ratio = density_ratio(fitted.z, target).at(adapted.source[held])
-    return Judged(logits[:count], domains.source_y[held], ratio, logits[count:])
+    y = domains.source_y[held]
+    if kind == NEAREST:
+        logits = calibrated(logits, y, np.unique(fitted.y))
+    ratio = density_ratio(adapted.source[~held], target).at(adapted.source[held])
+    return Judged(logits[: len(y)], y, ratio, logits[len(y) :])

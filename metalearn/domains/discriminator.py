@@ -34,19 +34,23 @@ class Ratio(NamedTuple):
         return np.exp(np.clip(z @ self.w + self.b, -MOST, MOST))
 
 
-def density_ratio(source_z: np.ndarray, target_z: np.ndarray) -> Ratio:
+def density_ratio(
+    source_z: np.ndarray, target_z: np.ndarray, weights: np.ndarray | None = None
+) -> Ratio:
     """The ratio by logistic regression on standardised features of both domains.
 
     The odds of the target times M / N. Both domains weigh the same in the fit, whatever their
-    numbers. C has the highest likelihood in five-fold cross-validation, or on a fifth held out
+    numbers, and all images of one, unless `weights` [M], above 0, says how much each of the source
+    does. C has the highest likelihood in five-fold cross-validation, or on a fifth held out
     where there are more than 5,000 images: an overfitted domain classifier gives a few images all
     the weight.
     """
     z = np.concatenate([source_z, target_z]).astype(np.float32)
     y = np.repeat([0, 1], [len(source_z), len(target_z)])
     (mean, std) = standardisation(z)
-    balanced = len(y) / (2 * np.bincount(y))
-    sample = Sample(((z - mean) / std).astype(np.float32), y, balanced)
+    images = None if weights is None else np.concatenate([weights, np.ones(len(target_z))])
+    counts = np.bincount(y, images)
+    sample = Sample(((z - mean) / std).astype(np.float32), y, counts.sum() / (2 * counts), images)
     strengths = [value / max(1, int(np.isfinite(std).sum())) for value in GRID]
     pairs = held_out(sample)
     likelihoods = np.zeros(len(strengths))

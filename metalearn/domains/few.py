@@ -57,9 +57,11 @@ def few_of_each(y: np.ndarray, k: int, names: Sequence[str], seed: int = 0) -> n
     counts = np.bincount(y, minlength=len(names))
     if counts.min() < k:
         small = int(counts.argmin())
+        (has, fewer) = (f"has {counts[small]}", f"give {counts[small]} or fewer")
+        if not counts[small]:
+            (has, fewer) = ("has no training image", "leave them out")
         raise UserError(
-            f"{k} labelled images a class, but '{names[small]}' has {counts[small]}: "
-            f"give {counts[small]} or fewer, or more images"
+            f"{k} labelled images a class, but '{names[small]}' {has}: {fewer}, or add images of it"
         )
     random = np.random.default_rng(seed)
     chosen = [random.permutation(np.flatnonzero(y == each))[:k] for each in range(len(names))]

@@ -35,9 +35,9 @@ def mean_matching(
     """Least w' K w / 2 - kappa' w for 0 <= w <= bound, |sum w - M| <= M slack.
 
     kappa_i is M / N times the sum of the kernel of source image i with the target's. By accelerated
-    projected gradients (Beck & Teboulle 2009, FISTA) that begin anew where the objective rises
-    (O'Donoghue & Candes 2015). The gap is the linear program's over the same weights, by the
-    gradient (Frank & Wolfe 1956), and so an upper bound. In memory: [M,M].
+    projected gradients (Beck & Teboulle 2009, FISTA), whose momentum begins anew where it points
+    uphill (O'Donoghue & Candes 2015, the gradient scheme). The gap is the linear program's over the
+    same weights, by the gradient (Frank & Wolfe 1956), and so an upper bound. In memory: [M,M].
 
     Args:
       within: K [M,M], kernel of the source.

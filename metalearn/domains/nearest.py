@@ -3,7 +3,8 @@
 import numpy as np
 
 from metalearn.domains.kernels import squared_distances
-from metalearn.transfer.fitted import UNSEEN
+from metalearn.transfer.fitted import UNSEEN, Sample
+from metalearn.transfer.scores import likeliest_scale
 
 ROWS = 512  # compared with all training images at once
 
@@ -32,3 +33,20 @@ def nearest_logits(z: np.ndarray, y: np.ndarray, classes: int, new: np.ndarray) 
     logits = np.full((len(new), classes), UNSEEN - worst)
     logits[:, present] = -nearest
     return logits
+
+
+def calibrated(logits: np.ndarray, y: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """`nearest_logits` [A,C] times what makes those of the first images the likeliest.
+
+    It is the same for features of any scale, see `likeliest_scale`.
+
+    Args:
+      logits: [A,C], not changed.
+      y: int [V], labels of the first V images, all present.
+      present: int [P], the classes that have images, ascending.
+    """
+    found = logits.copy()
+    distances = logits[:, present] / max(np.abs(logits[:, present]).mean(), 1e-300)
+    known = Sample(distances[: len(y)], np.searchsorted(present, y), np.ones(len(present)))
+    found[:, present] = likeliest_scale(known.z, known, smoothed=True) * distances
+    return found

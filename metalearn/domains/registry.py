@@ -18,9 +18,9 @@ METHODS = {
     "tca": Method(tca, "Pan et al. 2011"),
     "subspace": Method(subspace, "Fernando et al. 2013"),
     "transport": Method(transport, "Courty et al. 2017"),
-    "kmm": Method(kmm, "Huang et al. 2007"),
-    "kliep": Method(kliep, "Sugiyama et al. 2008"),
-    "discriminator": Method(discriminator, "Bickel et al. 2009"),
+    "kmm": Method(kmm, "Huang et al. 2007", weighs=True),
+    "kliep": Method(kliep, "Sugiyama et al. 2008", weighs=True),
+    "discriminator": Method(discriminator, "Bickel et al. 2009", weighs=True),
 }
 
 

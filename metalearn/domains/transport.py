@@ -23,8 +23,10 @@ def transport(domains: Domains, entropy: float = 0.02, by_class: float = 0.0) ->
     In memory: five times [M,N].
 
     With `by_class` a penalty lets target images receive from one class: by_class times
-    `class_penalty` (Courty, Flamary & Tuia 2014). It is made small by `ROUNDS` plans,
-    each with the penalty's slope at the last one added to the cost, by which it never grows.
+    `class_penalty` (Courty, Flamary & Tuia 2014). The sum of all is made small by `ROUNDS` plans,
+    each with the penalty's slope at the last one added to the cost: where plans converge it never
+    grows. Deviations: shares of what an image receives are penalised, not amounts, and 0.01 is
+    added to each, so that the slope is finite.
 
     Args:
       domains: both.
@@ -73,7 +75,8 @@ def class_plan(cost: np.ndarray, y: np.ndarray, entropy: float, by_class: float)
 def class_penalty(plan: np.ndarray, y: np.ndarray) -> float:
     """Mean over target images of 1 / p sum_c (share of class c in what it receives)^p, p 1/2.
 
-    1 / p for images that receive from one class, and C^(1 - p) times that for even shares.
+    To each share 0.01 is added. Without that it would be 1 / p for images that receive from one
+    class, and C^(1 - p) times that for even shares.
     """
     member = np.eye(y.max() + 1)[y].T
     return float((_shares(member @ plan) ** POWER).sum(0).mean() / POWER)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalearn.domains.classifiers import FOLDS, classified, judge
-from metalearn.domains.distance import proxy_a_distance
+from metalearn.domains.distance import check_halves, proxy_a_distance
 from metalearn.domains.few import few_of_each, training_set
 from metalearn.domains.grids import Settings
 from metalearn.domains.registry import adapt
@@ -74,7 +74,8 @@ class Outcome:
         same transform as the target's: the classifier is not told where an image is from.
       target: those of the target's test images.
       validators: scores without labels of the target, in the order of `validators_of`.
-      distance: proxy A-distance of the adapted training images.
+      distance: proxy A-distance of the adapted training images; of a body that is trained, after
+        the last update alone, and None before.
       adapt_s: seconds of adapting, or of training so far.
       fit_s: seconds of fitting, and of answering for all test images.
       adapted: what the method made of the draw; None of a body that is trained.
@@ -83,23 +84,24 @@ class Outcome:
     source: tuple[float, float, float]
     target: tuple[float, float, float]
     validators: list[float]
-    distance: float
+    distance: float | None
     adapt_s: float
     fit_s: float
     adapted: Adapted | None = None
 
 
 def check_sides(source: Side, target: Side) -> None:
-    """See that both domains have images to test.
+    """See that both domains have images to test, and enough to train on.
 
     Raises:
-      UserError: one has none.
+      UserError: one has not.
     """
     for name, side in (("source", source), ("target", target)):
         if not len(side.test_y):
             raise UserError(f"the {name} has no test images: give it some")
         if not len(side.y):
             raise UserError(f"the {name} has no training images: give it some")
+    check_halves(len(source.y), len(target.y))
 
 
 def draw(source: Side, target: Side, recipe: Recipe, seed: int) -> Drawn:
@@ -173,17 +175,19 @@ def attempt(
         reached(part, side.test_y, recipe.names) for part, side in zip(parts, sides, strict=True)
     )
     moved = adapted.transform(domains.target_z)
-    distance = proxy_a_distance(adapted.source, moved)
-    judged = _judged(recipe.classifier, domains, adapted)
+    equal = (adapted.weights == 1).all()
+    distance = proxy_a_distance(adapted.source, moved, None if equal else adapted.weights)
+    judged = _judged(recipe.classifier, drawn, adapted)
     found = [VALIDATORS[name].score(judged) for name in validators_of(domains.source_y)]
     return Outcome(source, target, found, distance, adapt_s, fit_s, adapted)
 
 
-def _judged(classifier: str, domains: Domains, adapted: Adapted) -> Judged:
+def _judged(classifier: str, drawn: Drawn, adapted: Adapted) -> Judged:
     """What validators read; without held-out images where every class of the source has one."""
+    (domains, few) = drawn
     if validators_of(domains.source_y) != list(OF_TARGET):
-        return judge(classifier, domains, adapted)
-    training = training_set(adapted, domains.source_y, domains.classes)
+        return judge(classifier, domains, adapted, few)
+    training = training_set(adapted, domains.source_y, domains.classes, few)
     logits = classified(classifier, training, adapted.transform(domains.target_z))
     return Judged(logits[:0], domains.source_y[:0], np.zeros(0), logits)
 

@@ -56,10 +56,12 @@ class Method(NamedTuple):
       adapt: `(domains, **settings) -> Adapted`, a pure function; settings have defaults. It takes
         what `checked_domains` gives.
       source: paper; '' where there is none.
+      weighs: whether it gives weights to the source's images, and leaves features as they are.
     """
 
     adapt: Callable[..., Adapted]
     source: str
+    weighs: bool = False
 
 
 def checked_domains(domains: Domains) -> Domains:

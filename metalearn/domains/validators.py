@@ -49,7 +49,7 @@ def _entropies(logits: np.ndarray) -> np.ndarray:
 def confidence(judged: Judged) -> float:
     """The mean entropy of the target's predictions, nats, negative.
 
-    It is the highest for a classifier that is sure of one class for all.
+    It is the highest for a classifier that gives one class to all, with confidence.
     """
     return -float(_entropies(judged.target_logits).mean())
 
@@ -65,7 +65,7 @@ def information(judged: Judged) -> float:
 
 
 def neighbourhood_density(judged: Judged) -> float:
-    """Soft neighbourhood density: how evenly predictions are near to many others.
+    """Soft neighbourhood density: entropy of how similar predictions are to each other.
 
     Cosines of the predictions with all others, over a temperature of 0.05, become shares by
     softmax; the score is their mean entropy in nats. In memory: 1,024 rows of cosines.

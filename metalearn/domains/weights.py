@@ -2,7 +2,7 @@
 
 Right where the domains differ in how often images occur, and not in what an image's class is
 (covariate shift; Shimodaira 2000). Features stay as they are. A classifier that has no loss, such
-as the nearest image, takes no notice of weights.
+as the nearest image, takes no notice of weights. Weights of 0 become a millionth of the mean one.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from metalearn.domains.types import Adapted, Domains, unchanged
 from metalearn.errors import UserError
 
 TOLERANCE = 1e-6  # of the squared distance of means in the kernel's feature space
+LEAST = 1e-6  # a weight, in means: a class whose images had none at all would not be known
 
 
 def effective(weights: np.ndarray) -> float:
@@ -78,6 +79,7 @@ def discriminator(domains: Domains) -> Adapted:
 
 
 def _weighted(domains: Domains, weights: np.ndarray, how: str) -> Adapted:
-    weights = weights / weights.mean()
+    weights = np.maximum(weights / weights.mean(), LEAST)
+    weights /= weights.mean()
     size = f"effective sample size {effective(weights):.0f} of {len(weights)}"
     return Adapted(domains.source_z, weights, unchanged, f"{how}; {size}")

@@ -73,7 +73,8 @@ class DomainsMeasured:
       source_accuracy, source_recall, source_f1: of the source's test images, by the adapted
         classifier; shares of 1, recall and F1 means over classes.
       target_accuracy, target_recall, target_f1: of the target's.
-      distance: proxy A-distance of the domains as they are adapted, 0 to 2.
+      distance: proxy A-distance of the domains as they are adapted, 0 to 2; of bodies that are
+        trained after the last update, and None of the updates before.
       adapt_s: seconds of adapting.
       fit_s: seconds of fitting and answering.
       validators: for each choice a list with the score of each validator.
@@ -87,7 +88,7 @@ class DomainsMeasured:
     target_accuracy: list[list[float]]
     target_recall: list[list[float]]
     target_f1: list[list[float]]
-    distance: list[list[float]]
+    distance: list[list[float | None]]
     adapt_s: list[list[float]]
     fit_s: list[list[float]]
     validators: list[list[list[float]]]
@@ -99,7 +100,7 @@ class DomainsMeasured:
         for each in outcomes:
             for name, value in zip(SHARES, (*each.source, *each.target), strict=True):
                 new[name].append(round(value, 6))
-            new["distance"].append(round(each.distance, 6))
+            new["distance"].append(None if each.distance is None else round(each.distance, 6))
             new["adapt_s"].append(round(each.adapt_s, 4))
             new["fit_s"].append(round(each.fit_s, 4))
             new["validators"].append([round(value, 6) for value in each.validators])

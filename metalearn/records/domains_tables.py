@@ -50,15 +50,16 @@ the same for all lines of a table. Every number is in `results/domains.csv`.
 - **source %**: of the source's test images, by the same adapted classifier, which is not told where
   an image is from.
 - **distance**: proxy A-distance of the adapted training images, 0 (alike) to 2; that of `none` or
-  `source_only` is before adaptation.
+  `source_only` is before adaptation. Of trained bodies each domain's images have its own running
+  statistics, as in training.
 - **adapting, s**: of a body that is trained, its training, without that of the source alone where
   it begins from one.
 - **by a validator**: of one method, what a validator without labels of the target chooses among
   its settings, or among the states that training passes through; `oracle` as below.
 - **chosen by**: what a validator without labels of the target chooses among all lines and their
   settings in each draw, and what that reaches; the `oracle` looks at the target's test labels, and
-  is what no choice can surpass. Scores of methods whose features have other scales are not quite
-  comparable.
+  is what no choice can surpass. Of trained bodies `source` and `dev` are of the source's images by
+  the target's running statistics, which all methods but `source_only` have.
 """
 
 
@@ -193,12 +194,13 @@ def _csv_line(title: str, row: DomainsRow, place: int, validators: list[str]) ->
     line: dict[str, Any] = {"table": title, "method": row.said, "settings": test.choices[place]}
     line |= {"draws": test.draws, "seed": row.record.config.seed}
     for name in (*SHARES, "distance", "adapt_s", "fit_s"):
-        line[name] = round(float(np.array(getattr(measured, name))[:, place].mean()), 6)
-    found = row.gain if place == 0 else None
+        found = [draw[place] for draw in getattr(measured, name)]
+        line[name] = "" if None in found else round(float(np.mean(found)), 6)
+    gain = row.gain if place == 0 else None
     line |= {"gain": "", "gain_low": "", "gain_high": "", "negative": ""}
-    if found is not None:
-        line |= {"gain": round(found.mean, 6), "negative": int(found.negative)}
-        line |= {"gain_low": round(found.low, 6), "gain_high": round(found.high, 6)}
+    if gain is not None:
+        line |= {"gain": round(gain.mean, 6), "negative": int(gain.negative)}
+        line |= {"gain_low": round(gain.low, 6), "gain_high": round(gain.high, 6)}
     scores = dict(
         zip(test.validators, np.array(measured.validators)[:, place].mean(0), strict=True)
     )

@@ -108,13 +108,12 @@ def split_of(about: Adaptation) -> PyTree:
     return about.source.train, about.target.train, few
 
 
-def exporter(about: Adaptation) -> Callable[[PyTree], PyTree]:
-    """`meta -> {body, classifier, moments}`, with running statistics as `running_statistics`.
+def statistics(about: Adaptation, images: Callable[[Pair], Array]) -> Callable[[PyTree], PyTree]:
+    """`body -> {body: moments}`, running statistics of some images of batches; {} without any.
 
-    They are of those images that the method says.
+    They are of batches as in training, augmented where these are.
     """
     sample = drawn(about)
-    images = about.trainee.images
     split = split_of(about)
     size = about.config.batch_size
     keys = jax.random.split(random_key(0), max(LEAST_BATCHES, -(-LEAST_IMAGES // size)))
@@ -132,11 +131,39 @@ def exporter(about: Adaptation) -> Callable[[PyTree], PyTree]:
             lambda key: about.network.moments(about.network.init(key, x), x), random_key(0)
         )
     )
+    return lambda body: {"body": measured(body, split)} if keeps else {}
+
+
+def exporter(about: Adaptation) -> Callable[[PyTree], PyTree]:
+    """`meta -> {body, classifier, moments}`, with running statistics as `running_statistics`.
+
+    They are of those images that the method says.
+    """
+    of_images = statistics(about, about.trainee.images)
 
     def ready(meta: PyTree) -> PyTree:
         classifier = meta["classifier"] if "classifier" in meta else meta["fixed"]["classifier"]
         found = {"body": meta["body"], "classifier": classifier}
-        return found | ({"moments": {"body": measured(meta["body"], split)}} if keeps else {})
+        moments = of_images(meta["body"])
+        return found | ({"moments": moments} if moments else {})
+
+    return ready
+
+
+def source_side(about: Adaptation) -> Callable[[PyTree], PyTree]:
+    """`ready -> ready`, as the method has the source's images go through the body.
+
+    With running statistics of the source's images; of methods that train a body for the target
+    alone, by the body that they began from.
+    """
+    of_source = statistics(about, lambda pair: pair.source.x)
+
+    def ready(found: PyTree) -> PyTree:
+        if about.trainee.two_bodies:
+            assert about.begun is not None  # such methods begin from a training on the source
+            found = found | {"body": about.begun["body"]}
+        moments = of_source(found["body"])
+        return found | ({"moments": moments} if moments else {})
 
     return ready
 

@@ -186,8 +186,9 @@ def test_subspaces_hold_95_percent_of_the_variance() -> None:
     z = random.normal(size=(400, 5)) * [10, 10, 10, 0.1, 0.1]
     given = Domains(z, np.arange(400) % 2, z + 1, 2)
     assert subspace(given).note == "3 dimensions"
-    with pytest.raises(UserError, match="6 dimensions of subspaces: give 1 to 5"):
-        subspace(given, 6)
+    assert subspace(given, 6).note == "5 dimensions"
+    with pytest.raises(UserError, match="-1 dimensions of subspaces: give 1 or more"):
+        subspace(given, -1)
 
 
 def test_distances_and_their_median() -> None:

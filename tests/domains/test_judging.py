@@ -97,6 +97,17 @@ def test_proxy_a_distance_is_2_of_separate_domains_and_near_0_of_one() -> None:
         proxy_a_distance(z, z[:3])
 
 
+def test_weights_that_undo_a_shift_leave_no_distance() -> None:
+    random = np.random.default_rng(0)
+    source = random.normal(size=(4000, 1))
+    target = random.normal(size=(4000, 1)) + 1
+    ratio = np.exp(source[:, 0] - 0.5)
+    assert proxy_a_distance(source, target) > 0.6
+    assert proxy_a_distance(source, target, ratio / ratio.mean()) < 0.15
+    equal = proxy_a_distance(source, target, np.ones(4000))
+    assert equal == pytest.approx(proxy_a_distance(source, target), abs=1e-3)
+
+
 def test_mean_discrepancy_is_the_distance_of_means_in_the_feature_space() -> None:
     random = np.random.default_rng(0)
     (x, y) = (random.normal(size=(20, 3)), random.normal(size=(15, 3)) + 1)

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog, minimize
 
+from metalearn.domains.classifiers import classified, judge
 from metalearn.domains.discriminator import density_ratio
+from metalearn.domains.few import training_set
 from metalearn.domains.importance import importance, mixture, slopes
 from metalearn.domains.kernels import Kernel
 from metalearn.domains.mean_matching import _least, mean_matching, project
 from metalearn.domains.types import Domains
+from metalearn.domains.validators import VALIDATORS
 from metalearn.domains.weights import discriminator, effective, kliep, kmm
 from metalearn.errors import UserError
 
@@ -171,6 +174,10 @@ def test_weights_of_separate_domains_are_finite(by: float) -> None:
         found = method(given)
         assert np.isfinite(found.weights).all() and found.weights.mean() == pytest.approx(1)
         assert 1 - 1e-9 <= effective(found.weights) <= 40 + 1e-9
+        # No class is lost, however few images count
+        training = training_set(found, given.source_y, 2)
+        assert np.isfinite(classified("ridge", training, given.target_z)).all()
+        assert np.isfinite(VALIDATORS["dev"].score(judge("ridge", given, found)))
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -114,6 +114,7 @@ def test_what_a_method_chose_is_kept_with_each_draw_and_shown(tmp_path: Path) ->
         ("measured", "target_accuracy", [[0.1], [1.3]]),
         ("measured", "source_recall", [[0.1]]),
         ("measured", "distance", [[0.1], [2.5]]),
+        ("measured", "distance", [[0.1], [None]]),
         ("measured", "validators", [[[0.1]], [[0.1]]]),
         ("measured", "fit_s", None),
         ("test", "choices", []),

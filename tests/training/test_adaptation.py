@@ -23,7 +23,13 @@ from metalearn.errors import Interrupted, UserError
 from metalearn.learners.registry import preset
 from metalearn.retest import read_trained
 from metalearn.training import loop
-from metalearn.training.adaptation import Adaptation, drawn, exporter, split_of
+from metalearn.training.adaptation import (
+    Adaptation,
+    drawn,
+    exporter,
+    source_side,
+    split_of,
+)
 from metalearn.training.lab import make_lab
 from metalearn.training.state import Run
 from metalearn.types import random_key
@@ -192,6 +198,37 @@ def test_images_that_are_judged_are_of_all_classes_however_few_are_looked_at(
     for rows in judge.rows:
         assert sorted(rows) == list(range(48))
         assert set(rows[:12] // 16) == {0, 1, 2}
+
+
+def test_distance_is_of_domains_with_their_own_statistics(
+    domains: Domains, plain: Path, tmp_path: Path
+) -> None:
+    """The target is the source, brighter, which is gone where each has its own mean."""
+    config = configured("ada_bn", init_from=str(plain), steps=0)
+    assert adapt_body(Run(config, tmp_path / "run"), domains, "")[0].distance is not None
+    before = adapt_body(Run(configured("source_only"), plain), domains, "")
+    assert before[4].distance is None and before[12].distance is not None
+    about = assembled_adaptation(config, domains)
+    judge = Judge(about, domains, tmp_path / "run")
+    ready = read_trained(tmp_path / "run").meta
+    (source, target) = judge.aligned(ready)
+    answered = judge.answered(ready)
+    np.testing.assert_array_equal(target, answered.target.z)
+    gaps = [np.abs(z.mean(0) - target.mean(0)).max() for z in (source, answered.source.z)]
+    assert gaps[0] < 0.5 * gaps[1], gaps
+
+
+def test_source_keeps_the_body_that_another_one_was_begun_from(
+    domains: Domains, plain: Path, tmp_path: Path
+) -> None:
+    config = configured("adda", init_from=str(plain))
+    adapt_body(Run(config, tmp_path), domains, "")
+    about = assembled_adaptation(config, domains)
+    ready = read_trained(tmp_path).meta
+    body = source_side(about)(ready)["body"]
+    jax.tree.map(np.testing.assert_array_equal, body, read_trained(plain).meta["body"])
+    same = jax.tree.map(lambda a, b: bool((a == b).all()), body, ready["body"])
+    assert not all(jax.tree.leaves(same))
 
 
 def test_what_is_refused_leaves_the_folder_to_any_run(domains: Domains, tmp_path: Path) -> None:

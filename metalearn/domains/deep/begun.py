@@ -24,6 +24,8 @@ def ada_bn(network: Network, settings: Settings) -> Trainee:
     """Li et al. 2016, "Revisiting batch normalization for practical domain adaptation".
 
     Nothing is trained: normalisation takes the target's running statistics for the source's.
+    Deviations: statistics are those of batches that are augmented as in training; of a bottleneck
+    on a pre-trained body its own normalisation alone is changed.
     """
 
     def loss(key: Key, meta: PyTree, pair: Pair, step: Array | int = 0) -> tuple[Array, Info]:
@@ -79,4 +81,4 @@ def adda(network: Network, settings: Settings) -> Trainee:
         value = discriminator_loss + settings.penalty * body_loss
         return value, {"loss": value, "penalty": body_loss}
 
-    return Trainee(init, loss, lambda pair: pair.target)
+    return Trainee(init, loss, lambda pair: pair.target, two_bodies=True)

@@ -43,12 +43,15 @@ class Answered(NamedTuple):
     target_test: Answers
 
 
-def outcome_of(answered: Answered, names: Sequence[str], seconds: float) -> Outcome:
+def outcome_of(
+    answered: Answered, names: Sequence[str], distance: float | None, seconds: float
+) -> Outcome:
     """What a trained state reached, without the seconds of its training.
 
     Args:
       answered: by it.
       names: of the classes.
+      distance: of the domains, see `distance_of`; None where it was not measured.
       seconds: that the answers took.
 
     Raises:
@@ -64,5 +67,9 @@ def outcome_of(answered: Answered, names: Sequence[str], seconds: float) -> Outc
         ratio = density_ratio(of_source, of_target).at(held.z)
         judged = Judged(held.logits, held.y, ratio, answered.target.logits)
     scores = [VALIDATORS[name].score(judged) for name in validator_names(held is not None)]
-    distance = proxy_a_distance(of_source, of_target)
     return Outcome(source, target, scores, distance, 0.0, seconds)
+
+
+def distance_of(source_z: np.ndarray, target_z: np.ndarray) -> float:
+    """Proxy A-distance of features [M,D] and [N,D], the first thousand of each."""
+    return proxy_a_distance(source_z[:FEW], target_z[:FEW])

@@ -29,7 +29,7 @@ def dan() -> Penalty:
 
 
 def mean_discrepancy(source: Array, target: Array) -> Array:
-    """Unbiased squared discrepancy (Gretton et al. 2012, equation 3), by Gaussian kernels.
+    """Unbiased estimate of the squared MMD (Gretton et al. 2012, equation 3), Gaussian kernels.
 
     It may be below 0. The kernels' variances are 1/8 to 2 times the mean squared distance of two
     images, through which no gradient flows.

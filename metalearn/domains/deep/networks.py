@@ -39,7 +39,7 @@ def reversal_weight(progress: Array) -> Array:
     """2 / (1 + exp(-10 p)) - 1, from 0 to 1: features first become good for the source's classes.
 
     Args:
-      progress: p, share of the training that is over (Ganin et al. 2016, section 5.2.2).
+      progress: p, share of the updates that are done (Ganin et al. 2016, section 5.2.2).
     """
     return 2 / (1 + jnp.exp(-RISE * progress)) - 1
 

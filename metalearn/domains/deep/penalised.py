@@ -97,5 +97,9 @@ def source_only(network: Network, settings: Settings) -> Trainee:
 
 
 def joint(network: Network, settings: Settings) -> Trainee:
-    """The source's labels and the target's few, in one loss."""
+    """The source's labels and the target's few, in one loss.
+
+    In training a batch of these is normalised by its own statistics, as each domain's is; running
+    statistics are those of the target's unlabelled images, as `ada_bn` has them.
+    """
     return penalised(network, settings, None)

@@ -15,9 +15,9 @@ PSEUDO = 0.1  # weight of the pseudo-labels, the paper's for digits
 def shot(network: Network, settings: Settings) -> Trainee:
     """Liang et al. 2020, "Do we really need to access the source data?".
 
-    The classifier stays. The body is trained until predictions on the target are sure one by one
-    and various together (equation 4), and like pseudo-labels (equation 7), which are recomputed for
-    all images at each validation, by the nearest of the classes' centroids (equations 5 and 6).
+    The classifier stays. The body is trained until predictions on the target are confident one by
+    one and diverse together (equation 4), and like pseudo-labels (equation 7), which are recomputed
+    for all images at each validation, by the nearest of the classes' centroids (equations 5 and 6).
     Deviations: the source's training is that of `source_only`, without label smoothing and with a
     plain linear classifier; `penalty` is the weight of the first loss alone.
     """

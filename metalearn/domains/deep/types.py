@@ -35,7 +35,7 @@ class Seen(NamedTuple):
       source_y: int32 [B].
       target_z: [B,D].
       target_logits: [B,C].
-      progress: share of the training that is over, 0 to 1.
+      progress: share of the updates that are done, 0 to 1.
     """
 
     source_z: Array
@@ -71,12 +71,14 @@ class Trainee(NamedTuple):
       images: `pair -> x`, those whose statistics normalisation uses, in training and afterwards.
       refresh: `(meta, logits [N,C], z [N,D]) -> meta`, what is recomputed of all of the target's
         images before training and after each validation; None for nothing.
+      two_bodies: whether the source's images keep the body that the training began from.
     """
 
     init: Callable[..., PyTree]
     loss: Callable[..., tuple[Array, Info]]
     images: Callable[[Pair], Array]
     refresh: Callable[[PyTree, Array, Array], PyTree] | None = None
+    two_bodies: bool = False
 
 
 class DeepMethod(NamedTuple):
