@@ -25,7 +25,7 @@ a turn in every round, and the medians over the rounds are shown. Fresh episodes
 step, ours on the device by the sampler that training uses. All compute in the same precision, with
 the same threads and the same settings of malloc. Losses and meta-gradients of peers were compared
 with ours in float64 on the same tensors; **differs by** is the largest relative difference. The
-last four tables compare ways of our own.
+tables of convolutions, streaming, devices and precision compare ways of our own.
 
 - **ratio**: how many times the best peer's time (or memory) is ours, median over rounds: above one,
   ours is better.

@@ -10,6 +10,7 @@ from benchmarks._lib.records import Row
 from metalearn.records.svg import svg
 
 Series = list[tuple[Row, str, dict[str, float]]]  # rows, their labels, and values by contender
+COLUMNS = 3  # of a legend below a plot
 # Ours first
 COLOURS = (
     "#1565c0",
@@ -66,25 +67,30 @@ def bars(series: Series, title: str) -> bytes:
 
 
 def lines(series: Series, title: str) -> bytes:
-    """Memory against inner steps, a line for each contender and number of tasks."""
-    figure = _figure(4)
+    """Memory against inner steps, a line for each contender and number of tasks.
+
+    Of several numbers of inner steps; where there is none, single points.
+    """
+    points: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    for row, _, found in series:
+        for name, mib in found.items():
+            points.setdefault((name, row["tasks"]), []).append((row["inner_steps"], mib))
+    several = {key: some for key, some in points.items() if len(some) > 1} or points
+    tasks = sorted({count for _, count in several})
+    figure = _figure(3.5 + 0.17 * -(-len(several) // COLUMNS))
     axes = figure.subplots()
-    tasks = sorted({row["tasks"] for row, _, _ in series})
     for i, name in enumerate(_names(series)):
         for count, style in zip(tasks, ("-", "--", ":", "-.") * len(tasks), strict=False):
-            found = [
-                (r["inner_steps"], v[name])
-                for r, _, v in series
-                if r["tasks"] == count and name in v
-            ]
-            found.sort()
-            label = f"{name}, {count} tasks" if len(tasks) > 1 else name
-            at = [j for j, _ in found]
-            mib = [m for _, m in found]
-            axes.plot(at, mib, style, marker="o", label=label, color=COLOURS[i % len(COLOURS)])
-    axes.set_xlabel("inner steps")
+            if (name, count) in several:
+                label = f"{name}, {count} task{'s' * (count > 1)}" if len(tasks) > 1 else name
+                (at, values) = zip(*sorted(several[name, count]), strict=True)
+                axes.plot(
+                    at, values, style, marker="o", label=label, color=COLOURS[i % len(COLOURS)]
+                )
+    axes.set_xlabel(f"inner steps ({tasks[0]} tasks)" if len(tasks) == 1 else "inner steps")
+    axes.set_xticks(sorted({j for some in several.values() for j, _ in some}))
     axes.set_ylabel("MiB")
     axes.set_ylim(0)
     axes.set_title(title, fontsize=9)
-    axes.legend(fontsize=7)
+    figure.legend(fontsize=7, loc="outside lower center", ncols=COLUMNS)
     return svg(figure, Creator=None)

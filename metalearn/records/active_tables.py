@@ -32,8 +32,9 @@ training split, and all that a strategy draws. Every number is in `results/activ
 - **a number of labels**: accuracy in %, mean over draws; in brackets the gain over random choices
   on the same draws, in points ± its 95 % confidence interval (Student's t over draws); in bold the
   best of a column.
-- **labels asked for**: in the mean, where answers that hardly change end the asking.
-- **area %**: mean accuracy over the logarithm of labels, and its gain.
+- **labels asked for**: in the mean; only where answers that hardly change end the asking
+  (`--stop`).
+- **area under curve %**: mean accuracy over the logarithm of labels, and its gain.
 - **labels for …**: how many reach the accuracy that random choices have with so many.
 - **choosing, s**: median seconds of a round, the first draw left out, which compiles; on a shared
   machine that had other work at times.
@@ -83,10 +84,12 @@ def _others(row: ActiveRow, budgets: list[int]) -> dict[str, str]:
     needed = row.labels_needed
     ratio = NONE if needed is None else f"{needed:.0f} ({needed / aim_of(budgets):.2f})"
     (measured, origin) = (row.record.measured, row.record.provenance)
-    spent = [draw[-1] for draw in measured.labels] or [budgets[-1]]
-    return {
-        "labels asked for": f"{np.mean(spent):.0f}",
-        "area %": _with_gain(shown(area(budgets, row.accuracy).mean(), 2, 100), gains),
+    cells = {}
+    if row.record.test.stop:
+        spent = [draw[-1] for draw in measured.labels] or [budgets[-1]]
+        cells = {"labels asked for": f"{np.mean(spent):.0f}"}
+    return cells | {
+        "area under curve %": _with_gain(shown(area(budgets, row.accuracy).mean(), 2, 100), gains),
         f"labels for random's {aim_of(budgets)}": ratio,
         "choosing, s": f"{np.median(seconds_of(measured.pick_s)):.2g}",
         "device": origin.device,

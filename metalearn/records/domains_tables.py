@@ -33,8 +33,8 @@ INTRO = """## Domain adaptation
 
 Labelled images of the source, unlabelled ones of the target, by `experiments.adapt`. Each method
 adapts the same features and the same classifier is fitted, or (tables that say `trained`) each
-trains the same body by the same recipe; then both domains' test images are asked. Draws (seeds) are
-the same for all lines of a table. Every number is in `results/domains.csv`.
+trains the same body by the same recipe; then both domains' test images are classified. Draws
+(seeds) are the same for all lines of a table. Every number is in `results/domains.csv`.
 
 - **target %**: accuracy of the target's test images with the method's default settings, of a body
   that is trained after the last update; mean over draws. In brackets the gain over the source alone
@@ -107,11 +107,11 @@ def lines_of(
         cells = {"method": row.said, "published by": PAPERS[row.name] or NONE}
         cells |= {"target %": f"{accuracy}{_gain(row)}"}
         cells |= {"published %": other or NONE} if any(others) else {}
-        cells |= {"recall %": shown(means["target_recall"], 2, 100)}
-        cells |= {"F1 %": shown(means["target_f1"], 2, 100)}
+        cells |= {"macro recall %": shown(means["target_recall"], 2, 100)}
+        cells |= {"macro F1 %": shown(means["target_f1"], 2, 100)}
         cells |= {"source %": shown(means["source_accuracy"], 2, 100)}
-        cells |= {"source recall %": shown(means["source_recall"], 2, 100)}
-        cells |= {"source F1 %": shown(means["source_f1"], 2, 100)}
+        cells |= {"source macro recall %": shown(means["source_recall"], 2, 100)}
+        cells |= {"source macro F1 %": shown(means["source_f1"], 2, 100)}
         cells |= {"distance": shown(means["distance"], 2)}
         cells |= {"adapting, s": f"{np.median(of_defaults(row.record, 'adapt_s')):.2g}"}
         found.append(cells | {"device": origin.device, "commit": short_commit(origin.commit)})

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 
 from metalearn.errors import UserError
-from metalearn.records.cells import measured
+from metalearn.records.cells import measured, shown
 from metalearn.records.record import Record
 from metalearn.records.report import Row
 
@@ -39,7 +39,7 @@ def filled(
     Args:
       path: of the text.
       records: few-shot records by name.
-      numbers: percent by name, of other records; two of them have a difference too.
+      numbers: shares of 1 by name, of other records; two of them have a difference too.
 
     Raises:
       UserError: the text names a record that is not there, or is not UTF-8.
@@ -50,7 +50,8 @@ def filled(
         names = named[1].split(" - ")
         if all(name in others_known for name in names):
             first_value, *rest = (others_known[name] for name in names)
-            return f"{first_value - rest[0]:+.2f}" if rest else f"{first_value:.2f}"
+            points = f"{100 * (first_value - rest[0]):+.2f}" if rest else ""
+            return points or shown(first_value, 2, 100)
         if missing := [name for name in names if not records.get(name)]:
             raise UserError(f"{path}: there is no record {missing[0]}: make it or change the text")
         first, *others = (records[name] for name in names)

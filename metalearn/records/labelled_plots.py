@@ -105,6 +105,7 @@ def _seconds(figure: Any, lines: Lines, labels: list[int]) -> None:
             panel.xaxis.set_major_locator(log_ticks())
             panel.xaxis.set_minor_formatter("")
         panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_tick_params(labelbottom=True)  # there may be no panel below
 
 
 def _mark(panel: Any, p: LabelledPoint, look: dict[str, str]) -> None:

@@ -27,6 +27,7 @@ test classes are new, these are learned from one half of each class's images and
 - **labels a class**: images a class that were trained on. Those of a seed are drawn by it.
 - **accuracy %**: of one seed, with its 95 % bootstrap interval over test images; of n seeds, the
   median (min to max). Other numbers are medians too.
+- **n**: seeds. In the tables by labels a class, bold compares lines with as many seeds.
 - **before %**: accuracy before training: of the probe that a classifier begins as, or of random
   weights.
 - **seconds**: of training, without the features of a frozen body, which are computed once and kept;
@@ -49,7 +50,8 @@ def _section(title: str, rows: list[LabelledRow]) -> str:
     parts = [f"### {title}\n"]
     if len(labels_of(rows)) > 1:
         parts += [
-            "Accuracy in %, medians, by labels a class; in bold the best of a column:\n",
+            "Accuracy in %, medians, by labels a class; in bold the best of those with most seeds "
+            "(n, where there are fewer):\n",
             table(_pivot(rows, _accuracy_of, max)),
             "Seconds of training, medians; in bold the least:\n",
             table(_pivot(rows, _seconds_of, min)),
@@ -72,8 +74,15 @@ def _pivot(
     cells = {
         name: {row.labels: value_of(row) for row in of_line} for name, of_line in lines.items()
     }
+    seeds = {
+        name: {row.labels: len(row.records) for row in of_line} for name, of_line in lines.items()
+    }
+    most = {labels: max(of.get(labels, 0) for of in seeds.values()) for labels in columns}
     winners = {
-        labels: best((of[labels] for of in cells.values() if labels in of), key=float)
+        labels: best(
+            (of[labels] for name, of in cells.items() if seeds[name].get(labels) == most[labels]),
+            key=float,
+        )
         for labels in columns
     }
     found = []
@@ -81,7 +90,9 @@ def _pivot(
         line = {"strategy, body": name}
         for labels, winner in winners.items():
             cell = of.get(labels, NONE)
-            line[str(labels or "all")] = f"**{cell}**" if cell == winner else cell
+            fewer = labels in of and seeds[name][labels] < most[labels]
+            cell = f"**{cell}**" if cell == winner and not fewer else cell
+            line[str(labels or "all")] = f"{cell} (n {seeds[name][labels]})" if fewer else cell
         found.append(line)
     return found
 
@@ -98,13 +109,14 @@ def _seconds_of(row: LabelledRow) -> str:
 def _cells(row: LabelledRow) -> dict[str, str]:
     """The cells of a line of the full table."""
     first = row.records[0].measured
+    trained = f"{counted(first.trained_parameters)} of {counted(first.parameters)}"
     return {
         "strategy": row.strategy,
         "body": row.body,
         "data": row.data,
         "labels a class": str(row.labels or "all"),
         "updates": updates_of(row.records[0]),
-        "trained numbers": f"{counted(first.trained_parameters)} of {counted(first.parameters)}",
+        "trainable parameters": trained,
         "accuracy %": _with_range(row),
         "macro recall %": shown(row.middle("macro_recall"), 2, 100),
         "macro F1 %": shown(row.middle("macro_f1"), 2, 100),

@@ -13,7 +13,7 @@ from metalearn.records.personal import personal_records
 
 
 def named_numbers(root: Path) -> dict[str, float]:
-    """Accuracy in percent by `<file below root without its end>`.
+    """Accuracy, a share of 1, by `<file below root without its end>`.
 
     Of labelled images, without the `-seed<k>` of its name too: the median over seeds. Of active
     learning, with `@<labels>`: the mean over draws. Of domain adaptation, in the target: the same;
@@ -26,22 +26,22 @@ def named_numbers(root: Path) -> dict[str, float]:
     seeds: dict[str, list[float]] = {}
     for labelled in read_all_labelled(root):
         name = _name(root, labelled.path)
-        found[name] = 100 * labelled.measured.accuracy
+        found[name] = labelled.measured.accuracy
         short = name.removesuffix(f"-seed{labelled.config.seed}")
         seeds.setdefault(short, []).append(found[name])
     found |= {name: median(values) for name, values in seeds.items()}
     for personal in personal_records(root):
-        found[_name(root, personal.path)] = 100 * personal.measured.accuracy
+        found[_name(root, personal.path)] = personal.measured.accuracy
     for active in active_records(root):
         name = _name(root, active.path)
         means = np.array(active.measured.accuracy).mean(0)
         for labels, mean in zip(active.test.budgets, means, strict=True):
-            found[f"{name}@{labels}"] = 100 * float(mean)
+            found[f"{name}@{labels}"] = float(mean)
     for domains in domains_records(root):
         name = _name(root, domains.path)
-        found[name] = 100 * float(of_defaults(domains, "target_accuracy").mean())
+        found[name] = float(of_defaults(domains, "target_accuracy").mean())
         for choice in choices([DomainsRow(domains, None)]):
-            found[f"{name}@{choice.by}"] = 100 * float(choice.accuracy.mean())
+            found[f"{name}@{choice.by}"] = float(choice.accuracy.mean())
     return found
 
 

@@ -26,10 +26,12 @@ is in `results/personal.csv`.
 - **accuracy %**: mean over draws ± its 95 % confidence interval, and the range of draws.
 - **balanced %**: mean recall of the classes, as if each had as many test photographs.
 - **expected %**: what the recognisers expected of themselves, by their own photographs held out.
-- **unknown**: further classes, which a recogniser should not know. **known** and **taken for
-  known** are the shares of photographs of its own and of those classes that are not answered as
-  unknown, the threshold for an unknown rate of 5 % being chosen from the fitted photographs alone;
-  **AUROC** is of the one against the other.
+- **unknown**: further classes, which a recogniser should not know. **accepted %** and **false
+  acceptance %** are the shares of photographs of its own and of those classes that are not answered
+  as unknown, the threshold for an unknown rate of 5 % being chosen from the fitted photographs
+  alone; **right of accepted %** is the accuracy among the former; **AUROC** is of the one against
+  the other.
+- **fit, ms**: median milliseconds of fitting to features that are there.
 """
 VIEWS = {
     "usual": "",
@@ -95,9 +97,9 @@ def _cells(record: PersonalRecord) -> dict[str, str]:
         "expected %": shown(found.expected, 1, 100),
         "ECE %": shown(found.ece, 1, 100),
         "unknown": str(test.unknown or NONE),
-        "known %": shown(found.accepted if test.unknown else None, 1, 100),
-        "of these right %": shown(found.right_of_accepted if test.unknown else None, 1, 100),
-        "taken for known %": shown(found.others_accepted, 1, 100),
+        "accepted %": shown(found.accepted if test.unknown else None, 1, 100),
+        "right of accepted %": shown(found.right_of_accepted if test.unknown else None, 1, 100),
+        "false acceptance %": shown(found.others_accepted, 1, 100),
         "AUROC %": shown(found.auroc, 1, 100),
         "draws": str(test.draws),
         "fit, ms": f"{found.fit_ms:.0f}",

@@ -18,7 +18,6 @@ from metalearn.types import Task
 PITCH, ROW = 1.12, 1.32  # from image to image and from row to row, in images
 LETTER = 0.11  # about the width of a letter, in images
 LONGEST_NAME = 24  # letters of a class's name beside its row, at most
-SHORT_NAME = 11  # letters of a class's name below an image, at most
 
 
 @contextmanager
@@ -89,7 +88,8 @@ def draw_episode(
 ) -> None:
     """Draws one episode: a row per class, support images left, queries right.
 
-    Queries are framed green where they are classified correctly, else red.
+    Queries are framed green where they are classified correctly, else red, and below them is the
+    row that they were taken for.
 
     Args:
       task: uint8 images, as in the archive.
@@ -100,9 +100,8 @@ def draw_episode(
       most: images shown of each class, of either kind.
     """
     ways = int(task.support_y.max()) + 1
-    named = [shorten(name, LONGEST_NAME) for name in names] or [
-        f"class {label}" for label in range(ways)
-    ]
+    named = [f"{row}  {shorten(name, LONGEST_NAME)}" for row, name in enumerate(names, 1)]
+    named = named or [f"class {label + 1}" for label in range(ways)]
     margin = 0.4 + LETTER * max(map(len, named))
     shots = min(most, int((task.support_y == 0).sum()))
     queries = min(most, int((task.query_y == 0).sum()))
@@ -120,17 +119,17 @@ def draw_episode(
             show_image(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
             if wrong:
                 at = first + i * PITCH + 0.5
-                taken = (
-                    named[predicted[q]] if predicted[q] < len(named) else f"class {predicted[q]}"
-                )
-                said = f"as {shorten(taken, SHORT_NAME)}"
+                said = f"as {predicted[q] + 1}"
                 axes.text(at, top + 1.05, said, color=RED, ha="center", va="top", fontsize=7)
     axes.text(0, -0.15, "support", fontsize=9)
     axes.text(first, -0.15, "queries", fontsize=9)
     width = first + queries * PITCH
     axes.set(xlim=(-margin, width), ylim=(ways * ROW, -0.4), aspect="equal")
     axes.set_axis_off()
-    figure.suptitle(f"{title}: {right:.0f} % of {len(predicted)} queries right", fontsize=10)
+    shown = ways * queries
+    some = f", {shown} shown" if shown < len(predicted) else ""
+    said = f"{title}: {right:.0f} % of {len(predicted)} queries right{some}"
+    figure.suptitle(said, fontsize=10)
     save(figure, path, 110)
 
 

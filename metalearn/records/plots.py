@@ -11,7 +11,14 @@ from typing import Any
 
 from metalearn.config import Config
 from metalearn.records.names import file_name
-from metalearn.records.points import Point, digest, kinds, paired_tests, points
+from metalearn.records.points import (
+    Point,
+    digest,
+    kinds,
+    lines_by_shots,
+    paired_tests,
+    points,
+)
 from metalearn.records.report import load
 from metalearn.records.svg import COLOURS, MARKERS, End, draw_svg, log_ticks, name_ends
 
@@ -37,29 +44,10 @@ def _styles(found: list[Point]) -> dict[tuple[str, str], dict[str, Any]]:
     }
 
 
-def _lines(found: list[Point]) -> dict[int, dict[tuple[str, str], list[Point]]]:
-    """By number of ways, the points of methods tested with several numbers of shots.
-
-    Only tests with the usual number of queries.
-    """
-    lines: dict[int, dict[tuple[str, str], list[Point]]] = {}
-    for p in found:
-        if p.queries == Config.queries:
-            lines.setdefault(p.ways, {}).setdefault((p.label, p.side), []).append(p)
-    several = {
-        n: {k: ps for k, ps in of.items() if len({p.shots for p in ps}) > 1}
-        for n, of in lines.items()
-    }
-    return {n: of for n, of in sorted(several.items()) if of}
-
-
 def _shots(figure: Any, found: list[Point]) -> None:
     """Draws accuracy against shots: a panel for each number of ways, lines named at their ends."""
     looks = _styles(found)
-    panels = _lines(found)
-    if not panels:
-        figure.text(0.5, 0.5, "no method tested with more than one number of shots", ha="center")
-        return
+    panels = lines_by_shots(found)
     for panel, (n, lines) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
@@ -138,8 +126,10 @@ def draw_plots(root: Path) -> list[Path]:
     paths = []
     for dataset, rows in load(root)[0].items():
         found = points(rows)
-        height = 4 + 0.2 * len(found)
         for kind in kinds(found):
+            height = 4 + 0.2 * len(found)
+            if kind == "shots":
+                height = 4 + 0.2 * max(map(len, lines_by_shots(found).values()))
             paths.append(root / "plots" / f"{file_name(dataset)}-{kind}.svg")
             draw_svg(paths[-1], partial(DRAW[kind], found=found), height, dataset, digest(found))
     return paths

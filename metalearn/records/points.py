@@ -58,10 +58,33 @@ def points(rows: list[Row]) -> list[Point]:
 
 
 def kinds(found: list[Point]) -> list[str]:
-    """The plots of a table: none without records, none of time where nothing was trained."""
-    if not found:
-        return []
-    return [kind for kind in PLOTS if kind != "time" or any(p.seconds for p in found)]
+    """The plots of a table that have something to show.
+
+    None of time where nothing was trained, none of shots without a method tested with several
+    numbers of them, none of pairs without any.
+    """
+    there = {
+        "shots": bool(lines_by_shots(found)),
+        "time": any(p.seconds for p in found),
+        "paired": bool(found) and bool(paired_tests(found)),
+    }
+    return [kind for kind in PLOTS if there[kind]]
+
+
+def lines_by_shots(found: list[Point]) -> dict[int, dict[tuple[str, str], list[Point]]]:
+    """By number of ways, the points of methods tested with several numbers of shots.
+
+    Only tests with the usual number of queries.
+    """
+    lines: dict[int, dict[tuple[str, str], list[Point]]] = {}
+    for p in found:
+        if p.queries == Config.queries:
+            lines.setdefault(p.ways, {}).setdefault((p.label, p.side), []).append(p)
+    several = {
+        n: {k: ps for k, ps in of.items() if len({p.shots for p in ps}) > 1}
+        for n, of in lines.items()
+    }
+    return {n: of for n, of in sorted(several.items()) if of}
 
 
 def _test(p: Point) -> tuple[int, int, int, str]:

@@ -1,5 +1,7 @@
 """RESULTS.md: a summary, then a table for each dataset; the same records give the same bytes."""
 
+import re
+from collections import Counter
 from pathlib import Path
 
 from metalearn.records.active_tables import active_markdown
@@ -7,7 +9,7 @@ from metalearn.records.cells import cells, queries_of
 from metalearn.records.commands import commands
 from metalearn.records.domains_tables import domains_markdown
 from metalearn.records.findings import filled, named_records
-from metalearn.records.labelled_tables import labelled_markdown
+from metalearn.records.labelled_tables import labelled_markdown, short_commit
 from metalearn.records.markdown import table
 from metalearn.records.named_numbers import named_numbers
 from metalearn.records.names import file_name
@@ -70,7 +72,25 @@ def markdown(root: Path) -> str:
     sections = [_section(name, rows, published) for name, rows in datasets.items()]
     written = (labelled_markdown, personal_markdown, active_markdown, domains_markdown)
     others = [text for section in written if (text := section(root))]
-    return "\n".join([INTRO, *best, *sections, *others])
+    body = "\n".join([*best, *sections, *others])
+    return "\n".join([INTRO, contents(body), body])
+
+
+def contents(text: str) -> str:
+    """Links to a text's sections, a line each of the second level with those of the third."""
+    listed: list[list[str]] = []
+    seen: Counter[str] = Counter()
+    for heading in (line for line in text.splitlines() if line.startswith(("## ", "### "))):
+        (level, title) = heading.split(" ", 1)
+        # As GitHub names its anchors, those of the same title by a number
+        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        link = f"[{title}](#{anchor}{f'-{seen[anchor]}' if seen[anchor] else ''})"
+        seen[anchor] += 1
+        if level == "##" or not listed:
+            listed.append([])
+        listed[-1].append(link)
+    lines = [f"- {first}{': ' if rest else ''}{'; '.join(rest)}\n" for first, *rest in listed]
+    return "".join(lines)
 
 
 def findings(root: Path) -> str:
@@ -98,7 +118,11 @@ def _section(name: str, rows: list[Row], published: list[Published]) -> str:
         )
     lines = [{"#": str(i)} | cells(row, published) for i, row in enumerate(rows, 1)]
     made = [[record.provenance.command for record in row.records] for row in rows]
-    parts += [table(lines), _episodes(rows), commands(made)]
+    commits: dict[str, list[str]] = {}
+    for record in (record for row in rows for record in row.records):
+        found = commits.setdefault(record.provenance.command, [])
+        found.append(short_commit(record.provenance.commit))
+    parts += [table(lines), _episodes(rows), commands(made, commits)]
     parts += [
         f"![{PLOTS[kind]}](results/plots/{file_name(name)}-{kind}.svg)\n"
         for kind in kinds(points(rows))

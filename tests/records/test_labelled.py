@@ -217,7 +217,7 @@ def test_row_of_one_seed_has_the_interval_over_images(tmp_path: Path) -> None:
         "data": "other images (ImageNet weights)",
         "labels a class": "5",
         "updates": "500",
-        "trained numbers": "1.03 M of 3.38 M",
+        "trainable parameters": "1.03 M of 3.38 M",
         "accuracy %": "70.00 (68.00 to 72.00)",
         "macro recall %": "65.00",
         "macro F1 %": "64.00",
@@ -246,12 +246,12 @@ def test_pivots_have_medians_by_labels_and_the_best_in_bold(drawn: Path) -> None
     accuracy, seconds, _ = tables_of(labelled_markdown(drawn))
     body = "efficientnet-lite0 160 px"
     assert accuracy == [
-        {"strategy, body": f"probe (ridge), {body}", "5": "65.00", "all": "90.00"},
-        {"strategy, body": f"partial, {body}", "5": "**68.00**", "all": "**93.00**"},
+        {"strategy, body": f"probe (ridge), {body}", "5": "**65.00**", "all": "90.00"},
+        {"strategy, body": f"partial, {body}", "5": "68.00 (n 1)", "all": "**93.00**"},
     ]
     assert [(line["5"], line["all"]) for line in seconds] == [
         ("**0.20**", "**12.0**"),
-        ("20.0", "20.0"),
+        ("20.0 (n 1)", "20.0"),
     ]
 
 

@@ -20,7 +20,7 @@ from metalearn.records.export import latex, table_csv
 from metalearn.records.names import method_of, run_slug
 from metalearn.records.record import Stage
 from metalearn.records.report import known_as, read_records
-from metalearn.records.tables import findings, markdown
+from metalearn.records.tables import contents, findings, markdown
 from tests.made_up import COMMAND, made, write
 from tests.programs import ROOT, process
 
@@ -79,8 +79,8 @@ def test_below_a_table_are_episodes_commands_and_published_numbers(root: Path) -
     assert (
         text.count("- 5-way 1-shot, 15 queries a class: 10000 episodes of seed 0, `abc123`\n") == 1
     )
-    assert "python -m experiments.maml --dataset=cifar_fs  # 2\n" in text
-    assert "python -m experiments.finetune  # 1\n" in text
+    assert "python -m experiments.maml --dataset=cifar_fs  # 2, 0123456\n" in text
+    assert "python -m experiments.finetune  # 1, 0123456\n" in text
     assert "Published, not beside a measurement above (2)" in text
     assert (
         "| maml | conv4-32 | 5-way 5-shot | 71.5 (± 1 sd of 3 inits) | yes | published |  | A paper |"
@@ -92,6 +92,15 @@ def test_below_a_table_are_episodes_commands_and_published_numbers(root: Path) -
     )
 
 
+def test_sections_are_listed_with_links_to_them() -> None:
+    text = "## cifar_fs\n\ntext\n\n## Active learning\n### cifar100, 5 of 10\n### mnist to usps, a-b\n### cifar_fs\n"
+    assert contents(text) == (
+        "- [cifar_fs](#cifar_fs)\n- [Active learning](#active-learning): "
+        "[cifar100, 5 of 10](#cifar100-5-of-10); [mnist to usps, a-b](#mnist-to-usps-a-b); "
+        "[cifar_fs](#cifar_fs-1)\n"
+    )
+
+
 def test_commands_are_below_those_they_continue_from(root: Path) -> None:
     body, head, test = (
         "python -m experiments." + k
@@ -99,7 +108,7 @@ def test_commands_are_below_those_they_continue_from(root: Path) -> None:
     )
     write(root, "a.json", method="protonet", seed=3, command=f"{body} && {head} && {test}")
     write(root, "b.json", method="protonet", seed=4, shots=5, command=f"{body} && {head}")
-    assert f"{body}\n    {head}  # 4\n        {test}  # 3\n" in markdown(root)
+    assert f"{body}\n    {head}  # 4, 0123456\n        {test}  # 3, 0123456\n" in markdown(root)
 
 
 def test_table_row_names_an_unusual_number_of_episodes(root: Path) -> None:
