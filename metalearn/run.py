@@ -12,6 +12,7 @@ from metalearn.parallel import by_first, first
 from metalearn.records.names import method_of, tested_on
 from metalearn.records.pictures import draw_curve, warn_if_not_drawn
 from metalearn.records.record import STAGES, Record
+from metalearn.records.seen import check_new_to_body
 from metalearn.records.workdir import (
     Saved,
     forget_untrained,
@@ -75,6 +76,7 @@ def execute(
     alone = len(runs) == 1
     method = prepare(config, lab, len(runs))
     check_new_classes(config, lab.dataset, (tested_on or lab).dataset)
+    check_new_to_body(config, (tested_on or lab).dataset)
     check_test(config, tested_on or lab, "test")
     check_test(config, lab, "valid")
     training_sampler(config, lab, method.supervised)

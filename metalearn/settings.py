@@ -53,9 +53,7 @@ class Common:
         "(0: theirs)",
         least=0,
     )
-    backbone: str = setting(
-        "conv4-64", "name in metalearn.models.BACKBONES, or of a pre-trained body of models.zoo"
-    )
+    backbone: str = setting("conv4-64", "name in metalearn.models.BACKBONES, or of models.zoo")
     weights: str = setting(
         "", "file of a pre-trained body's weights (empty: those installed); records hold its digest"
     )
@@ -238,6 +236,12 @@ class Smoothed(Trained):
     """What methods read whose labels in training may be smoothed."""
 
     label_smoothing: float = setting(0.0, "share of a label that other classes get", least=0)
+
+    def check(self) -> None:
+        """As of others, and that a label keeps a share."""
+        super().check()
+        if self.label_smoothing >= 1:
+            raise UserError(f"--label_smoothing must be below 1, not {self.label_smoothing}")
 
 
 def narrowed(settings: Common, kind: type[S]) -> S:

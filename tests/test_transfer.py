@@ -84,7 +84,7 @@ def test_a_finished_run_is_tested_again_as_it_was(pretrained: Path, images: Path
     assert after == before
 
 
-@pytest.mark.parametrize("strategy", ["probe", "fine_tune", "gradual"])
+@pytest.mark.parametrize("strategy", ["probe", "fine_tune"])
 def test_a_body_trained_here_becomes_another_classifier(
     strategy: str, pretrained: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -104,6 +104,22 @@ def test_a_body_trained_here_becomes_another_classifier(
     assert measured.source_accuracy is not None
     assert strategy != "probe" or measured.source_accuracy == measured.source_accuracy_before
     assert "the classes it was trained on before" in said.out
+
+
+def test_classes_of_an_earlier_run_are_tested_on_its_own_images(
+    pretrained: Path, images: Path, tmp_path: Path
+) -> None:
+    none = {"steps": None, "valid_every": None, "batch_size": None, "lr": None}
+    others = draw(tmp_path / "others", images=10)
+    given = words(others, init_from=pretrained, workdir=tmp_path / "run", **none)
+    refused = program("transfer", "--test_source", *given)
+    assert "was trained on other images of labelled" in refused.complaint
+    said = program("transfer", "--test_source", f"--source_data_dir={images}", *given)
+    assert said.code == 0, said.err
+    measured = read_labelled(tmp_path / "run" / "result.json").measured
+    assert measured.source_accuracy_before == pytest.approx(
+        read_labelled(pretrained / "result.json").measured.accuracy, abs=1e-6
+    )
 
 
 def test_a_body_trained_on_labels_is_one_for_few_shot_methods(
@@ -132,12 +148,17 @@ def test_a_body_trained_on_labels_is_one_for_few_shot_methods(
 def test_several_seeds_are_run_one_after_the_other(
     pretrained: Path, images: Path, tmp_path: Path
 ) -> None:
+    """On other images than the body was trained on: another seed divides those otherwise."""
     none = {"steps": None, "valid_every": None, "batch_size": None, "lr": None}
     given = none | {"init_from": pretrained, "labels": 2, "seeds": 2, "workdir": tmp_path / "run"}
-    said = program("transfer", *words(images, probe="centroid", **given))
+    refused = program("transfer", *words(images, probe="centroid", **given))
+    assert "it has seen some of the test images: give --seed=0" in refused.complaint
+    others = draw(tmp_path / "others", images=10)
+    given["workdir"] = tmp_path / "others-run"
+    said = program("transfer", *words(others, probe="centroid", **given))
     assert said.code == 0, said.err
     hashes = {
-        read_labelled(tmp_path / f"run-seed{seed}" / "result.json").test.images_hash
+        read_labelled(tmp_path / f"others-run-seed{seed}" / "result.json").test.images_hash
         for seed in (0, 1)
     }
     assert len(hashes) == 2
@@ -151,6 +172,16 @@ def test_several_seeds_are_run_one_after_the_other(
         ("transfer", {"backbone": "conv2-8", "init_from": None}, "has no published weights"),
         ("transfer", {"backbone": "conv4-8"}, "its body is conv2-8 (running), not conv4-8"),
         ("transfer", {"strategy": "partial"}, "conv2-8 has no stages to freeze"),
+        ("transfer", {"strategy": "gradual"}, "gradual trains one stage after the other"),
+        ("transfer", {"input_size": 64}, "--input_size: the body of --init_from takes images"),
+        ("transfer", {"weights": "x"}, "--weights: --init_from says what the body begins with"),
+        ("pretrain", {"init_from": None, "backbone": "conv2-8", "input_size": 8}, "--input_size"),
+        (
+            "pretrain",
+            {"init_from": None, "backbone": "efficientnet-lite0", "weights": "x"},
+            "--weights: random numbers are what the body begins with",
+        ),
+        ("transfer", {"init_from": None, "backbone": "auto", "labels": 1}, "--labels=2 or more"),
         ("transfer", {"init_from": "nowhere"}, "holds no run"),
         ("transfer", {"probe": "forest"}, "--probe=forest is unknown"),
         ("transfer", {"strategy": "scratch"}, "--init_from: scratch begins with random weights"),

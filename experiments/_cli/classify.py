@@ -58,6 +58,7 @@ def define_classifier(strategies: tuple[str, ...], default: str) -> None:
         False,
         "test the classes of the run --init_from too, before and after: what the body forgets",
     )
+    define_flag("source_data_dir", None, "folder with the files of --test_source [--data_dir]")
 
 
 def classifier_runs(strategy: str) -> list[Run]:

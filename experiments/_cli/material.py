@@ -38,6 +38,11 @@ def with_best_body(config: Config) -> Config:
             "--backbone=auto chooses of the bodies whose weights are here: leave out --init_from, "
             "--weights and --strategy=scratch"
         )
+    if config.labels == 1:
+        raise UserError(
+            "--backbone=auto compares bodies by images held out in turn, which needs two a class: "
+            "give --labels=2 or more, or name a --backbone"
+        )
     files = available(Path(FLAGS.weights_dir) if FLAGS.weights_dir else None)
 
     def named(name: str) -> Config:
@@ -69,6 +74,8 @@ def open_material(config: Config, folder: str | None = None) -> tuple[Config, Ma
         size = max(inputs.size)
     folder = folder or FLAGS.data_dir
     dataset = load(config.dataset, folder, FLAGS.cache_dir, config.seed, size or None)
+    if config.init_from and dataset.by_seed:
+        _check_division(config, folder, size)
     if inputs is None:
         inputs = inputs_of(dataset)
     if body is None:
@@ -79,11 +86,33 @@ def open_material(config: Config, folder: str | None = None) -> tuple[Config, Ma
     return config, gather(config, dataset, body, inputs, root, options)
 
 
+def _check_division(config: Config, folder: str | None, size: int) -> None:
+    """See that the run that `--init_from` names did not train on what is tested here.
+
+    Another seed divides the same images otherwise.
+
+    Raises:
+      UserError: it is on these images, by another seed.
+    """
+    there = read_workdir(Path(config.init_from))
+    other = there.config
+    if other.dataset != config.dataset or other.seed == config.seed:
+        return
+    divided = load(other.dataset, folder, FLAGS.cache_dir, other.seed, size or None)
+    if divided.digest == there.images:
+        raise UserError(
+            f"--init_from={config.init_from}: it was trained on the same images by --seed="
+            f"{other.seed}, and another seed divides them otherwise, so that it has seen some of "
+            f"the test images: give --seed={other.seed}, and --seeds=1"
+        )
+
+
 def open_source(config: Config) -> Source:
     """The test images of the run that `--init_from` names, and its classifier.
 
     Raises:
-      UserError: no such run, or one that classifies no fixed classes; or its dataset is not there.
+      UserError: no such run, or one that classifies no fixed classes; or its dataset is not there,
+        or is another one.
     """
     there = read_workdir(Path(config.init_from)).config if config.init_from else None
     if there is None or there.method not in CLASSIFYING:
@@ -95,10 +124,17 @@ def open_source(config: Config) -> Source:
     size = there.image_size
     if trained.inputs is not None and not size and resizes(there.dataset):
         size = max(trained.inputs.size)
-    dataset = load(there.dataset, FLAGS.data_dir, FLAGS.cache_dir, there.seed, size or None)
+    folder = FLAGS.source_data_dir or FLAGS.data_dir
+    dataset = load(there.dataset, folder, FLAGS.cache_dir, there.seed, size or None)
+    images = read_workdir(Path(config.init_from)).images
+    if images and images != dataset.digest:
+        raise UserError(
+            f"--test_source: {config.init_from} was trained on other images of {there.dataset} "
+            "than these: name their folder by --source_data_dir"
+        )
     test = labelled(dataset, 0, there.learned).test
-    images = getattr(dataset, test.split).images[test.rows]
-    return Source(images, test.labels, trained.meta["classifier"])
+    tested = getattr(dataset, test.split).images[test.rows]
+    return Source(tested, test.labels, trained.meta["classifier"])
 
 
 def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None]:
@@ -106,6 +142,7 @@ def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None
     random = CLASSIFYING[config.method].random
     if random and config.init_from:
         raise UserError("--init_from: scratch begins with random weights: choose another strategy")
+    _check_read(config, random)
     if config.init_from:
         body = body_of_run(config)
         return config, body, body.inputs
@@ -123,6 +160,28 @@ def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None
     inputs = _sized(config, found.inputs)
     whole = body_without_weights(config, inputs)
     return config, found._replace(network=whole.network, inputs=inputs), inputs
+
+
+def _check_read(config: Config, random: bool) -> None:
+    """See that flags of a pre-trained body's weights and images are read.
+
+    Raises:
+      UserError: they are not.
+    """
+    given = {name for name in ("weights", "input_size") if FLAGS[name].present}
+    if "weights" in given and (config.init_from or random):
+        what = "--init_from says" if config.init_from else "random numbers are"
+        raise UserError(f"--weights: {what} what the body begins with: leave one of them out")
+    if "input_size" in given and config.init_from:
+        raise UserError(
+            "--input_size: the body of --init_from takes images of the size that it was trained "
+            "on: leave it out"
+        )
+    for name in sorted(given) if not is_pretrained(config.backbone) else ():
+        raise UserError(
+            f"--{name} is of pre-trained bodies, and {config.backbone} is none: leave it out, or "
+            "choose such a --backbone"
+        )
 
 
 def _sized(config: Config, inputs: InputSpec) -> InputSpec:

@@ -16,6 +16,7 @@ FOLDERS = (
     "data_dir",
     "test_data_dir",
     "target_data_dir",
+    "source_data_dir",
     "cache_dir",
     "workdir",
     "results_dir",

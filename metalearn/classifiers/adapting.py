@@ -28,7 +28,8 @@ from metalearn.records.workdir import (
 )
 from metalearn.retest import read_trained
 from metalearn.settings import narrowed
-from metalearn.training.adaptation import Adaptation, adaptation_plan, without_labels
+from metalearn.training.adaptation import adaptation_plan
+from metalearn.training.domain_batches import Adaptation, without_labels
 from metalearn.training.lab import Lab
 from metalearn.training.loop import train
 from metalearn.training.metric_log import seconds_until

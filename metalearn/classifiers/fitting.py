@@ -20,7 +20,7 @@ from metalearn.training.material import Material, features_of
 from metalearn.training.metric_log import peak_memory_until, seconds_until
 from metalearn.training.state import Run
 from metalearn.training.step import TrainState
-from metalearn.training.subject import exporter, judged, predictor, subject
+from metalearn.training.subject import check_trainable, exporter, judged, predictor, subject
 from metalearn.training.supervised import initial, supervised_plan
 from metalearn.training.trained import UNKNOWN, Best
 from metalearn.transfer.probes import Probe, as_classifier, fit_probe
@@ -82,7 +82,8 @@ def probe_of(
     features = features_of(material, None, parts)
     (_, train, valid, _) = material.labelled
     classes = len(material.labelled.names)
-    weights = np.asarray(balanced_weights(train.counts)) if weighted else None
+    # Classes without images, which have no weight, are left out of the fit
+    weights = np.where(train.counts, balanced_weights(train.counts), 1) if weighted else None
     known = None if valid is None else (np.asarray(features.valid.images), valid.labels)
     z = np.asarray(features.train.images)
     begin = time.perf_counter()
@@ -124,10 +125,13 @@ def by_training(run: Run, material: Material) -> Outcome:
     begun = None
     notes: tuple[str, ...] = ()
     before_training = 0.0
+    check_trainable(config, material)
     if config.start == "probe":
         parts = ("train", "valid")
         (probe, _, before_training) = probe_of(material, "ridge", config.class_weights, parts)
         begun = layer_of(probe)
+        if config.loss == "squared":  # its targets are 1 and 0, as those of the regression
+            begun = {name: part / probe.scale for name, part in begun.items()}
         notes = (probe.note,)
     about = subject(config, material, begun)
     plan = supervised_plan(about)

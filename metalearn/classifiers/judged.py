@@ -15,7 +15,8 @@ from metalearn.domains.trial import Outcome, validator_names
 from metalearn.errors import UserError
 from metalearn.evaluation.blocks import Blocks
 from metalearn.files import write_text
-from metalearn.training.adaptation import Adaptation, answering, source_side, without_labels
+from metalearn.training.adaptation import answering
+from metalearn.training.domain_batches import Adaptation, source_side, without_labels
 from metalearn.training.lab import Lab
 from metalearn.training.plan import Validated
 from metalearn.types import PyTree

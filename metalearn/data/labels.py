@@ -131,7 +131,9 @@ def _published(dataset: Dataset, tested: str) -> dict[str, Part]:
 def _divided(dataset: Dataset, classes: str) -> dict[str, Part]:
     """The classes of one split, the images of each shared out."""
     split: Split = getattr(dataset, classes)
-    groups = groups_of(split.images, near=False)
+    # Of photographs of a user's own, two of one scene would be on both sides
+    near = dataset.name == "folder" or dataset.name.startswith("tfds:")
+    groups = groups_of(split.images, near)
     rows = divided_rows(split, groups, SHARES, SEED, f"{dataset.name}'s {classes} classes")
     labels = np.repeat(np.arange(len(split.counts)), split.counts)
     return {

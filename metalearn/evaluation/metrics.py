@@ -36,7 +36,12 @@ class Result(NamedTuple):
 
     @property
     def ci95(self) -> float:
-        """Half the width of the 95 % confidence interval of the mean, 1.96 sd / sqrt(E)."""
+        """Half the width of the 95 % confidence interval of the mean, 1.96 sd / sqrt(E).
+
+        0 of one episode, which has no deviation.
+        """
+        if len(self.accuracies) < 2:
+            return 0.0
         return float(1.96 * self.accuracies.std(ddof=1) / len(self.accuracies) ** 0.5)
 
 

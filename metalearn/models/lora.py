@@ -6,7 +6,8 @@ random and b [rank,out] zero at first, so that training begins at the network as
 are written out and the network runs as before: nothing is added to its layers.
 
 Deviations: kernels of convolutions are adapted as the matrices of their patches, 1x1 ones by
-default; the paper adapts the attention of transformers.
+default; the paper adapts the attention of transformers. The paper's scale is alpha / rank; here it
+is 1, so that the change of a step grows with the rank.
 """
 
 from collections.abc import Callable

@@ -43,9 +43,11 @@ def classification_loss(
       kind: key of `KINDS`.
       smoothing: s, shared by all classes: the targets are (1 - s) one-hot + s / C (Szegedy et al.
         2016, section 7).
-      weights: float32 [C], of each class. Every image's loss is multiplied by its label's, and the
-        sum is divided by the sum of the batch's weights, which must not be 0. As in PyTorch, but
-        for smoothing: there the share of another class has that class's weight.
+      weights: float32 [C], of each class, whose mean over all images is 1. Every image's loss is
+        multiplied by its label's, and the mean is taken over the batch. PyTorch divides by the sum
+        of the batch's weights instead, so that an image that is alone in its batch has the same
+        weight whatever its class; and in its smoothing the share of another class has that class's
+        weight.
 
     Raises:
       UserError: unknown kind.
@@ -60,8 +62,7 @@ def classification_loss(
         losses = of_image(logits, targets)
         if weights is None:
             return losses.mean()
-        weight = weights[labels]
-        return (weight * losses).sum() / weight.sum()
+        return (weights[labels] * losses).mean()
 
     if batch.share is None:
         return mean_loss(batch.y)

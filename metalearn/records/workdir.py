@@ -106,7 +106,7 @@ def check_images(workdir: Path, images: str, decoder: str = "") -> None:
 def open_workdir(workdir: Path, run: Saved) -> None:
     """Make the folder and write the run's configuration there, or see that it is this run's folder.
 
-    A run whose learning rate does not depend on its length may be continued with more `steps`.
+    A run in which nothing depends on its length may be continued with more `steps`.
     Earlier stages are compared by what they are, not by their folders.
 
     Raises:
@@ -134,6 +134,7 @@ def _check_same(workdir: Path, there: Saved, here: Saved) -> None:
     old = there.config.training()
     new = here.config.training()
     lasting = here.config.schedule.partition(":")[0] in BY_LENGTH
+    lasting |= here.config.method == "gradual"  # stages begin at shares of the length
     if not lasting and old["steps"] < new["steps"]:
         old["steps"] = new["steps"]
     other = [

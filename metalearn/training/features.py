@@ -17,15 +17,23 @@ from tqdm import tqdm
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.evaluation.blocks import Blocks
+from metalearn.files import write_text
 from metalearn.parallel import first
 from metalearn.types import Array, InputSpec, PyTree
 
+FULL = "float32"
 VERSION = 1  # raised whenever features become others
 SAVE_BLOCKS = 8  # between saves of how far it is
 
 
 def features_path(
-    root: Path, dataset: Dataset, split: str, weights: str, inputs: InputSpec, stage: str
+    root: Path,
+    dataset: Dataset,
+    split: str,
+    weights: str,
+    inputs: InputSpec,
+    stage: str,
+    precision: str = FULL,
 ) -> Path:
     """Where the features of a split are kept.
 
@@ -36,9 +44,12 @@ def features_path(
       weights: digest of the body.
       inputs: the images that the body takes.
       stage: which features, such as the name of the stage that takes them.
+      precision: that they are computed in.
     """
     what = [VERSION, dataset.digest, split, weights, list(inputs.shape), inputs.mean, inputs.std]
-    digest = hashlib.sha256(json.dumps([*what, inputs.resize, stage]).encode()).hexdigest()[:16]
+    what += [inputs.resize, stage]
+    what += [precision] if precision != FULL else []
+    digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     return root / "features" / f"{digest}.npy"
 
 
@@ -85,7 +96,7 @@ def _compute(path: Path, blocks: Blocks, params: PyTree, images: np.ndarray) -> 
     """Write the features; the file has its name once it is whole."""
     part = path.with_suffix(".part")
     done = path.with_suffix(".done")  # how many rows of the part are written
-    known = int(done.read_text()) if done.exists() and part.exists() else 0
+    known = _rows(done) if part.exists() else 0
     found: Any = np.load(part, mmap_mode="r+") if known else None
     quiet = sys.stderr is None or not first()
     shown = dict(unit="image", desc="features", mininterval=1)
@@ -100,7 +111,15 @@ def _compute(path: Path, blocks: Blocks, params: PyTree, images: np.ndarray) -> 
             bar.update(places.stop - places.start)
             if number % SAVE_BLOCKS == 0:
                 found.flush()
-                done.write_text(str(known + places.stop))
+                write_text(done, str(known + places.stop))
         found.flush()
     os.replace(part, path)
     done.unlink(missing_ok=True)
+
+
+def _rows(done: Path) -> int:
+    """How many rows are written, by the file that says so; 0 where it does not."""
+    try:
+        return int(done.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0

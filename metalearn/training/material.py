@@ -23,7 +23,7 @@ from metalearn.training.backbone import (
     head_of,
     stages_before,
 )
-from metalearn.training.features import cached_features, features_path
+from metalearn.training.features import FULL, cached_features, features_path
 from metalearn.training.lab import Lab, make_lab, mesh_of
 from metalearn.types import Array, Body, InputSpec, PyTree
 
@@ -54,6 +54,7 @@ class Material(NamedTuple):
       root: folder of caches.
       mesh: of the devices.
       place: `dataset -> Lab`, puts a dataset on the devices.
+      precision: of what is computed.
     """
 
     body: Body
@@ -64,6 +65,7 @@ class Material(NamedTuple):
     root: Path
     mesh: Mesh
     place: Callable[[Dataset], Lab]
+    precision: str = FULL
 
 
 def division(config: Config, body: Body) -> Division:
@@ -105,7 +107,8 @@ def gather(
 
     found = labelled(dataset, config.labels, config.learned, config.seed)
     mesh = mesh_of(options[0])
-    return Material(body, inputs, division(config, body), dataset, found, root, mesh, place)
+    parts = (body, inputs, division(config, body), dataset, found, root, mesh, place)
+    return Material(*parts, config.precision)
 
 
 def images_of(material: Material) -> Dataset:
@@ -140,7 +143,7 @@ def features_of(
 
     def features(split: str) -> np.ndarray:
         where = (material.dataset, split, weights, material.inputs, first or WHOLE)
-        path = features_path(material.root, *where)
+        path = features_path(material.root, *where, material.precision)
         images = getattr(material.dataset, split).images
         return cached_features(path, of_images, params, images, material.mesh)
 

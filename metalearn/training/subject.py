@@ -15,7 +15,7 @@ from metalearn.errors import UserError
 from metalearn.evaluation.blocks import Blocks
 from metalearn.evaluation.metrics import Result, calibration_error, episode_metrics
 from metalearn.evaluation.statistics import running_statistics
-from metalearn.learners.method import precision_of
+from metalearn.learners.method import layers_of, precision_of
 from metalearn.learners.registry import STRATEGIES
 from metalearn.learners.supervised import Classifier, Settings, classifier
 from metalearn.models.lora import adapted
@@ -52,6 +52,36 @@ class Subject(NamedTuple):
         """The stages of the network that is trained, frozen ones among them too."""
         body = self.material.body
         return body.stages[len(stages_before(body, self.material.division.first)) :]
+
+
+def check_trainable(config: Config, material: Material) -> None:
+    """See that the body and the images have what the settings read, before features are computed.
+
+    Raises:
+      UserError: no validation images to stop by, no stages to train one after the other, or no
+        running statistics, without which features of an image depend on those beside it.
+    """
+    body = material.body
+    if config.patience and material.labelled.valid is None:
+        raise UserError("--patience: there are no validation images to stop by: leave it out")
+    if not body.stages and (config.method == "gradual" or config.layer_decay != 1):
+        what = "gradual trains" if config.method == "gradual" else "--layer_decay slows down"
+        raise UserError(
+            f"{what} one stage after the other, and {config.backbone} has none: choose "
+            "--strategy=fine_tune without --layer_decay, or another body"
+        )
+    if body.moments or layers_of(config.norm) != "batch":
+        return
+    if config.statistics != "batch":
+        raise UserError(
+            f"--statistics={config.statistics}: this {config.backbone} has no running statistics "
+            "yet: give --statistics=batch"
+        )
+    if config.start == "probe":
+        raise UserError(
+            f"--start=probe: this {config.backbone} has no running statistics yet, so an image's "
+            "features depend on those beside it: give --start=random"
+        )
 
 
 def subject(config: Config, material: Material, begun: PyTree | None = None) -> Subject:

@@ -25,7 +25,7 @@ class Probe(NamedTuple):
       strength: of the regularisation. ridge: the penalty in units of the mean variance of a
         feature times the number of images; logistic: scikit-learn's C, which is the less
         regularisation the larger it is; centroid: 0.
-      scale: of cosines; 1 where `linear`.
+      scale: of cosines; where `linear`, what w and b were multiplied by already.
       note: how the strength and the scale were chosen, in one line.
     """
 
@@ -84,7 +84,9 @@ def linear_outputs(z: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
     return outputs
 
 
-def linear_probe(w: np.ndarray, b: np.ndarray, strength: float, note: str) -> Probe:
+def linear_probe(
+    w: np.ndarray, b: np.ndarray, strength: float, note: str, scale: float = 1.0
+) -> Probe:
     """The probe with logits z w + b.
 
     Args:
@@ -92,7 +94,8 @@ def linear_probe(w: np.ndarray, b: np.ndarray, strength: float, note: str) -> Pr
       b: [C].
       strength: of its regularisation.
       note: how that was chosen.
+      scale: what w and b were multiplied by to make them logits.
     """
     centre = np.zeros(len(w), np.float32)
     narrow = (w.astype(np.float32), b.astype(np.float32))
-    return Probe(*narrow, "linear", centre, float(strength), 1.0, note)
+    return Probe(*narrow, "linear", centre, float(strength), scale, note)

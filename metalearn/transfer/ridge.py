@@ -108,7 +108,9 @@ def fit(train: Sample, valid: Sample | None, smoothed: bool = False) -> Probe:
     The penalty is one of 10^-4 to 10^4 times the mean variance of a feature times the number of
     images. It has the highest accuracy, and on a tie the smallest squared error, of the validation
     images, or without these of the training images left out one at a time; the scale is the
-    likeliest for the same images, at most 100. Images alone in their class are not left out.
+    likeliest for the same images, at most 100. Images alone in their class are not left out. Near
+    copies of an image in its class speak for weak penalties and large scales, as they stay where it
+    is left out.
 
     Where fewer than half of the classes have two images, the penalty is the mean variance along an
     axis that varies, which halves outputs, and the scale 20: about cosines times 10.
@@ -129,7 +131,8 @@ def fit(train: Sample, valid: Sample | None, smoothed: bool = False) -> Probe:
     penalty = parts.values.mean()
     note = f"few images: fixed penalty of {penalty / unit:.3g}, scale {ONE_IMAGE_SCALE:g}"
     (w, b) = solution(parts, penalty)
-    return linear_probe(ONE_IMAGE_SCALE * w, ONE_IMAGE_SCALE * b, penalty / unit, note)
+    scale = ONE_IMAGE_SCALE
+    return linear_probe(scale * w, scale * b, penalty / unit, note, scale)
 
 
 def _chosen(
@@ -151,4 +154,4 @@ def _chosen(
     (w, b) = solution(parts, unit * GRID[best])
     how = "validation accuracy" if leverage is None else "leave-one-out accuracy"
     note = f"penalty {GRID[best]:g} by {how} ({qualities[best][0]:.1%}), scale {scale:.3g}"
-    return linear_probe(scale * w, scale * b, GRID[best], note)
+    return linear_probe(scale * w, scale * b, GRID[best], note, scale)

@@ -44,8 +44,8 @@ def test_classification_loss_of_every_kind(
     kind: str, smoothing: float, weighted: bool, mixed: bool
 ) -> None:
     def mean(labels: np.ndarray) -> float:
-        weights = WEIGHTS[labels] if weighted else None
-        return float(np.average(losses(kind, labels, smoothing), weights=weights))
+        weights = WEIGHTS[labels] if weighted else 1
+        return float(np.mean(weights * losses(kind, labels, smoothing)))
 
     expected = 0.3 * mean(Y) + 0.7 * mean(OTHER) if mixed else mean(Y)
     weights = WEIGHTS if weighted else None

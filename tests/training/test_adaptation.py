@@ -23,7 +23,7 @@ from metalearn.errors import Interrupted, UserError
 from metalearn.learners.registry import preset
 from metalearn.retest import read_trained
 from metalearn.training import loop
-from metalearn.training.adaptation import (
+from metalearn.training.domain_batches import (
     Adaptation,
     drawn,
     exporter,

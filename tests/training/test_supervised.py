@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from metalearn.classifiers.choice import available, ranked
+from metalearn.classifiers.fitting import probe_of
 from metalearn.classifiers.run import check_classifier, classify
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
 from metalearn.learners.registry import preset
 from metalearn.retest import read_trained
-from metalearn.training.material import Material, gather
+from metalearn.training.material import Material, features_of, gather
 from metalearn.training.optimizer import classifier_optimizer, stage_rates
 from metalearn.training.state import Run
 from metalearn.training.subject import exporter, predictor, subject
@@ -226,6 +227,12 @@ def test_class_weights_reach_the_loss(dataset: Dataset, body: Body, tmp_path: Pa
         meta = initial(about, random_key(0))
         batch = training.sample(jax.random.key(0), training.split)
         losses[weighted] = float(about.learner.loss(jax.random.key(1), meta, batch)[0])
+        if weighted:
+            logits = about.learner.classify(exporter(about)(meta), batch.x)
+            of_image = -jax.nn.log_softmax(logits)[np.arange(len(batch.y)), batch.y]
+            weights = 20 / (3 * np.array([12, 6, 2]))
+            expected = float((weights[batch.y] * of_image).mean())
+    assert losses[True] == pytest.approx(expected, rel=1e-4)
     assert losses[True] != pytest.approx(losses[False], rel=1e-3)
 
 
@@ -240,6 +247,8 @@ def test_class_weights_reach_the_loss(dataset: Dataset, body: Body, tmp_path: Pa
         ({"patience": 2, "labels": 2}, "no validation images to stop by"),
         ({"start": "zero"}, "--start=zero is unknown: choose probe or random"),
         ({"lr": -1.0}, "--lr must be at least 0"),
+        ({"label_smoothing": 1.0}, "--label_smoothing must be below 1"),
+        ({"patience": 2, "learned": "valid"}, "no validation images to stop by"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_in_one_line(
@@ -248,6 +257,64 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(
     config = configured("partial", **settings)
     with pytest.raises(UserError, match=message):
         trained(config, dataset, body, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "settings", "message"),
+    [
+        ("fine_tune", {}, "no running statistics yet: give --statistics=batch"),
+        ("fine_tune", {"statistics": "batch", "start": "probe"}, "give --start=random"),
+        ("gradual", {"statistics": "batch"}, "gradual trains one stage after the other"),
+        (
+            "fine_tune",
+            {"statistics": "batch", "layer_decay": 0.5},
+            "--layer_decay slows down one stage after the other",
+        ),
+    ],
+)
+def test_bodies_without_statistics_or_stages_are_refused_what_needs_them(
+    strategy: str, settings: dict, message: str, dataset: Dataset, body: Body, tmp_path: Path
+) -> None:
+    config = configured(strategy, **settings)
+    bare = body._replace(moments=None, stages=())
+    with pytest.raises(UserError, match=message):
+        trained(config, dataset, bare, tmp_path / "run")
+
+
+def test_squared_loss_begins_with_the_regression_as_it_is(
+    dataset: Dataset, body: Body, tmp_path: Path
+) -> None:
+    """Its outputs are near 1 and 0, not logits."""
+    config = configured("fine_tune", loss="squared", start="probe", steps=0)
+    trained(config, dataset, body, tmp_path / "run")
+    material = gathered(config, dataset, body, tmp_path / "run" / "cache")
+    layer = read_trained(tmp_path / "run").meta["classifier"]
+    (probe, features, _) = probe_of(material, "ridge", False)
+    np.testing.assert_allclose(layer["w"] * probe.scale, probe.w, rtol=1e-5)
+    outputs = np.asarray(features.train.images) @ layer["w"] + layer["b"]
+    assert np.abs(outputs - np.repeat(np.eye(3), 12, axis=0)).mean() < 0.2 and probe.scale > 1.5
+
+
+def test_features_of_another_precision_are_others(
+    dataset: Dataset, body: Body, tmp_path: Path
+) -> None:
+    found = [
+        np.asarray(
+            features_of(
+                gathered(configured("probe", precision=precision), dataset, body, tmp_path), None
+            ).train.images
+        )
+        for precision in ("float32", "bfloat16")
+    ]
+    assert len(list((tmp_path / "features").glob("*.npy"))) == 6
+    assert found[0].shape == found[1].shape
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "fine_tune", "partial", "lora", "gradual"])
+def test_digits_and_letters_are_not_mirrored(strategy: str) -> None:
+    for name in ("mnist", "usps", "omniglot", "glyphs"):
+        assert preset(strategy, name, 0)["augment"] == "none"
+    assert strategy == "partial" or "flip" in preset(strategy, "cifar10", 0)["augment"]
 
 
 def test_the_body_whose_features_tell_the_classes_apart_is_chosen(
