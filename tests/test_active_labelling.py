@@ -178,7 +178,15 @@ def test_a_label_is_corrected_with_a_note(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "correction.csv").write_text(f"photo,label\n{name},{other}\n")
     said = active("label", photos, tmp_path / "correction.csv", "--new_classes")
     assert said.code == 0 and f"note: corrected {name}: {truth(name)} -> {other}" in said.err
-    assert other in load_state(photos / ".labelling").labelled.values()
+    found = load_state(photos / ".labelling")
+    assert {each.name: each.label for each in found.photos.values()}[name] == other
+    # The old answer still stands in the CSV of questions: it neither blocks nor comes back
+    again = active("label", photos)
+    assert again.code == 0 and "0 new answers" in again.out and "corrected" not in again.err
+    said = active("next", photos, "--n=4")
+    assert said.code == 0 and "4 photos to label (4 new)" in said.out, said.err
+    found = load_state(photos / ".labelling")
+    assert {each.name: each.label for each in found.photos.values()}[name] == other
 
 
 def test_photos_that_cannot_be_read_are_named_and_left_out(photos: Path) -> None:

@@ -19,7 +19,12 @@ def typical_then_margin(key: Key, pool: Pool, k: int) -> Array:
     of rounds). 8 was chosen among 2, 4, 8 and 16 by validation images of CIFAR-100, by those of the
     groceries and by validation classes of CIFAR-FS.
     """
-    enough = min(ENOUGH * len(pool.counts), MOST * len(pool.z))
+    enough = enough_labels(len(pool.counts), len(pool.z))
     if pool.probabilities is None or len(pool.labelled) < enough:
         return typiclust(key, pool, k)
     return by_margin(key, pool, k)
+
+
+def enough_labels(classes: int, images: int) -> float:
+    """Labelled images from which on margins choose, of a pool of so many images."""
+    return min(ENOUGH * classes, MOST * images)

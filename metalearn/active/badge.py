@@ -18,6 +18,7 @@ def badge(key: Key, pool: Pool, k: int) -> Array:
     (a.a')(z.z'), and none is built: C x D numbers an image are never in memory. The first image
     has the largest gradient, as in the authors' program; the others are drawn by their squared
     distance from the nearest one chosen. What the next draws would be now are likely to be chosen.
+    Deviation: features have length one, so that a gradient's length tells the error alone.
     """
     if pool.probabilities is None:
         return random(key, pool, k)

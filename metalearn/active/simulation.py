@@ -112,9 +112,12 @@ def simulate(
 def stable(last: Round, rules: Rules) -> bool:
     """Whether no more labels are asked for, as answers hardly change.
 
-    Bloodgood & Vijay-Shanker 2009 stop where the kappa of the last three heads is 0.99 in the mean.
+    Bloodgood & Vijay-Shanker 2009 stop where the kappa of the last three heads is 0.99 in the mean,
+    on images set apart. Here it is that of two, on the pool, labelled images among them; and not
+    before two classes have labels.
     """
-    return bool(rules.stop) and last.agreement is not None and last.agreement >= rules.stop
+    asked = bool(rules.stop) and last.agreement is not None and last.classes > 1
+    return asked and (last.agreement or 0.0) >= rules.stop
 
 
 class Chooser:

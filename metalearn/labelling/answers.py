@@ -73,9 +73,17 @@ def _heading(line: str, name: str) -> tuple[str, list[str]]:
       UserError: photo and label are not among them.
     """
     for delimiter in DELIMITERS:
-        (row,) = list(csv.reader([line], delimiter=delimiter))[:1] or [[]]
+        try:
+            (row,) = list(csv.reader([line], delimiter=delimiter))[:1] or [[]]
+        except csv.Error:  # longer than any heading
+            continue
         heading = [each.strip().lower() for each in row]
         if heading.count(PHOTO) == 1 and heading.count(LABEL) == 1:
+            if any(other in each for each in heading for other in DELIMITERS):
+                raise UserError(
+                    f"{name} has two kinds of delimiters: its columns were not split when it was "
+                    "opened; open it again, split by commas, and fill in the column label"
+                )
             return delimiter, heading
     raise UserError(
         f"{name} has no columns photo and label: its first row has to name them, as that of the "
@@ -87,8 +95,10 @@ def _answer(row: list[str], heading: list[str], where: str) -> list[Given]:
     """The answer of a row; none where there is no label.
 
     Raises:
-      UserError: a label for no photograph.
+      UserError: a label for no photograph, or more cells than the heading has.
     """
+    if any(cell.strip() for cell in row[len(heading) :]):
+        raise UserError(f"{where} has more cells than the first row: write the class into 'label'")
     values = dict(zip(heading, row, strict=False))
     label = label_name(values.get(LABEL, ""))
     photo = printable(values.get(PHOTO, "").strip())
@@ -109,6 +119,9 @@ def read_sorted(folder: Path, state: Path) -> list[Given]:
     own = state.resolve()
     for name, paths in find_labelled(folder).items():
         label = label_name(name)
+        if not label:
+            shown = printable(str(folder))
+            raise UserError(f"{shown} has a class folder whose name is blank: give it another")
         for path in paths:
             if path.resolve().is_relative_to(own):
                 continue

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metalearn.active.auto import enough_labels
 from metalearn.active.pool import Pool
-from metalearn.active.registry import STRATEGIES
+from metalearn.active.registry import AUTO, STRATEGIES
 from metalearn.active.simulation import compiled
 from metalearn.errors import UserError
 from metalearn.labelling.head import (
@@ -21,6 +22,7 @@ from metalearn.labelling.head import (
 )
 from metalearn.labelling.pool import Looked
 from metalearn.labelling.state import Record, Round, State
+from metalearn.personal.reading import said
 from metalearn.types import random_key
 
 TWO = 2  # classes at least, before any is known
@@ -66,13 +68,17 @@ def ask(state: State, looked: Looked, prior: float, wish: Wish) -> State:
         raise UserError(f"unknown strategy '{wish.strategy}': choose one of {known}")
     free = free_of(state, looked)
     waiting = [digest for digest in state.open if digest in looked.place]
-    new = _number(wish.number, len(waiting), int(free.sum()))
+    new = _number(wish.number, len(waiting), int(free.sum()), looked)
     if not new:
         return state
     some = labelled_of(looked.z, looked.place, state.labelled, prior)
     key = jax.random.fold_in(random_key(wish.seed), len(state.rounds))
     (pool, guesses) = _pool(state, looked, some, free, wish)
-    rows = np.asarray(compiled(STRATEGIES[wish.strategy].pick)(key, pool, new))
+    strategy = wish.strategy
+    if strategy == AUTO:  # by what is labelled, not by what is asked about or skipped
+        sure = some.enough and len(some.y) >= enough_labels(len(pool.counts), len(looked.z))
+        strategy = "margin" if sure else "typiclust"
+    rows = np.asarray(compiled(STRATEGIES[strategy].pick)(key, pool, new))
     asked = {
         looked.digests[row]: Record(looked.names[row], guess=guesses.get(int(row))) for row in rows
     }
@@ -89,22 +95,24 @@ def free_of(state: State, looked: Looked) -> np.ndarray:
     return first & ~taken
 
 
-def _number(wanted: int | None, waiting: int, free: int) -> int:
+def _number(wanted: int | None, waiting: int, free: int, looked: Looked) -> int:
     """How many new photographs to ask about.
 
     Raises:
       UserError: fewer are left.
     """
+    unread = f"; {said(looked.refused)}" if looked.refused else ""
     if not waiting + free:
         raise UserError(
             "no photo is left to ask about: all are labelled, skipped, or nearly the same as one "
-            "that is; `active fit` makes the recogniser"
+            f"that is; `active fit` makes the recogniser{unread}"
         )
     number = min(USUAL, waiting + free) if wanted is None else wanted
     if number > waiting + free:
         asked = f", {waiting} of them asked about already" if waiting else ""
         raise UserError(
             f"--n={number}: only {waiting + free} photos are left{asked}: give at most that many"
+            f"{unread}"
         )
     return max(0, number - waiting)
 

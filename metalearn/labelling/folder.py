@@ -15,7 +15,8 @@ from metalearn.files import check_writable
 
 USUAL = ".labelling"  # below the photographs; hidden, so that nothing takes it for a class
 LOCK = "lock"
-PART = "*.part"  # files whose writing was cut off
+# Files of ours whose writing was cut off
+PARTS = ("state.json.*.part", "next.csv.*.part", "next-*.png.*.part")
 
 
 def state_folder(photos: Path, given: str | None) -> Path:
@@ -45,8 +46,8 @@ def held(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for part in folder.glob(PART):  # nobody writes them any more
-            part.unlink(missing_ok=True)
+        for part in (each for pattern in PARTS for each in folder.glob(pattern)):
+            part.unlink(missing_ok=True)  # nobody writes them any more
         yield
     except BlockingIOError as error:
         raise UserError(

@@ -51,10 +51,12 @@ class Outlook(NamedTuple):
     Attributes:
       accuracy: now.
       later: with further labels; None where the labels are too few to tell.
+      alone: photographs that were not held out, as their class has no other.
     """
 
     accuracy: float
     later: float | None
+    alone: int = 0
 
 
 def labelled_of(
@@ -118,15 +120,16 @@ def _outlook(some: Labelled, number: int, more: int) -> Outlook | None:
     if not len(right):
         return None
     accuracy = float(right.mean())
+    alone = len(some.y) - len(right)
     if not more or len(some.y) < LEAST * len(some.classes):
-        return Outlook(accuracy, None)
+        return Outlook(accuracy, None, alone)
     draws = DRAWS if len(some.y) <= FEW else 1
     error = _error([_right(some, number, seed) for seed in range(draws)])
     error_of_half = _error([_right(some, 2, seed) for seed in range(draws)])
     share = 1 - 1 / number  # of the labels that a head was fitted to; above a half, of so many
     power = np.clip(np.log(error_of_half / error) / np.log(share / 0.5), 0, 1)
     later = (1 - accuracy) * (len(some.y) / (len(some.y) + more)) ** float(power)
-    return Outlook(accuracy, 1 - later)
+    return Outlook(accuracy, 1 - later, alone)
 
 
 def _error(draws: list[np.ndarray]) -> float:

@@ -56,7 +56,7 @@ def write_sheets(tiles: Sequence[Tile], folder: Path, stem: str) -> list[Path]:
         picture = draw_page(page)
         write_whole(path, partial(picture.save, format="PNG"))
     for old in folder.glob(f"{stem}-*.png"):
-        if old not in paths:
+        if old not in paths and old.stem.removeprefix(f"{stem}-").isdecimal():
             old.unlink(missing_ok=True)
     return paths
 

@@ -61,10 +61,12 @@ class State:
     Attributes:
       photos: by the SHA-256 of their files, hexadecimal, in the order they were asked about.
       rounds: the first one first.
+      taken: SHA-256 of the CSV of questions whose answers were taken last; '' for none.
     """
 
     photos: Mapping[str, Record] = field(default_factory=dict)
     rounds: tuple[Round, ...] = ()
+    taken: str = ""
 
     @property
     def open(self) -> dict[str, Record]:
@@ -91,7 +93,7 @@ class State:
         """The state once further photographs are asked about."""
         number = len(self.rounds) + 1
         asked = {digest: each._replace(round=number) for digest, each in new.items()}
-        return State({**self.photos, **asked}, (*self.rounds, this))
+        return replace(self, photos={**self.photos, **asked}, rounds=(*self.rounds, this))
 
     def with_records(self, some: Mapping[str, Record]) -> "State":
         """The state with some records in place of those there were."""
@@ -106,7 +108,7 @@ def save_state(state: State, folder: Path) -> None:
     """
     photos = {digest: each._asdict() for digest, each in state.photos.items()}
     rounds = [each._asdict() for each in state.rounds]
-    contents = {"version": VERSION, "rounds": rounds, "photos": photos}
+    contents = {"version": VERSION, "taken": state.taken, "rounds": rounds, "photos": photos}
     write_text(folder / FILE, json.dumps(contents, indent=1) + "\n")
 
 
@@ -150,7 +152,10 @@ def _state(found: Any) -> State:
     for each in photos.values():
         if each.round is not None and not 1 <= each.round <= len(rounds):
             raise ValueError(f"{each.name}: round {each.round} of {len(rounds)}")
-    return State(photos, rounds)
+    taken = found.get("taken", "")  # of an earlier version without
+    if not isinstance(taken, str):
+        raise ValueError(f"taken {taken!r}")
+    return State(photos, rounds, taken)
 
 
 def _round(found: Any) -> Round:

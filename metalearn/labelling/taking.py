@@ -3,7 +3,7 @@
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from metalearn.data.decode import Unreadable
@@ -110,38 +110,72 @@ class Finder:
 
     def __init__(self, state: State, files: Mapping[str, Path]):
         self._state = state
-        self._files = {composed(name): path for name, path in files.items()}
+        self._raw = dict(files)
+        self._files = {composed(name): name for name in files}
+        self._exact = _by_name(((e.name, d) for d, e in state.photos.items()), raw=True)
         self._named = _by_name((each.name, digest) for digest, each in state.photos.items())
-        self._ends = _by_name((_end(each.name), digest) for digest, each in state.photos.items())
-        self._file_ends = _by_name((_end(name), composed(name)) for name in files)
+        self._digests: dict[str, str] | None = None
 
     def find(self, given: Given) -> tuple[str, Record]:
         """The digest of the photograph, and its record or a new one.
 
-        Looked for by its digest, then by its name below the folder, then by its file's name alone
-        where that is of one photograph only; first among those that were asked about.
+        Looked for by its digest; else by its name below the folder, first among those that were
+        asked about; else by the end of that name: all of it where it has folders above, and the
+        file's name alone where that is of one photograph only.
 
         Raises:
           UserError: there is none, several have its name, or it cannot be read.
         """
-        name = composed(given.photo.removeprefix("./").replace("\\", "/"))
         if given.digest is not None:
             if given.digest in self._state.photos:
                 return given.digest, self._state.photos[given.digest]
-            for other in self._file_ends.get(_end(name), []):
-                if digest_of(self._files[other]) == given.digest:
-                    return self._read(given, other)
+            if (known := self._by_digest().get(given.digest)) is not None:
+                return self._read(given, known)
+        # As `active next` wrote it, whatever is in it; else as other programs may have changed it
+        if given.photo in self._exact:
+            return self._one(given, self._exact[given.photo])
+        if given.photo in self._raw:
+            return self._read(given, given.photo)
+        name = composed(given.photo.removeprefix("./").replace("\\", "/"))
         if name in self._named:
             return self._one(given, self._named[name])
         if name in self._files:
-            return self._read(given, name)
-        if _end(name) in self._ends:
-            return self._one(given, self._ends[_end(name)])
-        names = self._file_ends.get(_end(name), [])
+            return self._read(given, self._files[name])
+        names = self._ending(name)
         if len(names) != 1:
             many = f"{len(names)} photos are named {name}" if names else f"there is no photo {name}"
             raise UserError(f"{given.where}: {many} in the folder; nothing was taken")
-        return self._read(given, names[0])
+        (found,) = names
+        if found in self._named:
+            return self._one(given, self._named[found])
+        return self._read(given, self._files[found])
+
+    def _ending(self, name: str) -> set[str]:
+        """Names of which one has the other at its end, the longest such; else with its last part.
+
+        Args:
+          name: with slashes.
+        """
+        last = name.rpartition("/")[2]
+        alike = {each for each in (*self._named, *self._files) if each.rpartition("/")[2] == last}
+        shared = {
+            each: min(each.count("/"), name.count("/"))
+            for each in alike
+            if f"/{name}".endswith(f"/{each}") or f"/{each}".endswith(f"/{name}")
+        }
+        longest = max(shared.values(), default=0)
+        return {each for each, parts in shared.items() if parts == longest} or alike
+
+    def _by_digest(self) -> dict[str, str]:
+        """The name of each photograph of the folder by its digest; read once, where it is asked."""
+        if self._digests is None:
+            self._digests = {}
+            for name, path in self._raw.items():
+                try:
+                    self._digests.setdefault(digest_of(path), name)
+                except UserError:  # a file that cannot be read is none that was answered
+                    continue
+        return self._digests
 
     def _one(self, given: Given, digests: list[str]) -> tuple[str, Record]:
         """Of photographs of one name, as the file was changed, the one that was asked about last.
@@ -165,7 +199,7 @@ class Finder:
         Raises:
           UserError: it cannot be read.
         """
-        path = self._files[name]
+        path = self._raw[name]
         try:
             read_snapshot(path, LEAST)
         except Unreadable as error:
@@ -176,15 +210,11 @@ class Finder:
         return digest, self._state.photos.get(digest, Record(name))
 
 
-def _by_name(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def _by_name(pairs: Iterable[tuple[str, str]], raw: bool = False) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for name, one in pairs:
-        found[composed(name)].append(one)
+        found[name if raw else composed(name)].append(one)
     return dict(found)
-
-
-def _end(name: str) -> str:
-    return composed(PurePosixPath(name).name)
 
 
 def composed(name: str) -> str:

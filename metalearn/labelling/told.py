@@ -89,7 +89,8 @@ def outlook_text(found: Outlook | None, more: int) -> str:
     """How good a recogniser is, and what more labels may bring."""
     if found is None:
         return "accuracy expected: not known before two classes have two labelled photos each"
-    now = f"accuracy expected: {found.accuracy:.1%}, each labelled photo held out in turn"
+    alone = f" (but {found.alone} that are alone in their class)" if found.alone else ""
+    now = f"accuracy expected: {found.accuracy:.1%}, each labelled photo{alone} held out in turn"
     if found.later is None:
         return f"{now}; what more labels bring is told from four photos a class on"
     return f"{now}; with {more} more labels about {found.later:.1%}"

@@ -1,6 +1,7 @@
 """The steps of labelling a folder of photographs, each from file to file."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,10 +89,12 @@ def tiles_of(state: State, files: Mapping[str, Path], looked: Looked) -> list[Ti
 def _check_taken(place: Place, state: State, files: Mapping[str, Path]) -> None:
     """See that the CSV, which is to be written anew, has no answer that the state lacks.
 
+    As it was when its answers were taken it has none, though some may be corrected since.
+
     Raises:
       UserError: it has some, or cannot be read.
     """
-    if not place.questions.exists():
+    if not place.questions.exists() or digest_of(place.questions) == state.taken:
         return
     answers = read_answers(place.questions)
     taken = take(state, answers, files, new_classes=True)
@@ -118,7 +121,12 @@ def take_answers(place: Place, answers: Path | None, new_classes: bool) -> Taken
         state = load_state(place.state)
         files = find_all(place.photos, place.state)
         given = read_any(answers or place.questions, place.state)
+        own = answers is None or answers.resolve() == place.questions.resolve()
+        digest = digest_of(place.questions) if own else state.taken
+        if own and digest == state.taken:
+            given = []  # taken before; what was corrected since is to stay
         taken = take(state, given, files, new_classes)
+        taken = taken._replace(state=replace(taken.state, taken=digest))
         save_state(taken.state, place.state)
     return taken
 

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from metalearn.active.auto import ENOUGH
-from metalearn.active.auto import MOST as MOST_TYPICAL
+from metalearn.active.auto import enough_labels
 from metalearn.active.registry import AUTO
 from metalearn.data.snapshots import Snapshot, read_snapshots
 from metalearn.errors import UserError
@@ -104,7 +103,9 @@ def synced(pile: Pile, session: Session, model: Model) -> Pile:
     if not pile.shots:
         return pile
     labels = dict(labels_of(session))
-    seen = seeing_session(pile.seen, session, model)
+    # Photographs of a class that was removed are neither in the pile nor in a class any more
+    kept = pile.seen.only({*pile.shots, *labels})
+    seen = seeing_session(kept, session, model)
     records = {
         digest: each._replace(label=None) if each.label else each
         for digest, each in pile.state.photos.items()
@@ -140,7 +141,7 @@ def chosen(pile: Pile, model: Model) -> Pile:
 
 def _enough(pile: Pile) -> float:
     """Labels from which `auto` takes what a head is not sure of."""
-    return min(ENOUGH * max(TWO, len(pile.state.counts)), MOST_TYPICAL * len(pile.seen.digests))
+    return enough_labels(max(TWO, len(pile.state.counts)), len(pile.seen.digests))
 
 
 def answered(pile: Pile, session: Session, label: str, model: Model) -> tuple[Pile, Session]:

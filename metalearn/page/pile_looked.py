@@ -1,6 +1,6 @@
 """Features of photographs, those of a pile and those that a session has, as questions need them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,19 @@ class Seen(NamedTuple):
     z: np.ndarray | None = None
     small: Mapping[str, np.ndarray] = {}
     alike: np.ndarray = NOBODY
+
+    def only(self, digests: Collection[str]) -> "Seen":
+        """The same without photographs of other digests."""
+        rows = [row for row, digest in enumerate(self.digests) if digest in digests]
+        if len(rows) == len(self.digests):
+            return self
+        return Seen(
+            names=tuple(self.names[row] for row in rows),
+            digests=tuple(self.digests[row] for row in rows),
+            z=None if self.z is None or not rows else self.z[rows],
+            small={digest: one for digest, one in self.small.items() if digest in digests},
+            alike=self.alike[rows],
+        )
 
     @property
     def looked(self) -> Looked | None:

@@ -97,8 +97,6 @@ class PileWiring(NamedTuple):
         """The classes have changed elsewhere on the page."""
         if pile is None:
             return {}
-        if not session.classes and pile.state.labelled:  # started again
-            return self.shown(Pile())
         pile = synced(pile, session, self._model(session))
         typed = self.page.gr.update(choices=list(pile.keys))  # what is typed by now stays
         return {**self.shown(pile), self.page.parts.pile_name: typed}

@@ -13,6 +13,7 @@ from metalearn.errors import UserError
 from metalearn.page.events import path_of, reported, unlink
 from metalearn.page.layout import EMPTY
 from metalearn.page.names import class_name, without_kind
+from metalearn.page.pile import Pile
 from metalearn.page.session import (
     Session,
     Step,
@@ -171,7 +172,8 @@ class Wiring(NamedTuple):
     def start_over(self, session: Session) -> Updates:
         """All forgotten."""
         empty = self.after(Step(Session()))
-        return {**empty, **self._saved(Session()), **self._no_answer(), self.parts.photo: None}
+        forgotten = {self.parts.photo: None, self.parts.pile: Pile()}
+        return {**empty, **self._saved(Session()), **self._no_answer(), **forgotten}
 
     def learn(self, session: Session, report: Report) -> Updates:
         """All that waits, learned."""

@@ -102,12 +102,16 @@ def active_rows(root: Path) -> dict[str, list[ActiveRow]]:
     """
     found: dict[str, list[ActiveRow]] = {}
     for title, group in by_table(active_records(root), title_of):
-        plain = [r for r in group if r.test.strategy == BASELINE]
-        plain = sorted(plain, key=lambda r: (r.test.balanced, r.test.distinct, r.test.stop))
-        baseline = plain[0] if plain else None
+        baseline = next((r for r in group if r.test.strategy == BASELINE and is_plain(r)), None)
         rows = [ActiveRow(record, baseline) for record in group]
         found[title] = sorted(rows, key=lambda row: (row.record is not baseline, row.name))
     return found
+
+
+def is_plain(record: ActiveRecord) -> bool:
+    """Whether nothing evens out, leaves out or stops what a strategy chooses."""
+    test = record.test
+    return not (test.balanced or test.distinct or test.stop)
 
 
 def title_of(record: ActiveRecord) -> str:

@@ -83,6 +83,7 @@ def _others(row: ActiveRow, budgets: list[int]) -> dict[str, str]:
     gains = None if row.gains is None else estimate(area(budgets, row.gains))
     needed = row.labels_needed
     ratio = NONE if needed is None else f"{needed:.0f} ({needed / aim_of(budgets):.2f})"
+    ratio = f"at most {ratio}" if needed == budgets[0] else ratio
     (measured, origin) = (row.record.measured, row.record.provenance)
     cells = {}
     if row.record.test.stop:

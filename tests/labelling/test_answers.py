@@ -7,7 +7,7 @@ import pytest
 
 from metalearn.errors import UserError
 from metalearn.labelling.answers import read_answers, read_sorted, write_questions
-from metalearn.labelling.folder import digest_of
+from metalearn.labelling.folder import digest_of, held
 from metalearn.labelling.given import Given, label_name
 from metalearn.labelling.label_studio import (
     LOCAL,
@@ -215,3 +215,36 @@ def test_what_label_studio_does_not_write_is_refused(
     with pytest.raises(UserError, match=message) as raised:
         read_tasks(tmp_path / "export.json")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("number,photo,label,guess;\n1,a.jpg,,;cup\n", "two kinds of delimiters"),
+        ("photo,label\na.jpg,,cup\n", "row 2 of answers.csv has more cells"),
+        ("x" * 200_000, "has no columns photo and label"),
+    ],
+)
+def test_labels_beside_the_columns_are_not_read_as_blank(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    """As a spreadsheet leaves them that did not split the columns."""
+    (tmp_path / "answers.csv").write_text(text)
+    with pytest.raises(UserError, match=said):
+        read_answers(tmp_path / "answers.csv")
+
+
+def test_class_folders_with_blank_names_are_refused(tmp_path: Path) -> None:
+    place = pile(tmp_path / "sorted" / "\u3000", 1, 1)
+    with pytest.raises(UserError, match="whose name is blank"):
+        read_sorted(tmp_path / "sorted", place.state)
+
+
+def test_files_of_others_stay_in_the_folder_of_the_state(tmp_path: Path) -> None:
+    theirs = [tmp_path / name for name in ("film.mkv.part", "next-door.png")]
+    ours = [tmp_path / name for name in ("state.json.1.part", "next-7.png")]
+    for path in (*theirs, *ours):
+        path.write_bytes(b"")
+    with held(tmp_path):
+        write_sheets([], tmp_path, "next")
+    assert all(path.exists() for path in theirs) and not any(path.exists() for path in ours)

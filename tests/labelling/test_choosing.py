@@ -9,6 +9,7 @@ from PIL import Image
 
 from metalearn.active.registry import STRATEGIES
 from metalearn.errors import UserError
+from metalearn.labelling.answers import read_sorted
 from metalearn.labelling.choosing import free_of, missing, renamed
 from metalearn.labelling.given import Given
 from metalearn.labelling.head import committee, fit_head, labelled_of, outlook, probabilities
@@ -141,6 +142,8 @@ def test_answers_find_their_photos(tmp_path: Path) -> None:
     assert labelled("b\\apple5.png") == labelled("apple5.png") == ["b/apple5.png"]
     shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "c" / "cafe\u0301.png")
     assert labelled("c/café.png") == labelled("c/cafe\u0301.png") != []
+    shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "c" / "back\\slash.png")
+    assert labelled("c/back\\slash.png") == ["c/back\\slash.png"]
     shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "b" / "apple6.png")
     with pytest.raises(UserError, match="2 photos are named apple6.png"):
         labelled("apple6.png")
@@ -149,6 +152,57 @@ def test_answers_find_their_photos(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_text("no image")
     with pytest.raises(UserError, match="row 2: broken.jpg cannot be read"):
         labelled("broken.jpg")
+
+
+def test_answers_do_not_go_to_another_photo_of_the_same_name(tmp_path: Path) -> None:
+    """As cameras name them: of folders that differ, the longest common end tells."""
+    place = pile(tmp_path / "all", 1, 1)
+    pile(tmp_path / "all" / "100CANON", 1, 1, first=5)
+    pile(tmp_path / "all" / "101CANON", 2, 1, first=6)
+    (tmp_path / "all" / "101CANON" / "apple6.png").rename(
+        tmp_path / "all" / "101CANON" / "apple5.png"
+    )
+    first = Given("row 2", "100CANON/apple5.png", "cup")
+    state = taken(State(), [first], place).state
+    for photo in ("/home/me/all/101CANON/apple5.png", "all/101CANON/apple5.png"):
+        found = taken(state, [Given("row 3", photo, "door")], place)
+        assert found.new == 1 and not found.corrected
+        assert {each.name: each.label for each in found.state.photos.values()} == {
+            "100CANON/apple5.png": "cup",
+            "101CANON/apple5.png": "door",
+        }
+
+
+def test_sorted_copies_are_known_by_what_is_in_them(tmp_path: Path) -> None:
+    place = pile(tmp_path / "all", 1, 2)
+    copy = tmp_path / "sorted" / "cup"
+    copy.mkdir(parents=True)
+    shutil.copy(place.photos / "apple1.png", copy / "IMG_0001 (1).png")
+    found = taken(State(), read_sorted(tmp_path / "sorted", place.state), place).state
+    assert [each.name for each in found.photos.values()] == ["apple1.png"]
+
+
+def test_photos_that_cannot_be_read_are_named_where_none_is_left(tmp_path: Path) -> None:
+    place = pile(tmp_path, 1, 1)
+    state = asked(State(), looked_at(place), 1)
+    state = taken(state, answers(state), place).state
+    (tmp_path / "broken.jpg").write_text("no image")
+    with pytest.raises(UserError, match="no photo is left to ask about.*broken.jpg"):
+        asked(state, looked_at(place), 1)
+
+
+def test_what_is_asked_about_or_skipped_does_not_make_a_head_sure(tmp_path: Path) -> None:
+    """`auto` takes typical photographs until enough are labelled: 8 a class, or half of them."""
+    place = pile(tmp_path, 2, 20)
+    looked = looked_at(place)
+    state = asked(State(), looked, 24)
+    some = [
+        given._replace(label=given.label if i < 6 else "skip")
+        for i, given in enumerate(answers(state))
+    ]
+    state = taken(state, some, place).state
+    typical = asked(state, looked, 5, strategy="typiclust").open
+    assert asked(state, looked, 5).open.keys() == typical.keys()
 
 
 def test_labels_are_corrected_and_photos_skipped(place: Place, looked: Looked) -> None:

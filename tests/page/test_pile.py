@@ -116,6 +116,24 @@ def test_photos_of_the_session_count_and_are_not_asked_about(
     assert sum(pile.state.counts.values()) == 6 and len(pile.seen.digests) == 18
 
 
+def test_photos_of_a_class_that_is_removed_are_not_asked_about(
+    paths: list[Path], model: Model, tmp_path: Path
+) -> None:
+    """They were given to it, and are not in the pile."""
+    own = sorted(photos_in(tmp_path, 1, 3, first=20).photos.glob("*.png"))
+    session = with_photos(Session(), "apple", own, PIXELS).session
+    (pile, _) = with_pile(Pile(), session, paths[:5], model)
+    (pile, session) = answer(pile, session, model)
+    session = without_class(session, "apple").session
+    pile = synced(pile, session, model)
+    assert set(pile.seen.digests) == set(pile.shots)
+    names = set()
+    while pile.asked is not None:
+        names.add(pile.asked.name)
+        pile = skipped(pile, model)
+    assert names <= {path.name for path in paths[:5]} and len(names) >= 4
+
+
 def test_piles_that_cannot_be_taken_are_refused(
     tmp_path: Path, paths: list[Path], begun: Pile, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
