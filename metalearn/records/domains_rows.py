@@ -139,7 +139,7 @@ def title_of(record: DomainsRecord) -> str:
     parts.append(test.classifier)
     if record.trained:
         augment = record.config.augment
-        parts.append("not augmented" if augment == "none" else f"augmented ({augment})")
+        parts.append("not augmented" if augment == "none" else f"augmented by {augment}")
     parts += [f"{test.images} images"] if test.images else []
     parts += [f"{test.target_labels} labels of the target"] if test.target_labels else []
     return ", ".join(parts)
