@@ -5,11 +5,15 @@ predict    what other photographs show, or that they show none of this
 add        photographs of a new class, or more of one, in seconds
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from metalearn.data.snapshots import Snapshot, find_labelled, find_photos
 from metalearn.domains.moved import RECENTRE
+from metalearn.errors import UserError
 from metalearn.personal.answers import Answer, answer
 from metalearn.personal.changing import added, removed
 from metalearn.personal.embedding import BODY, Embedder, load_embedding
@@ -18,7 +22,7 @@ from metalearn.personal.fitting import fit
 from metalearn.personal.heads import AUTO
 from metalearn.personal.opening import load_fitted, save_fitted
 from metalearn.personal.probed import probed
-from metalearn.personal.reading import Photo, snapshots_of
+from metalearn.personal.reading import Photo, check_names, snapshots_of
 from metalearn.personal.unknown import RATE
 from metalearn.personal.unlabelled import Unlabelled
 from metalearn.personal.views import Views
@@ -79,6 +83,7 @@ class Recogniser:
             photographs, fewer than five unlabelled ones; or as `load_embedding`.
         """
         classes = find_labelled(Path(photos)) if isinstance(photos, str | Path) else photos
+        check_names(classes)
         embedding = load_embedding(body, weights, views)
         size = embedding.shown.views.pixels
         snapshots = {name: snapshots_of(some, size) for name, some in classes.items()}
@@ -125,7 +130,7 @@ class Recogniser:
         """What it got right of its own photographs, each held out in turn; None if it cannot be."""
         return self.fitted.expected
 
-    def predict(self, photos: Photo | list[Photo] | tuple[Photo, ...]) -> list[Answer]:
+    def predict(self, photos: Photo | Iterable[Photo]) -> list[Answer]:
         """What photographs show.
 
         Args:
@@ -134,7 +139,13 @@ class Recogniser:
         Raises:
           UserError: one cannot be read.
         """
-        several = photos if isinstance(photos, list | tuple) else [photos]
+        several: list[Photo]
+        if isinstance(photos, str | Path | np.ndarray | Image.Image):
+            several = [photos]
+        elif isinstance(photos, Iterable):
+            several = list(photos)
+        else:
+            raise UserError(f"{type(photos).__name__} is no photo: give a file, an array, an image")
         found: list[Photo] = []
         for photo in several:
             found += find_photos(Path(photo)) if isinstance(photo, str | Path) else [photo]
@@ -152,8 +163,9 @@ class Recogniser:
           photos: as of `predict`, but no folders.
 
         Raises:
-          UserError: one cannot be read.
+          UserError: one cannot be read, or the name is no text.
         """
+        check_names([name])
         return Recogniser(added(self.fitted, {name: snapshots_of(photos, self.pixels)}))
 
     def remove(self, name: str) -> "Recogniser":

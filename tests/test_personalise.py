@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments._cli import personal
 from metalearn.models.zoo import load_body
 from metalearn.personal import embedding, probed
 from metalearn.personal.embedding import BODY
@@ -202,6 +204,40 @@ def test_a_recogniser_is_evaluated_on_its_own_photos_and_on_others(
     said = personalise("evaluate", fitted, tmp_path / "labelled")
     assert said.code == 0 and "2 photos of other classes: " in said.out
     assert "accuracy 100.0 %" in said.out
+    assert "not among its classes, tested as unknown: pink" in said.err
+    assert "it was fitted to" not in said.err
+
+
+def test_photos_that_it_was_fitted_to_are_told(mine: Path, photos: Path) -> None:
+    said = personalise("evaluate", mine, photos)
+    assert said.code == 0 and "it was fitted to 9 of these photos" in said.err
+    said = personalise("add", mine, "--class=blue", photos / "red" / "red 0.jpg")
+    assert said.code == 0 and "is learned as red already" in said.err
+
+
+def test_a_file_that_another_process_changed_is_not_replaced(
+    mine: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where two photos are added at once: the second would lose the first."""
+    added = personal.added
+
+    def meanwhile(*given: object) -> object:
+        mine.write_bytes(mine.read_bytes() + b" ")
+        return added(*given)
+
+    monkeypatch.setattr(personal, "added", meanwhile)
+    said = personalise("add", mine, "--class=red", new)
+    assert "was changed by another process meanwhile: nothing was written" in said.complaint
+
+
+def test_archives_of_others_are_not_replaced(photos: Path, mine: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("a.jpg", "a picture")
+    said = personalise("fit", photos, f"--out={tmp_path / 'photos.zip'}")
+    assert "is there, and no recogniser" in said.complaint
+    for name in (mine, tmp_path / "photos.zip"):
+        said = personalise("export", mine, "--format=onnx", f"--out={name}")
+        assert "is there, and no export" in said.complaint
 
 
 def test_labelled_photos_are_moved_among_unlabelled_ones(photos: Path, tmp_path: Path) -> None:
@@ -332,6 +368,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["remove", "FITTED", "red"], "and nothing else beside flags"),
     (["show"], "show takes a recogniser's file"),
     (["show", "TEXT"], "is no recogniser, or damaged"),
+    (["show", "/dev/zero"], "is no file: name that of a recogniser"),
     (["evaluate"], "evaluate takes a recogniser's file"),
     (["evaluate", "FITTED", "EMPTY"], "has no class folder with a photo"),
     (["evaluate", "FITTED", "ONE"], "no photo is of a class of this recogniser"),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from metalearn.personal.study import Outcome, pooled
+from metalearn.records.draws import estimate
 from metalearn.records.personal import PersonalMeasured, PersonalRecord
 
 DIGITS = 6
@@ -16,7 +17,7 @@ def measured(done: list[Outcome]) -> PersonalMeasured:
     known = [one.accuracy for one in expected if one is not None]
     aurocs = [one.auroc for one in evaluations if one.auroc is not None]
     others = np.mean([one.others_accepted for one in evaluations]) if aurocs else None
-    interval = 1.96 * accuracies.std(ddof=1) / len(done) ** 0.5 if len(done) > 1 else None
+    interval = estimate(accuracies).ci95
     together = pooled(done)
     return PersonalMeasured(
         classes=len(done[0].fitted.classes),

@@ -9,6 +9,7 @@ import numpy as np
 from experiments._cli.define import FLAGS
 from experiments._cli.page import page
 from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
+from experiments._cli.personal_changed import check_same, digest_of_file, learned_as_others
 from experiments._cli.personal_export import export_file
 from experiments._cli.personal_unlabelled import find_unlabelled, read_unlabelled
 from metalearn.data.cache import default_root, expanded
@@ -119,17 +120,19 @@ def add(*words: str) -> None:
     name = class_named("add")
     paths = [path for place in places for path in find_photos(Path(place))]
     out = out_file(file)
+    before = digest_of_file(file)
     fitted = _load(file)
     if name not in fitted.classes:
         warn([f"note: {name!r} is a new class"])
     if fitted.alike is not None:
         warn(["note: these photos are taken for ones like the unlabelled, and are not moved"])
     snapshots = readable_ones(paths, fitted.model.pixels)
-    warn(_advice({name: snapshots}))
+    warn([*_advice({name: snapshots}), *learned_as_others(fitted, name, snapshots)])
     changed = added(fitted, {name: snapshots})
     new = len(changed.photos.names) - len(fitted.photos.names)
     if new < len(paths):
         warn([f"note: {len(paths) - new} of {len(paths)} photos were there already"])
+    check_same(file, before, out)
     write_recogniser(changed, out)
 
 
@@ -142,7 +145,10 @@ def remove(*words: str) -> None:
     (file,) = given(words, "remove", "a recogniser's file")
     name = class_named("remove")
     out = out_file(file)
-    write_recogniser(removed(_load(file), name), out)
+    before = digest_of_file(file)
+    changed = removed(_load(file), name)
+    check_same(file, before, out)
+    write_recogniser(changed, out)
 
 
 def show(*words: str) -> None:
@@ -173,6 +179,12 @@ def evaluate(*words: str) -> None:
     classes = find_labelled(root)
     size = fitted.model.pixels
     read = {name: readable_ones(paths, size, root) for name, paths in classes.items()}
+    known = set(fitted.photos.digests)
+    own = sum(each.digest in known for some in read.values() for each in some)
+    if own:
+        warn([f"note: it was fitted to {own} of these photos: they say little of others"])
+    if others := [name for name in read if name not in fitted.classes]:
+        warn([f"note: not among its classes, tested as unknown: {', '.join(others)}"])
     print(evaluation_text(judged(fitted, read)))
 
 

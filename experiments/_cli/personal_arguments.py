@@ -1,7 +1,6 @@
 """Flags and words of `experiments.personalise`."""
 
 import unicodedata
-import zipfile
 from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
@@ -12,6 +11,7 @@ from metalearn.domains.moved import MOVES, RECENTRE
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.personal.embedding import BODY
+from metalearn.personal.file import is_recogniser
 from metalearn.personal.heads import AUTO, HEADS
 from metalearn.personal.unknown import RATE
 
@@ -97,7 +97,7 @@ def out_file(changed: str | None = None) -> Path:
     path = Path(given)
     if path.is_dir():
         raise UserError(f"--out={path} is a folder: give the name of a file")
-    if path.exists() and given != changed and not zipfile.is_zipfile(path):
+    if path.exists() and given != changed and not is_recogniser(path):
         raise UserError(f"--out={path} is there, and no recogniser: choose another name")
     check_writable(path.parent)
     return path

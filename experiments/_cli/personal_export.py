@@ -25,6 +25,9 @@ def define_export() -> None:
     )
 
 
+EXPORTS = (".onnx", ".tflite")  # files that a later export may replace
+
+
 def export_file(*words: str) -> None:
     """`export FILE --format=FORMAT --out=FILE [--int8] [--check=DIR]`.
 
@@ -38,6 +41,8 @@ def export_file(*words: str) -> None:
     out = Path(FLAGS.out)
     if FLAGS.format != "savedmodel" and out.is_dir():
         raise UserError(f"--out={out} is a folder: give the name of a file")
+    if out.is_file() and (out.samefile(words[0]) or out.suffix not in EXPORTS):
+        raise UserError(f"--out={out} is there, and no export: choose another name")
     check_writable(out.parent)
     paths = find_photos(Path(FLAGS.check)) if FLAGS.check else []
     configure(1, "float32")

@@ -10,7 +10,8 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,12 +134,22 @@ def _said_why() -> Iterator[None]:
         raise Unreadable(f"{kind} ({said})") from error
 
 
+@cache
+def _register_plugins() -> None:
+    """Let Pillow know of formats that need a package of their own: HEIC, as iPhones write it."""
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+
+
 def _opened(data: bytes) -> Image.Image:
     """The image, with nothing but its header read.
 
     As Image.open does, which warns of large images, and refuses larger ones before a JPEG can be
     asked for fewer pixels. Formats that run other programs, as EPS does, are not tried.
     """
+    _register_plugins()
     known = Image.registered_extensions()
     formats = {known.get(ending) for ending in PICTURES} & Image.OPEN.keys()
     for name in sorted(name for name in formats if name):
@@ -157,7 +168,7 @@ def _opened(data: bytes) -> Image.Image:
 def _unknown(data: bytes) -> str:
     """Why no format fits."""
     if data[4:8] == b"ftyp" and data[8:12] in HEIC:
-        return "HEIC cannot be read here: convert it to JPEG"
+        return "HEIC cannot be read here: install pillow-heif, or convert it to JPEG"
     if data.startswith(JXL):
         return "JPEG XL cannot be read here: convert it to JPEG"
     start = data[:512].decode(errors="replace").rstrip("\ufffd")  # its last character may be cut

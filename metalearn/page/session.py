@@ -83,7 +83,7 @@ def with_photos(session: Session, name: str, paths: Sequence[Path], size: int) -
         if snapshot.digest in digests:
             continue
         digests.add(snapshot.digest)
-        new.append(renamed(snapshot, [*own, *new]))
+        new.append(renamed(snapshot, [*own, *new, *_like(session.fitted, name, snapshot)]))
     if len(new) < len(found):
         notes.append(f"{len(found) - len(new)} of these photos are in {name} already")
     if not new:
@@ -232,13 +232,17 @@ def corrected(session: Session, name: str, report: Report) -> Step:
     name = class_name(name)
     if session.asked.digest in _learned(session, name):
         raise UserError(f"this photo is learned as {name} already")
-    given = renamed(session.asked, _like(session.fitted, name, session.asked))
+    asked = session.asked
+    given = renamed(asked, _like(session.fitted, name, asked))
+    notes = tuple(_learned_as_others(session, name, [asked]))
     fitted = _more(session.fitted, {name: [given]}, report)
     thumbnails = {**session.thumbnails, (name, given.name): given.thumbnail}
-    return Step(replace(session, fitted=fitted, thumbnails=thumbnails))
+    return Step(replace(session, fitted=fitted, thumbnails=thumbnails), notes)
 
 
-def _like(fitted: Fitted, name: str, snapshot: Snapshot) -> list[Snapshot]:
+def _like(fitted: Fitted | None, name: str, snapshot: Snapshot) -> list[Snapshot]:
     """Stand-ins with the names of a class's learned photographs."""
+    if fitted is None:
+        return []
     pairs = zip(fitted.photos.names, fitted.photos.labels, strict=True)
     return [snapshot._replace(name=each) for each, at in pairs if fitted.classes[at] == name]

@@ -20,6 +20,7 @@ from metalearn.personal.model import Arrays
 FORMAT = 1  # raised when older programs could not read a file any more
 ABOUT, ARRAYS, BODY = "recogniser.json", "arrays.safetensors", "body.safetensors"
 LARGEST = 2**31  # bytes that a part may have once it is unpacked
+LARGEST_ABOUT = 2**26  # bytes of what it says in words, which becomes many objects
 
 
 class Contents(NamedTuple):
@@ -67,6 +68,8 @@ def read_contents(path: Path) -> Contents:
       UserError: it is not there, damaged, of another kind or of a newer version.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"{path} is no file: name that of a recogniser")
         with zipfile.ZipFile(path) as archive:
             about = json.loads(_part(archive, ABOUT))
             if not isinstance(about, dict) or about.get("kind") != "recogniser":
@@ -93,9 +96,19 @@ def read_contents(path: Path) -> Contents:
 
 
 def _part(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > LARGEST:
+    most = LARGEST_ABOUT if name == ABOUT else LARGEST
+    if archive.getinfo(name).file_size > most:
         raise ValueError(f"{name} is too large")
     return archive.read(name)
+
+
+def is_recogniser(path: Path) -> bool:
+    """Whether a file is an archive of ours, damaged or not."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return ABOUT in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def damaged(path: Path, error: Exception) -> UserError:

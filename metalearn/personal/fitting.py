@@ -60,7 +60,8 @@ def fit(
         raise UserError(f"class {empty[0]!r} has no photos: give one at least, or leave it out")
     _check(len(classes), unknown_rate)  # before features are made, which takes longest
     names = tuple(sorted(classes))
-    made = maker(np.array([len(classes[name]) for name in names]))
+    # A file counts once in its class, as when photographs are added or it is loaded
+    made = maker(np.array([len({each.digest for each in classes[name]}) for name in names]))
     if unlabelled is not None:
         check_keeps_features(made.model)
         pixels = pixels_of(unlabelled)
@@ -159,6 +160,8 @@ def _fitted(
     state = model.fit(values, labels, number)
     judged = held_out(partial(fitted_to, model, 1.0), values, labels, number)
     temperature = 1.0 if model.calibrated else _temperature(judged, labels)
+    if temperature != 1:  # familiarity depends on it
+        judged = held_out(partial(fitted_to, model, temperature), values, labels, number)
     without = partial(
         left_out_classes, partial(fitted_to, model, temperature), values, labels, number
     )
@@ -170,7 +173,8 @@ def _fitted(
     else:
         asked = alike.kept.values
         taken = model.logits(state, asked).argmax(1)
-        threshold = threshold_of(without((asked, taken)), number, unknown_rate)
+        turns = max(2, len(np.unique(taken)))
+        threshold = threshold_of(without((asked, taken)), turns, unknown_rate)
     return Fitted(
         classes=classes,
         photos=photos,
@@ -225,7 +229,7 @@ def _temperature(judged: HeldOut, labels: np.ndarray) -> float:
         return 1.0
     classes = judged.logits.shape[1]
     sample = Sample(judged.logits, labels[judged.rows], np.ones(classes))
-    return 1 / likeliest_scale(judged.logits, sample)
+    return 1 / likeliest_scale(judged.logits, sample, smoothed=True)
 
 
 def _expected(

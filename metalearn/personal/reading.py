@@ -1,6 +1,6 @@
 """Photographs from wherever they are: files, arrays, images in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ FILE = (str, Path)
 NAMED = 5  # files that cannot be read are named, at most
 
 
-def snapshots_of(photos: Sequence[Photo], size: int) -> list[Snapshot]:
+def snapshots_of(photos: Iterable[Photo], size: int) -> list[Snapshot]:
     """The photographs, in their order.
 
     Args:
@@ -33,6 +33,7 @@ def snapshots_of(photos: Sequence[Photo], size: int) -> list[Snapshot]:
     """
     if isinstance(photos, str | Path):
         raise UserError(f"{printable(str(photos))} is one photo: give a list of photos")
+    photos = list(photos)  # it may be one that can be gone through once
     files = iter(readable_ones([Path(one) for one in photos if isinstance(one, FILE)], size))
     return [
         next(files) if isinstance(photo, FILE) else _in_memory(photo, size, f"photo {place}")
@@ -40,7 +41,20 @@ def snapshots_of(photos: Sequence[Photo], size: int) -> list[Snapshot]:
     ]
 
 
+def check_names(names: Iterable[object]) -> None:
+    """See that classes are named by text, as a file keeps them.
+
+    Raises:
+      UserError: one is not.
+    """
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise UserError(f"a class is named {name!r}: give text")
+
+
 def _in_memory(photo: np.ndarray | Image.Image, size: int, name: str) -> Snapshot:
+    if not isinstance(photo, np.ndarray | Image.Image):
+        raise UserError(f"{name} is {type(photo).__name__}: give a file, an array or an image")
     try:
         return from_pixels(photo, size, name)
     except (UserError, Unreadable) as error:

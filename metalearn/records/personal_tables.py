@@ -23,14 +23,15 @@ is in `results/personal.csv`.
 - **method**: `auto` takes centroids below two photographs a class, and ridge regression from there.
 - **what is changed**: of what `experiments.personalise` does; a dash where nothing is. Unlabelled
   photographs are of the draw's classes, and none of those that are tested.
-- **accuracy %**: mean over draws ± its 95 % confidence interval, and the range of draws.
+- **accuracy %**: mean over draws ± its 95 % confidence interval (Student's t), and the range of
+  draws.
 - **balanced %**: mean recall of the classes, as if each had as many test photographs.
 - **expected %**: what the recognisers expected of themselves, by their own photographs held out.
 - **unknown**: further classes, which a recogniser should not know. **accepted %** and **false
   acceptance %** are the shares of photographs of its own and of those classes that are not answered
   as unknown, the threshold for an unknown rate of 5 % being chosen from the fitted photographs
-  alone; **right of accepted %** is the accuracy among the former; **AUROC** is of the one against
-  the other.
+  alone, or from the unlabelled ones where there are any; **right of accepted %** is the accuracy
+  among the former; **AUROC** is of the one against the other.
 - **fit, ms**: median milliseconds of fitting to features that are there.
 """
 VIEWS = {

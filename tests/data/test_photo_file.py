@@ -4,8 +4,10 @@ import io
 import os
 import socket
 import struct
+import sys
 import zlib
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -229,7 +231,9 @@ def heic(brand: bytes) -> bytes:
 def test_heic_is_named_with_what_to_do(brand: bytes) -> None:
     if ".heic" in Image.registered_extensions():
         pytest.skip("this Pillow may read HEIC")
-    assert why(heic(brand)) == "HEIC cannot be read here: convert it to JPEG"
+    assert (
+        why(heic(brand)) == "HEIC cannot be read here: install pillow-heif, or convert it to JPEG"
+    )
 
 
 def test_heic_is_read_where_pillow_can(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,3 +368,17 @@ def test_a_file_that_may_not_be_read_is_refused(
     (tmp_path / "x.jpg").write_bytes(b"any")
     monkeypatch.setattr(os, "open", deny)
     assert refusal(tmp_path / "x.jpg") == "cannot be opened: Permission denied"
+
+
+def test_a_package_that_reads_heic_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow finds none by itself; where there is one, it is registered once."""
+    called: list[int] = []
+    fake = ModuleType("pillow_heif")
+    fake.register_heif_opener = lambda: called.append(1)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pillow_heif", fake)
+    photo_file._register_plugins.cache_clear()
+    for _ in range(2):
+        with pytest.raises(Unreadable):
+            decoded(b"words", 8)
+    assert called == [1]
+    photo_file._register_plugins.cache_clear()

@@ -90,6 +90,31 @@ def test_photos_are_added_learned_asked_about_and_corrected(tmp_path: Path) -> N
     assert likeliest(session) == "cup"
 
 
+def test_photos_of_one_name_that_come_later_are_told_apart(tmp_path: Path) -> None:
+    """A camera calls every photo the same."""
+    session = given(tmp_path, APPLE, BOOK)
+    for number in range(2):
+        (shot,) = files(tmp_path, CUP, 1, number)
+        shot = shot.rename(shot.with_name("image.png"))
+        session = with_photos(session, "cup", [shot], PIXELS).session
+        session = learned(session, tiny_maker(), nobody).session
+    assert session.fitted is not None
+    (cup,) = [i for i, name in enumerate(session.fitted.classes) if name == "cup"]
+    pairs = zip(session.fitted.photos.names, session.fitted.photos.labels, strict=True)
+    names = [name for name, label in pairs if label == cup]
+    assert len(names) == len(set(names)) == 2
+
+
+def test_a_second_correction_says_that_the_first_is_learned(
+    taught: Session, tmp_path: Path
+) -> None:
+    session = asking(taught, files(tmp_path, CUP, 1)[0]).session
+    first = corrected(session, "mug", nobody)
+    assert not first.notes
+    second = corrected(first.session, "cup", nobody)
+    assert any("mug" in note for note in second.notes)
+
+
 def test_what_is_learned_in_steps_is_what_all_at_once_gives(tmp_path: Path) -> None:
     at_once = learned(given(tmp_path, APPLE, BOOK, CUP), tiny_maker(), nobody).session.fitted
     session = learned(given(tmp_path, BOOK, CUP), tiny_maker(), nobody).session

@@ -10,7 +10,8 @@ from metalearn.personal.evaluating import judged, on_its_own
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.fitting import THUMBNAILS, fit
 from metalearn.personal.heads import HEADS
-from metalearn.personal.unknown import NEVER, RATE
+from metalearn.personal.model import Maker
+from metalearn.personal.unknown import MANY, NEVER, RATE, threshold_of
 from tests.personal.made import NAMES, pixel_maker, shots, things, tiny, tiny_maker
 
 METHODS = ("auto", "centroid")  # auto is ridge here; logistic takes long, see test_heads
@@ -192,7 +193,26 @@ def test_photos_that_hardly_differ_give_numbers(method: str) -> None:
 def test_the_threshold_is_reached_by_the_chosen_share_of_classes_left_out() -> None:
     rates = (0.02, RATE, 0.2, 0.5)
     thresholds = [tiny(3, 3, 3, rate=rate).threshold for rate in rates]
-    assert thresholds == sorted(thresholds, reverse=True)
+    assert thresholds == sorted(thresholds, reverse=True) and len(set(thresholds)) > 2
+    unknown = np.random.default_rng(0).permutation(1000) / 1000
+    for rate in rates:
+        assert (unknown > threshold_of(unknown, MANY, rate)).mean() == pytest.approx(rate, abs=2e-3)
+
+
+def test_copies_of_a_file_count_once_where_the_head_is_chosen() -> None:
+    (apple, book) = (shots(0, 1)[0], shots(1, 1)[0])
+    heads = []
+    for copies in (1, 2):
+        classes = {"apple": [apple] * copies, "book": [book] * copies}
+        heads.append(fit(tiny_maker("auto"), classes).chosen)
+    assert heads[0] == heads[1]
+
+
+def test_few_photos_that_are_all_right_do_not_make_answers_sure() -> None:
+    """As if one were wrong (Platt): the likeliest temperature would go to zero."""
+    fitted = fit(pixel_maker(), things(2, 2, 2))
+    assert fitted.expected is not None and fitted.expected.accuracy == 1
+    assert fitted.temperature > 0.05
 
 
 def test_no_fit_is_of_more_than_it_may_see() -> None:
@@ -224,8 +244,10 @@ def test_evaluation_counts_what_answers_say() -> None:
         judged(fitted, {"egg": shots(4, 1)})
 
 
-def test_what_is_expected_is_what_an_evaluation_of_its_own_photos_finds() -> None:
-    fitted = tiny(3, 2, 1)
+@pytest.mark.parametrize("maker", [tiny_maker(), pixel_maker()])
+def test_what_is_expected_is_what_an_evaluation_of_its_own_photos_finds(maker: Maker) -> None:
+    """Whether the model is calibrated, or gets a temperature."""
+    fitted = fit(maker, things(3, 2, 1))
     found = on_its_own(fitted)
     assert fitted.expected is not None and fitted.expected.photos == 5
     assert found.scores.accuracy == pytest.approx(fitted.expected.accuracy)

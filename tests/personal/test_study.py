@@ -1,5 +1,7 @@
 """Draws of classes and photographs of a dataset, and recognisers of them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -85,4 +87,22 @@ def test_pooled_shares_are_those_of_all_photos() -> None:
     known = np.concatenate([one.familiarity >= one.fitted.threshold for one in found])
     together = pooled(found)
     assert together.accepted == pytest.approx(known.mean())
-    assert together.right_of_accepted in (1.0, None)
+    assert not known.any() and together.right_of_accepted is None
+
+
+def test_shares_of_accepted_photos_are_over_all_draws() -> None:
+    """By hand: of 4 photos of two draws 3 are familiar enough, 2 of these right."""
+    (first, second) = done()[:2]
+    logits = np.array([[2.0, 0.0], [2.0, 0.0]])
+    threshold = dataclasses.replace(first.fitted, threshold=0.5)
+    draws = [
+        each._replace(fitted=threshold, logits=logits, true=np.array(true), familiarity=known)
+        for each, true, known in (
+            (first, [0, 1], np.array([0.6, 0.7])),
+            (second, [0, 0], np.array([0.9, 0.1])),
+        )
+    ]
+    found = pooled(draws)
+    assert found.accepted == 0.75 and found.right_of_accepted == pytest.approx(2 / 3)
+    sure = 1 / (1 + np.exp(-2))
+    assert found.ece == pytest.approx(abs(sure - 0.75))
