@@ -139,6 +139,8 @@ def title_of(record: DomainsRecord) -> str:
     parts.append(test.classifier)
     if record.trained:
         augment = record.config.augment
+        begun = record.lineage[-1].config if record.lineage else record.config
+        parts.append(f"{begun.steps} updates")
         parts.append("not augmented" if augment == "none" else f"augmented by {augment}")
     parts += [f"{test.images} images"] if test.images else []
     parts += [f"{test.target_labels} labels of the target"] if test.target_labels else []

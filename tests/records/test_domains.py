@@ -239,7 +239,7 @@ def test_trained_bodies_share_a_table_with_the_training_that_they_begin_from(
     fewer = dataclasses.replace(rows[3].record.test, draws=1)
     assert DomainsRow(dataclasses.replace(rows[3].record, test=fewer), rows[0].record).gain is None
     text = domains_markdown(tmp_path)
-    assert "### mnist to usps, lenet, trained, not augmented\n" in text
+    assert "### mnist to usps, lenet, trained, 20 updates, not augmented\n" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| dann (penalty 0.5) | ")]
     # The last update; what entropy, dev and the oracle would keep
     assert line == "| dann (penalty 0.5) | 70.00 | 85.00 | 70.00 | 85.00 |"
