@@ -48,10 +48,7 @@ class Common:
     method: str = setting("maml", "name in metalearn.learners.registry.METHODS")
     dataset: str = setting("cifar_fs", "name of a dataset")
     image_size: int = setting(
-        0,
-        "side of the images in pixels, for folder, labelled, grocery, mini_imagenet and tfds:NAME "
-        "(0: theirs)",
-        least=0,
+        0, "side in pixels, of folders', groceries' and mini_imagenet's images (0: theirs)", least=0
     )
     backbone: str = setting("conv4-64", "name in metalearn.models.BACKBONES, or of models.zoo")
     weights: str = setting(
@@ -238,7 +235,11 @@ class Smoothed(Trained):
     label_smoothing: float = setting(0.0, "share of a label that other classes get", least=0)
 
     def check(self) -> None:
-        """As of others, and that a label keeps a share."""
+        """As of others, and that a label keeps a share.
+
+        Raises:
+          UserError: as of others, or it keeps none.
+        """
         super().check()
         if self.label_smoothing >= 1:
             raise UserError(f"--label_smoothing must be below 1, not {self.label_smoothing}")
