@@ -369,6 +369,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["show"], "show takes a recogniser's file"),
     (["show", "TEXT"], "is no recogniser, or damaged"),
     (["show", "/dev/zero"], "is no file: name that of a recogniser"),
+    (["add", "/dev/zero", "NEW", "--class=red", "--out=OUT"], "is no file: name that of a"),
     (["evaluate"], "evaluate takes a recogniser's file"),
     (["evaluate", "FITTED", "EMPTY"], "has no class folder with a photo"),
     (["evaluate", "FITTED", "ONE"], "no photo is of a class of this recogniser"),

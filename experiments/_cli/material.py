@@ -114,27 +114,27 @@ def open_source(config: Config) -> Source:
       UserError: no such run, or one that classifies no fixed classes; or its dataset is not there,
         or is another one.
     """
-    there = read_workdir(Path(config.init_from)).config if config.init_from else None
-    if there is None or there.method not in CLASSIFYING:
+    saved = read_workdir(Path(config.init_from)) if config.init_from else None
+    if saved is None or saved.config.method not in CLASSIFYING:
         raise UserError(
             "--test_source tests the classes of an earlier run of experiments.pretrain or "
             "transfer: name it by --init_from, or leave this out"
         )
+    there = saved.config
     trained = read_trained(Path(config.init_from))
     size = there.image_size
     if trained.inputs is not None and not size and resizes(there.dataset):
         size = max(trained.inputs.size)
     folder = FLAGS.source_data_dir or FLAGS.data_dir
     dataset = load(there.dataset, folder, FLAGS.cache_dir, there.seed, size or None)
-    images = read_workdir(Path(config.init_from)).images
-    if images and images != dataset.digest:
+    if saved.images and saved.images != dataset.digest:
         raise UserError(
             f"--test_source: {config.init_from} was trained on other images of {there.dataset} "
             "than these: name their folder by --source_data_dir"
         )
     test = labelled(dataset, 0, there.learned).test
-    tested = getattr(dataset, test.split).images[test.rows]
-    return Source(tested, test.labels, trained.meta["classifier"])
+    images = getattr(dataset, test.split).images[test.rows]
+    return Source(images, test.labels, trained.meta["classifier"])
 
 
 def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None]:

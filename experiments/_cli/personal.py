@@ -9,7 +9,7 @@ import numpy as np
 from experiments._cli.define import FLAGS
 from experiments._cli.page import page
 from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
-from experiments._cli.personal_changed import check_same, digest_of_file, learned_as_others
+from experiments._cli.personal_changed import check_same, digest_of_file
 from experiments._cli.personal_export import export_file
 from experiments._cli.personal_unlabelled import find_unlabelled, read_unlabelled
 from metalearn.data.cache import default_root, expanded
@@ -24,7 +24,7 @@ from metalearn.data.snapshots import (
 )
 from metalearn.errors import UserError
 from metalearn.personal.answers import answer
-from metalearn.personal.changing import added, removed
+from metalearn.personal.changing import added, learned_elsewhere, removed
 from metalearn.personal.embedding import Embedder, load_embedding
 from metalearn.personal.evaluating import judged, on_its_own
 from metalearn.personal.fitted import Fitted
@@ -127,7 +127,9 @@ def add(*words: str) -> None:
     if fitted.alike is not None:
         warn(["note: these photos are taken for ones like the unlabelled, and are not moved"])
     snapshots = readable_ones(paths, fitted.model.pixels)
-    warn([*_advice({name: snapshots}), *learned_as_others(fitted, name, snapshots)])
+    elsewhere = learned_elsewhere(fitted, name, snapshots)
+    known = [f"note: {each.name} is learned as {other} already" for each, other in elsewhere]
+    warn([*_advice({name: snapshots}), *known])
     changed = added(fitted, {name: snapshots})
     new = len(changed.photos.names) - len(fitted.photos.names)
     if new < len(paths):

@@ -108,7 +108,7 @@ class Judge:
         answered = self.answered(ready)
         seconds = time.perf_counter() - begun
         last = step == self.about.config.steps
-        distance = distance_of(*self.aligned(ready)) if last else None
+        distance = distance_of(self._source_z(ready), answered.target.z) if last else None
         outcome = outcome_of(answered, self.domains.names, distance, seconds)
         found = read_outcomes(self.path)
         found[step] = outcome
@@ -136,17 +136,18 @@ class Judge:
         )
 
     def aligned(self, ready: PyTree) -> tuple[np.ndarray, np.ndarray]:
-        """Features of some training images of both domains, as the method brings them together.
+        """Features of some training images of both domains, as the method brings them together."""
+        split = without_labels(self.domains.target.dataset.train)
+        target = self._answers(ready, split, self.rows[1], self.of_target)
+        return self._source_z(ready), target.z
 
-        Those of the source are not what the body says that is kept: they have running statistics of
-        the source, as in training each domain has its own.
+    def _source_z(self, ready: PyTree) -> np.ndarray:
+        """Features of the source's images, not by the body that is kept as it is.
+
+        They have running statistics of the source, as in training each domain has its own.
         """
-        (source, target) = (self.domains.source.dataset, self.domains.target.dataset)
-        split = without_labels(target.train)
-        of_source = self._answers(
-            self.source_side(ready), source.train, self.rows[0], self.of_source
-        )
-        return of_source.z, self._answers(ready, split, self.rows[1], self.of_target).z
+        split = self.domains.source.dataset.train
+        return self._answers(self.source_side(ready), split, self.rows[0], self.of_source).z
 
     def _answers(
         self, ready: PyTree, split: Split, rows: np.ndarray | None, function: Blocks

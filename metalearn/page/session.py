@@ -16,7 +16,7 @@ from metalearn.data.snapshots import (
 from metalearn.errors import UserError
 from metalearn.page.names import class_name, renamed, without_kind
 from metalearn.page.watched import Report, watched, watching
-from metalearn.personal.changing import added, removed
+from metalearn.personal.changing import added, learned_elsewhere, removed
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.fitting import fit
 from metalearn.personal.model import Maker
@@ -147,12 +147,11 @@ def _learned(session: Session, name: str) -> set[str]:
 
 def _learned_as_others(session: Session, name: str, new: Sequence[Snapshot]) -> list[str]:
     """Warnings of photographs that another class has learned."""
-    others = [other for other in session.classes if other != name]
-    found = {snapshot.digest: snapshot for snapshot in new}
+    if session.fitted is None:
+        return []
     return [
-        f"the same photo in 2 classes: {found[digest].name} ({name}) is learned as {other}"
-        for other in others
-        for digest in sorted(found.keys() & _learned(session, other))
+        f"the same photo in 2 classes: {each.name} ({name}) is learned as {other}"
+        for each, other in learned_elsewhere(session.fitted, name, new)
     ]
 
 

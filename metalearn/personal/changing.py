@@ -10,6 +10,19 @@ from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos, photos_of
 
 
+def learned_elsewhere(
+    fitted: Fitted, name: str, snapshots: Sequence[Snapshot]
+) -> list[tuple[Snapshot, str]]:
+    """Photographs that another class than this has already, each with that class."""
+    given = {snapshot.digest: snapshot for snapshot in snapshots}
+    pairs = sorted(zip(fitted.photos.labels, fitted.photos.digests, strict=True))
+    return [
+        (given[digest], fitted.classes[label])
+        for label, digest in pairs
+        if digest in given and fitted.classes[label] != name
+    ]
+
+
 def added(fitted: Fitted, classes: Mapping[str, Sequence[Snapshot]]) -> Fitted:
     """The recogniser that all photographs together would have given.
 

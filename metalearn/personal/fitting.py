@@ -173,7 +173,7 @@ def _fitted(
     else:
         asked = alike.kept.values
         taken = model.logits(state, asked).argmax(1)
-        turns = max(2, len(np.unique(taken)))
+        turns = max(2, len(np.unique(taken)))  # classes that none is taken for are not left out
         threshold = threshold_of(without((asked, taken)), turns, unknown_rate)
     return Fitted(
         classes=classes,

@@ -115,12 +115,8 @@ def draw_episode(
         for i, image in enumerate(task.support_x[task.support_y == label][:shots]):
             show_image(axes, image, i * PITCH, top, GREY)
         for i, q in enumerate(np.flatnonzero(task.query_y == label)[:queries]):
-            wrong = predicted[q] != label
-            show_image(axes, task.query_x[q], first + i * PITCH, top, RED if wrong else GREEN)
-            if wrong:
-                at = first + i * PITCH + 0.5
-                said = f"as {predicted[q] + 1}"
-                axes.text(at, top + 1.05, said, color=RED, ha="center", va="top", fontsize=7)
+            place = (first + i * PITCH, top)
+            _show_query(axes, task.query_x[q], place, label, int(predicted[q]))
     axes.text(0, -0.15, "support", fontsize=9)
     axes.text(first, -0.15, "queries", fontsize=9)
     width = first + queries * PITCH
@@ -131,6 +127,26 @@ def draw_episode(
     said = f"{title}: {right:.0f} % of {len(predicted)} queries right{some}"
     figure.suptitle(said, fontsize=10)
     save(figure, path, 110)
+
+
+def _show_query(
+    axes: Any, image: Any, place: tuple[float, float], label: int, predicted: int
+) -> None:
+    """Shows a query, and the number of the row that it was wrongly taken for.
+
+    Args:
+      axes: to draw on.
+      image: uint8 [H,W,Ch].
+      place: of its left and upper border.
+      label: its class, from 0.
+      predicted: what it was taken for.
+    """
+    (left, top) = place
+    wrong = predicted != label
+    show_image(axes, image, left, top, RED if wrong else GREEN)
+    if wrong:
+        said = f"as {predicted + 1}"
+        axes.text(left + 0.5, top + 1.05, said, color=RED, ha="center", va="top", fontsize=7)
 
 
 def show_image(

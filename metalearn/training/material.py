@@ -107,8 +107,10 @@ def gather(
 
     found = labelled(dataset, config.labels, config.learned, config.seed)
     mesh = mesh_of(options[0])
-    parts = (body, inputs, division(config, body), dataset, found, root, mesh, place)
-    return Material(*parts, config.precision)
+    parts = division(config, body)
+    return Material(
+        body, inputs, parts, dataset, found, root, mesh, place, precision=config.precision
+    )
 
 
 def images_of(material: Material) -> Dataset:
