@@ -4,7 +4,7 @@ from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_flag
 from metalearn.errors import UserError
-from metalearn.page.serving import HOST, serve
+from metalearn.page import HOST
 from metalearn.runtime import configure
 
 
@@ -23,6 +23,8 @@ def page(*words: str) -> None:
     """
     if len(words) > 1:
         raise UserError("page takes a recogniser's file, or none; see --help")
+    from metalearn.page.serving import serve  # the other commands start sooner without it
+
     configure(1, "float32")
     file = Path(words[0]) if words else None
     serve(file, FLAGS.weights, FLAGS.host, FLAGS.port, FLAGS.browser)

@@ -21,10 +21,10 @@ from types import ModuleType
 from typing import Any
 
 from metalearn.errors import UserError
+from metalearn.page import HOST
 from metalearn.page.app import build, import_gradio, make_kit, warmed
 
 LARGEST = "50mb"  # of a file that is uploaded
-HOST = "127.0.0.1"  # reached by this machine alone
 STYLE = Path(__file__).with_name("style.css")
 FONT = ["system-ui", "sans-serif"]  # names alone: nothing is fetched
 MONO = ["ui-monospace", "monospace"]
