@@ -18,7 +18,7 @@ from experiments._cli.flags import check_of, define, test_settings_given
 from experiments._cli.lab import tested_lab
 from experiments._cli.start import start
 from metalearn.errors import UserError
-from metalearn.records.names import method_of
+from metalearn.records.names import method_of, tested_on
 from metalearn.records.record import Record
 from metalearn.records.store import default_workdir, read_counts
 from metalearn.records.workdir import read_workdir
@@ -110,8 +110,9 @@ def main(run_a: str, run_b: str) -> None:
     tested_b = tests(Path(run_b), settings)
     shape = f"{settings['ways']}-way {settings['shots']}-shot"
     print(
-        f"{first.dataset} {shape}, {settings['episodes']} test episodes "
-        f"{tested_a[0].record.test.episode_hash}"
+        f"{tested_on(tested_a[0].record.config)} {shape}, {settings['episodes']} test episodes "
+        f"{tested_a[0].record.test.episode_hash}; intervals are over episodes of these two "
+        "trainings, others of the same kind differ"
     )
     for a in tested_a:
         for b in tested_b:

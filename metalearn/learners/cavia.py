@@ -77,6 +77,7 @@ def cavia(
     context: int = 100,
     first_order: bool = False,
     norm: str = "batch",
+    initial: str = "default",
 ) -> Learner:
     """A learner that adapts `context` numbers to a task and trains all else to make use of them.
 
@@ -87,29 +88,30 @@ def cavia(
       inner_steps: J.
       context: P, context parameters.
       first_order: drop second derivatives.
-      norm: see `maml`.
+      norm, initial: see `maml`.
 
     Raises:
-      UserError: unknown `norm`; in `init`, the network has no normalisation layer.
+      UserError: unknown `norm`; in `init`, the network has no normalisation layer, or is in stages.
     """
-    base = maml.maml(network, ways, norm=norm)
+    base = maml.maml(network, ways, norm=norm, initial=initial)
 
     def init(key: Key, x: Array) -> PyTree:
-        meta = base.init(key, x)
+        (base_key, weights_key, biases_key) = jax.random.split(key, 3)
+        meta = base.init(base_key, x)
         channels = len(meta["body"][modulated_layer(meta["body"])]["scale"])
-        film = init_classifier(key, "linear", context, 2 * channels)
+        film = init_classifier(weights_key, "linear", context, 2 * channels)
         bound = context**-0.5
-        film["b"] = jax.random.uniform(
-            jax.random.fold_in(key, 1), film["b"].shape, minval=-bound, maxval=bound
-        )
+        film["b"] = jax.random.uniform(biases_key, film["b"].shape, minval=-bound, maxval=bound)
         return meta | {"film": film}
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
+        prepared = network.prepare(support_x)
+
         def with_context(c: Array) -> PyTree:
             return {"body": modulate(meta["body"], meta["film"], c), "head": meta["head"]}
 
         def support_loss(c: Array) -> Array:
-            return cross_entropy(logits_of(network, with_context(c), support_x), support_y)
+            return cross_entropy(logits_of(network, with_context(c), prepared), support_y)
 
         # The same start for all tasks: of a context of zeros the map gives its bias
         zero = jnp.zeros(context, meta["film"]["w"].dtype)
@@ -129,6 +131,7 @@ def build(settings: Settings, network: Network, norm: str) -> Learner:
         context=settings.context,
         first_order=settings.first_order,
         norm=norm,
+        initial=settings.initial,
     )
 
 

@@ -86,14 +86,15 @@ def embedding(
 
     def loss(key: Key, meta: PyTree, task: Task, step: Array | int = 0) -> tuple[Array, Info]:
         drop_key, key = jax.random.split(key)
-        if not per_image:
-            logits = predict(meta, adapt(key, meta, task.support_x, task.support_y), task.query_x)
-            return measured_loss(loss_of, logits, task.query_y)
-        # One call for both sets: in training their moments are taken together
-        z = network.apply(
-            meta["body"], jnp.concatenate([task.support_x, task.query_x]), key=drop_key
-        )
-        return features_loss(key, head_of(meta), z, task, ways, loss_of)
+        if per_image:
+            # One call for both sets: in training their moments are taken together
+            images = jnp.concatenate([task.support_x, task.query_x])
+            z = network.apply(meta["body"], images, key=drop_key)
+            return features_loss(key, head_of(meta), z, task, ways, loss_of)
+        support, query = _apart(drop_key, network, meta["body"], task, norm)
+        head = head_of(meta)
+        logits = head.predict(head.fit(key, support, task.support_y, ways), query)
+        return measured_loss(loss_of, logits, task.query_y)
 
     def moments(meta: PyTree, x: Array, known: PyTree | None = None) -> PyTree:
         return network.moments(meta["body"], x, known)
@@ -107,6 +108,14 @@ def embedding(
         head_of if per_image else None,
         moments if per_image else None,
     )
+
+
+def _apart(key: Key, network: Network, body: PyTree, task: Task, norm: str) -> tuple[Array, Array]:
+    """Features of the support set and of the queries in training, where moments are not shared."""
+    (support_key, query_key) = jax.random.split(key)
+    moments = network.moments(body, task.support_x) if norm == "support" else None
+    support = network.apply(body, task.support_x, None, support_key)
+    return support, network.apply(body, task.query_x, moments, query_key)
 
 
 def measured_loss(loss_of: LossOf, logits: Array, labels: Array) -> tuple[Array, Info]:

@@ -16,9 +16,9 @@ from metalearn.types import Array, Head, Key, PyTree
 
 
 def class_means(z: Array, y: Array, ways: int) -> Array:
-    """Mean [N,D] of the rows of z [S,D] of each label."""
+    """Mean [N,D] of the rows of z [S,D] of each label; zero for a label that no row has."""
     members = jax.nn.one_hot(y, ways, dtype=z.dtype)
-    return members.T @ z / members.sum(0)[:, None]
+    return members.T @ z / jnp.maximum(members.sum(0), 1)[:, None]
 
 
 def nearest_centroid(
@@ -27,7 +27,7 @@ def nearest_centroid(
     """Softmax over negative distances to class means (Snell et al. 2017, equations 1 and 2).
 
     distance is `euclidean` (squared) or `cosine` (scale times the cosine similarity, as in Chen et
-    al. 2020); normalise scales features to length one first (SimpleShot, Wang et al. 2019, section
+    al. 2021); normalise scales features to length one first (SimpleShot, Wang et al. 2019, section
     3).
 
     Raises:

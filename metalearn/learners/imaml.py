@@ -93,8 +93,11 @@ def proximal(
         found = descend(pull, descend(loss, fixed, optimizer, steps), optimizer, 1)
     found = jax.tree.map(jax.lax.stop_gradient, found)
 
+    # The Hessian is symmetric: its product with v is that of v with it
+    hessian = jax.vjp(jax.grad(loss), found)[1]
+
     def system(v: PyTree) -> PyTree:
-        (curved,) = jax.vjp(jax.grad(loss), found)[1](v)  # the Hessian is symmetric
+        (curved,) = hessian(v)
         return optax.tree.add_scale(v, 1 / (strength + damping), curved)
 
     # Zero, but its derivative is one: what reaches `found` from outside passes through `cg`, which
@@ -113,6 +116,7 @@ def imaml(
     damping: float = 22.0,
     norm: str = "batch",
     proximal_every_step: bool = False,
+    initial: str = "default",
 ) -> Learner:
     """A learner whose adapted weights stay near the initial ones, by an implicit gradient.
 
@@ -124,18 +128,21 @@ def imaml(
       strength: of the pull to the initial weights, lambda in the paper.
       cg_steps: of conjugate gradients, in the backward pass.
       damping: see `proximal`.
-      norm: see `maml`.
+      norm, initial: see `maml`.
       proximal_every_step: at every inner step and at test, else after the last inner step of
         training alone.
 
     Raises:
       UserError: unknown `norm`.
     """
-    free = maml.maml(network, ways, inner_lr, inner_steps, norm=norm)  # what no weight pulls back
+    # What no weight pulls back
+    free = maml.maml(network, ways, inner_lr, inner_steps, norm=norm, initial=initial)
 
     def near(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
+        prepared = network.prepare(support_x)
+
         def support_loss(weights: PyTree) -> Array:
-            return cross_entropy(logits_of(network, weights, support_x), support_y)
+            return cross_entropy(logits_of(network, weights, prepared), support_y)
 
         solve = strength, optax.sgd(inner_lr), inner_steps, cg_steps, damping, proximal_every_step
         return with_moments(network, norm, proximal(support_loss, meta, *solve), support_x)
@@ -157,6 +164,7 @@ def build(settings: Settings, network: Network, norm: str) -> Learner:
         damping=settings.cg_damping,
         norm=norm,
         proximal_every_step=settings.proximal_every_step,
+        initial=settings.initial,
     )
 
 

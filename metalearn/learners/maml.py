@@ -72,6 +72,7 @@ def maml(
     norm: str = "batch",
     head: str = "own",
     learned_rates: bool = False,
+    initial: str = "default",
 ) -> Learner:
     """A learner whose initial weights are trained for a few gradient steps on the support set.
 
@@ -90,6 +91,7 @@ def maml(
         vector for all; `prototypes`, the class means of the support set's features, with the
         gradient through them.
       learned_rates: inner_lr is only where trained step sizes, one of each weight, begin.
+      initial: weights of the head, see `init_classifier`.
 
     Raises:
       UserError: unknown `adapts`, `norm` or `head`; learned rates at first order, which gives them
@@ -129,7 +131,8 @@ def maml(
         body = network.init(body_key, x)
         # Shapes alone: the body is not run to find out how many features it has
         features = jax.eval_shape(network.apply, body, x).shape[-1]
-        weights = {"body": body, "head": init_classifier(head_key, "linear", features, ways)}
+        own_head = init_classifier(head_key, "linear", features, ways, initial)
+        weights = {"body": body, "head": own_head}
         rates = (
             {"rates": jax.tree.map(lambda p: jnp.full(p.shape, inner_lr), weights)}
             if learned_rates
@@ -200,6 +203,7 @@ def build(
         norm=norm,
         head=head,
         learned_rates=learned_rates,
+        initial=settings.initial,
     )
 
 

@@ -1,9 +1,9 @@
 """MAML++.
 
-Antoniou, Edwards, Storkey. How to train your MAML. ICLR 2019, section 4. To MAML it adds step sizes
-    learned for every inner step and every tensor of weights (LSLR) scales and shifts of the
-    normalisation layers learned for every inner step, which do not adapt (BNWB); moments are
-      those of each call, so statistics too are of the step (BNRS)
+Antoniou, Edwards, Storkey. How to train your MAML. ICLR 2019, section 4. To MAML it adds
+    step sizes learned for every inner step and every tensor of weights (LSLR)
+    scales and shifts of the normalisation layers learned for every inner step, which do not adapt
+      (BNWB); moments are those of each call, so statistics too are of the step (BNRS)
     the query loss after every inner step, its weight shifted to the last while training (MSL)
     first-order derivatives at the beginning of training (DA)
 and, in the outer loop, a cosine rate (CA: `--schedule=cosine`).
@@ -52,6 +52,7 @@ def mamlpp(
     multi_step: int = 0,
     first_order_steps: int = 0,
     norm: str = "batch",
+    initial: str = "default",
 ) -> Learner:
     """MAML with what every inner step needs learned for that step.
 
@@ -64,12 +65,12 @@ def mamlpp(
       multi_step: outer updates until the last step's loss alone counts; 0 if it does from the
         start.
       first_order_steps: outer updates before second derivatives are taken.
-      norm: see `maml`.
+      norm, initial: see `maml`.
 
     Raises:
-      UserError: unknown `norm`.
+      UserError: unknown `norm`; in `init`, a body of stages.
     """
-    base = maml.maml(network, ways, norm=norm)
+    base = maml.maml(network, ways, norm=norm, initial=initial)
 
     def init(key: Key, x: Array) -> PyTree:
         meta = base.init(key, x)
@@ -199,6 +200,7 @@ def build(settings: Settings, network: Network, norm: str) -> Learner:
         multi_step=settings.multi_step,
         first_order_steps=settings.first_order_steps,
         norm=norm,
+        initial=settings.initial,
     )
 
 

@@ -89,15 +89,12 @@ def pretrained(
     base = embedding(network, head, ways, norm, centre=centre)
 
     def init(key: Key, x: Array) -> PyTree:
-        body_key, key = jax.random.split(key)
+        (body_key, classes_key, turns_key) = jax.random.split(key, 3)
         meta = base.init(body_key, x)
         features = jax.eval_shape(network.apply, meta["body"], x).shape[-1]
-        meta = meta | {"classifier": init_classifier(key, classifier, features, classes, initial)}
-        if rotation:
-            meta["turns"] = init_classifier(
-                jax.random.fold_in(key, 1), "linear", features, 4, initial
-            )
-        return meta
+        own = init_classifier(classes_key, classifier, features, classes, initial)
+        turns = init_classifier(turns_key, "linear", features, 4, initial)
+        return meta | {"classifier": own} | ({"turns": turns} if rotation else {})
 
     def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
         z = network.apply(meta["body"], batch.x, key=key)

@@ -30,7 +30,7 @@ from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_cl
 from metalearn.learners.logistic import logistic_regression
 from metalearn.learners.recipes import PUBLISHED, Recipe
 from metalearn.learners.supervised import Strategy
-from metalearn.learners.transductive import information_maximization, laplacian_shot
+from metalearn.learners.transductive import build_laplacian_shot, information_maximization
 from metalearn.settings import FewShot
 from metalearn.types import Learner
 
@@ -130,7 +130,7 @@ PRETRAINED: Entries = {
         partial(pretrained.build, head=nearest_centroid("cosine", scale=10.0), centre=True)
     ),
     "nearest_neighbour": _head(partial(pretrained.build, head=nearest_neighbour())),
-    "laplacianshot": _head(partial(pretrained.build, head=laplacian_shot(), centre=True)),
+    "laplacianshot": _head(build_laplacian_shot),
     "tim": _head(partial(pretrained.build, head=information_maximization())),
     "finetune": Entry(finetune.Settings, finetune.build, finetune.recipe),
     "transductive_finetune": Entry(

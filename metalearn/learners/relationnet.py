@@ -17,7 +17,8 @@ def relation_head(module: Network) -> TrainedHead:
     """A learned comparison of a query's feature map with every class's (section 3.2, equation 1).
 
     module takes the classes' maps [N,H,W,F] and the queries' [Q,H,W,F] to scores [Q,N] before the
-    sigmoid. A class's map is the sum of those of its support images (section 3.2, "K-shot").
+    sigmoid. A class's map is the sum of those of its support images (section 3.2, "K-shot"); where
+    classes have unequal numbers of images, their mean times the mean number.
     """
 
     def init(key: Key, shape: tuple[int, ...]) -> PyTree:
@@ -26,7 +27,11 @@ def relation_head(module: Network) -> TrainedHead:
 
     def head(params: PyTree) -> Head:
         def fit(key: Key, z: Array, y: Array, ways: int) -> Array:
-            return jnp.einsum("sn,shwf->nhwf", jax.nn.one_hot(y, ways, dtype=z.dtype), z)
+            members = jax.nn.one_hot(y, ways, dtype=z.dtype)
+            counts = jnp.maximum(members.sum(0), 1)
+            # All pairs of a query are normalised together: a longer sum would change all scores
+            even = len(z) / ways / counts
+            return jnp.einsum("sn,shwf->nhwf", members * even, z)
 
         return Head(fit, lambda classes, z: module.apply(params, (classes, z)))
 

@@ -78,6 +78,7 @@ def reptile(
     inner_steps: int = 8,
     batch: int = 10,
     norm: str = "batch",
+    initial: str = "default",
 ) -> Learner:
     """A learner whose initial weights move towards the adapted ones.
 
@@ -87,12 +88,12 @@ def reptile(
       inner_lr: step size of the inner Adam, whose beta1 is 0.
       inner_steps: J, each on a minibatch of the support set.
       batch: its images; 0 for all.
-      norm: see `maml`.
+      norm, initial: see `maml`.
 
     Raises:
       UserError: unknown `norm`.
     """
-    base = maml.maml(network, ways, norm=norm)
+    base = maml.maml(network, ways, norm=norm, initial=initial)
     adam = optax.scale_by_adam(b1=0.0)
 
     def init(key: Key, x: Array) -> PyTree:
@@ -151,6 +152,7 @@ def build(settings: Settings, network: Network, norm: str) -> Learner:
         inner_steps=settings.inner_steps,
         batch=settings.inner_batch,
         norm=norm,
+        initial=settings.initial,
     )
 
 

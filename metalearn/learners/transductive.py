@@ -11,15 +11,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from metalearn.learners import pretrained
 from metalearn.learners.heads import class_means
 from metalearn.ops.losses import cosine, cross_entropy, squared_euclidean, unit
-from metalearn.types import Array, Head, Key
+from metalearn.types import Array, Head, Key, Learner, Network
 
+# Of the 8 values among which the released code chooses for each dataset, those that validation
+# chooses on CIFAR-FS, by one body: below 3 shots, and from there on
 FEW, MORE = 0.5, 0.3
 
 
 def laplacian_shot(
-    strength: float | None = None, neighbours: int = 2, iterations: int = 20, rectify: bool = True
+    strength: float = FEW, neighbours: int = 2, iterations: int = 20, rectify: bool = True
 ) -> Head:
     """Nearest prototypes, smoothed over each query's nearest queries (algorithm 1, equation 11).
 
@@ -30,12 +33,10 @@ def laplacian_shot(
     As in the last released code, queries are first moved by the difference of the means of support
     set and queries and the prototypes m rectified: each is the mean of all images nearest to its
     class's mean, times their softmax over 10 cosines to the means. (Where there are none, which
-    stops that code, the mean stays.) strength is by default FEW below 3 shots and MORE from there
-    on: of the 8 values among which that code chooses for each dataset, those that validation
-    chooses on CIFAR-FS, by one body.
+    stops that code, the mean stays.)
 
     Args:
-      strength: of the pull towards the neighbours' classes, lambda; None for the default.
+      strength: of the pull towards the neighbours' classes, lambda.
       neighbours: k, of each query.
       iterations: updates of the probabilities.
       rectify: move the queries and rectify the prototypes first.
@@ -50,18 +51,30 @@ def laplacian_shot(
         if rectify:
             z = z + support.mean(0) - z.mean(0)
             means = rectified(means, jnp.concatenate([support, z]))
-        pull = (FEW if len(support) < 3 * len(means) else MORE) if strength is None else strength
         unary = -squared_euclidean(z, means)
         # No query is its own neighbour
         far = squared_euclidean(z, z) + jnp.diag(jnp.full(len(z), jnp.inf))
         nearest = jax.lax.top_k(-far, min(neighbours, len(z) - 1))[1]  # [Q,k]
 
         def step(logits: Array, _: None) -> tuple[Array, None]:
-            return unary + pull * jax.nn.softmax(logits)[nearest].sum(1), None
+            return unary + strength * jax.nn.softmax(logits)[nearest].sum(1), None
 
         return jax.lax.scan(step, unary, length=iterations)[0]
 
     return Head(fit, predict)
+
+
+def build_laplacian_shot(
+    settings: pretrained.Settings, network: Network, classes: int, norm: str
+) -> Learner:
+    """The learner of these settings: the strength is that for their shots, whatever their copies.
+
+    Args:
+      settings: those of the method.
+      network, classes, norm: see `pretrained`.
+    """
+    head = laplacian_shot(FEW if settings.shots < 3 else MORE)
+    return pretrained.build(settings, network, classes, norm, head, centre=True)
 
 
 def rectified(means: Array, z: Array) -> Array:

@@ -1,12 +1,17 @@
 """Outer optimisers by name."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import optax
 
 from metalearn.errors import UserError
 from metalearn.settings import Trained
-from metalearn.types import PyTree
+from metalearn.types import Array, PyTree
 
+# Parts of meta-parameters that are no weights: step sizes (Meta-SGD, MAML++), moments (Reptile)
+NO_WEIGHTS = ("rates", "memory")
 BY_LENGTH = ("cosine", "linear", "steps")  # schedules that depend on the length of training
 
 
@@ -17,21 +22,21 @@ def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
       text: `constant`, `cosine` or `linear` (to 0 at `steps`), `cosine:P` (from 0 over a share P of
         the steps, then cosine), `halve:N` (halved every N steps), or `steps:F@P,...` (times F after
         a share P of the steps).
-      lr: learning rate at the first step.
+      lr: the highest learning rate: that of the first step, but for `cosine:P`.
       steps: outer updates of the whole training.
 
     Raises:
       UserError: text is none of these.
     """
     name, _, argument = text.partition(":")
-    if name == "constant":
+    if text == "constant":
         return optax.constant_schedule(lr)
     if name == "cosine" and not argument:
         return optax.cosine_decay_schedule(lr, steps)
     if name == "cosine":
         warm = round(_share(text, argument) * steps)
         return optax.warmup_cosine_decay_schedule(0.0, lr, warm, max(steps, warm + 1))
-    if name == "linear":
+    if text == "linear":
         return optax.linear_schedule(lr, 0.0, steps)
     if name == "halve" and argument.isdecimal() and int(argument) > 0:
         return optax.exponential_decay(lr, int(argument), 0.5, staircase=True)
@@ -84,8 +89,7 @@ def make_optimizer(config: Trained) -> optax.GradientTransformation:
       UserError: an unknown optimiser, schedule or kind of decay.
     """
     lr = schedule(config.schedule, config.lr, max(config.steps, 1))  # without steps, any length
-    # `kernels` spares vectors and scalars: biases, and the scale and shift of normalisation
-    masks = {"kernels": _kernels, "all": None}
+    masks = {"kernels": _kernels, "all": _weights}
     if config.decay not in masks:
         raise UserError(f"unknown decay '{config.decay}': choose {' or '.join(masks)}")
     decay = optax.add_decayed_weights(config.weight_decay, mask=masks[config.decay])
@@ -100,5 +104,24 @@ def make_optimizer(config: Trained) -> optax.GradientTransformation:
     raise UserError(f"unknown optimizer '{config.optimizer}': choose adam, sgd or rmsprop")
 
 
+def _weights(params: PyTree) -> PyTree:
+    """Which leaves are weights: no learned step sizes, nor what an inner optimiser remembers."""
+    return _marked(params, lambda p: True, NO_WEIGHTS)
+
+
 def _kernels(params: PyTree) -> PyTree:
-    return jax.tree.map(lambda p: p.ndim > 1, params)
+    """Which leaves are kernels.
+
+    Biases and the scale and shift of normalisation are spared: vectors, or rows of them where every
+    inner step has its own.
+    """
+    return _marked(params, lambda p: p.ndim > 1, (*NO_WEIGHTS, "norms"))
+
+
+def _marked(params: PyTree, chosen: Callable[[Array], bool], spared: tuple[str, ...]) -> PyTree:
+    """A tree of booleans: what is chosen of the parts {name: ...} that are not spared."""
+
+    def mark(path: tuple[Any, ...], p: Array) -> bool:
+        return getattr(path[0], "key", "") not in spared and chosen(p) if path else chosen(p)
+
+    return jax.tree_util.tree_map_with_path(mark, params)

@@ -113,7 +113,7 @@ def lines_of(
         cells |= {"source macro recall %": shown(means["source_recall"], 2, 100)}
         cells |= {"source macro F1 %": shown(means["source_f1"], 2, 100)}
         cells |= {"distance": shown(means["distance"], 2)}
-        cells |= {"adapting, s": f"{np.median(of_defaults(row.record, 'adapt_s')):.2g}"}
+        cells |= {"adapting, s": _seconds(np.median(of_defaults(row.record, "adapt_s")))}
         found.append(cells | {"device": origin.device, "commit": short_commit(origin.commit)})
     return found
 
@@ -208,3 +208,8 @@ def _csv_line(title: str, row: DomainsRow, place: int, validators: list[str]) ->
         line[f"by_{name}"] = round(float(scores[name]), 6) if name in scores else ""
     origin = row.record.provenance
     return line | {"device": origin.device, "commit": origin.commit}
+
+
+def _seconds(value: float) -> str:
+    """Two digits, or whole seconds."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -72,7 +72,8 @@ class PersonalMeasured:
       ece: expected calibration error over the photographs of all draws.
       expected: accuracy that recognisers expected, by their own photographs held out in turn; None
         where each was alone in its class.
-      accepted: of test photographs of its classes, those that were not taken for unknown.
+      accepted: of test photographs of its classes, in all draws together, those that were not taken
+        for unknown.
       right_of_accepted: of these, right ones; None where none was accepted.
       others_accepted: of photographs of the unknown classes, those that were taken for known; None
         without such classes.

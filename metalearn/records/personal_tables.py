@@ -29,9 +29,9 @@ is in `results/personal.csv`.
 - **expected %**: what the recognisers expected of themselves, by their own photographs held out.
 - **unknown**: further classes, which a recogniser should not know. **accepted %** and **false
   acceptance %** are the shares of photographs of its own and of those classes that are not answered
-  as unknown, the threshold for an unknown rate of 5 % being chosen from the fitted photographs
-  alone, or from the unlabelled ones where there are any; **right of accepted %** is the accuracy
-  among the former; **AUROC** is of the one against the other.
+  as unknown, the threshold for an unknown rate of 5 % (or what is said) being chosen from the
+  fitted photographs alone, or from the unlabelled ones where there are any; **right of accepted %**
+  is the accuracy among the former; **AUROC** is of the one against the other.
 - **fit, ms**: median milliseconds of fitting to features that are there.
 """
 VIEWS = {
@@ -40,6 +40,7 @@ VIEWS = {
     "whole": "the whole photo alone",
     "two-sizes": "the whole photo at 224 px too",
 }
+USUAL_RATE = 0.05  # of unknown photographs that may be accepted
 CENTRES = {"others": "", "own": "centred by own photos alone", "none": "not centred"}
 
 
@@ -80,6 +81,8 @@ def changes_of(record: PersonalRecord) -> str:
     """What differs from what `experiments.personalise` does."""
     test = record.test
     parts = [VIEWS[test.views], CENTRES[test.centre], "mirrored too" if test.mirror else ""]
+    if test.unknown_rate != USUAL_RATE:
+        parts.append(f"an unknown rate of {100 * test.unknown_rate:g} %")
     if test.unlabelled:
         parts.append(f"{test.adapt} by up to {test.unlabelled} unlabelled photos of {test.alike}")
     return ", ".join(part for part in parts if part) or NONE
@@ -98,8 +101,8 @@ def _cells(record: PersonalRecord) -> dict[str, str]:
         "expected %": shown(found.expected, 1, 100),
         "ECE %": shown(found.ece, 1, 100),
         "unknown": str(test.unknown or NONE),
-        "accepted %": shown(found.accepted if test.unknown else None, 1, 100),
-        "right of accepted %": shown(found.right_of_accepted if test.unknown else None, 1, 100),
+        "accepted %": shown(found.accepted, 1, 100),
+        "right of accepted %": shown(found.right_of_accepted, 1, 100),
         "false acceptance %": shown(found.others_accepted, 1, 100),
         "AUROC %": shown(found.auroc, 1, 100),
         "draws": str(test.draws),

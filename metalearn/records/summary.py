@@ -1,6 +1,7 @@
-"""The summary of all tables: each method's best accuracies, with published ones beside them."""
+"""The summary of all tables: each method's accuracies, with published ones beside them."""
 
-from metalearn.records.cells import NONE, measured
+from metalearn.records.cells import FROM_BODY, NONE, measured, notes_of
+from metalearn.records.names import method_of
 from metalearn.records.published import Published
 from metalearn.records.record import Record
 from metalearn.records.report import DATASETS, Row, beside, mean
@@ -14,8 +15,9 @@ def summary(datasets: dict[str, list[Row]], published: list[Published]) -> list[
     """Lines of the table, sorted by method; columns are datasets and shots that have any row.
 
     Only 5-way tests with 15 queries a class and at least 600 episodes count. A cell is `inductive /
-    transductive`, a dash where there is none, and in brackets the first published number for the
-    same method, ways and shots.
+    transductive`, a dash where there is none: of the rows of the plain method (else of a variant)
+    those with most seeds, and of these the most accurate. In brackets is a published number for the
+    same method, ways, shots and kind of test; one whose kind is unknown stands with the last.
     """
     columns = [
         (name, shots)
@@ -52,17 +54,61 @@ def _is_usual(record: Record, shots: int) -> bool:
 def _cell(rows: list[Row], published: list[Published]) -> str:
     if not rows:
         return NONE
-    sides = ([row.inductive for row in rows], [row.transductive for row in rows])
-    best = [_best([side for side in found if side]) for found in sides]
-    theirs = next((p for row in rows for p in beside(row, published) if not p.apart), None)
-    return " / ".join(best) + (f" ({theirs.number})" if theirs else "")
+    sides = {
+        "no": [row for row in rows if row.inductive],
+        "yes": [row for row in rows if row.transductive],
+    }
+    found = [_side(kind, some, published, kind == _last(sides)) for kind, some in sides.items()]
+    return " / ".join(found)
 
 
-def _best(sides: list[list[Record]]) -> str:
-    """The most accurate of several, as `47.12 ± 0.20`, with the summary's footnote marks."""
-    if not sides:
+def _last(sides: dict[str, list[Row]]) -> str:
+    """The last kind of test that there is."""
+    return [kind for kind, rows in sides.items() if rows][-1]
+
+
+def _side(kind: str, rows: list[Row], published: list[Published], last: bool) -> str:
+    """A row's accuracy by one kind of test, with the published number for that kind.
+
+    Args:
+      kind: `yes` for transductive tests, `no` for inductive ones.
+      rows: those with such a test.
+      published: all published numbers.
+      last: whether a published number whose kind is unknown belongs here.
+    """
+    if not rows:
         return NONE
-    best = max(sides, key=lambda side: mean(side, "accuracy") or 0.0)
-    clean = "ᶜ" if best[0].test.normalisation.endswith("clean") else ""
-    body = "ᵇ" if "init_from" in best[0].roles else ""
-    return measured(best) + clean + body
+
+    def tested(row: Row) -> list[Record]:
+        return row.transductive if kind == "yes" else row.inductive
+
+    def rank(row: Row) -> tuple[bool, int, float]:
+        records = tested(row)
+        return not _is_variant(records[0]), len(records), mean(records, "accuracy") or 0.0
+
+    row = max(rows, key=rank)
+    kinds = (kind, "unknown") if last else (kind,)
+    fitting = [p for p in beside(row, published) if not p.apart and p.transductive in kinds]
+    theirs = min(
+        fitting, key=lambda p: (p.kind != "published", p.transductive != kind), default=None
+    )
+    rerun = "rerun " if theirs and theirs.kind == "rerun" else ""
+    return _marked(tested(row)) + (f" ({rerun}{theirs.number})" if theirs else "")
+
+
+def _marked(records: list[Record]) -> str:
+    """`47.12 ± 0.20`, with the summary's footnote marks."""
+    first = records[0]
+    marks = {
+        "ᶜ": first.test.normalisation.endswith("clean"),
+        "ᵇ": "init_from" in first.roles,
+        "ᵛ": _is_variant(first),
+        "¹": len(records) == 1,
+    }
+    return measured(records) + "".join(mark for mark, holds in marks.items() if holds)
+
+
+def _is_variant(record: Record) -> bool:
+    """Whether its head, its loss or its images are not those of the plain method."""
+    notes = [note for note in notes_of(record) if note != FROM_BODY]
+    return bool(notes) or method_of(record.config) != record.config.method

@@ -28,13 +28,13 @@ of every row (seeds, calibration, accuracy before adaptation, times, memory, dev
 
 Within a run the validation classes pick the checkpoint; test classes are touched once. Below each
 table are the lists of test episodes, by a hash of the images' positions in the test split: methods
-tested on one list are tested on the very same images. A command makes its record again at the
-record's commit: recipes have changed since.
+tested on one list of one data set are tested on the very same images. A command makes its record
+again at the record's commit: recipes have changed since.
 
 - **inductive**, **transductive**: accuracy in % ± its 95 % confidence interval over episodes. A
-  transductive prediction depends on the other queries of its episode; a probe found out which. In
-  brackets the normalisation at test, and with several seeds the standard deviation of the accuracy
-  between them, in points: the interval does not contain it.
+  transductive prediction depends on the other queries of its episode, which was found out by taking
+  them away. In brackets the normalisation at test, and with several seeds the standard deviation of
+  the accuracy between them, in points: the interval does not contain it.
 - **running** statistics are those of training batches, augmented as in training; **running, clean**
   (ᶜ in the summary) those of clean images, as they were measured at first, under which a network
   loses accuracy where training images were cropped.
@@ -54,9 +54,11 @@ Omniglot's; of their validation images 8 and 2 occur in training (`python -m exp
 
 SUMMARY = """## Summary
 
-The best of each method's rows below, 5-way, 15 queries a class, at least 600 episodes: inductive /
-transductive, and the published number in brackets. ᵇ began from a trained body, which the published
-number may not have; ᶜ has running statistics of clean images.
+Of each method's rows below those with most seeds, and of these the most accurate; 5-way, 15 queries
+a class, at least 600 episodes: inductive / transductive, each with a published number for that kind
+of test in brackets (one whose kind is unknown stands with the last). ᵇ began from a trained body,
+which the published number may not have; ᶜ has running statistics of clean images; ᵛ is a variant of
+the method, as no other has been measured; ¹ is one seed.
 """
 
 

@@ -287,8 +287,16 @@ def test_transduction_probe_finds_transductive_learners(case: Case) -> None:
 
 @over(SYMMETRIC)
 def test_logits_depend_on_support_labels(case: Case) -> None:
-    """Not just the images: the same queries, other labels, other logits."""
-    assert jnp.abs(case.outcomes.logits[2] - case.outcomes.logits[0]).max() > 1e-4
+    """Not just the images: the same queries and weights, other labels, other logits."""
+    (key, meta, task) = (case.key, case.meta, case.task)
+
+    @quick_jit
+    def logits(labels: Array) -> Array:
+        adapted = case.learner.adapt(key, meta, task.support_x, labels)
+        return case.learner.predict(meta, adapted, task.query_x)
+
+    turned = (task.support_y + 1) % WAYS
+    assert jnp.abs(logits(turned) - logits(task.support_y)).max() > 1e-4
 
 
 @over(RECIPES)

@@ -10,7 +10,7 @@ from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.embedding import embedding, with_centre
 from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.protonet import protonet
-from metalearn.types import Head, Task, TrainedHead
+from metalearn.types import Array, Head, Key, PyTree, Task, TrainedHead
 from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit, tiny_network
 
 WAYS = 3
@@ -103,3 +103,28 @@ def test_protonet_with_a_learned_scale_divides_distances_by_the_number_of_featur
     np.testing.assert_allclose(found, 3 / features * expected, rtol=1e-5)
     slope = jax.grad(lambda m: learner.loss(jax.random.key(0), m, TASK)[0])(meta)
     assert float(jnp.abs(slope["head"]["scale"])) > 0
+
+
+@pytest.mark.parametrize("norm", ["running", "batch", "support"])
+def test_dropout_is_on_in_training_under_every_normalisation(norm: str) -> None:
+    """Each set is dropped from by a key of its own; at test nothing is."""
+    seen: list[tuple[int, bool]] = []
+    plain = tiny_network()
+
+    def apply(
+        params: PyTree, x: Array, moments: PyTree | None = None, key: Key | None = None
+    ) -> Array:
+        seen.append((len(x), key is not None))
+        return plain.apply(params, x, moments)
+
+    learner = embedding(plain._replace(apply=apply), nearest_centroid(), WAYS, norm)
+    meta = {"body": plain.init(jax.random.key(0), X)}
+    learner.loss(jax.random.key(1), meta, TASK)
+    dropped = [images for images, keyed in seen if keyed]
+    (support, query) = (len(TASK.support_x), len(TASK.query_x))
+    assert dropped == ([support + query] if norm == "running" else [support, query])
+    if norm != "running":
+        seen.clear()
+        adapted = learner.adapt(jax.random.key(1), meta, TASK.support_x, TASK.support_y)
+        learner.predict(meta, adapted, TASK.query_x)
+        assert seen and not any(keyed for _, keyed in seen)

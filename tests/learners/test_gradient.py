@@ -139,6 +139,15 @@ def test_proto_maml_without_steps_is_protonet() -> None:
     close(found, jax.nn.log_softmax(head.predict(head.fit(KEY, z, task.support_y, 2), query)))
 
 
+def test_proto_maml_adapts_where_a_class_has_no_image() -> None:
+    """So recognisers find out how familiar a class is that they do not know."""
+    task = smooth_task()
+    learner = maml(layered_network(), 3, head="prototypes", norm="none")
+    meta = smooth_start(learner)
+    adapted = learner.adapt(KEY, meta, task.support_x, task.support_y)
+    assert jnp.isfinite(learner.predict(meta, adapted, task.query_x)).all()
+
+
 def test_proto_maml_at_first_order_learns_through_the_prototypes() -> None:
     """The query gradient at the adapted weights; what it says of the head goes on to the body that
     made the head.
@@ -331,7 +340,7 @@ def test_cavia_modulates_the_last_layer_but_one(backbone: str, layer: str) -> No
     body = jax.eval_shape(make_network(backbone).init, KEY, jnp.zeros((1, 32, 32, 3)))
     assert modulated_layer(body) == layer
     with pytest.raises(UserError, match="this backbone has none"):
-        modulated_layer({"w": body})
+        modulated_layer({"dense": {"w": jnp.ones((2, 2))}})
 
 
 def test_cavia_modulation_scales_and_shifts_what_the_layer_gives() -> None:
@@ -419,3 +428,23 @@ def test_mamlpp_inner_steps_have_rates_scales_and_shifts_of_their_own() -> None:
         expected.append(whole(fast, j))
     for learner, steps in ((none, 0), (trained, 3), (longer, 4)):
         close(learner.adapt(KEY, meta, task.support_x, task.support_y).weights, expected[steps])
+
+
+@pytest.mark.parametrize("make", [mamlpp, cavia])
+def test_normalisation_layers_in_stages_are_refused(make: Callable[..., Learner]) -> None:
+    layer = {"scale": jnp.ones(2), "shift": jnp.zeros(2)}
+    staged = Network(
+        init=lambda key, x: {"stem": {"conv": {"norm": layer}}},
+        apply=lambda params, x, moments=None, key=None: x.reshape(len(x), -1),
+        moments=lambda params, x: {},
+    )
+    with pytest.raises(UserError, match="a body of stages"):
+        make(staged, 2).init(jax.random.key(0), jnp.zeros((1, 2, 2, 1)))
+
+
+@pytest.mark.parametrize("make", [maml, mamlpp, cavia, imaml, reptile])
+def test_heads_begin_as_asked_for(make: Callable[..., Learner]) -> None:
+    network = make_network("conv2-8", "batch")
+    for initial, random in (("default", False), ("torch", True)):
+        meta = make(network, 3, initial=initial).init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+        assert bool(jnp.abs(meta["head"]["b"]).max() > 0) == random

@@ -16,6 +16,7 @@ from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.maml import maml
 from metalearn.learners.method import make_method
 from metalearn.learners.registry import ADAPTATION, METHODS, STRATEGIES
+from metalearn.learners.reptile import Memory
 from metalearn.ops.optimizers import make_optimizer, schedule
 from metalearn.training.parts import tasks_at_once
 from metalearn.types import Network
@@ -118,6 +119,26 @@ def test_weight_decay_of_kernels_or_of_all_weights(decay: str, bias: float) -> N
     np.testing.assert_allclose(updates["b"], bias, rtol=1e-6)
     with pytest.raises(UserError, match="unknown decay 'most': choose kernels or all"):
         make_optimizer(dataclasses.replace(config, decay="most"))
+
+
+@pytest.mark.parametrize("decay", ["kernels", "all"])
+def test_weight_decay_is_of_weights_alone(decay: str) -> None:
+    """Not of learned step sizes, nor of what an inner optimiser remembers."""
+    config = Config(optimizer="sgd", lr=1.0, momentum=0.0, weight_decay=0.5, decay=decay)
+    parts = ("body", "norms", "rates")
+    params: dict = {name: {"w": jnp.ones((2, 2))} for name in parts}
+    params["memory"] = Memory(jnp.ones(()), {"w": jnp.ones((2, 2))})
+    optimizer = make_optimizer(config)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    moved = {name for name in params if jnp.abs(jax.tree.leaves(updates[name])[-1]).max() > 0}
+    assert moved == ({"body", "norms"} if decay == "all" else {"body"})
+
+
+def test_schedules_without_an_argument_take_none() -> None:
+    for text in ("constant:3", "linear:0.1", "linear:"):
+        with pytest.raises(UserError, match=f"unknown schedule '{text}'"):
+            schedule(text, 0.1, 100)
 
 
 def test_momentum_without_nesterov_is_that_of_pytorch() -> None:

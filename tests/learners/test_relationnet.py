@@ -32,6 +32,14 @@ def test_relation_head_compares_every_query_with_every_class() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_classes_of_unequal_numbers_have_maps_of_one_size() -> None:
+    """One image of a class given three times is that image given once."""
+    head = relation_head(Network(None, lambda params, maps: maps[0], None)).head({})
+    repeated = jnp.asarray(Z[[0, 1, 1, 1]])
+    maps = head.fit(None, repeated, jnp.array([0, 1, 1, 1]), 2)
+    np.testing.assert_allclose(maps, 2 * Z[:2], rtol=1e-5)  # two images a class in the mean
+
+
 def test_relation_scores_depend_on_no_other_query() -> None:
     made = relation_head(make_relation(width=16))
     head = made.head(made.init(jax.random.key(0), (3, 3, 2)))

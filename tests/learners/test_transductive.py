@@ -7,6 +7,8 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import log_softmax, softmax
 
+from metalearn.learners.pretrained import Settings
+from metalearn.learners.registry import METHODS
 from metalearn.learners.transductive import (
     FEW,
     MORE,
@@ -14,6 +16,7 @@ from metalearn.learners.transductive import (
     laplacian_shot,
     rectified,
 )
+from metalearn.types import Network
 
 RNG = np.random.default_rng(0)
 Y = np.array([0, 1, 2, 2, 0, 1])
@@ -55,12 +58,31 @@ def test_laplacian_shot_follows_its_equations() -> None:
     np.testing.assert_allclose(alone, softmax(-squared(q[:1], means()), -1), rtol=1e-8)
 
 
+def features_alone() -> Network:
+    """A body that takes images for their features."""
+    return Network(lambda key, x: {}, lambda params, x, moments=None, key=None: x, lambda p, x: {})
+
+
+@pytest.mark.parametrize(("shots", "strength"), [(1, FEW), (2, FEW), (3, MORE), (5, MORE)])
+def test_laplacian_shot_chooses_its_strength_by_shots_and_not_by_rows(
+    shots: int, strength: float
+) -> None:
+    settings = Settings(ways=3, shots=shots)
+    learner = METHODS["laplacianshot"].build(settings, features_alone(), 8, "none")
+    key = jax.random.key(0)
+    heads = (learner.head({}), laplacian_shot(strength))
+    found, wanted = [h.predict(h.fit(key, Z, Y, 3), QUERIES) for h in heads]
+    np.testing.assert_array_equal(found, wanted)
+    other = laplacian_shot(FEW + MORE - strength)
+    assert np.abs(found - other.predict(other.fit(key, Z, Y, 3), QUERIES)).max() > 1e-3
+
+
 @pytest.mark.parametrize(("shots", "strength"), [(1, FEW), (2, FEW), (4, MORE)])
 def test_laplacian_shot_moves_queries_and_rectifies_prototypes(shots: int, strength: float) -> None:
     y = np.tile(np.arange(3), shots)
     z = MEANS[y] + 0.5 * np.random.default_rng(shots).normal(size=(len(y), 4))
     with jax.enable_x64(True):
-        head = laplacian_shot(iterations=50)
+        head = laplacian_shot(strength, iterations=50)
         found = jax.nn.softmax(
             head.predict(head.fit(None, jnp.asarray(z), jnp.asarray(y), 3), jnp.asarray(QUERIES))
         )

@@ -25,7 +25,7 @@ INPUTS = InputSpec((SIDE, SIDE), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 def maker(method: str, **changes: object) -> Maker:
     """A run with drawn weights: by their features colours are told apart, too."""
-    norm = "batch" if method == "maml" else "running"
+    norm = "running" if method == "protonet" else "batch"
     given = {"method": method, "backbone": "conv2-8", "norm": norm, "ways": 3, "train_ways": 3}
     config = Config(**(given | changes)).with_defaults()
     x = np.random.default_rng(0).normal(size=(4, *INPUTS.shape)).astype(np.float32)
@@ -51,7 +51,7 @@ def asked() -> list[Snapshot]:
     return [shot for some in things(2, 2, 2, first=9).values() for shot in some]
 
 
-@pytest.mark.parametrize("method", ["protonet", "maml"])
+@pytest.mark.parametrize("method", ["protonet", "maml", "proto_maml"])
 def test_a_run_tells_photos_apart(method: str) -> None:
     fitted = fit(maker(method, test_inner_steps=10, inner_lr=0.1), things(3, 2, 3))
     labels = [one.label for one in answer(fitted, asked())]
