@@ -232,11 +232,7 @@ class Batched(Trained):
 class Smoothed(Trained):
     """What methods read whose labels in training may be smoothed."""
 
-    label_smoothing: float = setting(
-        0.0,
-        "share of a label that other classes get (that all share, in classifiers of fixed classes)",
-        least=0,
-    )
+    label_smoothing: float = setting(0.0, "share of a label that other classes get", least=0)
 
     def check(self) -> None:
         """As of others, and that a label keeps a share.
