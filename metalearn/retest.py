@@ -11,7 +11,7 @@ from metalearn.errors import UserError
 from metalearn.learners.method import Method
 from metalearn.learners.pretrained import base_classes
 from metalearn.records.record import Record
-from metalearn.records.seen import check_new_to_body
+from metalearn.records.seen import check_new_to_run
 from metalearn.records.workdir import check_images, read_workdir
 from metalearn.testing import check_settings, test_run, tested_norms, with_statistics
 from metalearn.training.checkpoint import Checkpoints
@@ -55,7 +55,7 @@ def test_again(config: Config, lab: Lab, workdir: Path, command: str) -> list[Re
     if not config.test_dataset:
         check_images(workdir, lab.dataset.digest, lab.dataset.decoder)
         check_new_classes(config, lab.dataset, lab.dataset)
-    check_new_to_body(run.config, lab.dataset)
+    check_new_to_run(workdir, lab.dataset)
     check_settings(config)
     check_test(config, lab, "test")
     trained = read_trained(workdir)

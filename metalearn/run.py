@@ -12,7 +12,7 @@ from metalearn.parallel import by_first, first
 from metalearn.records.names import method_of, tested_on
 from metalearn.records.pictures import draw_curve, warn_if_not_drawn
 from metalearn.records.record import STAGES, Record
-from metalearn.records.seen import check_new_to_body
+from metalearn.records.seen import check_new_to_body, learned_by
 from metalearn.records.workdir import (
     Saved,
     forget_untrained,
@@ -88,8 +88,14 @@ def execute(
     records = []
     with ExitStack() as stack:
         for run in runs:
+            learned = learned_by(run.config, lab.dataset.train.names)
             saved = Saved(
-                run.config, command, lineage_of(run.config), lab.dataset.digest, lab.dataset.decoder
+                run.config,
+                command,
+                lineage_of(run.config),
+                lab.dataset.digest,
+                lab.dataset.decoder,
+                learned,
             )
             by_first(partial(open_workdir, run.workdir, saved))
             by_first(partial(stack.enter_context, lock_workdir(run.workdir)))

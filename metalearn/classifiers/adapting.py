@@ -18,6 +18,7 @@ from metalearn.evaluation.scores import check_installed
 from metalearn.learners.method import layers_of, precision_of
 from metalearn.models import flattened, is_pretrained, make_network
 from metalearn.ops.optimizers import make_optimizer
+from metalearn.records.seen import learned_by
 from metalearn.records.workdir import (
     Saved,
     forget_untrained,
@@ -167,7 +168,9 @@ def adapt_body(run: Run, domains: Domains, command: str) -> dict[int, Outcome]:
     """
     (config, workdir, _) = run
     about = assembled_adaptation(config, domains)
-    open_workdir(workdir, Saved(config, command, lineage_of(config), domains.digest))
+    learned = learned_by(config, domains.names)
+    lineage = lineage_of(config)
+    open_workdir(workdir, Saved(config, command, lineage, domains.digest, classes=learned))
     with lock_workdir(workdir):
         try:
             judge = Judge(about, domains, workdir)

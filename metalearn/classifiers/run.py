@@ -20,6 +20,7 @@ from metalearn.records.labelled_store import (
     write_labelled,
 )
 from metalearn.records.record import Provenance, Stage
+from metalearn.records.seen import learned_by
 from metalearn.records.workdir import (
     Saved,
     forget_untrained,
@@ -88,7 +89,8 @@ def classify(
     (config, workdir, _) = run
     dataset = material.dataset
     lineage = lineage_of(config)
-    saved = Saved(config, command, lineage, dataset.digest, dataset.decoder)
+    learned = learned_by(config, material.labelled.names)
+    saved = Saved(config, command, lineage, dataset.digest, dataset.decoder, learned)
     open_workdir(workdir, saved)
     with lock_workdir(workdir):
         try:

@@ -157,6 +157,12 @@ def resizes(name: str) -> bool:
     return _prefix(name) is not None or not isinstance(_import(known(name)), Reader)
 
 
+def plain(name: str) -> str:
+    """The name of a dataset without what says how it is read: 'mnist' of 'labelled_tfds:mnist'."""
+    prefix = _prefix(name) or ""
+    return re.split("[/:]", name.removeprefix(prefix))[0] if prefix else name
+
+
 def _prefix(name: str) -> str | None:
     return next((prefix for prefix in NAMED if name.startswith(prefix)), None)
 

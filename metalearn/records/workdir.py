@@ -18,7 +18,8 @@ from metalearn.records.record import STAGES, Stage, lineage_to_json
 from metalearn.records.store import write_json
 from metalearn.training.metric_log import seconds_until
 
-OTHERS = ("command", "lineage", "images", "decoder")  # of config.json, beside the settings
+# Of config.json, beside the settings
+OTHERS = ("command", "lineage", "images", "decoder", "classes")
 
 
 class Saved(NamedTuple):
@@ -30,6 +31,8 @@ class Saved(NamedTuple):
       lineage: the trainings that it began from.
       images: digest of the data set, empty where a run of an older version does not say.
       decoder: what read the images, where that decides their pixels.
+      classes: names of those that it and those before it were trained on; None where a run of
+        an older version does not say.
     """
 
     config: Config
@@ -37,6 +40,7 @@ class Saved(NamedTuple):
     lineage: tuple[Stage, ...] = ()
     images: str = ""
     decoder: str = ""
+    classes: tuple[str, ...] | None = None
 
 
 def holds_run(workdir: Path) -> bool:
@@ -57,6 +61,7 @@ def read_workdir(workdir: Path) -> Saved:
         config = config_from_json(found)
         command = str(others.get("command", ""))
         images, decoder = (str(others.get(name, "")) for name in ("images", "decoder"))
+        classes = None if others.get("classes") is None else tuple(map(str, others["classes"]))
         # a run of an older version does not hold the stages before it: their folders do
         stages = lineage_from_json(others["lineage"]) if "lineage" in others else lineage_of(config)
     except (FileNotFoundError, NotADirectoryError):
@@ -66,7 +71,7 @@ def read_workdir(workdir: Path) -> Saved:
         why = f" ({error})" if isinstance(error, UserError) else ""
         wrong = f"{path} is not the configuration of a run{why}: choose another --workdir"
         raise UserError(wrong) from error
-    return Saved(config, command, stages, images, decoder)
+    return Saved(config, command, stages, images, decoder, classes)
 
 
 def lineage_of(config: Config) -> tuple[Stage, ...]:
@@ -126,7 +131,7 @@ def open_workdir(workdir: Path, run: Saved) -> None:
             "--workdir"
         )
     others = {"command": run.command, "lineage": lineage_to_json(run.lineage)}
-    others |= {"images": run.images, "decoder": run.decoder}
+    others |= {"images": run.images, "decoder": run.decoder, "classes": run.classes}
     write_json(path, dataclasses.asdict(run.config) | others)
 
 

@@ -29,6 +29,8 @@ def test_test_classes_that_are_trained_on_are_refused() -> None:
         check_new_classes(CONFIG, digits, digits)
     with pytest.raises(UserError, match="digits trains on 1 of other's test classes, such as c"):
         check_new_classes(CONFIG, digits, made("other", "ab", "cd"))
+    with pytest.raises(UserError, match="first trains on 2 of second's test classes, such as b"):
+        check_new_classes(CONFIG, made("first", "abc", "de"), made("second", "de", "bcf"))
 
 
 def test_other_test_classes_are_allowed() -> None:
