@@ -1,6 +1,7 @@
 """The body and the images that the flags of a classifier ask for."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 from experiments._cli.define import FLAGS
@@ -13,11 +14,13 @@ from metalearn.data import LARGEST_IMAGE, load, resizes
 from metalearn.data.cache import default_root, expanded
 from metalearn.data.inputs import inputs_of
 from metalearn.data.labels import labelled
+from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.learners.registry import CLASSIFYING
 from metalearn.models import is_pretrained
 from metalearn.models.zoo import make_body
-from metalearn.records.workdir import read_workdir
+from metalearn.records.divided import check_division
+from metalearn.records.workdir import Saved, read_workdir
 from metalearn.retest import read_trained
 from metalearn.training.lab import even_devices
 from metalearn.training.material import Material, gather
@@ -74,8 +77,6 @@ def open_material(config: Config, folder: str | None = None) -> tuple[Config, Ma
         size = max(inputs.size)
     folder = folder or FLAGS.data_dir
     dataset = load(config.dataset, folder, FLAGS.cache_dir, config.seed, size or None)
-    if config.init_from and dataset.by_seed:
-        _check_division(config, folder, size)
     if inputs is None:
         inputs = inputs_of(dataset)
     if body is None:
@@ -83,28 +84,29 @@ def open_material(config: Config, folder: str | None = None) -> tuple[Config, Ma
     devices = even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
     root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
     options = (devices, FLAGS.tasks_per_device, FLAGS.stream)
-    return config, gather(config, dataset, body, inputs, root, options)
+    material = gather(config, dataset, body, inputs, root, options)
+    if config.init_from:
+        again = partial(_loaded, inputs=inputs, folder=folder)
+        check_division(config, dataset, material.labelled.names, again)
+    return config, material
 
 
-def _check_division(config: Config, folder: str | None, size: int) -> None:
-    """See that the run that `--init_from` names did not train on what is tested here.
+def _loaded(saved: Saved, inputs: InputSpec | None, folder: str | None) -> Dataset:
+    """The data set of an earlier run, read as for that run.
 
-    Another seed divides the same images otherwise.
+    Args:
+      saved: the run.
+      inputs: the images that its body takes, if that is known.
+      folder: with the data set's files.
 
     Raises:
-      UserError: it is on these images, by another seed.
+      UserError: its images are not there, or cannot be read.
     """
-    there = read_workdir(Path(config.init_from))
-    other = there.config
-    if other.dataset != config.dataset or other.seed == config.seed:
-        return
-    divided = load(other.dataset, folder, FLAGS.cache_dir, other.seed, size or None)
-    if divided.digest == there.images:
-        raise UserError(
-            f"--init_from={config.init_from}: it was trained on the same images by --seed="
-            f"{other.seed}, and another seed divides them otherwise, so that it has seen some of "
-            f"the test images: give --seed={other.seed}, and --seeds=1"
-        )
+    there = saved.config
+    size = there.image_size
+    if inputs is not None and not size and resizes(there.dataset):
+        size = max(inputs.size)
+    return load(there.dataset, folder, FLAGS.cache_dir, there.seed, size or None)
 
 
 def open_source(config: Config) -> Source:
@@ -122,11 +124,7 @@ def open_source(config: Config) -> Source:
         )
     there = saved.config
     trained = read_trained(Path(config.init_from))
-    size = there.image_size
-    if trained.inputs is not None and not size and resizes(there.dataset):
-        size = max(trained.inputs.size)
-    folder = FLAGS.source_data_dir or FLAGS.data_dir
-    dataset = load(there.dataset, folder, FLAGS.cache_dir, there.seed, size or None)
+    dataset = _loaded(saved, trained.inputs, FLAGS.source_data_dir or FLAGS.data_dir)
     if saved.images and saved.images != dataset.digest:
         raise UserError(
             f"--test_source: {config.init_from} was trained on other images of {there.dataset} "

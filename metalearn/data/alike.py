@@ -26,7 +26,7 @@ def groups_of(images: np.ndarray, near: bool) -> np.ndarray:
     """int [M]: the group of each image of uint8 [M, H, W, Ch].
 
     Images are in one group if they are equal, or with `near` if they are nearly so, or linked by
-    others that are.
+    others that are. With `near`, groups are numbered as in `by_first`.
     """
     _, groups = np.unique(
         [sha256(np.ascontiguousarray(image).tobytes()).digest() for image in images],
@@ -37,7 +37,27 @@ def groups_of(images: np.ndarray, near: bool) -> np.ndarray:
     _, firsts = np.unique(groups, return_index=True)
     links = np.concatenate([np.zeros((0, 2), np.int64), *_near(images[firsts])])
     graph = coo_array((np.ones(len(links)), tuple(links.T)), shape=(len(firsts), len(firsts)))
-    return connected_components(graph, directed=False)[1][groups]
+    return by_first(connected_components(graph, directed=False)[1][groups])
+
+
+def resized_groups(images: np.ndarray) -> np.ndarray:
+    """int [M]: the group of each image of a data set whose images have the size that is asked for.
+
+    Near-duplicates are together where images have colours; grey ones are often digits or letters,
+    which all look alike. Numbered as in `by_first`.
+    """
+    return by_first(groups_of(images, near=images.shape[-1] == 3))
+
+
+def by_first(groups: np.ndarray) -> np.ndarray:
+    """The groups int [M] numbered in the order of their first images.
+
+    So what a seed draws of them depends on the order of the files, and neither on the size that
+    images were given nor on what decoded them.
+    """
+    _, firsts, numbers = np.unique(groups, return_index=True, return_inverse=True)
+    ranks = np.argsort(np.argsort(firsts))
+    return ranks[numbers]
 
 
 def _near(images: np.ndarray) -> Iterator[np.ndarray]:

@@ -12,9 +12,7 @@ Which files are images is as for `folder`; a class folder without any is an erro
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from metalearn.data.alike import groups_of
+from metalearn.data.alike import resized_groups
 from metalearn.data.folder import (
     empty_classes,
     find_classes,
@@ -28,7 +26,7 @@ from metalearn.data.labelled import check_classes, without_images
 from metalearn.data.photographs import SIZE, read_photographs
 from metalearn.data.source import Prepared, Reader, Split
 from metalearn.data.splits import SPLITS
-from metalearn.data.strata import ALL_THREE, HELD_OUT, divided
+from metalearn.data.strata import ALL_THREE, HELD_OUT, divided, near_notes
 from metalearn.errors import UserError
 
 LISTED = 5  # empty classes are named, at most
@@ -38,7 +36,7 @@ def reader(seed: int = 0, image_size: int | None = None) -> Reader:
     """The reader of a folder of class folders; options as in `metalearn.data.load`."""
     size = image_size or SIZE
     identity = partial(fingerprint, options=(seed, size))
-    return Reader(partial(read, seed=seed, size=size), (), 1, 1, identity)
+    return Reader(partial(read, seed=seed, size=size), (), 2, 1, identity)
 
 
 def read(folder: Path, seed: int, size: int) -> Prepared:
@@ -54,7 +52,7 @@ def read(folder: Path, seed: int, size: int) -> Prepared:
     drawn = next((name for name in ("train", "all") if name in splits), "")
     if "valid" not in splits:
         pool = splits.pop(drawn)
-        groups = groups_of(pool.images, near=True)
+        groups = resized_groups(pool.images)
         shares = HELD_OUT if drawn == "train" else ALL_THREE
         splits |= divided(pool, groups, shares, seed, str(folder))
         notes += near_notes(groups)
@@ -98,13 +96,3 @@ def find_splits(folder: Path) -> dict[str, ClassFiles]:
         for split in SPLITS
         if split in own
     }
-
-
-def near_notes(groups: np.ndarray) -> list[str]:
-    """A note on the near-duplicates that are kept together; [] where there are none."""
-    sizes = np.bincount(groups)
-    several = sizes[sizes > 1]
-    if not len(several):
-        return []
-    what = f"{several.sum()} of {len(groups)} images are near-duplicates of others"
-    return [f"note: {what}: each of their {len(several)} groups is kept in one split"]

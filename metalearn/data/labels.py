@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalearn.data.alike import groups_of
+from metalearn.data.alike import groups_of, resized_groups
 from metalearn.data.source import Dataset, Split
 from metalearn.data.splits import SPLITS
 from metalearn.data.strata import VALID, divided_rows
@@ -18,6 +18,7 @@ from metalearn.errors import UserError
 
 SHARES = {"test": 0.5, "valid": VALID}  # of the images of a class that is new at test
 SEED = 0  # of the division
+RESIZED = ("folder", "mini_imagenet")  # data sets whose images have the size that is asked for
 
 
 class Part(NamedTuple):
@@ -131,9 +132,9 @@ def _published(dataset: Dataset, tested: str) -> dict[str, Part]:
 def _divided(dataset: Dataset, classes: str) -> dict[str, Part]:
     """The classes of one split, the images of each shared out."""
     split: Split = getattr(dataset, classes)
-    # Of photographs of a user's own, two of one scene would be on both sides
-    near = dataset.name == "folder" or dataset.name.startswith("tfds:")
-    groups = groups_of(split.images, near)
+    # Of photographs, two of one scene would be on both sides
+    resized = dataset.name in RESIZED or dataset.name.startswith("tfds:")
+    groups = resized_groups(split.images) if resized else groups_of(split.images, near=False)
     rows = divided_rows(split, groups, SHARES, SEED, f"{dataset.name}'s {classes} classes")
     labels = np.repeat(np.arange(len(split.counts)), split.counts)
     return {

@@ -121,3 +121,13 @@ def _taken(sizes: Sequence[int], wanted: int, left: int) -> set[int]:
     if not taken and wanted > 0 and len(sizes) > left:
         taken.add(int(np.argmin(sizes)))
     return taken
+
+
+def near_notes(groups: np.ndarray) -> list[str]:
+    """A note on the near-duplicates that are kept together; [] where there are none."""
+    sizes = np.bincount(groups)
+    several = sizes[sizes > 1]
+    if not len(several):
+        return []
+    what = f"{several.sum()} of {len(groups)} images are near-duplicates of others"
+    return [f"note: {what}: each of their {len(several)} groups is kept in one split"]

@@ -2,9 +2,9 @@
 
 Its `train` and `test` have the same classes and stay as they are, and so does its `validation` (or
 `valid`) where there is one. Without a labelled `test`, the published validation split is the test
-split. What is then missing is drawn by a seed, from each class, near-duplicates kept together: a
-tenth of the training images for validation, and of a dataset with a single split a fifth for test.
-Other splits of it are left out.
+split. What is then missing is drawn by a seed, from each class, near-duplicates of colour images
+kept together: a tenth of the training images for validation, and of a dataset with a single split a
+fifth for test. Other splits of it are left out.
 
 How a dataset is prepared and read is as for `tfds:NAME`.
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from metalearn.data.alike import groups_of
+from metalearn.data.alike import resized_groups
 from metalearn.data.decode import cropped
 from metalearn.data.labelled import check_classes, without_images
 from metalearn.data.photographs import SIZE
 from metalearn.data.source import Prepared, Reader, Split
 from metalearn.data.splits import SPLITS
-from metalearn.data.strata import ALL_THREE, HELD_OUT, divided
+from metalearn.data.strata import ALL_THREE, HELD_OUT, divided, near_notes
 from metalearn.data.tfds import OWN_SPLITS, Seen, decode, fingerprint, seen_notes
 from metalearn.data.tfds_examples import MODES, Classes, encoded_images, feature_keys, prepared
 from metalearn.errors import UserError
@@ -38,7 +38,7 @@ def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
     size = image_size or SIZE
     read_it = partial(read, name=name, seed=seed, size=size)
     identity = partial(fingerprint, name=name, seed=seed, image_size=size)
-    return Reader(read_it, (), 1, 1, identity)
+    return Reader(read_it, (), 2, 1, identity)
 
 
 def read(folder: Path, name: str, seed: int, size: int) -> Prepared:
@@ -79,7 +79,9 @@ def read(folder: Path, name: str, seed: int, size: int) -> Prepared:
     if drawn:
         pool = splits.pop("train")
         shares = HELD_OUT if "test" in splits else ALL_THREE
-        splits |= divided(pool, groups_of(pool.images, near=True), shares, seed, where)
+        groups = resized_groups(pool.images)
+        splits |= divided(pool, groups, shares, seed, where)
+        notes += near_notes(groups)
     ordered = {part: splits[part] for part in SPLITS}
     notes += without_images(ordered["valid"])
     return Prepared(ordered, notes, decoder, by_seed=drawn, shared=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from metalearn.data.alike import difference_hash, groups_of
+from metalearn.data.alike import difference_hash, groups_of, resized_groups
 
 
 def scene(seed: int, side: int = 64) -> np.ndarray:
@@ -55,3 +55,17 @@ def test_difference_hash_tells_where_brightness_rises() -> None:
 
 def test_no_images_have_no_groups() -> None:
     assert groups_of(np.zeros((0, 8, 8, 3), np.uint8), near=True).shape == (0,)
+
+
+def test_groups_are_numbered_in_the_order_of_the_images_at_every_size() -> None:
+    scenes = [scene(number) for number in (3, 1, 3, 2, 4, 1)]
+    for step in (1, 2):
+        images = np.stack([image[::step, ::step] for image in scenes])
+        assert resized_groups(images).tolist() == [0, 1, 0, 2, 3, 1]
+        assert resized_groups(images[..., :1]).tolist() == [0, 1, 0, 2, 3, 1]
+
+
+def test_grey_images_are_alike_only_if_they_are_equal() -> None:
+    images = np.stack([scene(0), noisy(scene(0), 1), scene(0)])
+    assert resized_groups(images).tolist() == [0, 0, 0]
+    assert resized_groups(images[..., :1]).tolist() == [0, 1, 0]

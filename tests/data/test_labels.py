@@ -66,6 +66,18 @@ def test_labels_are_not_tested_on() -> None:
     assert not set(found.train.rows.tolist()) & set(found.test.rows.tolist())
 
 
+@pytest.mark.parametrize("name", ["folder", "tfds:some", "mini_imagenet"])
+def test_halves_of_photographs_do_not_depend_on_their_size(name: str) -> None:
+    patches = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
+    found = []
+    for side in (16, 24):
+        images = patches.repeat(side // 8, axis=1).repeat(side // 8, axis=2)
+        split = Split(images, np.array([20, 20], np.int32), ("a", "b"))
+        ones = np.ones(3, np.float32)
+        found.append(labelled(Dataset(name, split, split, split, ones, ones)).hash)
+    assert found[0] == found[1]
+
+
 def test_more_labels_than_a_class_has_images_are_refused() -> None:
     with pytest.raises(UserError, match="--labels=11: class 'a' of made_up has 10 images"):
         labelled(dataset(shared=True), labels=11)

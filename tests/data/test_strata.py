@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from metalearn.data.alike import resized_groups
 from metalearn.data.source import Split
-from metalearn.data.strata import ALL_THREE, HELD_OUT, divided, drawn_parts
+from metalearn.data.strata import ALL_THREE, HELD_OUT, divided, divided_rows, drawn_parts
 from metalearn.errors import UserError
 
 
@@ -40,6 +41,17 @@ def test_parts_depend_on_the_seed_alone() -> None:
     first, again, other = (divided(split, alone(split), HELD_OUT, s, "here") for s in (1, 1, 2))
     assert (first["valid"].images == again["valid"].images).all()
     assert (first["valid"].images != other["valid"].images).any()
+
+
+def test_parts_do_not_depend_on_the_size_of_the_images() -> None:
+    patches = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
+    drawn = []
+    for side in (16, 24):
+        images = patches.repeat(side // 8, axis=1).repeat(side // 8, axis=2)
+        split = Split(images, np.array([20, 20], np.int32), ("a", "b"))
+        drawn.append(divided_rows(split, resized_groups(images), ALL_THREE, 0, "here"))
+    for name in ("train", "valid", "test"):
+        assert drawn[0][name].tolist() == drawn[1][name].tolist()
 
 
 def test_groups_stay_together() -> None:

@@ -56,6 +56,17 @@ def test_validation_is_drawn_where_there_is_none(tmp_path: Path) -> None:
     assert len({read(tmp_path, seed=s)["valid"].images.tobytes() for s in range(5)}) > 1
 
 
+def test_grey_images_that_look_alike_are_shared_out_and_colour_ones_stay_together(
+    tmp_path: Path,
+) -> None:
+    alike = [((8, 6), number // 6, 3 * number) for number in range(12)]
+    prepare(tmp_path / "grey", shape=(6, 8, 1), splits={"everything": alike})
+    assert counts_of(read(tmp_path / "grey"))["train"] == [4, 4]
+    colours = [*spread(range(2), 6), ((8, 6), 0, 1)]
+    prepare(tmp_path / "rgb", shape=(6, 8, 3), splits={"everything": colours})
+    assert any("are near-duplicates of others" in line for line in read(tmp_path / "rgb").notes)
+
+
 def test_published_validation_is_the_test_where_there_is_none(tmp_path: Path) -> None:
     examples = {
         "train": spread(range(2), 4),
