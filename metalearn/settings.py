@@ -154,8 +154,8 @@ class FewShot(Trained):
     )
     support_copies: int = setting(
         1,
-        "copies of each support image that a head is fitted to at test, augmented by crop,flip (1: "
-        "itself)",
+        "copies of each support image that a head is fitted to at test, augmented by crop,flip, "
+        "of digits and letters by crop alone (1: itself)",
         least=1,
         test=True,
         head=True,

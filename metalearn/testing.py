@@ -162,7 +162,7 @@ def _measure(
 ) -> tuple[Record, Result]:
     config, norm = planned.config, planned.test.norm
     learner = method.test(norm)
-    copies = support_copies(config)
+    copies = support_copies(config, lab.dataset.name)
     block = lab.at_once or None
     test = evaluator(
         learner, tested.source, tested.episodes, lab.prepare, lab.mesh, block=block, copies=copies
@@ -209,7 +209,8 @@ def first_task(config: Config, lab: Lab, tested: Tested) -> tuple[Task, Task]:
     indices = tested.episodes.indices[0]
     shots = tested.episodes.shots
     x = on_this(images[indices])
-    task = task_of(x, indices, shots, len(images), support_copies(config))
+    copies = support_copies(config, lab.dataset.name)
+    task = task_of(x, indices, shots, len(images), copies)
     ready = task._replace(support_x=lab.prepare(task.support_x), query_x=lab.prepare(task.query_x))
     return as_task(x, shots), ready
 

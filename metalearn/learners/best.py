@@ -10,7 +10,7 @@ numbers are ours.
 from typing import NamedTuple
 
 from metalearn.errors import UserError
-from metalearn.learners.recipes import CHARACTERS, Recipe
+from metalearn.learners.recipes import Recipe, unmirrored
 
 PARTS = ("rotation", "distillation", "episodes", "mirror")
 # 65 passes over the 38,400 training images of CIFAR-FS by 64, the rate times 0.1 after 60
@@ -54,7 +54,7 @@ def stages(
     Raises:
       UserError: a dataset of characters, or an unknown part.
     """
-    if dataset in CHARACTERS:
+    if unmirrored(dataset):
         raise UserError(f"the recipe turns and mirrors images, which makes others of {dataset}'s")
     if unknown := [part for part in without if part not in PARTS]:
         raise UserError(f"--without={unknown[0]}: the parts are {', '.join(PARTS)}")

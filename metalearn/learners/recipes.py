@@ -6,12 +6,29 @@ it is not, or where a CPU would take too long. Images of data sets that are not 
 taken for photographs.
 """
 
+import re
 from typing import Any
 
 Recipe = dict[str, Any]
 
 CHARACTERS = ("omniglot", "glyphs")
 PUBLISHED = (*CHARACTERS, "cifar_fs", "fc100", "mini_imagenet")
+
+# Digits and letters, by our names and by those of TensorFlow Datasets
+UNMIRRORED = frozenset(
+    (
+        *CHARACTERS,
+        "binary_alpha_digits",
+        "cmaterdb",
+        "emnist",
+        "kmnist",
+        "mnist",
+        "mnist_corrupted",
+        "omniglot_vinyals",
+        "svhn_cropped",
+        "usps",
+    )
+)
 
 # No augmentation of characters: a mirrored one may be another, or look like a turned one, another
 # class on Omniglot.
@@ -31,3 +48,9 @@ PHOTOGRAPHS: Recipe = dict(
 
 # Of glyphs, a first look of some minutes on two CPU cores: ours.
 FIRST_LOOK: Recipe = dict(steps=600, valid_every=200, valid_episodes=200, episodes=1000)
+
+
+def unmirrored(dataset: str) -> bool:
+    """Whether images of a dataset are digits or letters: a mirrored one may be another."""
+    name = dataset.removeprefix("labelled_").removeprefix("tfds:")
+    return re.split("[/:]", name)[0] in UNMIRRORED

@@ -28,7 +28,7 @@ from metalearn.learners import (
 )
 from metalearn.learners.heads import nearest_centroid, nearest_neighbour, sgd_classifier
 from metalearn.learners.logistic import logistic_regression
-from metalearn.learners.recipes import PUBLISHED, Recipe
+from metalearn.learners.recipes import CHARACTERS, PLAIN, PUBLISHED, Recipe, unmirrored
 from metalearn.learners.supervised import Strategy
 from metalearn.learners.transductive import build_laplacian_shot, information_maximization
 from metalearn.settings import FewShot
@@ -173,12 +173,14 @@ def preset(method: str, dataset: str, shots: int) -> Recipe:
     """The settings published (or chosen) for this method, dataset and number of shots.
 
     Recipes are for 1 and 5 shots, and other numbers take the nearer one; a data set that no paper
-    has a recipe for takes that for 1 shot. For a strategy shots are the labels a class, 0 for all.
-    {} for an unknown method.
+    has a recipe for takes that for 1 shot, without augmentation for digits and letters. For a
+    strategy shots are the labels a class, 0 for all. {} for an unknown method.
     """
     if method in CLASSIFYING:
         return CLASSIFYING[method].recipe(dataset, shots)
     if method not in METHODS:
         return {}
     five = shots >= 3 and dataset in PUBLISHED
-    return METHODS[method].recipe(dataset, 5 if five else 1)
+    recipe = METHODS[method].recipe(dataset, 5 if five else 1)
+    # No paper's recipe is of other digits and letters than these
+    return recipe | PLAIN if unmirrored(dataset) and dataset not in CHARACTERS else recipe

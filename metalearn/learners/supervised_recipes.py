@@ -1,9 +1,6 @@
 """Settings of classifiers of fixed classes, chosen here: `(dataset, labels) -> settings`."""
 
-from metalearn.learners.recipes import CHARACTERS, Recipe
-
-# A mirrored digit or letter may be another one
-UNMIRRORED = (*CHARACTERS, "mnist", "usps")
+from metalearn.learners.recipes import Recipe, unmirrored
 
 # The body that is installed along, on about half as many pixels as its own size has
 PRETRAINED: Recipe = dict(backbone="efficientnet-lite0", input_size=160, norm="running")
@@ -23,7 +20,7 @@ def recipe(dataset: str, labels: int) -> Recipe:
         schedule="cosine:0.2",
         batch_size=32,
         meta_batch=2,
-        augment="none" if dataset in UNMIRRORED else "flip",
+        augment="none" if unmirrored(dataset) else "flip",
         valid_every=200,
     )
 
@@ -58,7 +55,7 @@ def scratch_recipe(dataset: str, labels: int) -> Recipe:
         schedule="cosine",
         batch_size=64,
         meta_batch=1,
-        augment="none" if dataset in UNMIRRORED else "flip,crop",
+        augment="none" if unmirrored(dataset) else "flip,crop",
         start="random",
         statistics="batch",
         valid_every=1000,

@@ -1,7 +1,7 @@
 """What datasets, methods, bodies, tests and runs are called, in tables and in file names."""
 
 from metalearn.config import Config
-from metalearn.learners.recipes import CHARACTERS
+from metalearn.learners.recipes import unmirrored
 from metalearn.records.record import Record
 
 # Datasets whose images are published: their names identify the images. Others need the digest.
@@ -21,7 +21,7 @@ def variants(config: Config) -> list[str]:
     notes = []
     if config.method == "simpleshot" and config.transform != Config.transform:
         notes.append(config.transform)
-    usual = 1 if config.dataset in CHARACTERS else COPIES.get(config.method, 1)
+    usual = 1 if unmirrored(config.dataset) else COPIES.get(config.method, 1)
     if config.support_copies != usual:
         notes.append("1 copy" if config.support_copies == 1 else f"{config.support_copies} copies")
     if config.mirror:

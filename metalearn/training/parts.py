@@ -16,6 +16,7 @@ from metalearn.evaluation.evaluator import evaluator
 from metalearn.evaluation.metrics import Result
 from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.method import Method, make_method
+from metalearn.learners.recipes import unmirrored
 from metalearn.learners.registry import GRADIENT
 from metalearn.training.lab import Lab, split_source
 from metalearn.types import PyTree
@@ -74,14 +75,20 @@ def turned(sampler: Sampler, dataset: Dataset, all_turns: bool = False) -> Sampl
     return Sampler(sampler.rows, lambda key, source: turn_batch(sampler.make(key, source)))
 
 
-def support_copies(config: Config) -> Copies:
+def support_copies(config: Config, dataset: str) -> Copies:
     """The copies of support images that heads are fitted to at test.
 
-    They are augmented as in Tian et al. 2020's last code.
+    They are augmented as in Tian et al. 2020's last code; digits and letters are not mirrored.
+
+    Args:
+      config: the settings.
+      dataset: name of the one that is tested on.
     """
     if config.support_copies == 1:
         return THEMSELVES
-    return Copies(config.support_copies, augmentation("crop,flip"))
+    return Copies(
+        config.support_copies, augmentation("crop" if unmirrored(dataset) else "crop,flip")
+    )
 
 
 def tasks_at_once(config: Config, asked: int) -> int:
@@ -149,7 +156,8 @@ def make_validate(config: Config, method: Method, lab: Lab) -> Callable[[PyTree]
     shape = (config.ways, config.shots, config.queries)
     episodes = draw_episodes(source, config.valid_episodes, *shape, seed=config.eval_seed)
     where = (source, episodes, lab.prepare, lab.mesh)
-    return evaluator(learner, *where, block=lab.at_once or None, copies=support_copies(config))
+    copies = support_copies(config, lab.dataset.name)
+    return evaluator(learner, *where, block=lab.at_once or None, copies=copies)
 
 
 def with_running_statistics(config: Config, method: Method, lab: Lab) -> Callable[[PyTree], PyTree]:

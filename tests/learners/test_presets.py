@@ -62,7 +62,9 @@ def test_recipes_of_fomaml_and_anil_are_that_of_maml(dataset: str) -> None:
         assert [preset(name, dataset, shots) for name in ("fomaml", "anil")] == [maml] * 2
 
 
-@pytest.mark.parametrize("dataset", ["omniglot", "glyphs"])
+@pytest.mark.parametrize(
+    "dataset", ["omniglot", "glyphs", "mnist", "usps", "tfds:emnist/letters", "tfds:svhn_cropped"]
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_recipes_for_characters_do_not_augment(method: str, dataset: str) -> None:
     """A mirrored character may be another, or look like one turned by a quarter, which is another
@@ -74,6 +76,13 @@ def test_recipes_for_characters_do_not_augment(method: str, dataset: str) -> Non
             Config(), **chosen | {"method": method, "dataset": dataset}
         ).with_defaults()
         assert config.augment == "none" and config.support_copies == 1  # copies are mirrored
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "labelled_tfds:kmnist", "tfds:mnist:3.0.1"])
+@pytest.mark.parametrize("strategy", ["fine_tune", "scratch"])
+def test_classifiers_of_digits_do_not_mirror(strategy: str, dataset: str) -> None:
+    assert preset(strategy, dataset, 0)["augment"] == "none"
+    assert "flip" in preset(strategy, "tfds:eurosat/rgb", 0)["augment"]
 
 
 # The numbers of papers and released code, written down apart from the presets; rates are of mean

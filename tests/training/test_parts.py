@@ -8,7 +8,7 @@ import pytest
 from metalearn.config import Config
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
-from metalearn.training.parts import check_new_classes
+from metalearn.training.parts import check_new_classes, support_copies
 
 CONFIG = Config(method="protonet")
 
@@ -43,3 +43,13 @@ def test_other_test_classes_are_allowed() -> None:
 def test_what_is_not_trained_may_be_tested_on_any_classes() -> None:
     digits = made("digits", "abc", "abc", shared=True)
     check_new_classes(dataclasses.replace(CONFIG, steps=0), digits, digits)
+
+
+def test_copies_are_mirrored_by_what_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of photographs may be tested on characters, and the other way round."""
+    monkeypatch.setattr("metalearn.training.parts.augmentation", lambda names: names)
+    for dataset, other in (("cifar_fs", "omniglot"), ("omniglot", "cifar_fs")):
+        config = Config(method="rfs", dataset=dataset, test_dataset=other, support_copies=5)
+        assert support_copies(config, other).transform == (
+            "crop" if other == "omniglot" else "crop,flip"
+        )
