@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from metalearn.data.cache import TEMPORARY, cached, default_root, expanded, open_cache
+from metalearn.data.cache import cached, default_root, expanded, open_cache
 from metalearn.data.download import check_digests, fetch
+from metalearn.data.locks import TEMPORARY
 from metalearn.data.source import Dataset, Reader, Split
 from metalearn.errors import UserError
 

@@ -5,25 +5,22 @@ and renamed, all under a lock that the system releases when its process ends. So
 it is whole or absent, whenever a run is killed.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metalearn.data.locks import ELSEWHERE, TEMPORARY, lock, remove_stale, writing
 from metalearn.data.source import Dataset, Prepared, Split
 from metalearn.data.splits import SPLITS
 from metalearn.errors import UserError
 
 INFO = "info.json"
-TEMPORARY = ".tmp"
-_ELSEWHERE = "choose another cache folder (--cache_dir or $METALEARN_CACHE)"
 
 
 def default_root() -> Path:
@@ -61,19 +58,19 @@ def cached(root: Path, key: str, prepare: Callable[[], dict[str, Split]]) -> Dat
     """
     if (dataset := open_cache(root / key)) is not None:
         return dataset
-    with _writing(root):
+    with writing(root):
         root.mkdir(parents=True, exist_ok=True)
-    with _lock(root, key):
+    with lock(root, key):
         # Once more: while this process waited for the lock, its holder may have prepared it
         if (dataset := open_cache(root / key)) is None:
             splits = prepare()
             made = splits if isinstance(splits, Prepared) else Prepared(splits)
-            with _writing(root):
+            with writing(root):
                 _write(root, key, made)
             dataset = open_cache(root / key)
     if dataset is None:
         raise UserError(
-            f"{root / key} was written but cannot be read back: check the disk, or {_ELSEWHERE}."
+            f"{root / key} was written but cannot be read back: check the disk, or {ELSEWHERE}."
         )
     return dataset
 
@@ -126,7 +123,7 @@ def _open_split(folder: Path, split: str, info: dict[str, Any]) -> Split:
 def _write(root: Path, key: str, splits: Prepared) -> None:
     """Writes `root/key` so that it appears whole or not at all; the caller holds the key's lock."""
     temporary = root / (key + TEMPORARY)
-    _remove_stale(root)
+    remove_stale(root)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
@@ -207,42 +204,3 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _writing(root: Path) -> Iterator[None]:
-    """Turns an `OSError` while writing into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"cannot write the cache {root} ({reason}): free some space, or {_ELSEWHERE}."
-        ) from error
-
-
-@contextmanager
-def _lock(root: Path, key: str) -> Iterator[None]:
-    """Holds the lock of `key`, which the system releases when the process ends in any way."""
-    with _writing(root):
-        descriptor = os.open(root / f".{key}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        with _writing(root):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _remove_stale(root: Path) -> None:
-    """Removes half-written folders of killed processes: those whose lock is free."""
-    for folder in root.glob("*" + TEMPORARY):
-        lock = root / f".{folder.name.removesuffix(TEMPORARY)}.lock"
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(descriptor)

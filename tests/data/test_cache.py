@@ -166,9 +166,35 @@ def test_error_of_the_reader_is_not_wrapped(tmp_path: Path) -> None:
 def test_half_written_caches_of_dead_processes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "other.tmp").mkdir(parents=True)
     (tmp_path / "other.tmp" / "train.npy").write_bytes(b"half")
+    (tmp_path / ".other.lock").touch()
     (tmp_path / "a.tmp").mkdir()
     cached(tmp_path, "a", make_splits)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["a"]
+
+
+def test_folders_that_are_no_caches_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "photos.tmp").mkdir()
+    cached(tmp_path, "a", make_splits)
+    assert (tmp_path / "photos.tmp").exists() and not (tmp_path / ".photos.lock").exists()
+
+
+def test_locks_of_another_user_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be read alone, or not even that."""
+    (tmp_path / "other.tmp").mkdir()
+    for name in ("a", "other"):
+        (tmp_path / f".{name}.lock").touch()
+    real = os.open
+
+    def refuse(path: Path, flags: int, *rest: int) -> int:
+        path = Path(path)
+        if path.name == ".other.lock" or (path.name == ".a.lock" and flags & os.O_RDWR):
+            raise PermissionError(errno.EACCES, "no permission", str(path))
+        return real(path, flags, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        cached(tmp_path, "a", make_splits)
+    assert (tmp_path / "other.tmp").exists() and open_cache(tmp_path / "a") is not None
 
 
 def test_cache_that_a_live_process_writes_is_kept(tmp_path: Path) -> None:
