@@ -1,6 +1,8 @@
 """An image file to pixels: upright, opaque on white, RGB of eight bits."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -59,9 +61,30 @@ class Picture(NamedTuple):
 
 
 def readable() -> frozenset[str]:
-    """The extensions of image files that this build of Pillow can read."""
+    """The extensions of image files that this build of Pillow can read, with its plugins."""
+    register_plugins()
     known = Image.registered_extensions()
     return frozenset(ending for ending in PICTURES if known.get(ending) in Image.OPEN)
+
+
+@cache
+def register_plugins() -> None:
+    """Let Pillow know of formats that need a package of their own: HEIC, as iPhones write it."""
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+
+
+def formats() -> tuple[str, ...]:
+    """Pillow's names of the formats of `PICTURES`, in the order in which it tries them.
+
+    A file is opened by what it holds, whatever its ending says; others run programs, as EPS does.
+    """
+    endings = readable()
+    known = Image.registered_extensions()
+    wanted = {known[ending] for ending in endings}
+    return tuple(name for name in Image.OPEN if name in wanted)
 
 
 def squeezed(image: Image.Image, size: int) -> Image.Image:
@@ -103,7 +126,7 @@ def read_image(
       Unreadable: it does not decode.
     """
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=formats()) as opened:
             return picture_of(opened, size, levels, fit)
     except MemoryError:
         raise
@@ -137,7 +160,7 @@ def picture_of(
 def size_within(file: Source, largest: int) -> tuple[int, int] | None:
     """Height and width of the upright image; None if one is larger, or it does not decode."""
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=formats()) as opened:
             if max(opened.size) > largest:  # told by the header: the pixels need not be read
                 return None
             width, height = upright(opened).size

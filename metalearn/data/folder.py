@@ -31,7 +31,9 @@ ENDINGS = readable()
 SILENT = frozenset(("", *".csv .db .html .ini .json .md .txt .xml .yaml .yml".split()))
 UNPRINTABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))  # Unicode's controls, surrogates, ends of lines
 # Folders that an operating system makes on a disk, most often for itself alone
-SYSTEM = frozenset(("lost+found", "System Volume Information", "$RECYCLE.BIN"))
+SYSTEM = frozenset(
+    ("lost+found", "System Volume Information", "$RECYCLE.BIN", "#recycle", "@eaDir")
+)
 SIZE = 84  # pixels
 NAMES = {
     "train": "train",
@@ -162,7 +164,8 @@ def unread_endings(folder: Path, endings: frozenset[str] = ENDINGS) -> list[str]
     if not passed:
         return []
     counted = ", ".join(f"{counts[ending]} {ending}" for ending in passed)
-    return [f"note: passed over files that are not read as images: {counted}"]
+    hint = " (pillow-heif reads HEIC: install it)" if {".heic", ".heif"} & set(passed) else ""
+    return [f"note: passed over files that are not read as images: {counted}{hint}"]
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """All image files of a dataset to arrays, with notes on what was done to them."""
 
+import importlib.metadata
 import io
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from metalearn.errors import UserError
 ClassFiles = dict[str, list[Path]]  # class name -> its images, sorted
 NAMED = 5  # files that do not decode are named, at most
 DECODER = f"pillow {PIL.__version__}"
+HEIC = (".heic", ".heif")  # endings of what pillow-heif decodes
 
 T = TypeVar("T")
 Read = Callable[..., Picture]  # a `Photo`, and perhaps `levels`, -> its pixels
@@ -102,8 +104,15 @@ def read_photos(
     owners = zip(_owners(splits), names, strict=True)
     places = [Place(split, label, name) for (split, label), name in owners]
     notes = [*_notes(pictures, names, levels), *duplicate_notes(images, places)]
-    decoder = "" if all(picture.exact for picture in pictures) else DECODER
+    decoder = "" if all(picture.exact for picture in pictures) else decoder_of(names)
     return Prepared(_cut(images, splits), notes, decoder)
+
+
+def decoder_of(names: Sequence[str]) -> str:
+    """The libraries, with their versions, that decide the pixels of files with these names."""
+    if not any(name.lower().endswith(HEIC) for name in names):
+        return DECODER
+    return f"{DECODER}, pillow-heif {importlib.metadata.version('pillow-heif')}"
 
 
 def _read(photo: Photo, size: int, fit: Fit, levels: Levels | None = None) -> Picture:

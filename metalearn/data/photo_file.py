@@ -10,15 +10,14 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from metalearn.data.decode import PICTURES, Picture, Unreadable, cropped, picture_of
+from metalearn.data.decode import Picture, Unreadable, cropped, formats, picture_of
 from metalearn.errors import UserError
 
 LARGEST = 2**28  # bytes of a file
@@ -134,25 +133,13 @@ def _said_why() -> Iterator[None]:
         raise Unreadable(f"{kind} ({said})") from error
 
 
-@cache
-def _register_plugins() -> None:
-    """Let Pillow know of formats that need a package of their own: HEIC, as iPhones write it."""
-    with suppress(ImportError):
-        from pillow_heif import register_heif_opener
-
-        register_heif_opener()
-
-
 def _opened(data: bytes) -> Image.Image:
     """The image, with nothing but its header read.
 
     As Image.open does, which warns of large images, and refuses larger ones before a JPEG can be
     asked for fewer pixels. Formats that run other programs, as EPS does, are not tried.
     """
-    _register_plugins()
-    known = Image.registered_extensions()
-    formats = {known.get(ending) for ending in PICTURES} & Image.OPEN.keys()
-    for name in sorted(name for name in formats if name):
+    for name in formats():
         factory, accept = Image.OPEN[name]
         if name == JpegImagePlugin.JpegImageFile.format:
             factory = JpegImagePlugin.JpegImageFile  # of several pictures in a file, the first

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from metalearn.data.decode import EXACT, Fit, on_white
+from metalearn.data.decode import EXACT, Fit, formats, on_white
 from metalearn.data.download import hash_of, identities
 from metalearn.data.folder import SIZE
 from metalearn.data.images import DECODER, on_white_note
@@ -171,7 +171,7 @@ def decode(
     images = np.empty((len(encoded), *size, len(mode)), np.uint8)
 
     def fill(index: int) -> Seen:
-        with Image.open(io.BytesIO(encoded[index])) as file:
+        with Image.open(io.BytesIO(encoded[index]), formats=formats()) as file:
             exact = file.format in EXACT and file.size == size[::-1]
             image, transparent = on_white(file, mode)
         if image.size != size[::-1]:

@@ -12,6 +12,7 @@ from metalearn.data.decode import (
     Levels,
     Unreadable,
     cropped,
+    formats,
     read_image,
     size_within,
     unchanged,
@@ -210,3 +211,13 @@ def test_size_of_the_upright_image_if_it_is_small(tmp_path: Path) -> None:
     assert size_within(tmp_path / "plain.png", 20) == (10, 20)
     assert size_within(tmp_path / "plain.png", 19) is None
     assert size_within(tmp_path / "broken.png", 20) is None
+
+
+def test_a_format_that_runs_a_program_is_not_opened_whatever_its_name(tmp_path: Path) -> None:
+    """Pillow hands EPS to Ghostscript."""
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (8, 8)).save(path, "EPS")
+    with pytest.raises(Unreadable, match="cannot identify image file"):
+        read_image(path, 8)
+    assert size_within(path, 8) is None
+    assert "EPS" not in formats() and {"JPEG", "PNG", "GIF"} <= set(formats())

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from metalearn.data import load
+from metalearn.data.images import DECODER, decoder_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -93,3 +94,9 @@ def test_lossless_images_of_the_right_size_have_no_decoder(tmp_path: Path) -> No
     for name in "abc":
         save(tmp_path / "images" / name / "0.png", 50, (9, 9))
     assert load("folder", tmp_path / "images", tmp_path / "cache", image_size=9).decoder == ""
+
+
+def test_decoder_of_heic_is_named_where_one_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name} 1.2")
+    assert decoder_of(["a/0.jpg", "heic.png"]) == DECODER
+    assert decoder_of(["a/0.jpg", "a/1.HEIC"]) == f"{DECODER}, pillow-heif pillow-heif 1.2"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, features
 
-from metalearn.data import photo_file
+from metalearn.data import decode, photo_file
 from metalearn.data.decode import Unreadable, cropped, picture_of, read_image
 from metalearn.data.photo_file import contents, decoded, in_memory
 from metalearn.errors import UserError
@@ -376,9 +376,10 @@ def test_a_package_that_reads_heic_is_asked_for(monkeypatch: pytest.MonkeyPatch)
     fake = ModuleType("pillow_heif")
     fake.register_heif_opener = lambda: called.append(1)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pillow_heif", fake)
-    photo_file._register_plugins.cache_clear()
+    decode.register_plugins.cache_clear()
     for _ in range(2):
         with pytest.raises(Unreadable):
             decoded(b"words", 8)
+    decode.readable()  # folders of images read it too
     assert called == [1]
-    photo_file._register_plugins.cache_clear()
+    decode.register_plugins.cache_clear()

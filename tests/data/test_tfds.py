@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import metalearn.data
-from metalearn.data.tfds import reader
+from metalearn.data.tfds import decode, reader
 from metalearn.errors import UserError
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -134,6 +134,13 @@ def test_tfds_images_of_several_sizes_are_resized(tmp_path: Path) -> None:
     assert reader("toy").read(tmp_path)["train"].images.shape == (3, 84, 84, 3)
     assert reader("toy", image_size=10).read(tmp_path)["train"].images.shape == (3, 10, 10, 3)
     assert brightness_of(reader("toy", image_size=10).read(tmp_path)["train"]) == [0, 1, 50]
+
+
+def test_tfds_images_of_formats_that_run_programs_are_refused() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "EPS")
+    with pytest.raises(UserError, match="an image does not decode"):
+        decode([file.getvalue()], (8, 8), "RGB", "toy")
 
 
 def test_tfds_grey_images_stay_grey_and_unlabelled_ones_are_left_out(tmp_path: Path) -> None:
