@@ -6,7 +6,7 @@ from pathlib import Path
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from experiments._cli.page import define_page
 from experiments._cli.personal_export import define_export
-from metalearn.data.snapshots import printable
+from metalearn.data.tree import printable
 from metalearn.domains.moved import MOVES, RECENTRE
 from metalearn.errors import UserError
 from metalearn.files import check_writable

@@ -12,11 +12,9 @@ passed over with a note. An image that does not decode is an error, never skippe
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from unicodedata import category
 
 from metalearn.data.decode import readable
 from metalearn.data.download import hash_of, identities
@@ -24,16 +22,12 @@ from metalearn.data.images import ClassFiles, read_splits
 from metalearn.data.shares import shared_out
 from metalearn.data.source import Prepared, Reader
 from metalearn.data.splits import SPLITS
+from metalearn.data.tree import entries, files_below, label_of, printable
 from metalearn.errors import UserError
 
 ENDINGS = readable()
 # Extensions of files that are passed over without a note
 SILENT = frozenset(("", *".csv .db .html .ini .json .md .txt .xml .yaml .yml".split()))
-UNPRINTABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))  # Unicode's controls, surrogates, ends of lines
-# Folders that an operating system makes on a disk, most often for itself alone
-SYSTEM = frozenset(
-    ("lost+found", "System Volume Information", "$RECYCLE.BIN", "#recycle", "@eaDir")
-)
 SIZE = 84  # pixels
 NAMES = {
     "train": "train",
@@ -49,8 +43,12 @@ NAMES = {
 def reader(seed: int = 0, image_size: int | None = None) -> Reader:
     """The reader of a folder of class folders; options as in `metalearn.data.load`."""
     size = image_size or SIZE
-    identity = partial(fingerprint, options=(seed, size))
-    return Reader(partial(read, seed=seed, size=size), (), 2, 1, identity)
+    return Reader(partial(read, seed=seed, size=size), (), 3, 1, partial(_identity, seed, size))
+
+
+def _identity(seed: int, size: int, folder: Path) -> str:
+    """`Reader.fingerprint`; of folders of splits without the seed, which decides nothing there."""
+    return fingerprint(folder, (size,) if find_own_splits(folder) else (seed, size))
 
 
 def read(folder: Path, seed: int, size: int) -> Prepared:
@@ -65,12 +63,17 @@ def read(folder: Path, seed: int, size: int) -> Prepared:
 
 
 def fingerprint(folder: Path, options: tuple[int, ...]) -> str:
-    """Names, sizes and times of the images below `folder`, hashed together with `options`.
+    """What decides the dataset and what is told of it, hashed together with `options`.
+
+    That is the folder, names, sizes and times of the images below it, the class folders, and how
+    many files of other endings are passed over.
 
     Raises:
       UserError: no such folder, or a file that cannot be read.
     """
-    return hash_of(options, identities(folder, find_images(folder)))
+    images = identities(folder, find_images(folder))
+    classes = [path.relative_to(folder).as_posix() for path in _class_folders(folder)]
+    return hash_of(options, str(folder.resolve()), images, classes, unread_endings(folder))
 
 
 def find_splits(folder: Path, seed: int) -> dict[str, ClassFiles]:
@@ -119,19 +122,36 @@ def _split_by_seed(folder: Path, classes: ClassFiles, seed: int) -> dict[str, Cl
 def find_classes(folder: Path, endings: frozenset[str] = ENDINGS) -> ClassFiles:
     """The visible folders in `folder` with at least one image, and those; {} without `folder`.
 
+    Names are printable and composed, see `label_of`.
+
     Raises:
-      UserError: a folder that cannot be read, or one that links to a folder around it.
+      UserError: a folder that cannot be read, one that links to a folder around it, or two of one
+        name.
     """
-    found = {path.name: find_images(path, endings) for path in folders_in(folder)}
-    return {name: images for name, images in found.items() if images}
+    found: ClassFiles = {}
+    for path in folders_in(folder):
+        images = find_images(path, endings)
+        label = label_of(path.name)
+        if images and label in found:
+            raise UserError(
+                f"{printable(str(folder))} has two folders named {label!r}, written differently in "
+                "Unicode: rename one, or put their photos together."
+            )
+        if images:
+            found[label] = images
+    return found
 
 
 def empty_classes(folder: Path) -> list[Path]:
     """The visible folders in `folder`, or in its folders of splits, that hold no image."""
+    return [path for path in _class_folders(folder) if not find_images(path)]
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """The visible folders in `folder`, or in its folders of splits."""
     splits = [path for path in folders_in(folder) if path.name.lower() in NAMES]
     own = [path for path in splits if find_classes(path)]
-    classes = [path for split in own or [folder] for path in folders_in(split)]
-    return [path for path in classes if not find_images(path)]
+    return [path for split in own or [folder] for path in folders_in(split)]
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -140,7 +160,7 @@ def folders_in(folder: Path) -> list[Path]:
     Raises:
       UserError: it cannot be read.
     """
-    paths = _entries(folder) if folder.is_dir() else []
+    paths = entries(folder) if folder.is_dir() else []
     return [path for path in paths if os.path.isdir(path)]
 
 
@@ -150,7 +170,7 @@ def find_images(folder: Path, endings: frozenset[str] = ENDINGS) -> list[Path]:
     Raises:
       UserError: no such folder, one that cannot be read, or one that links to a folder around it.
     """
-    return sorted(path for path in _files(folder) if path.suffix.lower() in endings)
+    return sorted(path for path in files_below(folder) if path.suffix.lower() in endings)
 
 
 def unread_endings(folder: Path, endings: frozenset[str] = ENDINGS) -> list[str]:
@@ -159,81 +179,10 @@ def unread_endings(folder: Path, endings: frozenset[str] = ENDINGS) -> list[str]
     Raises:
       UserError: no such folder, one that cannot be read, or one that links to a folder around it.
     """
-    counts = Counter(path.suffix.lower() for path in _files(folder))
+    counts = Counter(path.suffix.lower() for path in files_below(folder))
     passed = sorted(counts.keys() - endings - SILENT)
     if not passed:
         return []
     counted = ", ".join(f"{counts[ending]} {ending}" for ending in passed)
     hint = " (pillow-heif reads HEIC: install it)" if {".heic", ".heif"} & set(passed) else ""
     return [f"note: passed over files that are not read as images: {counted}{hint}"]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All visible files below `folder`; those of a folder that several links lead to, once.
-
-    A link to a folder around it is found where it is met, by what the file system calls the
-    folders on the way, and before all that lies in that folder is walked.
-
-    Raises:
-      UserError: no such folder, one that cannot be read, or one that links to a folder around it.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: pass the folder of your images as --data_dir.")
-    waiting = [(folder, _around(folder))]
-    entered = set()
-    while waiting:
-        here, around = waiting.pop()
-        identity = _identity(here)
-        if identity in around:
-            where = printable(str(here))
-            raise UserError(f"{where} is nested too deeply: it links to a folder around it.")
-        if identity in entered:
-            continue
-        entered.add(identity)
-        for path in _entries(here):
-            if os.path.isdir(path):
-                waiting.append((path, around | {identity}))
-            else:
-                yield path
-
-
-def _around(folder: Path) -> frozenset[tuple[int, int]]:
-    """The folders that a folder is in, and those that the link is in if it is one."""
-    places = [folder.resolve()]
-    if ".." not in folder.parts:
-        link = folder.absolute()
-        places.append(link.parent.resolve() / link.name)
-    return frozenset(_identity(parent) for place in places for parent in place.parents)
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    """What tells a folder from all others, by whatever path it is reached."""
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _entries(folder: Path) -> list[Path]:
-    """The visible files and folders in `folder`, sorted.
-
-    Raises:
-      UserError: it cannot be read.
-    """
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise UserError(
-            f"{printable(str(folder))} cannot be read ({error.strerror}): make it readable or take "
-            "it out."
-        ) from error
-    return [folder / name for name in names if name[0] != "." and name not in SYSTEM]
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what cannot be printed in a line or stored: controls, surrogates.
-
-    Python has surrogates for the bytes of a file's name that are not UTF-8.
-    """
-    return "".join(
-        each.encode("unicode_escape").decode() if category(each) in UNPRINTABLE else each
-        for each in text
-    )

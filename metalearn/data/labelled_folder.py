@@ -35,8 +35,13 @@ LISTED = 5  # empty classes are named, at most
 def reader(seed: int = 0, image_size: int | None = None) -> Reader:
     """The reader of a folder of class folders; options as in `metalearn.data.load`."""
     size = image_size or SIZE
-    identity = partial(fingerprint, options=(seed, size))
-    return Reader(partial(read, seed=seed, size=size), (), 2, 1, identity)
+    return Reader(partial(read, seed=seed, size=size), (), 2, 1, partial(_identity, seed, size))
+
+
+def _identity(seed: int, size: int, folder: Path) -> str:
+    """`Reader.fingerprint`; without the seed where nothing is left for it to draw."""
+    whole = "valid" in find_own_splits(folder)
+    return fingerprint(folder, (size,) if whole else (seed, size))
 
 
 def read(folder: Path, seed: int, size: int) -> Prepared:

@@ -58,13 +58,14 @@ def _count_notes(splits: dict[str, ClassFiles]) -> list[str]:
 
 
 def fingerprint(folder: Path, size: int) -> str:
-    """The images' identity, as for a folder, and that of the three lists.
+    """The images' identity, and that of the three lists; what is passed over, as for a folder.
 
     Raises:
       UserError: no such folder, or a file that cannot be read.
     """
     lists = [folder / name for name in CSV.values() if (folder / name).is_file()]
-    return hash_of(size, identities(folder, find_images(folder) + lists))
+    files = identities(folder, find_images(folder) + lists)
+    return hash_of(size, str(folder.resolve()), files, unread_endings(folder))
 
 
 def find_splits(folder: Path) -> dict[str, ClassFiles]:

@@ -8,7 +8,6 @@ the others are read all the same. Files of other endings are passed over with a 
 import hashlib
 import io
 import os
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,10 +17,11 @@ import numpy as np
 from PIL import Image
 
 from metalearn.data.decode import PICTURES, Unreadable
-from metalearn.data.folder import find_classes, find_images, folders_in, printable, unread_endings
+from metalearn.data.folder import find_classes, find_images, folders_in, unread_endings
 from metalearn.data.images import in_threads
 from metalearn.data.photo_file import Photograph, contents, decoded, in_memory
 from metalearn.data.quality import doubts
+from metalearn.data.tree import label_of, printable
 from metalearn.errors import UserError
 
 THUMBNAIL = 48  # pixels a side
@@ -66,25 +66,13 @@ def find_labelled(folder: Path) -> dict[str, list[Path]]:
     where = printable(str(folder))
     if not os.path.isdir(folder):
         raise UserError(f"there is no folder {where}: give one with a folder for each class.")
-    found: dict[str, list[Path]] = {}
-    for name, images in find_classes(folder, PICTURES).items():
-        label = _label(name)
-        if label in found:  # macOS writes an accent as a character of its own
-            raise UserError(
-                f"{where} has two folders named {label!r}, written differently in Unicode: "
-                "rename one, or put their photos together."
-            )
-        found[label] = images
+    found = find_classes(folder, PICTURES)
     if not found:
         raise UserError(
             f"{where} has no class folder with a photo: put the photos of each thing into a "
             "folder of its own, named like the thing."
         )
     return dict(sorted(found.items()))
-
-
-def _label(name: str) -> str:
-    return unicodedata.normalize("NFC", printable(name))
 
 
 def notes_on(folder: Path) -> list[str]:
@@ -98,7 +86,7 @@ def notes_on(folder: Path) -> list[str]:
     loose = [path for path in folder.iterdir() if _is_photo(path)]
     if loose:
         lines.append(f"note: passed over photos in no class folder: {len(loose)}")
-    labels = [_label(path.name) for path in folders_in(folder)]
+    labels = [label_of(path.name) for path in folders_in(folder)]
     if empty := [label for label in labels if label not in found]:
         lines.append(f"note: passed over folders without a photo: {', '.join(empty)}")
     cases = defaultdict(list)

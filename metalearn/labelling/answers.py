@@ -5,8 +5,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from metalearn.data.folder import printable
 from metalearn.data.snapshots import find_labelled
+from metalearn.data.tree import printable
 from metalearn.errors import UserError
 from metalearn.files import write_whole
 from metalearn.labelling.folder import digest_of

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metalearn.data.decode import PICTURES, Unreadable
-from metalearn.data.folder import find_images, printable
+from metalearn.data.folder import find_images
 from metalearn.data.photo_file import contents
+from metalearn.data.tree import printable
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 

@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
-from metalearn.data.folder import printable
+from metalearn.data.tree import printable
 from metalearn.errors import UserError
 
 SKIP = "skip"  # in the place of a label: never ask about this photograph again

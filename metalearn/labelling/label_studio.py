@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
-from metalearn.data.folder import printable
+from metalearn.data.tree import printable
 from metalearn.errors import UserError
 from metalearn.files import write_text
 from metalearn.labelling.given import SKIP, Given, label_name, read_text

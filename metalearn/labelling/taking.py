@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metalearn.data.decode import Unreadable
-from metalearn.data.folder import printable
 from metalearn.data.snapshots import read_snapshot
+from metalearn.data.tree import printable
 from metalearn.errors import UserError
 from metalearn.labelling.folder import digest_of
 from metalearn.labelling.given import SKIP, Given

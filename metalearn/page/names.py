@@ -3,7 +3,8 @@
 import unicodedata
 from collections.abc import Sequence
 
-from metalearn.data.snapshots import Snapshot, printable
+from metalearn.data.snapshots import Snapshot
+from metalearn.data.tree import printable
 from metalearn.errors import UserError
 
 LONGEST = 60  # characters of a class's name

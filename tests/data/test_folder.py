@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from metalearn.data import load
-from metalearn.data.folder import ENDINGS, find_splits
+from metalearn.data.folder import find_splits
 from metalearn.errors import UserError
 
 Capture = pytest.CaptureFixture[str]
@@ -215,30 +215,3 @@ def test_many_circular_links_are_found_at_once(tmp_path: Path) -> None:
             os.symlink("..", tmp_path / name / f"up{number}")
     with pytest.raises(UserError, match="nested too deeply: it links to a folder around it"):
         find_splits(tmp_path, 0)
-
-
-def test_folders_that_the_system_made_on_a_disk_are_passed_over(tmp_path: Path) -> None:
-    make_classes(tmp_path, "abcdef")
-    for name in ("lost+found", "@eaDir", "#recycle"):
-        save(tmp_path / name / "0.png")
-    splits = find_splits(tmp_path, 0)
-    assert sorted(name for classes in splits.values() for name in classes) == list("abcdef")
-
-
-def test_note_on_files_that_are_passed_over(tmp_path: Path, capsys: Capture) -> None:
-    make_classes(tmp_path / "images", "abc", 1)
-    for name in ("x.heic", "y.HEIC", "z.npy", "notes.txt"):
-        (tmp_path / "images" / "a" / name).write_bytes(b"anything")
-    load("folder", tmp_path / "images", tmp_path / "cache", image_size=8)
-    told = "note: passed over files that are not read as images: 2 .heic, 1 .npy (pillow-heif reads HEIC"
-    assert told in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("ending", ["jfif", "jpe", "avif", "tga", "jp2"])
-def test_uncommon_image_formats_are_read(tmp_path: Path, ending: str) -> None:
-    if f".{ending}" not in ENDINGS:
-        pytest.skip(f"this Pillow reads no .{ending}")
-    for index, name in enumerate("abc"):
-        save(tmp_path / "images" / name / f"0.{ending}", value=50 * index)
-    dataset = load("folder", tmp_path / "images", tmp_path / "cache", image_size=8)
-    assert sum(len(split.images) for split in dataset[1:4]) == 3
