@@ -22,7 +22,6 @@ from metalearn.records.workdir import (
     read_workdir,
 )
 from metalearn.testing import check_settings, test_run, with_statistics
-from metalearn.training.distill import split
 from metalearn.training.lab import Lab
 from metalearn.training.loop import train
 from metalearn.training.parts import (
@@ -41,15 +40,23 @@ def check_together(runs: Sequence[Run]) -> None:
     As `check_settings`, before a dataset is loaded.
 
     Raises:
-      UserError: the seed decides their classes too, or the last one's is too large.
+      UserError: the last one's seed is too large.
     """
     runs[-1].config.check()
-    if len({split(run.config) for run in runs}) > 1:
-        name = runs[0].config.dataset
-        raise UserError(
-            f"--seeds={len(runs)}: --seed splits the classes of {name} too: train one seed after "
-            "the other"
-        )
+
+
+def check_one_source(seeds: int, lab: Lab) -> None:
+    """See that so many seeds train on the same images, which are on the devices.
+
+    Raises:
+      UserError: the seed decides their classes too, or they are streamed.
+    """
+    name = lab.dataset.name
+    after = "train one seed after the other"
+    if seeds > 1 and lab.dataset.by_seed:
+        raise UserError(f"--seeds={seeds}: --seed splits the classes of {name} too: {after}")
+    if seeds > 1 and lab.streamed:
+        raise UserError(f"--seeds={seeds}: {name} is streamed from the host: {after}")
 
 
 def execute(
@@ -73,18 +80,13 @@ def execute(
     """
     runs = [with_earlier(run) for run in runs]
     config = runs[0].config
-    alone = len(runs) == 1
     method = prepare(config, lab, len(runs))
     check_new_classes(config, lab.dataset, (tested_on or lab).dataset)
     check_new_to_body(config, (tested_on or lab).dataset)
     check_test(config, tested_on or lab, "test")
     check_test(config, lab, "valid")
     training_sampler(config, lab, method.supervised)
-    if lab.streamed and not alone:
-        raise UserError(
-            f"--seeds={len(runs)}: {config.dataset} is streamed from the host: train one seed "
-            "after the other"
-        )
+    check_one_source(len(runs), lab)
     records = []
     with ExitStack() as stack:
         for run in runs:

@@ -28,10 +28,10 @@ from metalearn.records.labelled_store import read_all_labelled
 from metalearn.records.record import STAGES, Record, lineage_to_json, settings
 from metalearn.records.report import read_records
 from metalearn.records.workdir import holds_run, lineage_of
-from metalearn.training.distill import split
 
 AnyRecord = Record | LabelledRecord | DomainsRecord
 SETTINGS = frozenset(Config.__dataclass_fields__)
+DIVIDED = ("folder", "labelled", "tfds:", "labelled_tfds:")  # beginnings of what a seed may divide
 
 
 def wanted(
@@ -126,7 +126,7 @@ def _takes(strategy: str, flag: str) -> bool:
 def apart(run: Run) -> list[Run]:
     """The run, or a run for each of its seeds where no program trains them together.
 
-    That is where the seed decides the classes too, where images come from the host, or where
+    That is where the seed may decide the classes too, where images come from the host, or where
     classifiers of fixed classes are trained. A comparison of domain adaptation stays one run: its
     program trains by one seed after the other, into one record.
     """
@@ -134,8 +134,8 @@ def apart(run: Run) -> list[Run]:
         return [run]
     if run.classifies:
         return run.by_seed()
-    classes = {split(dataclasses.replace(trained(run), seed=seed)) for seed in run.seeds}
-    return [run] if len(classes) == 1 and not run.streamed else run.by_seed()
+    divided = trained(run).dataset.startswith(DIVIDED)
+    return run.by_seed() if divided or run.streamed else [run]
 
 
 def trained(run: Run) -> Config:

@@ -39,10 +39,12 @@ def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tupl
     if lab.streamed:
         raise UserError("--teacher takes its images from the device: leave --stream out")
     trained, workdir, _ = teacher
-    classes = split(config)
-    if split(trained) != classes:
+    by_seed = lab.dataset.by_seed
+    classes = split(config, by_seed)
+    taught_there = split(trained, by_seed)
+    if taught_there != classes:
         raise UserError(
-            f"--teacher={workdir} knows the classes of {split(trained)}, not those of {classes}"
+            f"--teacher={workdir} knows the classes of {taught_there}, not those of {classes}"
         )
     method = make_method(trained, len(lab.train.counts))
     classify = method.train.classify
@@ -66,13 +68,13 @@ def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tupl
     return taught, (lab.train, meta)
 
 
-def split(config: Config) -> str:
-    """What decides a run's classes, their images and the size of these, in words."""
+def split(config: Config, by_seed: bool) -> str:
+    """What decides a run's classes, their images and the size of these, in words.
+
+    Args:
+      config: its settings.
+      by_seed: whether a seed shares out the data set, see `metalearn.data.source.Dataset`.
+    """
     size = f" at {config.image_size} pixels" if config.image_size else ""
-    drawn = (
-        f", split by seed {config.seed}"
-        if config.dataset in ("folder", "labelled")
-        or config.dataset.startswith(("tfds:", "labelled_tfds:"))
-        else ""
-    )
+    drawn = f", split by seed {config.seed}" if by_seed else ""
     return f"{config.dataset}{size}{drawn}"

@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import signal
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -14,11 +16,14 @@ import pytest
 
 from metalearn.config import Config
 from metalearn.data import load
+from metalearn.errors import UserError
 from metalearn.learners.registry import readers
+from metalearn.run import check_one_source
 from metalearn.settings import LARGEST
 from metalearn.training import loop as fit
 from metalearn.training import plan
 from metalearn.training.checkpoint import Checkpoints
+from metalearn.training.distill import split
 from metalearn.training.metric_log import MetricLog
 from metalearn.training.step import TrainState
 from tests.programs import Said, contents, make_images, program, results, rows, weights, words
@@ -41,7 +46,7 @@ def split_once() -> Any:
             "experiments._cli.lab.load",
             lambda name, data_dir, cache_dir, seed, size: load(
                 "folder", data_dir, cache_dir, 0, size
-            )._replace(name=name),
+            )._replace(name=name, by_seed=name == "folder"),
         )
         yield
 
@@ -247,10 +252,6 @@ WRONG = [
         {"dataset": "folder"},
         "--seeds=2: --seed splits the classes of folder too: train one seed after the other",
     ),
-    (
-        {"dataset": "tfds:any"},
-        "--seeds=2: --seed splits the classes of tfds:any too: train one seed after the other",
-    ),
     ({"stream": True}, "--seeds=2 does not go with --stream: train one seed after the other"),
     (
         {"distributed": True},
@@ -267,6 +268,19 @@ def test_flags_that_seeds_do_not_go_with_are_a_one_line_error(
 ) -> None:
     said = run(images, **(TOGETHER | {"workdir": tmp_path / "run"} | settings))
     assert line in said.complaint and said.out == "" and list(tmp_path.iterdir()) == []
+
+
+def test_seeds_share_a_folder_that_is_divided_already() -> None:
+    """And a teacher of another seed knows the same classes there."""
+    config = Config(dataset="folder", seed=1)
+    for by_seed, told in ((False, "folder"), (True, "folder, split by seed 1")):
+        lab: Any = SimpleNamespace(
+            dataset=SimpleNamespace(name="folder", by_seed=by_seed), streamed=False
+        )
+        with pytest.raises(UserError) if by_seed else nullcontext():
+            check_one_source(2, lab)
+        check_one_source(1, lab)
+        assert split(config, by_seed) == told
 
 
 def test_seeds_with_a_streamed_split_are_refused(
