@@ -87,8 +87,9 @@ def find_splits(folder: Path) -> dict[str, ClassFiles]:
             f"{folder} has {present[0]} but no {absent}: add it, or take all lists out."
         )
     found = {}
+    listed: set[Path] = set()
     for split, names in load_split("mini_imagenet").items():
-        classes = _listed(folder, CSV[split], images) if present else _by_class(images)
+        classes = _listed(folder, CSV[split], images, listed) if present else _by_class(images)
         found[split] = _choose(folder, classes, names, CSV[split] if present else None)
     return found
 
@@ -128,8 +129,10 @@ def _by_class(images: list[Path]) -> ClassFiles:
     return {name: list(files.values()) for name, files in classes.items()}
 
 
-def _listed(folder: Path, name: str, images: list[Path]) -> ClassFiles:
+def _listed(folder: Path, name: str, images: list[Path], listed: set[Path]) -> ClassFiles:
     """The images that the list `folder/name` names, by label, in any of the known layouts.
+
+    They are added to `listed`, which has those of other lists.
 
     Raises:
       UserError: no such columns, a file that is missing or listed twice.
@@ -137,7 +140,7 @@ def _listed(folder: Path, name: str, images: list[Path]) -> ClassFiles:
     known = set(images)
     classes: ClassFiles = {}
     try:
-        with open(folder / name, newline="", encoding="utf-8") as stream:
+        with open(folder / name, newline="", encoding="utf-8-sig") as stream:
             rows = [(row["filename"] or "", row["label"] or "") for row in csv.DictReader(stream)]
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
@@ -151,7 +154,8 @@ def _listed(folder: Path, name: str, images: list[Path]) -> ClassFiles:
                 f"{folder / name} lists {filename!r}, which is not there: add it or correct the "
                 "list."
             )
-        if path in (members := classes.setdefault(label, [])):
+        if path in listed:
             raise UserError(f"{folder / name} lists {filename!r} twice: correct the list.")
-        members.append(path)
+        listed.add(path)
+        classes.setdefault(label, []).append(path)
     return classes

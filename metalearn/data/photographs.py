@@ -1,4 +1,4 @@
-"""Photographs of any size to one size, once; small images of one size stay as they are."""
+"""Photographs of any size to one size, once; small square images of one size stay as they are."""
 
 from collections.abc import Mapping
 
@@ -12,8 +12,8 @@ SIZE = 224  # pixels, what most networks trained on photographs take
 def read_photographs(splits: Mapping[str, Photos], size: int) -> Prepared:
     """Every image as RGB: the shorter side made `size` pixels, then the central square.
 
-    Images that all have one size, no larger than that, stay as they are: a body that takes larger
-    ones gets them enlarged on the device.
+    Images that all have one size, no larger than that, are not resized, and of oblong ones the
+    central square is taken: a body that takes larger ones gets them enlarged on the device.
 
     Raises:
       UserError: as `read_photos`.
@@ -21,6 +21,8 @@ def read_photographs(splits: Mapping[str, Photos], size: int) -> Prepared:
     shape = one_size(splits, size)
     if shape is None:
         return read_photos(splits, size, cropped)
+    if shape[0] != shape[1]:  # the device would make them square by stretching
+        return read_photos(splits, min(shape), cropped)
     return read_photos(splits, size, unchanged, shape)
 
 

@@ -33,7 +33,7 @@ def reader(name: str, seed: int = 0, image_size: int | None = None) -> Reader:
       name: as TFDS knows it, with a configuration or version if wanted: 'NAME/CONFIG:1.0.0'.
       seed: of the splits that are drawn.
       image_size: what the shorter side is made before the centre is taken, 224 by default; images
-        that all have one size, no larger than that, stay as they are.
+        that all have one size, no larger than that, are not resized, see `read_photographs`.
     """
     size = image_size or SIZE
     read_it = partial(read, name=name, seed=seed, size=size)
@@ -61,6 +61,7 @@ def read(folder: Path, name: str, seed: int, size: int) -> Prepared:
     height, width, channels = features[image_key].shape
     if height is None or width is None or max(height, width) > size:
         height = width = size
+    height = width = min(height, width)
     stored = {each: encoded_images(builder, name, each) for each in builder.info.splits}
     found = own_splits(stored, where)
     titles = features[label_key].int2str

@@ -67,7 +67,7 @@ def read_libsvm(path: Path) -> Split:
             labels[row] = int(float(label)) - 1
             for index, value in (pair.split(":") for pair in pairs):
                 values[row, _position(index)] = float(value)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, ArithmeticError) as error:
         raise damaged(path, error) from error
     if not (np.abs(values) <= 1).all():
         raise damaged(path, "a value is not within -1 and 1")
@@ -89,9 +89,11 @@ def _arrays(path: Path, part: str) -> Split:
             labels = arrays[f"{part}_labels"]
     except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile) as error:
         raise damaged(path, error) from error
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise damaged(path, f"{part}_labels are {labels.dtype} {list(labels.shape)}")
     if images.dtype != np.uint8 or images.shape != (len(labels), SIZE, SIZE, 1):
         raise damaged(path, f"{part}_images are {images.dtype} {list(images.shape)}")
-    return _checked(path, images, labels)
+    return _checked(path, images, labels.astype(np.int64))
 
 
 def _checked(path: Path, images: np.ndarray, labels: np.ndarray) -> Split:

@@ -108,16 +108,21 @@ def test_centre_is_kept_at_its_proportions(tmp_path: Path) -> None:
     assert (tall == wide.T).all()
 
 
-def test_small_images_of_one_size_stay_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [14, 20])
+def test_small_images_of_one_size_are_not_resized(width: int, tmp_path: Path) -> None:
+    """Oblong ones are cropped, as larger ones are: the device would stretch them."""
     folder = tmp_path / "images"
     for name in "ab":
         for number in range(3):
-            save(folder / name / f"{number}.png", 100 * ord(name) + number, (20, 14))
+            save(folder / name / f"{number}.png", 100 * ord(name) + number, (width, 14))
     dataset = opened(folder, size=32)
-    assert dataset.train.images.shape == (2, 14, 20, 3) and dataset.decoder == ""
+    assert dataset.train.images.shape == (2, 14, 14, 3)
+    assert dataset.decoder == "" or width != 14
     with Image.open(folder / "b" / "0.png") as image:
+        left = (width - 14) // 2
         stored = np.concatenate([split.images for split in dataset[1:4]])
-        assert (stored == np.asarray(image)).all(axis=(1, 2, 3)).sum() == 1
+        square = np.asarray(image)[:, left : left + 14]
+        assert (stored == square).all(axis=(1, 2, 3)).sum() == 1
 
 
 def broken(folder: Path) -> None:

@@ -98,6 +98,7 @@ def test_error_names_what_is_missing(tmp_path: Path) -> None:
     [
         ("../mini/n0153282900000000.jpg,n01532829", "not there"),
         ("n0153282900000001.jpg,n01532829", "twice"),
+        ("n0153282900000001.jpg,n01558993", "twice"),
         ("n9999999900000000.jpg,n99999999", "not of this split"),
         ("n0153282900000000.jpg", "not there|class"),
     ],
@@ -109,6 +110,23 @@ def test_error_names_a_wrong_line_of_a_list(tmp_path: Path, line: str, message: 
         stream.write(line + "\n")
     with pytest.raises(UserError, match=message):
         find_splits(tmp_path / "mini")
+
+
+def test_an_image_in_two_lists_is_refused(tmp_path: Path) -> None:
+    make(tmp_path / "mini")
+    write_lists(tmp_path / "mini")
+    with open(tmp_path / "mini" / "test.csv", "a") as stream:
+        stream.write(f"n0153282900000001.jpg,{SPLITS['test'][0]}\n")
+    with pytest.raises(UserError, match="test.csv lists 'n0153282900000001.jpg' twice"):
+        find_splits(tmp_path / "mini")
+
+
+def test_lists_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    make(tmp_path / "mini")
+    write_lists(tmp_path / "mini")
+    path = tmp_path / "mini" / "train.csv"
+    path.write_text(path.read_text(), "utf-8-sig")
+    assert len(find_splits(tmp_path / "mini")["train"]) == 64
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "\xff\xfe"])

@@ -43,7 +43,7 @@ def test_published_splits_are_kept(tmp_path: Path) -> None:
     assert counts_of(splits) == {"train": [3, 3], "valid": [0, 1], "test": [2, 2]}
     assert {split.names for split in splits.values()} == {("class 3", "class 4")}
     assert brightness_of(splits["train"]) == [0, 1, 2] * 2 and not splits.by_seed
-    assert splits["test"].images.shape == (4, 6, 8, 3)
+    assert splits["test"].images.shape == (4, 6, 6, 3)
     assert any("no validation images of 1 of 2 classes" in line for line in splits.notes)
 
 
@@ -52,7 +52,7 @@ def test_validation_is_drawn_where_there_is_none(tmp_path: Path) -> None:
     prepare(tmp_path, shape=(6, 8, 1), splits=examples)
     splits = read(tmp_path)
     assert counts_of(splits) == {"train": [4, 4], "valid": [1, 1], "test": [2, 2]}
-    assert splits.by_seed and splits["train"].images.shape[1:] == (6, 8, 1)
+    assert splits.by_seed and splits["train"].images.shape[1:] == (6, 6, 1)
     assert len({read(tmp_path, seed=s)["valid"].images.tobytes() for s in range(5)}) > 1
 
 
@@ -82,12 +82,12 @@ def test_a_single_split_is_shared_out(tmp_path: Path) -> None:
     assert counts_of(read(tmp_path)) == {"train": [4, 4], "valid": [1, 1], "test": [1, 1]}
 
 
-def test_large_images_are_cropped_and_small_ones_stay(tmp_path: Path) -> None:
+def test_images_are_cropped_and_small_ones_are_not_resized(tmp_path: Path) -> None:
     examples = {"train": spread(range(2), 3, size=(20, 10)), "test": spread(range(2), 3)}
     prepare(tmp_path, splits=examples)
     assert read(tmp_path, 5)["train"].images.shape == (4, 5, 5, 3)
     prepare(tmp_path / "fixed", shape=(6, 8, 3), splits={"train": spread(range(2), 4)})
-    assert read(tmp_path / "fixed", 8)["train"].images.shape[1:] == (6, 8, 3)
+    assert read(tmp_path / "fixed", 8)["train"].images.shape[1:] == (6, 6, 3)
     assert read(tmp_path / "fixed", 7)["train"].images.shape[1:] == (7, 7, 3)
     assert np.unique(read(tmp_path / "fixed", 7)["train"].images[..., 2]).tolist() == [7]
 

@@ -93,6 +93,10 @@ def negative(folder: Path) -> None:
     write_arrays(folder, train_labels=np.repeat(np.arange(-1, 9), 3))
 
 
+def labels_of(labels: np.ndarray) -> Callable[[Path], None]:
+    return lambda folder: write_arrays(folder, train_labels=labels)
+
+
 def not_a_zip(folder: Path) -> None:
     (folder / usps.ARRAYS).write_bytes(b"<html>404</html>")
 
@@ -108,6 +112,10 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     "pickled": (objects, "usps.npz is damaged"),
     "shape": (squares, r"train_images are uint8 \[30, 8, 32, 1\]"),
     "negative label": (negative, "a label is not one of ten"),
+    "infinite label": (lines(b"inf 1:0.5\n"), "cannot convert float infinity"),
+    "labels of fractions": (labels_of(made(3, 0)[1] + 0.5), r"train_labels are float64 \[30\]"),
+    "labels of two axes": (labels_of(made(3, 0)[1][:, None]), r"train_labels are int64 \[30, 1\]"),
+    "one label": (labels_of(np.array(1)), r"train_labels are int64 \[\]"),
     "not a zip": (not_a_zip, "usps.npz is damaged"),
 }
 
