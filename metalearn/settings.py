@@ -48,7 +48,7 @@ class Common:
     method: str = setting("maml", "name in metalearn.learners.registry.METHODS")
     dataset: str = setting("cifar_fs", "name of a dataset")
     image_size: int = setting(
-        0, "side in pixels, of folders', groceries' and mini_imagenet's images (0: theirs)", least=0
+        0, "side in pixels of photographs, and of folders' and TFDS's images (0: theirs)", least=0
     )
     backbone: str = setting("conv4-64", "name in metalearn.models.BACKBONES, or of models.zoo")
     weights: str = setting(
@@ -117,11 +117,12 @@ class Trained(Common):
     initial: str = setting(
         "default",
         "initial weights: default (each network's own), torch (PyTorch's), or he (kernels by He et "
-        "al. 2015 over the "
-        "outputs, classifiers as PyTorch's)",
+        "al. 2015 over the outputs, classifiers as PyTorch's)",
     )
     augment: str = setting(
-        "none", "transforms of training images: none, or a list of flip,crop,jitter"
+        "none",
+        "transforms of training images: none, or a list of flip, crop, jitter, rotate, affine, "
+        "zoom, salt, noise, cutout",
     )
     valid_every: int = setting(
         1000, "updates between validations, which pick the checkpoint to test", least=1
@@ -149,9 +150,7 @@ class FewShot(Trained):
     teacher: str = setting(
         "", "folder of a finished run whose predictions pre-training learns from too (empty: none)"
     )
-    rotation: bool = setting(
-        False, "rotation self-supervision: pre-training also predicts 0/90/180/270 degrees"
-    )
+    rotation: bool = setting(False, "pre-training also predicts turns by 0/90/180/270 degrees")
     support_copies: int = setting(
         1,
         "copies of each support image that a head is fitted to at test, augmented by crop,flip, "

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from metalearn.config import ORDER, Config, in_order
+from metalearn.data.augment import TRANSFORMS
 from metalearn.errors import UserError
 from metalearn.learners import imaml, maml, protonet, reptile
 from metalearn.learners.method import make_method
@@ -17,6 +18,11 @@ from metalearn.settings import Common, narrowed
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 RECORDS = [p for p in sorted(RESULTS.glob("*/*.json")) if p.parent.name != "benchmarks"]
+
+
+def test_help_names_every_transform() -> None:
+    told = {f.name: f.metadata["help"] for f in fields(Config)}
+    assert all(name in told["augment"] for name in TRANSFORMS)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -87,7 +87,7 @@ def read(folder: Path, name: str, seed: int = 0, image_size: int | None = None) 
     seen: list[Seen] = []
     for split, classes in (published or _split_classes(found, name, seed)).items():
         encoded = [data for images in classes.values() for data in images]
-        images, kinds = decode(encoded, (height, width), MODES[channels], name)
+        images, kinds = decode(encoded, (height, width), MODES[channels], f"tfds:{name}")
         counts = np.array([len(images) for images in classes.values()], np.int32)
         names = tuple(features[label_key].int2str(label) for label in classes)
         splits[split] = Split(images, counts, names)
@@ -152,7 +152,7 @@ def decode(
     encoded: Sequence[bytes],
     size: tuple[int, int],
     mode: str,
-    name: str,
+    where: str,
     fit: Fit | None = None,
 ) -> tuple[np.ndarray, list[Seen]]:
     """Images uint8 [M, H, W, Ch] and their properties.
@@ -161,7 +161,7 @@ def decode(
       encoded: files of images.
       size: H and W.
       mode: Pillow's, of Ch channels.
-      name: of the dataset, for messages.
+      where: the dataset, for messages.
       fit: how images of another size are resized to H = W; by default by Pillow's Lanczos filter,
         not cropped.
 
@@ -189,5 +189,5 @@ def decode(
         raise
     except Exception as error:  # decoders raise what their formats can get wrong
         raise UserError(
-            f"tfds:{name}: an image does not decode ({one_line(error)}): prepare it again."
+            f"{where}: an image does not decode ({one_line(error)}): prepare it again."
         ) from error

@@ -71,7 +71,7 @@ def read(folder: Path, name: str, seed: int, size: int) -> Prepared:
     seen: list[Seen] = []
     for part, classes in found.items():
         encoded = [data for label in labels for data in classes.get(label, [])]
-        images, kinds = decode(encoded, (height, width), MODES[channels], name, cropped)
+        images, kinds = decode(encoded, (height, width), MODES[channels], where, cropped)
         counts = np.array([len(classes.get(label, [])) for label in labels], np.int32)
         splits[part] = Split(images, counts, tuple(map(titles, labels)))
         seen += kinds

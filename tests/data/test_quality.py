@@ -68,8 +68,8 @@ def test_images_of_hardly_any_pixels_have_no_edges_to_judge(side: int) -> None:
     assert steepness(np.zeros((side, side), np.int16)) == 1
 
 
-@pytest.mark.parametrize(("width", "height", "few"), [(40, 30, True), (900, 74, True)])
-def test_few_pixels_are_named_and_not_called_blurred(width: int, height: int, few: bool) -> None:
+@pytest.mark.parametrize(("width", "height"), [(40, 30), (900, 74)])
+def test_few_pixels_are_named_and_not_called_blurred(width: int, height: int) -> None:
     small = Image.fromarray(scene()).resize((40, 40), Image.Resampling.BICUBIC)
     enlarged = np.asarray(small.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
     assert doubts(enlarged, width, height) == (f"only {width} x {height} pixels",)

@@ -139,8 +139,8 @@ def test_tfds_images_of_several_sizes_are_resized(tmp_path: Path) -> None:
 def test_tfds_images_of_formats_that_run_programs_are_refused() -> None:
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "EPS")
-    with pytest.raises(UserError, match="an image does not decode"):
-        decode([file.getvalue()], (8, 8), "RGB", "toy")
+    with pytest.raises(UserError, match="labelled_tfds:toy: an image does not decode"):
+        decode([file.getvalue()], (8, 8), "RGB", "labelled_tfds:toy")
 
 
 def test_tfds_grey_images_stay_grey_and_unlabelled_ones_are_left_out(tmp_path: Path) -> None:
