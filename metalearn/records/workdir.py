@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metalearn.config import Config, in_order
 from metalearn.errors import UserError
@@ -130,7 +130,7 @@ def open_workdir(workdir: Path, run: Saved) -> None:
             f"{workdir} holds checkpoints of an unknown run (no config.json): choose another "
             "--workdir"
         )
-    others = {"command": run.command, "lineage": lineage_to_json(run.lineage)}
+    others: dict[str, Any] = {"command": run.command, "lineage": lineage_to_json(run.lineage)}
     others |= {"images": run.images, "decoder": run.decoder, "classes": run.classes}
     write_json(path, dataclasses.asdict(run.config) | others)
 
