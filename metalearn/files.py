@@ -50,6 +50,18 @@ def _no_room(path: Path, error: OSError) -> UserError:
     )
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those around it.
+
+    Raises:
+      UserError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_room(folder, error) from error
+
+
 def check_writable(folder: Path) -> None:
     """Makes the folder and checks that a file can be written there.
 

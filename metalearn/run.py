@@ -8,17 +8,15 @@ from pathlib import Path
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.method import Method
-from metalearn.parallel import by_first, first
+from metalearn.parallel import by_first
 from metalearn.records.names import method_of, tested_on
 from metalearn.records.pictures import draw_curve, warn_if_not_drawn
 from metalearn.records.record import STAGES, Record
 from metalearn.records.seen import check_new_to_body, learned_by
 from metalearn.records.workdir import (
     Saved,
-    forget_untrained,
+    hold_workdir,
     lineage_of,
-    lock_workdir,
-    open_workdir,
     read_workdir,
 )
 from metalearn.testing import check_settings, test_run, with_statistics
@@ -99,14 +97,8 @@ def execute(
                 lab.dataset.decoder,
                 learned,
             )
-            by_first(partial(open_workdir, run.workdir, saved))
-            by_first(partial(stack.enter_context, lock_workdir(run.workdir)))
-        try:
-            fitted = train(runs, few_shot_plan(method, lab))
-        except UserError:
-            for run in runs if first() else ():
-                forget_untrained(run.workdir)
-            raise
+            by_first(partial(stack.enter_context, hold_workdir(run.workdir, saved)))
+        fitted = train(runs, few_shot_plan(method, lab))
         for run, trained in zip(runs, fitted, strict=True):
             ready = with_statistics(run.config, method, lab, trained)
             records.append(test_run(run, method, tested_on or lab, ready, command))

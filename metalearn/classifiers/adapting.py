@@ -21,10 +21,8 @@ from metalearn.ops.optimizers import make_optimizer
 from metalearn.records.seen import learned_by
 from metalearn.records.workdir import (
     Saved,
-    forget_untrained,
+    hold_workdir,
     lineage_of,
-    lock_workdir,
-    open_workdir,
     read_workdir,
 )
 from metalearn.retest import read_trained
@@ -170,14 +168,10 @@ def adapt_body(run: Run, domains: Domains, command: str) -> dict[int, Outcome]:
     about = assembled_adaptation(config, domains)
     learned = learned_by(config, domains.names)
     lineage = lineage_of(config)
-    open_workdir(workdir, Saved(config, command, lineage, domains.digest, classes=learned))
-    with lock_workdir(workdir):
-        try:
-            judge = Judge(about, domains, workdir)
-            train([run], adaptation_plan(about, judge))
-        except UserError:
-            forget_untrained(workdir)
-            raise
+    saved = Saved(config, command, lineage, domains.digest, classes=learned)
+    with hold_workdir(workdir, saved):
+        judge = Judge(about, domains, workdir)
+        train([run], adaptation_plan(about, judge))
         found = read_outcomes(workdir / OUTCOMES)
     metrics = workdir / "metrics.jsonl"
     steps = sorted(judged_steps(config))

@@ -23,10 +23,8 @@ from metalearn.records.record import Provenance, Stage
 from metalearn.records.seen import learned_by
 from metalearn.records.workdir import (
     Saved,
-    forget_untrained,
+    hold_workdir,
     lineage_of,
-    lock_workdir,
-    open_workdir,
 )
 from metalearn.runtime import commit, device_name
 from metalearn.settings import Trained, narrowed
@@ -91,14 +89,9 @@ def classify(
     lineage = lineage_of(config)
     learned = learned_by(config, material.labelled.names)
     saved = Saved(config, command, lineage, dataset.digest, dataset.decoder, learned)
-    open_workdir(workdir, saved)
-    with lock_workdir(workdir):
-        try:
-            fitted = by_probe if config.method == "probe" else by_training
-            outcome = fitted(run, material)
-        except UserError:
-            forget_untrained(workdir)
-            raise
+    with hold_workdir(workdir, saved):
+        fitted = by_probe if config.method == "probe" else by_training
+        outcome = fitted(run, material)
         found = _judged(config, material, outcome, lineage, command)
         if source is not None:
             kept = remembered(material, source, outcome.ready)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from metalearn.config import Config, in_order
 from metalearn.errors import UserError
+from metalearn.files import make_folder
 from metalearn.ops.optimizers import BY_LENGTH
 from metalearn.records.parse import config_from_json, lineage_from_json
 from metalearn.records.record import STAGES, Stage, lineage_to_json
@@ -112,7 +113,8 @@ def open_workdir(workdir: Path, run: Saved) -> None:
     """Make the folder and write the run's configuration there, or see that it is this run's folder.
 
     A run in which nothing depends on its length may be continued with more `steps`.
-    Earlier stages are compared by what they are, not by their folders.
+    Earlier stages are compared by what they are, not by their folders. A run that saved nothing,
+    for it was killed before, leaves its folder to any other.
 
     Raises:
       UserError: the folder cannot be written, or belongs to a run with other settings, stages or
@@ -121,10 +123,11 @@ def open_workdir(workdir: Path, run: Saved) -> None:
     path = workdir / "config.json"
     if path.exists():
         there = read_workdir(workdir)
-        _check_same(workdir, there, run)
-        check_images(workdir, run.images, run.decoder)
         if there == run:
             return
+        if _holds_anything(workdir):
+            _check_same(workdir, there, run)
+            check_images(workdir, run.images, run.decoder)
     elif (workdir / "checkpoints").exists():
         raise UserError(
             f"{workdir} holds checkpoints of an unknown run (no config.json): choose another "
@@ -160,10 +163,38 @@ def _check_same(workdir: Path, there: Saved, here: Saved) -> None:
 
 def forget_untrained(workdir: Path) -> None:
     """Leave the folder to any run, if that in it has saved nothing."""
-    saved = (workdir / "checkpoints").rglob("*")  # damaged ones are kept too
-    if not any(path.is_file() for path in saved):
+    if not _holds_anything(workdir):
         shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
         (workdir / "config.json").unlink(missing_ok=True)
+
+
+def _holds_anything(workdir: Path) -> bool:
+    """Whether there is a result, or a file of a checkpoint: a damaged one counts too."""
+    saved = (workdir / "checkpoints").rglob("*")
+    return any(path.is_file() for path in saved) or any(workdir.glob("result*.json"))
+
+
+@contextmanager
+def hold_workdir(workdir: Path, run: Saved) -> Iterator[None]:
+    """Hold the folder for this run alone; whatever fails before anything is saved frees it again.
+
+    It is locked before anything is written there: another process may be at work in it.
+
+    Args:
+      workdir: the folder.
+      run: what it is to say.
+
+    Raises:
+      UserError: as `open_workdir` and `lock_workdir`.
+    """
+    make_folder(workdir)
+    with lock_workdir(workdir):
+        open_workdir(workdir, run)
+        try:
+            yield
+        except Exception:
+            forget_untrained(workdir)
+            raise
 
 
 @contextmanager

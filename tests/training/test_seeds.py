@@ -18,6 +18,7 @@ from metalearn.config import Config
 from metalearn.data import load
 from metalearn.errors import UserError
 from metalearn.learners.registry import readers
+from metalearn.records.workdir import lock_workdir
 from metalearn.run import check_one_source
 from metalearn.settings import LARGEST
 from metalearn.training import loop as fit
@@ -245,6 +246,16 @@ def test_seed_with_a_loss_not_finite_is_named_and_the_others_are_saved(
     assert other.code == 0 and "resumed from step 3;" in other.out
     assert run(images, workdir=tmp_path / "alone", schedule="constant", seed=3).code == 0
     assert_close(tmp_path / "run-seed3", tmp_path / "alone")
+
+
+def test_seeds_of_which_one_is_refused_leave_the_other_folders_free(
+    images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run-seed4").mkdir()
+    with lock_workdir(tmp_path / "run-seed4"):
+        said = run(images, workdir=tmp_path / "run", **TOGETHER)
+    assert "another process is at work in" in said.complaint
+    assert not list(tmp_path.rglob("config.json"))
 
 
 WRONG = [
