@@ -36,6 +36,11 @@ def recipe() -> list[Stage]:
     for name in given:
         if not any(reads(stage.method, name) for stage in found):
             raise UserError(f"--{name} is read by no stage of this recipe; leave it out")
+    if given.get("shots", found[-1].settings["shots"]) != found[-1].settings["shots"]:
+        raise UserError(
+            f"--shots={shots}: without episodes the recipe is picked and tested by 5 shots: leave "
+            f"this out, and test it again by experiments.evaluate --shots={shots}"
+        )
     if own := [name for name in ("init_from", "teacher", "mirror") if name in given]:
         raise UserError(f"--{own[0]} is the recipe's own; see --without and --generations")
     return found
@@ -68,11 +73,12 @@ def main() -> None:
     command = command_line("experiments.best")
     root = folder(found[0].settings["backbone"], given.get("seed", 0))
     check_run_folder(root)
-    before: Path | None = None
+    runs: list[Run] = []
     for stage in found:
-        run = Run(config_of(stage, given, before), root / stage.name)
-        carry_out([run], command)
-        before = run.workdir
+        before = runs[-1].workdir if runs else None
+        runs.append(Run(config_of(stage, given, before), root / stage.name))
+    for i, run in enumerate(runs, 1):
+        carry_out([run], command, [other.config for other in runs[i:]])
 
 
 if __name__ == "__main__":

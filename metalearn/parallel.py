@@ -32,8 +32,10 @@ def join(coordinator: str | None, processes: int | None, process_id: int | None)
       process_id: of this one, from 0.
 
     Raises:
-      UserError: they do not connect, or there is no cluster to ask.
+      UserError: they do not connect, there is no cluster to ask, or the address has no port.
     """
+    if coordinator is not None and not coordinator.rpartition(":")[2].isdecimal():
+        raise UserError(f"--coordinator={coordinator} names no port: write ADDRESS:PORT")
     # It would handle SIGTERM itself, on which the processes agree in the training loop
     jax.config.update("jax_enable_preemption_service", False)
     try:

@@ -78,12 +78,8 @@ def execute(
     """
     runs = [with_earlier(run) for run in runs]
     config = runs[0].config
-    method = prepare(config, lab, len(runs))
-    check_new_classes(config, lab.dataset, (tested_on or lab).dataset)
+    method = prepare(config, lab, tested_on or lab, len(runs))
     check_new_to_body(config, (tested_on or lab).dataset)
-    check_test(config, tested_on or lab, "test")
-    check_test(config, lab, "valid")
-    training_sampler(config, lab, method.supervised)
     check_one_source(len(runs), lab)
     records = []
     with ExitStack() as stack:
@@ -127,13 +123,27 @@ def _draw_curve(config: Config, workdir: Path) -> None:
             draw_curve(metrics, curve, f"{config.method}, {config.dataset}")
 
 
-def prepare(config: Config, lab: Lab, seeds: int = 1) -> Method:
-    """The method for this dataset and so many seeds.
+def prepare(config: Config, lab: Lab, tested_on: Lab, seeds: int = 1) -> Method:
+    """The method for these datasets and so many seeds.
 
     What does not fit is found here, before hours of training.
+
+    Args:
+      config: the settings.
+      lab: the dataset to train on.
+      tested_on: the dataset to test on.
+      seeds: trained together.
+
+    Raises:
+      UserError: settings that contradict each other, or do not fit a dataset.
     """
     check_settings(config)
-    return make_trained(config, lab, seeds)
+    method = make_trained(config, lab, seeds)
+    check_new_classes(config, lab.dataset, tested_on.dataset)
+    check_test(config, tested_on, "test")
+    check_test(config, lab, "valid")
+    training_sampler(config, lab, method.supervised)
+    return method
 
 
 def summary(records: list[Record], workdir: Path) -> str:

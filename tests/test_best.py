@@ -13,7 +13,7 @@ OTHERS = {"inner_steps": None, "test_inner_steps": None}
 
 
 def flags(images: Path, workdir: Path, **settings: object) -> list[str]:
-    tiny = {"workdir": workdir, "train_ways": 3, "shots": 1, "valid_episodes": 2} | OTHERS
+    tiny = {"workdir": workdir, "shots": 1, "valid_episodes": 2} | OTHERS
     return words(images, **(tiny | settings))
 
 
@@ -53,6 +53,17 @@ def test_best_recipe_weighs_rotation_more_in_a_larger_network() -> None:
         assert stages("cifar_fs", 1, backbone)[0].settings["rotation_weight"] == weight
 
 
+def test_best_recipe_has_the_published_ways_on_published_images_alone() -> None:
+    for dataset, shots, ways in (("cifar_fs", 1, 30), ("cifar_fs", 5, 20), ("folder", 1, None)):
+        assert stages(dataset, shots, "conv4-64")[-1].settings.get("train_ways") == ways
+
+
+def test_best_recipe_checks_later_stages_before_the_first_is_trained(tmp_path: Path) -> None:
+    images = make_images(tmp_path / "images")
+    said = program("best", *flags(images, tmp_path / "run", train_ways=50))
+    assert "training split" in said.complaint and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
@@ -60,6 +71,10 @@ def test_best_recipe_weighs_rotation_more_in_a_larger_network() -> None:
         ({"inner_lr": 0.1}, "--inner_lr is read by no stage of this recipe; leave it out"),
         ({"teacher": "runs/x"}, "--teacher is the recipe's own; see --without and --generations"),
         ({"without": "luck"}, "--without=luck: the parts are"),
+        (
+            {"without": "episodes", "train_queries": None},
+            "test it again by experiments.evaluate --shots=1",
+        ),
     ],
 )
 def test_best_recipe_refuses_flags_that_do_not_fit(

@@ -11,6 +11,7 @@ it imports what it needs, which takes seconds; after that see
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 OURS = ("experiments.", "benchmarks.")
 
@@ -39,10 +40,20 @@ def start_over() -> None:
         pass  # slower, then
 
 
+def of_several(words: Sequence[str]) -> bool:
+    """Whether a command is for one process of several: `--distributed`, `--distributed=true`.
+
+    Flags are parsed much later, by what has to be imported first.
+    """
+    named = [word.partition("=") for word in words if word.startswith("-")]
+    values = [value for (name, _, value) in named if name.lstrip("-") == "distributed"]
+    return any(value.lower() in ("", "true", "t", "1") for value in values)
+
+
 def begin() -> None:
     """All of it, in this order."""
     start_over()
-    if "--distributed" in sys.orig_argv:
+    if of_several(sys.orig_argv):
         from experiments._cli.watch import watch_over
 
         watch_over()

@@ -18,7 +18,7 @@ from metalearn.parallel import by_first, join
 from metalearn.retest import read_trained
 from metalearn.runtime import configure
 from metalearn.testing import check_settings
-from metalearn.training.lab import Lab, even_devices, make_lab
+from metalearn.training.lab import Lab, even_devices, make_lab, mesh_of
 from metalearn.types import Body, InputSpec
 
 DIGITS = 16  # of a digest of weights, in settings
@@ -115,6 +115,11 @@ def open_test_lab(config: Config, inputs: InputSpec) -> Lab:
     return lab
 
 
+def on_devices(config: Config, lab: Lab) -> Lab:
+    """The lab on as many devices as share out the tasks of another training evenly."""
+    return lab._replace(mesh=mesh_of(_devices(config)))
+
+
 def _devices(config: Config) -> int:
     return even_devices(config.meta_batch) if FLAGS.devices is None else FLAGS.devices
 
@@ -157,13 +162,13 @@ def check_jax() -> None:
 
 
 def meet() -> None:
-    """Join the other processes of a distributed run.
+    """Join the other processes of a distributed run, unless an earlier one of a program has.
 
     Raises:
       UserError: they do not meet, or flags of distributed runs without --distributed.
     """
     alone = [name for name in HOSTS if FLAGS[name].value is not None]
-    if FLAGS.distributed:
+    if FLAGS.distributed and not jax.distributed.is_initialized():
         join(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
-    elif alone:
+    if alone and not FLAGS.distributed:
         raise UserError(f"--{alone[0]} is for runs of several processes: add --distributed")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments._cli.flags import FLAGS, define, runs_from_flags
-from experiments._cli.lab import HOSTS, open_body, open_lab, open_test_lab, set_up
+from experiments._cli.lab import HOSTS, on_devices, open_body, open_lab, open_test_lab, set_up
 from experiments._cli.places import FOLDERS, check_run_folder
 from experiments._cli.start import start
 from metalearn.config import Config
@@ -24,7 +24,7 @@ from metalearn.records.store import (
     write_record,
 )
 from metalearn.records.workdir import read_workdir
-from metalearn.run import check_together, execute, summary
+from metalearn.run import check_together, execute, prepare, summary
 from metalearn.training.state import Run
 
 PLACES = (*FOLDERS, *HOSTS)
@@ -70,8 +70,14 @@ def usual_workdir(config: Config) -> Path:
     return labelled_workdir(config) if config.method in STRATEGIES else default_workdir(config)
 
 
-def carry_out(runs: Sequence[Run], command: str) -> None:
+def carry_out(runs: Sequence[Run], command: str, later: Sequence[Config] = ()) -> None:
     """Train and test runs that differ in their seeds alone; write records, report what was found.
+
+    Args:
+      runs: the runs.
+      command: that the records hold.
+      later: settings of trainings that are to follow on the same images: what does not fit these
+        is found before the first one begins.
 
     Raises:
       UserError: settings, weights or images that do not fit, or as `metalearn.run.execute`.
@@ -82,6 +88,9 @@ def carry_out(runs: Sequence[Run], command: str) -> None:
     runs = [run._replace(config=other) for run, other in zip(runs, configs, strict=True)]
     lab = open_lab(config, body)
     tested_on = open_test_lab(config, lab.inputs) if config.test_dataset else None
+    for other in later:
+        here = on_devices(other, lab)
+        prepare(other, here, tested_on or here)
     for run, records in zip(runs, execute(runs, lab, command, tested_on), strict=True):
         finish(run.workdir, records)
 

@@ -10,7 +10,7 @@ numbers are ours.
 from typing import NamedTuple
 
 from metalearn.errors import UserError
-from metalearn.learners.recipes import Recipe, unmirrored
+from metalearn.learners.recipes import PUBLISHED, Recipe, unmirrored
 
 PARTS = ("rotation", "distillation", "episodes", "mirror")
 # 65 passes over the 38,400 training images of CIFAR-FS by 64, the rate times 0.1 after 60
@@ -67,7 +67,7 @@ def stages(
         name = f"distilled{generation + 1}"
         found.append(Stage(name, "rfs", common | EPOCHS | dict(shots=5), "teacher"))
     if "episodes" not in without:
-        tuned = common | _episodes(shots)
+        tuned = common | _episodes(dataset, shots)
         found.append(Stage(f"episodes-{shots}shot", "protonet", tuned, "init_from"))
     return found
 
@@ -77,7 +77,9 @@ def _rotation_weight(backbone: str) -> float:
     return 2.0 if backbone.startswith("resnet12") else 1.0
 
 
-def _episodes(shots: int) -> Recipe:
-    kind = dict(train_ways=30, distance="cosine", scale=20.0) if shots == 1 else dict(train_ways=20)
+def _episodes(dataset: str, shots: int) -> Recipe:
+    kind = dict(distance="cosine", scale=20.0) if shots == 1 else {}
+    # Images of a user may have fewer classes
+    kind |= dict(train_ways=30 if shots == 1 else 20) if dataset in PUBLISHED else {}
     length = dict(steps=3_000, valid_every=250, lr=5e-4, meta_batch=2, train_queries=5)
     return kind | length | dict(shots=shots, augment="flip,crop,jitter")
