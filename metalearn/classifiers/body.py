@@ -10,6 +10,7 @@ from metalearn.models import is_pretrained, make_network
 from metalearn.models.zoo import make_body
 from metalearn.records.workdir import read_workdir
 from metalearn.retest import read_trained
+from metalearn.training.state import check_whole_body
 from metalearn.types import Body, InputSpec
 
 
@@ -50,6 +51,7 @@ def body_of_run(config: Config) -> Body:
             f"--init_from={workdir}: its body is {there.backbone} ({there.norm}), not "
             f"{config.backbone} ({config.norm}): leave out --backbone and --norm"
         )
+    check_whole_body(workdir, there, config)
     trained = read_trained(workdir)
     if trained.inputs is None:
         raise UserError(f"{workdir} is of an older version: train it again in another --workdir")

@@ -12,6 +12,7 @@ import optax
 
 from metalearn.config import Config
 from metalearn.errors import UserError
+from metalearn.learners.method import layers_of
 from metalearn.parallel import replicate
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.lab import Lab
@@ -62,11 +63,12 @@ def begin(run: Run, fresh: TrainState, pretrained: Body | None = None) -> TrainS
       pretrained: a body to begin with, unless the run names an earlier one.
 
     Raises:
-      UserError: the earlier run is not finished, or its body is another network.
+      UserError: the earlier run is not finished, or its body is another network or not whole.
     """
     if "init_from" not in run.earlier:
         return fresh if pretrained is None else _with_body(fresh, pretrained.params)
     trained, workdir, _ = run.earlier["init_from"]
+    check_whole_body(workdir, trained, run.config)
     with closing(Checkpoints(workdir)) as checkpoints:
         found = checkpoints.read_trained(trained).meta["body"]
     if shapes(found) != shapes(fresh.meta["body"]):
@@ -75,6 +77,26 @@ def begin(run: Run, fresh: TrainState, pretrained: Body | None = None) -> TrainS
             "run's"
         )
     return _with_body(fresh, found)
+
+
+def check_whole_body(workdir: Path, there: Config, here: Config) -> None:
+    """See that a body is handed over whole: MAML++ keeps its normalisation layers apart.
+
+    Args:
+      workdir: folder of the earlier run.
+      there: its settings.
+      here: those of the run that begins from it.
+
+    Raises:
+      UserError: it is not.
+    """
+    apart = [c for c in (there, here) if c.method == "maml++" and layers_of(c.norm) != "none"]
+    if apart:
+        raise UserError(
+            f"--init_from={workdir}: MAML++ learns scales and shifts of normalisation layers for "
+            "every inner step, so that no other training can begin from its body, nor its from "
+            "another's: begin with another run, or leave this out"
+        )
 
 
 def _with_body(fresh: TrainState, found: PyTree) -> TrainState:
