@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from metalearn.config import Config
+from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.learners.method import Method
 from metalearn.parallel import by_first
@@ -43,18 +44,23 @@ def check_together(runs: Sequence[Run]) -> None:
     runs[-1].config.check()
 
 
-def check_one_source(seeds: int, lab: Lab) -> None:
-    """See that so many seeds train on the same images, which are on the devices.
+def check_one_source(seeds: int, lab: Lab, tested_on: Lab) -> None:
+    """See that so many seeds have the same images, and train on ones that are on the devices.
+
+    Args:
+      seeds: trained together.
+      lab: the dataset to train on.
+      tested_on: the dataset to test on.
 
     Raises:
-      UserError: the seed decides their classes too, or they are streamed.
+      UserError: the seed decides the classes of either too, or the training images are streamed.
     """
-    name = lab.dataset.name
     after = "train one seed after the other"
-    if seeds > 1 and lab.dataset.by_seed:
-        raise UserError(f"--seeds={seeds}: --seed splits the classes of {name} too: {after}")
+    for dataset in (lab.dataset, tested_on.dataset):
+        if seeds > 1 and dataset.by_seed:
+            raise UserError(f"--seeds={seeds}: --seed splits the classes of {dataset.name} too: {after}")
     if seeds > 1 and lab.streamed:
-        raise UserError(f"--seeds={seeds}: {name} is streamed from the host: {after}")
+        raise UserError(f"--seeds={seeds}: {lab.dataset.name} is streamed from the host: {after}")
 
 
 def execute(
@@ -80,7 +86,8 @@ def execute(
     config = runs[0].config
     method = prepare(config, lab, tested_on or lab, len(runs))
     check_new_to_body(config, (tested_on or lab).dataset)
-    check_one_source(len(runs), lab)
+    _check_teacher(config, lab.dataset)
+    check_one_source(len(runs), lab, tested_on or lab)
     records = []
     with ExitStack() as stack:
         for run in runs:
@@ -113,6 +120,27 @@ def with_earlier(run: Run) -> Run:
     }
     earlier = {role: Run(read_workdir(folder).config, folder) for role, folder in folders.items()}
     return run._replace(earlier=earlier)
+
+
+def _check_teacher(config: Config, dataset: Dataset) -> None:
+    """See that the run that teaches was trained on these images.
+
+    Another folder's classes are others, although they are as many. A teacher of other settings is
+    refused in training, and one of an older version does not say.
+
+    Raises:
+      UserError: it was not.
+    """
+    if not config.teacher:
+        return
+    there = read_workdir(Path(config.teacher))
+    names = ("dataset", "image_size", *(["seed"] if dataset.by_seed else []))
+    same = all(getattr(there.config, name) == getattr(config, name) for name in names)
+    if same and there.images and there.images != dataset.digest:
+        raise UserError(
+            f"--teacher={config.teacher} was trained on other images of {dataset.name} than these: "
+            "see --data_dir, or name a run on the same images"
+        )
 
 
 def _draw_curve(config: Config, workdir: Path) -> None:

@@ -23,17 +23,26 @@ from metalearn.types import PyTree
 
 
 def training_sampler(config: Config, lab: Lab, supervised: bool) -> Sampler:
-    """What draws training batches: episodes of the training classes, or images of all of them.
+    """What draws training batches, of as many tasks as the lab's devices share out.
 
     Raises:
-      UserError: the dataset has too few classes or images, or a batch cannot be shared out.
+      UserError: as `batches`, or a batch cannot be shared out.
     """
-    augment = augmentation(config.augment)
     if config.meta_batch % lab.mesh.size:
         raise UserError(
             f"--meta_batch={config.meta_batch} cannot be shared out to {lab.mesh.size} devices: "
             "give a multiple, or fewer --devices"
         )
+    return batches(config, lab, supervised)
+
+
+def batches(config: Config, lab: Lab, supervised: bool) -> Sampler:
+    """What draws batches: episodes of the training classes, or images of all of them.
+
+    Raises:
+      UserError: the dataset has too few classes or images.
+    """
+    augment = augmentation(config.augment)
     if supervised:
         if config.batch_size % config.meta_batch:
             raise UserError(
@@ -174,7 +183,7 @@ def with_running_statistics(config: Config, method: Method, lab: Lab) -> Callabl
     if config.method in GRADIENT:
         return lambda meta: meta
     layers = "running" if config.norm in ("batch", "support") else config.norm
-    sampler = training_sampler(config, lab, method.supervised)
+    sampler = batches(config, lab, method.supervised)
     frozen = lab.body is not None and not config.steps
     known = lab.body.moments if lab.body is not None and frozen else None
     measured = running_statistics(method.test(layers).moments, lab.train, sampler, known=known)
