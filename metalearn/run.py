@@ -34,7 +34,7 @@ from metalearn.training.state import Run
 
 
 def check_together(runs: Sequence[Run]) -> None:
-    """Find what keeps runs that differ in their seeds alone from being trained together.
+    """Find what keeps runs that differ in their seeds alone from being trained and tested together.
 
     As `check_settings`, before a dataset is loaded.
 
