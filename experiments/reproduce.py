@@ -4,8 +4,8 @@ The same command continues later.
 
 `python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`.
 Every run is a program of this project by its published recipe (`experiments/queue.txt`, or
---queue), with further tests of what it trained; one is done when there is a record with the very
-settings that its command has. `--seeds=3` trains by one seed after the other, `--more=--seeds=3`
+--queue), with further tests of what it trained; one is done when there is a record of each
+normalisation with the very settings that its command has. `--seeds=3` trains by one seed after the other, `--more=--seeds=3`
 by three at once, where a program takes that. Records go to --results_dir, checkpoints and logs to
 --runs_dir; `--list` only says what is missing. `experiments.tables` then writes the tables. Of
 --more and --instead, classifiers of fixed classes and comparisons of domain adaptation get what
@@ -22,14 +22,16 @@ from pathlib import Path
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS, define_flag
+from experiments._cli.done import missing, records_like
 from experiments._cli.flags import MOST_SEEDS
-from experiments._cli.plan import missing, records_like, wanted
+from experiments._cli.plan import Step, wanted
 from experiments._cli.queue import QUEUE, read_queue
 from experiments._cli.start import start
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 
 LEAST_SECONDS = 10.0  # no run is started with fewer seconds left
+STOPPED = 128 + signal.SIGTERM  # exit status of a command whose time was up
 STOP_SECONDS = 120.0  # seconds for a run to save and end after SIGTERM
 
 
@@ -71,7 +73,7 @@ def perform(command: str, workdir: Path, end: float) -> int:
             return process.wait(max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
             end_process(process)
-            return 128 + signal.SIGTERM
+            return STOPPED
         except BaseException:  # Ctrl-C reached it too, a SIGTERM did not
             end_process(process)
             raise
@@ -85,6 +87,36 @@ def end_process(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def make(name: str, todo: list[Step], end: float) -> int | None:
+    """Makes what a run lacks, until a command does not end well.
+
+    Args:
+      name: of the run.
+      todo: its steps without a record.
+      end: when time is up, by time.monotonic.
+
+    Returns:
+      The exit status of the last command; None where no time was left for one.
+    """
+    status = 0
+    for command, _, folder in todo:
+        if status:
+            break
+        if end - time.monotonic() < LEAST_SECONDS:
+            return None
+        workdir = Path(FLAGS.runs_dir) / f"{name}{folder}"
+        begin = time.monotonic()
+        status = perform(command, workdir, end)
+        said = {0: "done", STOPPED: "stopped by the budget, to be continued"}
+        print(
+            f"{name}{folder}, {command.split()[0]}: "
+            f"{said.get(status, f'failed, see {workdir}.log')} "
+            f"({time.monotonic() - begin:.0f} s)",
+            flush=True,
+        )
+    return status
 
 
 def main() -> None:
@@ -110,27 +142,15 @@ def main() -> None:
         raise UserError(f"--results_dir={root}: there is no such folder")
     failed = 0
     for run in queue:
-        workdir = runs / run.name
         todo = missing(run, records_like(run, root))
         if FLAGS.list or not todo:
             print(f"{run.name}: {'missing' if todo else 'done'}", flush=True)
             continue
-        for command, _, folder in todo:
-            if end - time.monotonic() < LEAST_SECONDS:
-                print(f"the budget of {FLAGS.budget} is spent; the same command continues")
-                return
-            begin = time.monotonic()
-            status = perform(command, Path(f"{workdir}{folder}"), end)
-            said = {0: "done", 143: "stopped by the budget, to be continued"}
-            print(
-                f"{run.name}{folder}, {command.split()[0]}: "
-                f"{said.get(status, f'failed, see {workdir}{folder}.log')} "
-                f"({time.monotonic() - begin:.0f} s)",
-                flush=True,
-            )
-            if status:
-                failed += status != 143
-                break
+        status = make(run.name, todo, end)
+        if status is None:
+            print(f"the budget of {FLAGS.budget} is spent; the same command continues")
+            break
+        failed += status not in (0, STOPPED)
     if failed:
         raise UserError(f"{failed} of {len(queue)} runs failed; their logs in {runs} say why")
 

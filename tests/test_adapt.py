@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments._cli.plan import missing
+from experiments._cli.done import missing
 from experiments._cli.queue import Run
 from metalearn.records.domains_store import domains_records
 from tests.programs import program

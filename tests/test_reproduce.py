@@ -6,12 +6,14 @@ import shlex
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from experiments import reproduce
+from experiments._cli.done import missing
 from experiments._cli.flags import trained_config
-from experiments._cli.plan import missing, steps, wanted
+from experiments._cli.plan import steps, wanted
 from experiments._cli.queue import QUEUE, Run, read_queue
 from experiments.reproduce import seconds
 from metalearn.config import Config
@@ -123,6 +125,22 @@ def test_reproduce_reports_a_failed_run_and_tries_the_next(tmp_path: Path, queue
     assert len(logs) == 2 and all("error: " in path.read_text() for path in logs)
 
 
+def test_reproduce_says_what_failed_when_the_budget_is_spent_too(
+    tmp_path: Path, queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(command: str, workdir: Path, end: float) -> int:
+        monkeypatch.setattr(time, "monotonic", lambda: end)
+        return 2
+
+    monkeypatch.setattr(reproduce, "perform", fail)
+    given = {"queue": str(queue), "more": MORE, "table": "folder", "methods": [], "seeds": 1}
+    given |= {"instead": "", "list": False, "budget": "5m"}
+    given |= {"results_dir": str(tmp_path / "results"), "runs_dir": str(tmp_path / "runs")}
+    monkeypatch.setattr(reproduce, "FLAGS", SimpleNamespace(**given))
+    with pytest.raises(UserError, match="1 of 2 runs failed"):
+        reproduce.main()
+
+
 def test_record_with_other_settings_does_not_count_as_done() -> None:
     run = Run("experiments.maml --dataset=folder", ("--shots=5 --test_norms=support",))
     trained = trained_config({"dataset": "folder"})
@@ -137,8 +155,18 @@ def test_record_with_other_settings_does_not_count_as_done() -> None:
 
     assert lacking() == both
     assert lacking(made(dataclasses.replace(trained, steps=2), "batch")) == both
-    assert lacking(made(trained, "batch"), made(tested, "batch")) == both[1:]
-    assert lacking(made(trained, "batch"), made(tested, "support")) == []
+    assert lacking(made(trained, "batch"), made(tested, "support")) == both[:1]
+    whole = [made(trained, norm) for norm in ("batch", "support")]
+    assert lacking(*whole, made(tested, "batch")) == both[1:]
+    assert lacking(*whole, made(tested, "support")) == []
+
+
+def test_records_with_statistics_of_clean_images_do_not_count_as_done() -> None:
+    run = Run("experiments.protonet --dataset=cifar_fs")
+    record = made(trained_config({"dataset": "cifar_fs", "method": "protonet"}), "running")
+    clean = dataclasses.replace(record.test, statistics="clean")
+    assert missing(run, [record]) == []
+    assert len(missing(run, [dataclasses.replace(record, test=clean)])) == 1
 
 
 def test_seeds_trained_together_are_one_training_and_tests_of_each() -> None:
@@ -150,12 +178,19 @@ def test_seeds_trained_together_are_one_training_and_tests_of_each() -> None:
     assert found == [(train, ""), (test, "-seed0"), (test, "-seed1")]
     by_seed = [step.config for step in steps(run)]
     assert [(config.seed, config.shots) for config in by_seed] == [(0, 1), (1, 1), (0, 5), (1, 5)]
-    records = [made(config, "batch") for config in by_seed[:3]]
+    records = [made(config, norm) for config in by_seed[:3] for norm in ("batch", "support")]
     assert [step.folder for step in missing(run, records)] == ["-seed1"]
     assert [step.command for step in missing(run, records[1:])] == [train, test]
 
 
-@pytest.mark.parametrize("line", ["--dataset=folder", "--dataset=cifar_fs --stream"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--dataset=folder",
+        "--dataset=cifar_fs --stream",
+        "--dataset=cifar_fs --test_dataset=folder",
+    ],
+)
 def test_seeds_that_do_not_go_together_are_trained_one_by_one(line: str) -> None:
     queue = [Run(f"experiments.protonet {line}"), Run("experiments.maml --dataset=cifar_fs")]
     runs = wanted(queue, "all", set(), 1, "--seeds=2")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments._cli.plan import missing, records_like, steps, wanted
+from experiments._cli.done import missing, records_like
+from experiments._cli.plan import steps, wanted
 from experiments._cli.queue import QUEUE, Run, read_queue
 from metalearn.classifiers.adapting import check_adaptation
 from metalearn.config import Config

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments import reproduce
-from experiments._cli.plan import missing, records_like, steps, trained, wanted
+from experiments._cli.done import missing, records_like
+from experiments._cli.plan import steps, trained, wanted
 from experiments._cli.queue import QUEUE, Run, read_queue
 from metalearn.classifiers.run import check_classifier
 from metalearn.config import Config

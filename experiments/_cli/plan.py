@@ -1,8 +1,8 @@
-"""What the queue of runs consists of, and what of it has no record yet."""
+"""What the queue of runs consists of."""
 
 import dataclasses
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -21,15 +21,8 @@ from metalearn.config import Config
 from metalearn.data.cache import expanded
 from metalearn.errors import UserError
 from metalearn.learners.registry import reads
-from metalearn.records.domains import DomainsRecord
-from metalearn.records.domains_store import domains_records
-from metalearn.records.labelled import LabelledRecord
-from metalearn.records.labelled_store import read_all_labelled
-from metalearn.records.record import STAGES, Record, lineage_to_json, settings
-from metalearn.records.report import read_records
-from metalearn.records.workdir import holds_run, lineage_of
+from metalearn.records.workdir import holds_run
 
-AnyRecord = Record | LabelledRecord | DomainsRecord
 SETTINGS = frozenset(Config.__dataclass_fields__)
 DIVIDED = ("folder", "labelled", "tfds:", "labelled_tfds:")  # beginnings of what a seed may divide
 
@@ -134,7 +127,8 @@ def apart(run: Run) -> list[Run]:
         return [run]
     if run.classifies:
         return run.by_seed()
-    divided = trained(run).dataset.startswith(DIVIDED)
+    config = trained(run)
+    divided = any(name.startswith(DIVIDED) for name in (config.dataset, config.test_dataset))
     return run.by_seed() if divided or run.streamed else [run]
 
 
@@ -188,56 +182,3 @@ def steps(run: Run) -> Iterator[Step]:
         for test in run.tests:
             tested = tested_config(config, parsed(shlex.split(test)))
             yield Step(f"experiments.evaluate {test}", tested, folder)
-
-
-def records_like(run: Run, root: Path) -> Sequence[AnyRecord]:
-    """The records below a folder that are of the kind that a run leaves.
-
-    Raises:
-      UserError: a file that is no record.
-    """
-    if run.adapts:
-        return domains_records(root)
-    return read_all_labelled(root) if run.classifies else read_records(root)
-
-
-def missing(run: Run, records: Sequence[AnyRecord]) -> list[Step]:
-    """The steps of a run whose records are not there, each command once."""
-    lacking: dict[tuple[str, str], Step] = {}
-    for step in steps(run):
-        if not any(_of(record, step.config, len(run.seeds)) for record in records):
-            lacking.setdefault((step.command, step.folder), step)
-    return list(lacking.values())
-
-
-def _of(record: AnyRecord, config: Config, seeds: int) -> bool:
-    """Whether a record is of a test with these settings, or of so many seeds of them."""
-    if isinstance(record, DomainsRecord):
-        return _but_weights(record.config) == _but_weights(config) and record.test.draws >= seeds
-    if isinstance(record, LabelledRecord):
-        return _of_classifier(record, config)
-    roles = {name for name in STAGES if getattr(config, name)}
-    norms = config.test_norms.split(",") if config.test_norms else [record.test.norm]
-    same = settings(record.config) == settings(config)
-    return same and record.roles == roles and record.test.norm in norms
-
-
-def _of_classifier(record: LabelledRecord, config: Config) -> bool:
-    """Whether a record is of a classifier with these settings, of the same body.
-
-    Which weights a published body has is left open: a record has their digest, a line a file or
-    nothing. A body that was trained here is that of an earlier run, which must be there.
-    """
-    if _but_weights(record.config) != _but_weights(config):
-        return False
-    if not config.init_from:
-        return not record.lineage
-    if not holds_run(Path(config.init_from)):
-        return False
-    stages = (record.lineage, lineage_of(config))
-    (of_record, of_run) = (lineage_to_json(lineage, timed=False) for lineage in stages)
-    return of_record == of_run
-
-
-def _but_weights(config: Config) -> dict[str, object]:
-    return {name: value for name, value in settings(config).items() if name != "weights"}
