@@ -5,11 +5,11 @@ The same command continues later.
 `python -m experiments.reproduce --table=cifar_fs [--methods=maml,rfs] [--seeds=3] [--budget=10m]`.
 Every run is a program of this project by its published recipe (`experiments/queue.txt`, or
 --queue), with further tests of what it trained; one is done when there is a record of each
-normalisation with the very settings that its command has. `--seeds=3` trains by one seed after the other, `--more=--seeds=3`
-by three at once, where a program takes that. Records go to --results_dir, checkpoints and logs to
---runs_dir; `--list` only says what is missing. `experiments.tables` then writes the tables. Of
---more and --instead, classifiers of fixed classes and comparisons of domain adaptation get what
-they read; of these comparisons, --seeds is the number of draws.
+normalisation with the very settings that its command has. `--seeds=3` trains by one seed after the
+other, `--more=--seeds=3` by three at once, where a program takes that. Records go to --results_dir,
+checkpoints and logs to --runs_dir; `--list` only says what is missing. `experiments.tables` then
+writes the tables. Of --more and --instead, classifiers of fixed classes and comparisons of domain
+adaptation get what they read; of these comparisons, --seeds is the number of draws.
 """
 
 import re

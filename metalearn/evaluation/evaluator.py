@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
@@ -16,7 +15,7 @@ from metalearn.data.host import fetched, taken
 from metalearn.evaluation.episodes import Episodes, task_of
 from metalearn.evaluation.metrics import Result, calibration_error, check_finite, episode_metrics
 from metalearn.evaluation.partial import PartialResult
-from metalearn.parallel import broadcast_from_first, by_first, max_over_processes
+from metalearn.parallel import broadcast_from_first, by_first, max_over_processes, replicate
 from metalearn.types import Array, ClassSource, Key, Learner, PyTree, random_key
 
 SAVE_SECONDS = 30.0  # between saves of partial results
@@ -61,7 +60,8 @@ def embedder(
             np.asarray(run(meta, rows, *fetched(source.images, rows % len(source.images))))
             for rows in blocks
         ]
-        return source._replace(images=jnp.asarray(np.concatenate(parts)[:size]))
+        # On all devices now, or each block of episodes would be sent them again
+        return source._replace(images=replicate(np.concatenate(parts)[:size], mesh))
 
     return features
 
@@ -203,10 +203,12 @@ def _in_blocks(
         rows = np.minimum(np.arange(start, start + size), count - 1)
         found, images = fetched(source.images, indices[rows])
         parts.append(run(key_of(rows), indices[rows], found, meta, images))
-        if unfinished is not None and len(parts) > AHEAD:
-            # Dispatch is asynchronous: without waiting here all blocks would be queued at once, and
-            # the time would not be that of finished work
-            jax.block_until_ready(parts[-AHEAD])
+        if len(parts) <= AHEAD:
+            continue
+        # Dispatch is asynchronous: without waiting here all blocks would be queued at once, streamed
+        # ones with their images, and the time would not be that of finished work
+        jax.block_until_ready(parts[-AHEAD])
+        if unfinished is not None:
             # All processes must save after the same block, so the first one's clock decides
             (now,) = broadcast_from_first(time.perf_counter() - begin)
             if now - (saved - begin) > SAVE_SECONDS:

@@ -7,7 +7,7 @@ import jax
 import optax
 
 from metalearn.errors import UserError
-from metalearn.settings import Trained
+from metalearn.settings import LARGEST, Trained
 from metalearn.types import Array, PyTree
 
 # Parts of meta-parameters that are no weights: step sizes (Meta-SGD, MAML++), moments (Reptile)
@@ -39,7 +39,7 @@ def schedule(text: str, lr: float, steps: int) -> optax.Schedule:
     if text == "linear":
         return optax.linear_schedule(lr, 0.0, steps)
     if name == "halve" and argument.isdecimal() and int(argument) > 0:
-        return optax.exponential_decay(lr, int(argument), 0.5, staircase=True)
+        return optax.exponential_decay(lr, min(int(argument), LARGEST), 0.5, staircase=True)
     if name == "steps":
         return optax.piecewise_constant_schedule(lr, _drops(text, argument, steps))
     known = "constant, cosine, cosine:P, linear, halve:N or steps:F@P,..."

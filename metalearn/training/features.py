@@ -1,5 +1,6 @@
 """Features of a whole split, computed once and kept on disk: stages that are not trained."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -107,6 +108,7 @@ def _compute(path: Path, blocks: Blocks, params: PyTree, images: np.ndarray) -> 
             if found is None:
                 shape = (len(images), *z.shape[1:])
                 found = np.lib.format.open_memmap(part, "w+", np.float32, shape)
+                _allocate(part)
             found[known + places.start : known + places.stop] = z
             bar.update(places.stop - places.start)
             if number % SAVE_BLOCKS == 0:
@@ -115,6 +117,24 @@ def _compute(path: Path, blocks: Blocks, params: PyTree, images: np.ndarray) -> 
         found.flush()
     os.replace(part, path)
     done.unlink(missing_ok=True)
+
+
+def _allocate(part: Path) -> None:
+    """Give the whole file its place: where a disk fills up later, a write into memory kills.
+
+    Raises:
+      OSError: there is no room; the file is removed.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with part.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot
+            return
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _rows(done: Path) -> int:

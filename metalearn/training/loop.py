@@ -122,7 +122,8 @@ class Trainer:
                 stopped, save_due, _ = self._agree(interrupt)
                 if due or stopped or save_due or step == until:
                     self._save(state)
-                if over:
+                # A signal of the time of the last save would be lost with what hears it
+                if over or step == until:
                     stopped = self._agree(interrupt).signal
                 if stopped:
                     raise Interrupted(

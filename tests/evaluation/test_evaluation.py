@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from metalearn.config import Config
-from metalearn.data.augment import Copies, augmentation
+from metalearn.data.augment import THEMSELVES, Copies, augmentation
 from metalearn.data.sampler import batch_sampler
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
 from metalearn.evaluation.episodes import Episodes, draw_episodes, task_of
-from metalearn.evaluation.evaluator import evaluator
+from metalearn.evaluation.evaluator import AHEAD, embedder, evaluator
 from metalearn.evaluation.metrics import Result, calibration_error, check_finite, episode_metrics
 from metalearn.evaluation.partial import PartialResult
 from metalearn.evaluation.probe import is_transductive
@@ -142,6 +142,20 @@ def test_result_does_not_depend_on_blocks_and_devices(
     """25 episodes in blocks of 2 x 4: the last holds one."""
     run = evaluator(learner, noise_source(COUNTS), episodes, prepare, task_mesh(2), block=4)
     agrees(run(ready(learner)), reference)
+
+
+def test_blocks_wait_for_those_before_and_features_are_sent_once(
+    learner: Learner, episodes: Episodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """25 episodes in 13 blocks, of which four are ahead."""
+    waited: list[object] = []
+    monkeypatch.setattr(jax, "block_until_ready", waited.append)
+    mesh = task_mesh(2)
+    run = evaluator(learner, noise_source(COUNTS), episodes, prepare, mesh, block=1)
+    run(ready(learner))
+    assert len(waited) == 13 - AHEAD
+    features = embedder(learner, noise_source(COUNTS), prepare, mesh, THEMSELVES)(ready(learner))
+    assert features.images.sharding.device_set == set(mesh.devices.flat)
 
 
 def test_stopped_evaluation_continues_from_partial_results(

@@ -183,6 +183,7 @@ def test_schedules_give_their_rates_at_every_step() -> None:
     for text in ("cosine:0", "cosine:1.5", "cosine:much"):
         with pytest.raises(UserError, match="is no share between 0 and 1"):
             schedule(text, 0.8, 100)
+    assert schedule("halve:99999999999", 0.8, 100)(jnp.int32(99)) == 0.8  # never
     for text in ("linaer", "halve", "halve:0", "halve:-3"):
         with pytest.raises(UserError, match="unknown schedule"):
             schedule(text, 0.8, 100)

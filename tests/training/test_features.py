@@ -1,5 +1,7 @@
 """Features that are computed once and kept on disk."""
 
+import errno
+import os
 from pathlib import Path
 
 import jax
@@ -69,6 +71,31 @@ def test_features_continue_where_a_killed_process_left_them(
     found = cached_features(path, doubled, PARAMS, wrong, mesh)
     np.testing.assert_array_equal(found[:, 0], 2 * np.arange(200))
     assert not path.with_suffix(".done").exists()
+
+
+def test_disk_without_room_for_all_features_is_one_line(
+    tmp_path: Path, mesh: jax.sharding.Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int, begin: int, size: int) -> None:
+        assert size > 200 * 4
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    path = tmp_path / "one.npy"
+    with pytest.raises(UserError, match="No space left on device; free some space"):
+        cached_features(path, doubled, PARAMS, IMAGES, mesh)
+    assert not path.with_suffix(".part").exists()
+
+
+def test_file_system_that_cannot_allocate_is_written_as_it_is(
+    tmp_path: Path, mesh: jax.sharding.Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    found = cached_features(tmp_path / "one.npy", doubled, PARAMS, IMAGES, mesh)
+    np.testing.assert_array_equal(found[:, 0], 2 * np.arange(200))
 
 
 def test_a_folder_that_cannot_be_written_is_refused(
