@@ -205,7 +205,7 @@ def _in_blocks(
         parts.append(run(key_of(rows), indices[rows], found, meta, images))
         if len(parts) <= AHEAD:
             continue
-        # Dispatch is asynchronous: without waiting here all blocks would be queued at once, streamed
+        # Dispatch is asynchronous: without waiting all blocks would be queued at once, streamed
         # ones with their images, and the time would not be that of finished work
         jax.block_until_ready(parts[-AHEAD])
         if unfinished is not None:

@@ -211,6 +211,23 @@ def test_seed_behind_the_others_is_trained_to_their_step_first(
         assert_close(tmp_path / f"run-seed{seed}", straight / f"run-seed{seed}")
 
 
+def test_signal_while_a_seed_that_was_behind_is_saved_is_heard(
+    images: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(straight / "run-seed3", tmp_path / "run-seed3")
+    shutil.rmtree(tmp_path / "run-seed3" / "checkpoints" / "latest" / "4")
+    save = Checkpoints.save
+
+    def stop(self: Checkpoints, *args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        monkeypatch.undo()
+        save(self, *args)
+
+    monkeypatch.setattr(Checkpoints, "save", stop)
+    said = run(images, workdir=tmp_path / "run", **TOGETHER)
+    assert said.code == 143 and "stopped and saved at step 2 of 4" in said.err, said
+
+
 def test_seed_with_a_loss_not_finite_is_named_and_the_others_are_saved(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
