@@ -78,6 +78,7 @@ def test_a_folder_of_another_simulation_is_refused(
         ("--pool=5000", "images to draw from"),
         ("--strategies=best", "no strategy 'best'"),
         ("--labels=3", "--budget"),
+        ("--test_data_dir=x", "--test_data_dir is of --test_dataset"),
         ("--steps=3", "--steps"),
         ("--classifier=tree", "tree"),
     ],

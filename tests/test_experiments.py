@@ -159,6 +159,9 @@ WRONG = [  # program, settings, what the one line must say
     ("maml", {"augment": "flop"}, "unknown augmentation 'flop'"),
     ("maml", {"schedule": "linaer"}, "unknown schedule 'linaer'"),
     ("maml", {"schedule": "halve:0"}, "unknown schedule 'halve:0'"),
+    ("maml", {"momentum": 0.9}, "--momentum is of --optimizer=sgd, and this training's is adam"),
+    ("maml", {"nesterov": True}, "--nesterov is of --optimizer=sgd"),
+    ("maml", {"decay": "all"}, "--decay=all says what --weight_decay acts on, and that is 0"),
     ("maml", {"optimizer": "adamw"}, "unknown optimizer 'adamw'"),
     ("maml", {"precision": "float16"}, "unknown precision 'float16'"),
     ("maml", {"first_order": True}, "--method=fomaml"),
@@ -237,7 +240,7 @@ WRONG = [  # program, settings, what the one line must say
     (
         "maml",
         {"workdir": "/proc/run"},
-        "cannot write /proc/run/config.json: No such file or directory",
+        "cannot write /proc/run: No such file or directory",
     ),
     ("maml", {"record": "true", "results_dir": "/proc/results"}, "cannot write /proc/results:"),
 ]

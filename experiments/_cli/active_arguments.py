@@ -12,6 +12,7 @@ from experiments._cli.flags import (
     define_dataset,
     settings_given,
 )
+from experiments._cli.unread import check_optimizer, check_test_folder
 from metalearn.active.heads import AUTO
 from metalearn.active.registry import STRATEGIES
 from metalearn.active.simulation import Rules
@@ -74,8 +75,11 @@ def config_given() -> Config:
             raise UserError(f"--{name} is not of active learning: give --{other}")
     if FLAGS.distributed:
         raise UserError("--distributed: a simulation is made by one process; leave it out")
+    check_test_folder()
     begun = body_of_earlier(given["init_from"]) if given.get("init_from") else None
-    return classifier_config(method, given, begun)
+    config = classifier_config(method, given, begun)
+    check_optimizer(given, config)
+    return config
 
 
 def rules_given() -> Rules:

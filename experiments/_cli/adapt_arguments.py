@@ -14,6 +14,7 @@ from experiments._cli.flags import (
     settings_given,
 )
 from experiments._cli.places import check_run_folder
+from experiments._cli.unread import check_optimizer
 from metalearn.config import Config
 from metalearn.data import NAMES
 from metalearn.domains.classifiers import CLASSIFIERS, NEAREST
@@ -113,7 +114,9 @@ def trained_config_given(method: str) -> Config:
         )
     check_of(given, method)
     _check_one_device()
-    return adapting_config(method, given, FLAGS.source)
+    config = adapting_config(method, given, FLAGS.source)
+    check_optimizer(given, config)
+    return config
 
 
 def _check_one_device() -> None:

@@ -17,8 +17,11 @@ from experiments._cli.lab import check_jax, meet
 from experiments._cli.material import open_material, open_source, with_best_body
 from experiments._cli.places import check_run_folder
 from experiments._cli.program import command_line, continued
+from experiments._cli.unread import check_optimizer, check_test_folder
+from metalearn.classifiers.choice import AUTO
 from metalearn.classifiers.report import write_report
 from metalearn.classifiers.run import Classified, check_classifier, classify
+from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.parallel import first
@@ -73,12 +76,29 @@ def classifier_runs(strategy: str) -> list[Run]:
         raise UserError("--distributed: a classifier is trained by one process; leave it out")
     begun = body_of_earlier(given["init_from"]) if given.get("init_from") else None
     config = classifier_config(strategy, given, begun)
+    check_optimizer(given, config)
+    _check_folders(config)
     configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(FLAGS.seeds)]
     if not FLAGS.workdir:
         return [Run(one, labelled_workdir(one)) for one in configs]
     folder = Path(FLAGS.workdir)
     several = len(configs) > 1
     return [Run(c, Path(f"{folder}-seed{c.seed}") if several else folder) for c in configs]
+
+
+def _check_folders(config: Config) -> None:
+    """See that the folders that are given to a classifier's program are read.
+
+    Raises:
+      UserError: one is not.
+    """
+    check_test_folder()
+    if FLAGS.source_data_dir and not FLAGS.test_source:
+        raise UserError("--source_data_dir is of --test_source: give that too")
+    if FLAGS.weights_dir and config.backbone != AUTO:
+        raise UserError(
+            f"--weights_dir is of --backbone={AUTO}: give that, or the file itself by --weights"
+        )
 
 
 def carry_out_classifiers(runs: list[Run], module: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
+from experiments._cli.unread import check_optimizer
 from metalearn.config import Config
 from metalearn.data import NAMES
 from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
@@ -128,11 +129,13 @@ def config_from_flags() -> Config:
     """Defaults, then the recipe of (method, dataset, shots), then the flags given.
 
     Raises:
-      UserError: one of them is of other methods.
+      UserError: one of them is of other methods, or would not be read.
     """
     given = settings_given()
     check_of(given, FLAGS.method)
-    return trained_config(given)
+    config = trained_config(given)
+    check_optimizer(given, config)
+    return config
 
 
 def trained_config(given: dict[str, Any]) -> Config:
