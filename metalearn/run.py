@@ -58,7 +58,9 @@ def check_one_source(seeds: int, lab: Lab, tested_on: Lab) -> None:
     after = "train one seed after the other"
     for dataset in (lab.dataset, tested_on.dataset):
         if seeds > 1 and dataset.by_seed:
-            raise UserError(f"--seeds={seeds}: --seed splits the classes of {dataset.name} too: {after}")
+            raise UserError(
+                f"--seeds={seeds}: --seed splits the classes of {dataset.name} too: {after}"
+            )
     if seeds > 1 and lab.streamed:
         raise UserError(f"--seeds={seeds}: {lab.dataset.name} is streamed from the host: {after}")
 

@@ -305,9 +305,13 @@ def test_seeds_share_a_folder_that_is_divided_already() -> None:
         lab: Any = SimpleNamespace(
             dataset=SimpleNamespace(name="folder", by_seed=by_seed), streamed=False
         )
-        with pytest.raises(UserError) if by_seed else nullcontext():
-            check_one_source(2, lab)
-        check_one_source(1, lab)
+        other: Any = SimpleNamespace(
+            dataset=SimpleNamespace(name="glyphs", by_seed=False), streamed=False
+        )
+        for trained, tested in ((lab, lab), (lab, other), (other, lab)):
+            with pytest.raises(UserError, match="of folder too") if by_seed else nullcontext():
+                check_one_source(2, trained, tested)
+            check_one_source(1, trained, tested)
         assert split(config, by_seed) == told
 
 
