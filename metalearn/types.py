@@ -219,6 +219,7 @@ class Body(NamedTuple):
       classifier: {kernel [D,C], bias [C]} of the classes it was trained on, of its features; None
         where it came without.
       digest: SHA-256 of the file the weights came from; None where they came from none.
+      name: by which `metalearn.models.zoo` makes the same network again; None where it has it not.
     """
 
     network: Network
@@ -230,3 +231,4 @@ class Body(NamedTuple):
     fold: Callable[[PyTree, PyTree], PyTree] | None = None
     classifier: PyTree | None = None
     digest: str | None = None
+    name: str | None = None

@@ -88,12 +88,12 @@ def _of_body(config: Config, folder: str | None) -> tuple[Config, Domain, str]:
     return config, Domain(material.dataset, material.labelled, compute), size
 
 
-def open_both(config: Config) -> tuple[str, Domains, str]:
+def open_both(config: Config) -> tuple[Config, Domains, str]:
     """Both domains on the devices, for a body that is trained on them.
 
     Returns:
-      Digest of the weights that the body came with, '' without; the domains; digests of the
-      positions of their images.
+      The config with the name of the body and the digest of its weights; the domains; digests of
+      the positions of their images.
 
     Raises:
       UserError: no such data set or body; classes that differ.
@@ -111,7 +111,7 @@ def open_both(config: Config) -> tuple[str, Domains, str]:
         inputs = _common(source.inputs, target.inputs)
         labs = [each.place(images_of(each))._replace(inputs=inputs) for each in (source, target)]
     hashes = f"{source.labelled.hash}+{target.labelled.hash}"
-    return config.weights, Domains(labs[0], labs[1], source.labelled.names), hashes
+    return config, Domains(labs[0], labs[1], source.labelled.names), hashes
 
 
 def _common(source: InputSpec, target: InputSpec) -> InputSpec:

@@ -57,8 +57,9 @@ def adapt_bodies() -> None:
     for each in configs.values():
         check_adaptation(each)
     workdir = checked_workdir(config)
-    (weights, domains, hashes) = open_both(config)
-    configs = {name: dataclasses.replace(each, weights=weights) for name, each in configs.items()}
+    (opened, domains, hashes) = open_both(config)
+    body = {"backbone": opened.backbone, "weights": opened.weights}
+    configs = {name: dataclasses.replace(each, **body) for name, each in configs.items()}
     _check_images(config, domains)
     for each in configs.values():
         check_keep(each.keep, domains.source.dataset)

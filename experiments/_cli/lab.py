@@ -45,7 +45,8 @@ def set_up(config: Config) -> None:
 def open_body(config: Config) -> tuple[Config, Body | None]:
     """The pre-trained body that the config names, and the config with the digest of its weights.
 
-    None where its backbone is none, or where another run's body is begun with.
+    The config then names the body of the library that wrote them, by which it is made again. None
+    where its backbone is none, or where another run's body is begun with.
 
     Raises:
       UserError: weights that are not there, damaged, or another network's; or flags of pre-trained
@@ -67,7 +68,8 @@ def open_body(config: Config) -> tuple[Config, Body | None]:
         return config, None
     body = load_body(config.backbone, config.weights or None)
     digest = (body.digest or "")[:DIGITS]
-    return dataclasses.replace(config, weights=f"sha256:{digest}"), body
+    name = body.name or config.backbone
+    return dataclasses.replace(config, backbone=name, weights=f"sha256:{digest}"), body
 
 
 def inputs_of_body(config: Config, body: Body | None) -> InputSpec | None:

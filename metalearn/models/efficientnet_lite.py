@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from metalearn.models.bottleneck import Stage, Style, build
+from metalearn.models.entries import Entry, classifier, conv_norm
 from metalearn.models.image_inputs import square
-from metalearn.models.layouts import Entry, Family, Layout, classifier, conv_norm
+from metalearn.models.layouts import Family, Layout
 
 STYLE = Style(eps=1e-3, same=True)
 LITE0 = (

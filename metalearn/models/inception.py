@@ -3,7 +3,8 @@
 The auxiliary classifier, of use in training from scratch, is left out.
 
 Weights of both libraries come from Google's; but PyTorch counts zeros beyond the border in averages
-and Keras does not. Each file gets the averages of its own library.
+and Keras does not. Each file gets the averages of its own library: these are two networks, each a
+family of its own.
 """
 
 from collections.abc import Iterator
@@ -13,27 +14,27 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.models.image_inputs import square
-from metalearn.models.inception_blocks import MIXED, SECOND, STEM, Branches, Conv
-from metalearn.models.layers import SAME, ConvNorm
-from metalearn.models.layouts import (
+from metalearn.models.entries import (
     CLASSIFIER,
     COUNTERS,
     MOMENTS,
     PARAMS,
     Entry,
-    Family,
-    Layout,
     Place,
     as_is,
     classifier,
     conv_norm,
 )
+from metalearn.models.image_inputs import square
+from metalearn.models.inception_blocks import MIXED, SECOND, STEM, Branches, Conv
+from metalearn.models.layers import SAME, ConvNorm
+from metalearn.models.layouts import Family, Layout
 from metalearn.models.pooling import Average, average_pool3, max_pool
 from metalearn.models.staged import Staged
 from metalearn.types import Array
 
 EPS = 1e-3
+INPUTS = square(299, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
 
 
 def _layer(conv: Conv) -> ConvNorm:
@@ -117,17 +118,12 @@ def keras() -> Iterator[Entry]:
 
 
 def family() -> Family:
-    """Inception-v3 and its files."""
-    inputs = square(299, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
-    return Family(
-        network,
-        (
-            Layout(
-                "torchvision or timm",
-                tuple(torchvision()),
-                inputs,
-                ignored=rf"{COUNTERS}|^AuxLogits\.",
-            ),
-            Layout("Keras", tuple(keras()), inputs, options={"counted": False}),
-        ),
-    )
+    """Inception-v3 as PyTorch computes it, and its files."""
+    ignored = rf"{COUNTERS}|^AuxLogits\."
+    layout = Layout("torchvision or timm", tuple(torchvision()), INPUTS, ignored=ignored)
+    return Family(network, (layout,))
+
+
+def family_of_keras() -> Family:
+    """Inception-v3 as Keras computes it, and its files."""
+    return Family(partial(network, counted=False), (Layout("Keras", tuple(keras()), INPUTS),))

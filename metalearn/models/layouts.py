@@ -6,7 +6,7 @@ weights of another network are refused, by the names that are missing or left ov
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,34 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalearn.errors import UserError
+from metalearn.models.entries import CLASSIFIER, COUNTERS, MOMENTS, PARAMS, Entry, Place
 from metalearn.models.staged import Staged
 from metalearn.models.weights import Tensors
 from metalearn.types import InputSpec, PyTree
-
-PARAMS = "params"
-MOMENTS = "moments"
-CLASSIFIER = "classifier"  # of the classes that the weights were trained on; files may lack it
-
-
-COUNTERS = r"num_batches_tracked$"  # of PyTorch's normalisation: how many batches it has seen
-Change = Callable[..., np.ndarray]
-Place = tuple[str, ...]
-
-
-class Entry(NamedTuple):
-    """What becomes of an array, or of several.
-
-    Attributes:
-      tree: `params`, `moments` or `classifier`.
-      path: where in that tree.
-      keys: the arrays' names in the file; none for what a library fixes.
-      change: makes ours of theirs.
-    """
-
-    tree: str
-    path: Place
-    keys: tuple[str, ...]
-    change: Change
 
 
 class Layout(NamedTuple):
@@ -54,7 +30,6 @@ class Layout(NamedTuple):
       inputs: the images that networks of this library take.
       prefix: what may stand before every name.
       ignored: pattern of names that no network here has use for.
-      options: in what a network of this library differs: arguments of `Family.build`.
     """
 
     name: str
@@ -62,7 +37,6 @@ class Layout(NamedTuple):
     inputs: InputSpec
     prefix: str = ""
     ignored: str = COUNTERS
-    options: Mapping[str, Any] = {}
 
     def stripped(self, tensors: Tensors) -> Tensors:
         """The arrays by their names without the prefix, those that count."""
@@ -76,12 +50,14 @@ class Layout(NamedTuple):
 class Family(NamedTuple):
     """A network and the files it can be read from.
 
+    A library whose network computes otherwise has a family of its own.
+
     Attributes:
-      build: `(**options) -> Staged`.
-      layouts: of the files; the first is that of random weights.
+      build: `() -> Staged`.
+      layouts: of the files; the inputs of the first are those of random weights.
     """
 
-    build: Callable[..., Staged]
+    build: Callable[[], Staged]
     layouts: tuple[Layout, ...]
 
 
@@ -93,62 +69,13 @@ class Placed(NamedTuple):
     classifier: PyTree | None
 
 
-def as_is(array: np.ndarray) -> np.ndarray:
-    """An array laid out as ours."""
-    return array
-
-
-def kernel_of_torch(array: np.ndarray) -> np.ndarray:
-    """[F,Ch,kh,kw] as [kh,kw,Ch,F]."""
-    return array.transpose(2, 3, 1, 0)
-
-
-def matrix_of_torch(array: np.ndarray) -> np.ndarray:
-    """[out,in] as [in,out]."""
-    return array.T
-
-
-def less(mean: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """The mean without the convolution's bias, which normalisation takes away."""
-    return mean - bias
-
-
-def conv_norm(path: Place, conv: str, norm: str, biased: bool = False) -> Iterator[Entry]:
-    """Entries of a `ConvNorm` from PyTorch's convolution and normalisation of these names.
+def choose_layout(layouts: Sequence[Layout], tensors: Tensors, path: Path) -> Layout:
+    """The layout that knows most of a file's names.
 
     Args:
-      path: of the layer here.
-      conv: name of the convolution.
-      norm: name of the normalisation.
-      biased: the convolution has a bias, too.
-    """
-    yield Entry(PARAMS, (*path, "kernel"), (f"{conv}.weight",), kernel_of_torch)
-    yield Entry(PARAMS, (*path, "norm", "scale"), (f"{norm}.weight",), as_is)
-    yield Entry(PARAMS, (*path, "norm", "shift"), (f"{norm}.bias",), as_is)
-    mean = (f"{norm}.running_mean", f"{conv}.bias") if biased else (f"{norm}.running_mean",)
-    yield Entry(MOMENTS, (*path, "norm", "mean"), mean, less if biased else as_is)
-    yield Entry(MOMENTS, (*path, "norm", "var"), (f"{norm}.running_var",), as_is)
-
-
-def conv_bias(path: Place, name: str) -> Iterator[Entry]:
-    """Entries {kernel, bias} of PyTorch's convolution of that name."""
-    yield Entry(PARAMS, (*path, "kernel"), (f"{name}.weight",), kernel_of_torch)
-    yield Entry(PARAMS, (*path, "bias"), (f"{name}.bias",), as_is)
-
-
-def dense(path: Place, name: str, tree: str = PARAMS) -> Iterator[Entry]:
-    """Entries {kernel [in,out], bias} of PyTorch's linear layer of that name."""
-    yield Entry(tree, (*path, "kernel"), (f"{name}.weight",), matrix_of_torch)
-    yield Entry(tree, (*path, "bias"), (f"{name}.bias",), as_is)
-
-
-def classifier(name: str) -> Iterator[Entry]:
-    """Entries of the classifier that PyTorch's linear layer of that name is."""
-    return dense((), name, CLASSIFIER)
-
-
-def choose_layout(family: Family, tensors: Tensors, path: Path) -> Layout:
-    """The layout that knows most of a file's names.
+      layouts: to choose of.
+      tensors: arrays of the file.
+      path: of the file, to be named where it does not fit.
 
     Raises:
       UserError: none knows any.
@@ -158,10 +85,10 @@ def choose_layout(family: Family, tensors: Tensors, path: Path) -> Layout:
         wanted = {key for entry in layout.entries for key in entry.keys}
         return len(wanted & layout.stripped(tensors).keys())
 
-    best = max(family.layouts, key=known)
+    best = max(layouts, key=known)
     if known(best) == 0:
         stranger = min(tensors, default="")
-        names = " or ".join(layout.name for layout in family.layouts)
+        names = " or ".join(layout.name for layout in layouts)
         raise UserError(
             f"weights {path} are of another network ('{stranger}' is none of its names): give "
             f"those of {names}"

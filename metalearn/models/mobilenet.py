@@ -2,14 +2,17 @@
 
 Three libraries' files are read. torchvision and timm pad as PyTorch does and standardise by
 ImageNet's statistics; transformers has Google's own weights, padded as TensorFlow does, for inputs
-in -1..1 and 1,001 classes, of which the first is the background.
+in -1..1 and 1,001 classes, of which the first is the background. That is another network, and a
+family of its own.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 from metalearn.models.bottleneck import Stage, Style, build
+from metalearn.models.entries import Entry, Place, classifier, conv_norm
 from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
-from metalearn.models.layouts import Entry, Family, Layout, Place, classifier, conv_norm
+from metalearn.models.layouts import Family, Layout
 from metalearn.models.staged import Staged
 
 STAGES = (
@@ -84,20 +87,20 @@ def transformers() -> Iterator[Entry]:
 
 
 def family() -> Family:
-    """MobileNetV2 and its files."""
+    """MobileNetV2 as PyTorch computes it, and its files."""
     usual = square(224, IMAGENET_MEAN, IMAGENET_STD)
-    google = square(224, (127.5,) * 3, (127.5,) * 3)
     return Family(
         network,
         (
             Layout("torchvision", tuple(torchvision()), usual),
             Layout("timm", tuple(timm()), usual._replace(resize="bicubic")),
-            Layout(
-                "transformers",
-                tuple(transformers()),
-                google,
-                prefix="mobilenet_v2.",
-                options={"style": TENSORFLOW},
-            ),
         ),
     )
+
+
+def family_of_transformers() -> Family:
+    """MobileNetV2 as TensorFlow computes it, and its files."""
+    inputs = square(224, (127.5,) * 3, (127.5,) * 3)
+    names = tuple(transformers())
+    layout = Layout("transformers", names, inputs, prefix="mobilenet_v2.")
+    return Family(partial(network, TENSORFLOW), (layout,))

@@ -9,9 +9,10 @@ from functools import partial
 
 import flax.linen as nn
 
+from metalearn.models.entries import Entry, Place, classifier, conv_norm
 from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
 from metalearn.models.layers import ConvNorm
-from metalearn.models.layouts import Entry, Family, Layout, Place, classifier, conv_norm
+from metalearn.models.layouts import Family, Layout
 from metalearn.models.pooling import Average, max_pool
 from metalearn.models.staged import Staged
 from metalearn.types import Array

@@ -11,14 +11,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
-from metalearn.models.layers import ConvNorm, Dense
-from metalearn.models.layouts import (
+from metalearn.models.entries import (
     CLASSIFIER,
     PARAMS,
     Entry,
-    Family,
-    Layout,
     Place,
     as_is,
     classifier,
@@ -27,6 +23,9 @@ from metalearn.models.layouts import (
     dense,
     kernel_of_torch,
 )
+from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
+from metalearn.models.layers import ConvNorm, Dense
+from metalearn.models.layouts import Family, Layout
 from metalearn.models.pooling import max_pool
 from metalearn.models.staged import Staged
 from metalearn.types import Array

@@ -11,20 +11,12 @@ from functools import partial
 
 import numpy as np
 
+from metalearn.models.entries import PARAMS, Entry, Place, as_is, classifier, dense, kernel_of_torch
 from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
-from metalearn.models.layouts import (
-    PARAMS,
-    Entry,
-    Family,
-    Layout,
-    Place,
-    as_is,
-    classifier,
-    dense,
-    kernel_of_torch,
-)
+from metalearn.models.layouts import Family, Layout
 from metalearn.models.transformer import Size, network
 
+ABOUT_ZERO = square(224, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
 VIT_S16 = Size(blocks=12, width=384, heads=6, patch=16, grid=14)
 DINOV2_S14 = Size(blocks=12, width=384, heads=6, patch=14, grid=37, gains=1e-5)
 
@@ -108,22 +100,17 @@ def transformers(size: Size) -> Iterator[Entry]:
 
 
 def vit() -> Family:
-    """ViT-S/16 and its files."""
-    inputs = square(224, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
-    return Family(
-        partial(network, VIT_S16),
-        (
-            Layout("timm", tuple(timm(VIT_S16)), inputs),
-            Layout(
-                "transformers",
-                tuple(transformers(VIT_S16)),
-                inputs,
-                prefix="vit.",
-                ignored=r"^(vit\.)?pooler\.",
-                options={"eps": 1e-12},
-            ),
-        ),
-    )
+    """ViT-S/16 as timm computes it, and its files."""
+    layout = Layout("timm", tuple(timm(VIT_S16)), ABOUT_ZERO)
+    return Family(partial(network, VIT_S16), (layout,))
+
+
+def vit_of_transformers() -> Family:
+    """ViT-S/16 as transformers computes it, and its files: less is added to variances."""
+    names = tuple(transformers(VIT_S16))
+    ignored = r"^(vit\.)?pooler\."
+    layout = Layout("transformers", names, ABOUT_ZERO, prefix="vit.", ignored=ignored)
+    return Family(partial(network, VIT_S16, eps=1e-12), (layout,))
 
 
 def dinov2() -> Family:

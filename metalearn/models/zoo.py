@@ -11,15 +11,23 @@ from metalearn.models.layers import fold
 from metalearn.models.layouts import Family, Layout, choose_layout, place
 from metalearn.models.sources import Package, Published, Source, find_weights
 from metalearn.models.staged import runner, staged_network
-from metalearn.models.weights import read_weights
+from metalearn.models.weights import Tensors, read_weights
 from metalearn.types import Body
 
 
 class Known(NamedTuple):
-    """A network, and where its published weights are."""
+    """A network, and where its published weights are.
+
+    Attributes:
+      family: the network, and the files it can be read from.
+      source: of its published weights.
+      others: names of bodies with weights of the same shapes, in files of other libraries, whose
+        networks compute otherwise.
+    """
 
     family: Callable[[], Family]
     source: Source
+    others: tuple[str, ...] = ()
 
 
 def _lite(number: int, width: float, depth: float, size: int, digest: str) -> Known:
@@ -31,10 +39,11 @@ def _lite(number: int, width: float, depth: float, size: int, digest: str) -> Kn
     return Known(partial(efficientnet_lite.family, width, depth, size), package)
 
 
-def _torchvision(family: Callable[[], Family], name: str, digest: str) -> Known:
+def _torchvision(family: Callable[[], Family], name: str, digest: str, *others: str) -> Known:
     """A file of torchvision, which has the first digits of its digest in its name."""
     file = f"{name}-{digest}.pth"
-    return Known(family, Published(file, f"https://download.pytorch.org/models/{file}", digest))
+    source = Published(file, f"https://download.pytorch.org/models/{file}", digest)
+    return Known(family, source, others)
 
 
 BODIES: dict[str, Known] = {
@@ -52,14 +61,35 @@ BODIES: dict[str, Known] = {
     "resnet50": _torchvision(partial(resnet_imagenet.family, 50), "resnet50", "0676ba61"),
     "vgg16": _torchvision(partial(vgg.family, False), "vgg16", "397923af"),
     "vgg16-bn": _torchvision(partial(vgg.family, True), "vgg16_bn", "6c64b313"),
-    "inception-v3": _torchvision(inception.family, "inception_v3_google", "0cc3c7bd"),
-    "mobilenet-v2": _torchvision(mobilenet.family, "mobilenet_v2", "b0353104"),
+    "inception-v3": _torchvision(
+        inception.family, "inception_v3_google", "0cc3c7bd", "inception-v3-keras"
+    ),
+    "inception-v3-keras": Known(
+        inception.family_of_keras,
+        Published(
+            "inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+            "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
+            "inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+        ),
+    ),
+    "mobilenet-v2": _torchvision(
+        mobilenet.family, "mobilenet_v2", "b0353104", "mobilenet-v2-transformers"
+    ),
+    "mobilenet-v2-transformers": Known(
+        mobilenet.family_of_transformers,
+        Published("model.safetensors", "https://huggingface.co/google/mobilenet_v2_1.0_224"),
+    ),
     "vit-s16": Known(
         vit.vit,
         Published(
             "model.safetensors",
             "https://huggingface.co/timm/vit_small_patch16_224.augreg_in21k_ft_in1k",
         ),
+        ("vit-s16-transformers",),
+    ),
+    "vit-s16-transformers": Known(
+        vit.vit_of_transformers,
+        Published("model.safetensors", "https://huggingface.co/WinKawaks/vit-small-patch16-224"),
     ),
     "dinov2-s14": Known(
         vit.dinov2,
@@ -78,15 +108,18 @@ def make_body(name: str) -> Body:
       UserError: unknown name.
     """
     family = _known(name).family()
-    return _body(family, family.layouts[0])
+    return _body(name, family, family.layouts[0])
 
 
 def load_body(name: str, weights: str | Path | None = None) -> Body:
     """A body with the weights it was trained to.
 
+    A file of a library whose network computes otherwise gives the body of that library, which has a
+    name of its own: `Body.name`, by which the same network is made again.
+
     Args:
       name: key of `BODIES`.
-      weights: a file of any layout that the body's family knows, or
+      weights: a file of a library that has this body, or
         `hf://OWNER/REPOSITORY/FILE@REVISION` of the hub; by default those of the installed package.
 
     Raises:
@@ -102,11 +135,10 @@ def load_body(name: str, weights: str | Path | None = None) -> Body:
     published = _known(name)
     (path, digest) = find_weights(name, published.source, weights)
     tensors = read_weights(path)
-    family = published.family()
-    layout = choose_layout(family, tensors, path)
+    (name, family, layout) = _of_file(name, tensors, path)
     known = isinstance(published.source, Package) and digest == published.source.digest
-    placed = place(layout, tensors, family.build(**layout.options), path, known)
-    return _body(family, layout)._replace(
+    placed = place(layout, tensors, family.build(), path, known)
+    return _body(name, family, layout)._replace(
         params=placed.params,
         moments=placed.moments or None,
         classifier=placed.classifier,
@@ -120,8 +152,17 @@ def _known(name: str) -> Known:
     return BODIES[name]
 
 
-def _body(family: Family, layout: Layout) -> Body:
-    module = family.build(**layout.options)
+def _of_file(name: str, tensors: Tensors, path: Path) -> tuple[str, Family, Layout]:
+    """The body of this name whose library wrote a file: its own name, family and layout."""
+    families = {each: BODIES[each].family() for each in (name, *BODIES[name].others)}
+    layouts = [(each, layout) for each in families for layout in families[each].layouts]
+    chosen = choose_layout([layout for _, layout in layouts], tensors, path)
+    own = next(each for each, layout in layouts if layout is chosen)
+    return own, families[own], chosen
+
+
+def _body(name: str, family: Family, layout: Layout) -> Body:
+    module = family.build()
     return Body(
         network=staged_network(module),
         params=None,
@@ -130,4 +171,5 @@ def _body(family: Family, layout: Layout) -> Body:
         stages=module.names,
         run=runner(module),
         fold=partial(fold, eps=module.eps),
+        name=name,
     )

@@ -84,7 +84,8 @@ def load_embedding(
     Raises:
       UserError: as `load_body`.
     """
-    return embedding_of(body, load_body(body, weights), views)
+    found = load_body(body, weights)
+    return embedding_of(found.name or body, found, views)
 
 
 def embedding_of(name: str, body: Body, views: Views | None = None) -> Embedding:

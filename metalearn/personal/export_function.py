@@ -9,8 +9,7 @@ import numpy as np
 
 from metalearn.errors import UserError
 from metalearn.models.forms import plain_forms
-from metalearn.models.zoo import make_body
-from metalearn.personal.embedding import Embedding, features, unit
+from metalearn.personal.embedding import Embedder, Embedding, features, unit
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.model import Arrays, nested
 from metalearn.personal.probed import KIND, read_shown
@@ -47,7 +46,8 @@ def function_of(fitted: Fitted) -> Exported:
             "of a pre-trained body (fit --backbone=...)"
         )
     shown = read_shown(model.made_of, model.weights["mean"])
-    apply = make_body(shown.body).network.apply
+    assert isinstance(model.ask, Embedder)  # as of all of this kind
+    apply = model.ask.embedding.apply
     familiar = fitted.familiar
     constants = {f"{BODY}{path}": np.asarray(part) for path, part in model.body().items()}
     for name, part in fitted.state.items():

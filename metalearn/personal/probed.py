@@ -119,7 +119,8 @@ def open_probed(
                 f"{shown.weights[:16]}..., here {found.shown.weights[:16]}...): give their file "
                 "(--weights=FILE), or fit it again"
             )
-        return found._replace(shown=shown)
+        # Files once said less of the body than its weights do
+        return found._replace(shown=shown._replace(body=found.shown.body))
 
     return probed(shown, Embedder(load), str(made_of["method"]), included=body is not None)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metalearn.errors import UserError
+from metalearn.models.pooling import average_pool3
 from metalearn.models.transformer import cubic
 from metalearn.models.vgg import averaged
 from metalearn.models.zoo import BODIES, make_body
@@ -16,7 +17,7 @@ from tests.small import quick_jit
 def weights(name: str, last: str) -> tuple[PyTree, PyTree]:
     """Parameters and running statistics of the stages up to `last`, drawn by the names of leaves."""
     family = BODIES[name].family()
-    module = family.build(**family.layouts[0].options)
+    module = family.build()
     size = family.layouts[0].inputs.size[0]
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     shapes = jax.eval_shape(module.init, jax.random.key(0), image)
@@ -51,8 +52,11 @@ VALUES = [
     ("vgg16", "stage2", 32, (1, 8, 8, 128), (0.43441, 0.51925, 0.16627)),
     ("vgg16-bn", "stage2", 32, (1, 8, 8, 128), (0.50118, 0.59832, 0.0)),
     ("inception-v3", "Mixed_6b", 107, (1, 5, 5, 768), (0.43385, 0.6911, 0.16866)),
+    ("inception-v3-keras", "Mixed_5b", 107, (1, 11, 11, 256), (0.48075, 0.72231, 0.85726)),
     ("mobilenet-v2", "final", 64, (1, 1280), (1.38588, 1.44243, 3.86999)),
+    ("mobilenet-v2-transformers", "final", 64, (1, 1280), (1.39885, 1.41166, 2.23574)),
     ("vit-s16", "block2", 224, (1, 197, 384), (0.0387, 2.95902, 0.78653)),
+    ("vit-s16-transformers", "block1", 224, (1, 197, 384), (-0.01325, 2.15527, -3.33553)),
     ("dinov2-s14", "block2", 56, (1, 17, 384), (-0.00644, 0.79386, -1.12882)),
 ]
 
@@ -86,6 +90,15 @@ def test_maps_of_another_size_are_averaged() -> None:
     x = jnp.arange(5.0).reshape(1, 5, 1, 1)
     np.testing.assert_allclose(averaged(x, 3)[0, :, 0, 0], [0.5, 2, 3.5])
     np.testing.assert_allclose(averaged(x[:, :2], 4)[0, :, 0, 0], [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("extent", [1, 2, 3, 5])
+def test_means_of_neighbours_of_small_maps(extent: int) -> None:
+    """Those beyond the border do not count, however few are on it."""
+    x = jnp.arange(1.0, extent + 1).reshape(1, extent, 1, 1)
+    row = np.arange(1.0, extent + 1)
+    expected = [row[max(i - 1, 0) : i + 2].mean() for i in range(extent)]
+    np.testing.assert_allclose(average_pool3(x, counted=False)[0, :, 0, 0], expected, rtol=1e-6)
 
 
 def test_random_weights() -> None:

@@ -12,16 +12,8 @@ import pytest
 
 from metalearn.errors import UserError
 from metalearn.models.bottleneck import Stage, Style, build
-from metalearn.models.layouts import (
-    MOMENTS,
-    PARAMS,
-    Family,
-    Layout,
-    choose_layout,
-    classifier,
-    conv_norm,
-    place,
-)
+from metalearn.models.entries import MOMENTS, PARAMS, classifier, conv_norm
+from metalearn.models.layouts import Family, Layout, choose_layout, place
 from metalearn.models.zoo import BODIES, make_body
 from metalearn.types import InputSpec
 
@@ -41,9 +33,9 @@ NAMES = {
     ("inception-v3", 0): (472, "ed87dd0f166ade68"),
     ("mobilenet-v2", 0): (262, "7abb0d3441db5855"),
     ("mobilenet-v2", 1): (262, "6d15a2002986888a"),
-    ("mobilenet-v2", 2): (262, "6b6ba9931665a146"),
+    ("mobilenet-v2-transformers", 0): (262, "6b6ba9931665a146"),
     ("vit-s16", 0): (152, "3140050d56e79b92"),
-    ("vit-s16", 1): (200, "efda5e4f1b090f25"),
+    ("vit-s16-transformers", 0): (200, "efda5e4f1b090f25"),
     ("dinov2-s14", 0): (174, "7c21b80e167299ef"),
     ("dinov2-s14", 1): (222, "b3df4af2f3de2806"),
 }
@@ -77,7 +69,7 @@ def test_every_weight_has_one_place(name: str, position: int) -> None:
     layout = family.layouts[position]
     assert set(Counter(keys_of(layout)).values()) == {1}
     image = jax.ShapeDtypeStruct((1, *layout.inputs.shape), jnp.float32)
-    module = family.build(**layout.options)
+    module = family.build()
     shapes = jax.eval_shape(module.init, jax.random.key(0), image)
     for tree in (PARAMS, MOMENTS):
         given = [entry.path for entry in layout.entries if entry.tree == tree]
@@ -101,9 +93,12 @@ def test_inputs_are_each_networks_own() -> None:
     expected = {
         "resnet50": [usual, usual],
         "vgg16": [usual, usual, ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)],
-        "inception-v3": [about_zero, about_zero],
-        "mobilenet-v2": [usual, usual, about_zero],
-        "vit-s16": [about_zero, about_zero],
+        "inception-v3": [about_zero],
+        "inception-v3-keras": [about_zero],
+        "mobilenet-v2": [usual, usual],
+        "mobilenet-v2-transformers": [about_zero],
+        "vit-s16": [about_zero],
+        "vit-s16-transformers": [about_zero],
         "dinov2-s14": [usual, usual],
         "efficientnet-lite2": [((127 / 255,) * 3, (128 / 255,) * 3)],
     }
@@ -164,7 +159,7 @@ def test_prefix_and_missing_classifier() -> None:
     layout = family.layouts[0]
     prefixed = {f"net.{key}": value for key, value in arrays.items() if not key.startswith("fc")}
     placed = place(
-        choose_layout(family, prefixed, Path("net")), prefixed, family.build(), Path("net")
+        choose_layout(family.layouts, prefixed, Path("net")), prefixed, family.build(), Path("net")
     )
     assert placed.classifier is None
     whole = place(layout, arrays, family.build(), Path("net"))
@@ -191,8 +186,8 @@ def test_what_does_not_fit_is_named(change: dict, what: str) -> None:
 
 
 def test_layout_is_that_of_the_file(tmp_path: Path) -> None:
-    """MobileNetV2 pads and standardises as the library of its weights does."""
-    family = BODIES["mobilenet-v2"].family()
-    for layout in family.layouts:
-        chosen = choose_layout(family, dict.fromkeys(keys_of(layout)), tmp_path)
+    """MobileNetV2 standardises as the library of its weights does."""
+    layouts = BODIES["mobilenet-v2"].family().layouts
+    for layout in layouts:
+        chosen = choose_layout(layouts, dict.fromkeys(keys_of(layout)), tmp_path)
         assert chosen.name == layout.name

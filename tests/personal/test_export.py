@@ -26,24 +26,12 @@ from metalearn.personal.opening import save_fitted
 from metalearn.personal.probed import probed
 from tests.personal.made import NAMES, PIXELS, pixel_maker, shots, things, tiny
 from tests.programs import program
-from tests.training.tiny_body import tiny_body
 
 REASON = "exporting: pip install -r requirements-export.txt"
 onnx = pytest.importorskip("onnx", reason=REASON)
 runtime = pytest.importorskip("onnxruntime", reason=REASON)
 
 METHODS = ("centroid", "ridge")
-
-
-@pytest.fixture(autouse=True)
-def tiny_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny body is found by its name, as those of the zoo are."""
-    make_body = export_function.make_body
-    monkeypatch.setattr(
-        export_function,
-        "make_body",
-        lambda name: tiny_body() if name == "tiny" else make_body(name),
-    )
 
 
 def asked(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from metalearn.errors import UserError
-from metalearn.personal import export_function
 from metalearn.personal.export import about, export
 from metalearn.personal.export_check import compared
 from tests.personal.made import shots, tiny
-from tests.training.tiny_body import tiny_body
 
 REASON = 'exporting: see requirements-export.txt; pip install "tensorflow>=2.21,<3" ai-edge-litert'
 pytest.importorskip("tensorflow", reason=REASON)
@@ -19,12 +17,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.slow,  # TensorFlow takes long to import
 ]
-
-
-@pytest.fixture(autouse=True)
-def tiny_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny body is found by its name, as those of the zoo are."""
-    monkeypatch.setattr(export_function, "make_body", lambda name: tiny_body())
 
 
 def test_savedmodel_answers_as_the_recogniser(tmp_path: Path) -> None:
