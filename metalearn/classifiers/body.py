@@ -10,6 +10,7 @@ from metalearn.models import is_pretrained, make_network
 from metalearn.models.zoo import make_body
 from metalearn.records.workdir import read_workdir
 from metalearn.retest import read_trained
+from metalearn.training.backbone import lacks_statistics
 from metalearn.training.state import check_whole_body
 from metalearn.types import Body, InputSpec
 
@@ -57,12 +58,13 @@ def body_of_run(config: Config) -> Body:
         raise UserError(f"{workdir} is of an older version: train it again in another --workdir")
     body = body_without_weights(config, trained.inputs)
     moments = trained.meta.get("moments", {}).get("body") or None
-    if moments is None and layers_of(there.norm) == "batch" and not _adapts_statistics(config):
+    body = body._replace(params=trained.meta["body"], moments=moments)
+    if lacks_statistics(body) and not _adapts_statistics(config):
         raise UserError(
             f"{workdir} has no running statistics, as {there.method} ({there.norm}) is tested "
             "without: add --statistics=batch, or begin with another run"
         )
-    return body._replace(params=trained.meta["body"], moments=moments)
+    return body
 
 
 def _adapts_statistics(config: Config) -> bool:

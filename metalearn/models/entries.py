@@ -8,8 +8,6 @@ import numpy as np
 PARAMS = "params"
 MOMENTS = "moments"
 CLASSIFIER = "classifier"  # of the classes that the weights were trained on; files may lack it
-
-
 COUNTERS = r"num_batches_tracked$"  # of PyTorch's normalisation: how many batches it has seen
 Change = Callable[..., np.ndarray]
 Place = tuple[str, ...]

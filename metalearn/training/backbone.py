@@ -107,6 +107,21 @@ def fixed_part(body: Body, stages: tuple[str, ...] | None = None) -> PyTree:
     return found
 
 
+def lacks_statistics(body: Body) -> bool:
+    """Whether the network has layers that read running statistics, and there are none.
+
+    A network without batch normalisation has none to read.
+    """
+    if body.moments:
+        return False
+    network = body.network
+    image = jax.ShapeDtypeStruct((1, *body.inputs.shape), jnp.float32)
+    params = body.params
+    if params is None:
+        params = jax.eval_shape(network.init, jax.random.key(0), image)
+    return bool(jax.tree.leaves(jax.eval_shape(network.moments, params, image)))
+
+
 def with_classifier(body: Body, layer: PyTree) -> PyTree:
     """{body, classifier, moments}: the body as it is, ready to classify by this layer."""
     fixed = fixed_part(body)

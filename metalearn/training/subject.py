@@ -15,13 +15,13 @@ from metalearn.errors import UserError
 from metalearn.evaluation.blocks import Blocks
 from metalearn.evaluation.metrics import Result, calibration_error, episode_metrics
 from metalearn.evaluation.statistics import running_statistics
-from metalearn.learners.method import layers_of, precision_of
+from metalearn.learners.method import precision_of
 from metalearn.learners.registry import STRATEGIES
 from metalearn.learners.supervised import Classifier, Settings, classifier
 from metalearn.models.lora import adapted
 from metalearn.ops.classification import balanced_weights
 from metalearn.settings import narrowed
-from metalearn.training.backbone import fixed_part, stages_before, tail
+from metalearn.training.backbone import fixed_part, lacks_statistics, stages_before, tail
 from metalearn.training.lab import Lab
 from metalearn.training.material import Material, features_of, images_of
 from metalearn.training.parts import training_sampler
@@ -70,7 +70,7 @@ def check_trainable(config: Config, material: Material) -> None:
             f"{what} one stage after the other, and {config.backbone} has none: choose "
             "--strategy=fine_tune without --layer_decay, or another body"
         )
-    if body.moments or layers_of(config.norm) != "batch":
+    if not lacks_statistics(body):
         return
     if config.statistics != "batch":
         raise UserError(
