@@ -15,7 +15,8 @@ from metalearn.data import NAMES
 from metalearn.domains.deep.registry import DEEP, SOURCE_ONLY
 from metalearn.errors import UserError
 from metalearn.learners.registry import preset, readers, reads
-from metalearn.models import WITHOUT_NORM
+from metalearn.learners.supervised_recipes import usual_size
+from metalearn.models import WITHOUT_NORM, is_pretrained
 from metalearn.records.domains import OF_SOURCE
 from metalearn.records.store import default_workdir
 from metalearn.records.workdir import read_workdir
@@ -152,6 +153,7 @@ def classifier_config(
     """The settings of a classifier of fixed classes that was given these.
 
     They are defaults, then the recipe, then what an earlier run says of its body, then those given.
+    The recipe's size of images is of some pre-trained bodies alone.
 
     Args:
       strategy: how a body becomes a classifier.
@@ -160,7 +162,10 @@ def classifier_config(
     """
     dataset = given.get("dataset", Config.dataset)
     recipe = preset(strategy, dataset, given.get("labels", Config.labels))
-    settings = recipe | (begun or {}) | given | {"method": strategy, "dataset": dataset}
+    said = (begun or {}) | given
+    settings = recipe | said | {"method": strategy, "dataset": dataset}
+    if is_pretrained(settings.get("backbone", "")) and "input_size" in recipe.keys() - said.keys():
+        settings["input_size"] = usual_size(settings["backbone"])
     if settings.get("backbone") in WITHOUT_NORM and "norm" not in given:
         settings["norm"] = "none"
     return dataclasses.replace(Config(), **settings)

@@ -17,6 +17,7 @@ from metalearn.data.labels import labelled
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.learners.registry import CLASSIFYING
+from metalearn.learners.supervised_recipes import usual_size
 from metalearn.models import is_pretrained
 from metalearn.models.zoo import make_body
 from metalearn.records.divided import check_division
@@ -30,6 +31,8 @@ from metalearn.types import Body, InputSpec
 
 def with_best_body(config: Config) -> Config:
     """The config with the best body in place of `auto`; says why it is the best.
+
+    Each body takes images of its own size, unless --input_size is given.
 
     Raises:
       UserError: --init_from or --weights beside auto, no weights, or as `open_material`.
@@ -49,7 +52,9 @@ def with_best_body(config: Config) -> Config:
     files = available(Path(FLAGS.weights_dir) if FLAGS.weights_dir else None)
 
     def named(name: str) -> Config:
-        return dataclasses.replace(config, backbone=name, weights=str(files[name] or ""))
+        size = usual_size(name) if FLAGS.input_size is None else FLAGS.input_size
+        weights = str(files[name] or "")
+        return dataclasses.replace(config, backbone=name, weights=weights, input_size=size)
 
     found = ranked(list(files), lambda name: open_material(probe(named(name)))[1])
     print(said(found))

@@ -3,7 +3,15 @@
 from metalearn.learners.recipes import Recipe, unmirrored
 
 # The body that is installed along, on about half as many pixels as its own size has
-PRETRAINED: Recipe = dict(backbone="efficientnet-lite0", input_size=160, norm="running")
+SIZE = 160
+PRETRAINED: Recipe = dict(backbone="efficientnet-lite0", input_size=SIZE, norm="running")
+# The bodies that this size was chosen for; others take images of their own size
+OF_THAT_SIZE = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+
+
+def usual_size(backbone: str) -> int:
+    """The side of the images that a pre-trained body takes unless the user says (0: its own)."""
+    return SIZE if backbone in OF_THAT_SIZE else 0
 
 
 def probe_recipe(dataset: str, labels: int) -> Recipe:

@@ -338,6 +338,23 @@ def test_the_body_whose_features_tell_the_classes_apart_is_chosen(
     assert "best: seeing" in said([first, second])
 
 
+def test_a_body_that_cannot_be_used_is_left_out(
+    dataset: Dataset, body: Body, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would end the ranking of all others."""
+
+    def gathered_for(name: str) -> Material:
+        if name == "broken":
+            raise UserError("its weights are damaged")
+        return gathered(configured("probe"), dataset, body, tmp_path)
+
+    (found,) = ranked(["broken", "tiny"], gathered_for)
+    assert found.name == "tiny"
+    assert "note: auto: broken is left out: its weights are damaged" in capsys.readouterr().err
+    with pytest.raises(UserError, match="^its weights are damaged$"):
+        ranked(["broken"], gathered_for)
+
+
 def test_bodies_are_available_where_their_weights_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +362,10 @@ def test_bodies_are_available_where_their_weights_are(
     assert available(None) == {} == available(tmp_path)
     file = tmp_path / "resnet18-f37072fd.pth"
     file.write_bytes(b"")
+    (tmp_path / "model.safetensors").write_bytes(b"")  # of whatever network
     assert available(tmp_path) == {"resnet18": file}
+    transformer = tmp_path / "vit-s16.safetensors"
+    transformer.write_bytes(b"")
+    assert available(tmp_path) == {"resnet18": file, "vit-s16": transformer}
     with pytest.raises(UserError, match="no weights are here"):
         ranked([], lambda name: pytest.fail("no body"))
