@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.models.conv import largest, max_pool
-from metalearn.types import Array
+from metalearn.types import Array, largest_divisor
 
 KINDS = ("batch", "group", "layer", "none")
 
@@ -29,7 +29,8 @@ class Norm(nn.Module):
     Attributes:
       kind: of `KINDS`.
       pool: side of the windows that are pooled, 1 for none.
-      groups: number of groups of channels, for `group`.
+      groups: largest number of groups of channels, for `group`; the groups are equal, so their
+        number divides that of the channels.
       eps: added to the variance.
     """
 
@@ -65,7 +66,7 @@ class Norm(nn.Module):
             return jnp.zeros(()), jnp.ones(())
         if self.kind == "batch":
             return self._batch_moments(y, known)
-        groups = 1 if self.kind == "layer" else min(self.groups, y.shape[-1])
+        groups = 1 if self.kind == "layer" else largest_divisor(y.shape[-1], self.groups)
         grouped = y.reshape(*y.shape[:-1], groups, -1)
         mean = grouped.mean((1, 2, 4), keepdims=True)
         var = jnp.square(grouped - mean).mean((1, 2, 4), keepdims=True)

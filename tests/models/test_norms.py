@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metalearn.models import make_network
 from metalearn.models.conv import max_pool
 from metalearn.models.norms import KINDS, Norm
 from metalearn.types import Array, PyTree
@@ -67,6 +68,23 @@ def test_group_normalisation_of_few_channels_has_one_per_group(y: Array, params:
     close(Norm("group", groups=8).apply({"params": few}, y[..., :4]), expected)
 
 
+@pytest.mark.parametrize(("channels", "groups"), [(20, 5), (50, 5), (12, 6), (7, 7), (13, 1)])
+def test_groups_are_equal_whatever_the_channels(channels: int, groups: int) -> None:
+    y = jax.random.normal(jax.random.key(1), (3, 4, 5, channels))
+    params = {"scale": jnp.linspace(-1, 1.2, channels), "shift": jnp.linspace(1, -2, channels)}
+    expected = theirs(nn.GroupNorm(num_groups=groups, epsilon=1e-5), params, y)
+    close(Norm("group").apply({"params": params}, y), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_in_lenet(kind: str) -> None:
+    """Its layers have 20, 50 and 500 units."""
+    network = make_network("lenet", kind)
+    x = jax.ShapeDtypeStruct((2, 28, 28, 1), jnp.float32)
+    params = jax.eval_shape(network.init, jax.random.key(0), x)
+    assert jax.eval_shape(network.apply, params, x).shape == (2, 500)
+
+
 def test_layer_normalisation_is_that_of_flax(y: Array, params: PyTree) -> None:
     expected = theirs(
         nn.LayerNorm(epsilon=1e-5, reduction_axes=(1, 2, 3), feature_axes=-1), params, y
@@ -109,14 +127,15 @@ def test_moments_are_collected_if_mutable(y: Array, params: PyTree) -> None:
     np.testing.assert_array_equal(Norm("batch").apply({"params": params} | state, y), out)
 
 
-def test_constant_channels_give_the_shift_and_finite_gradients(params: PyTree) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
+def test_constant_channels_give_the_shift_and_finite_gradients(kind: str, params: PyTree) -> None:
     """One image of one place, as at the end of a deep network: variance zero, never below it by
     rounding.
     """
-    y = jnp.full((1, 1, 1, FEATURES), 1234.567)
+    y = jnp.full((1, 1, 1, FEATURES), 1234.567 if kind == "batch" else 2.5)
 
     def apply(y):
-        return Norm("batch").apply({"params": params}, y)
+        return Norm(kind).apply({"params": params}, y)
 
     np.testing.assert_allclose(apply(y)[0, 0, 0], params["shift"], atol=1e-6)
     assert jnp.isfinite(jax.jacobian(apply)(y)).all()
