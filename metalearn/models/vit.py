@@ -2,7 +2,9 @@
 
 Images [B,224,224,3] -> features [B,384], the token of the image. Published weights come under the
 names of timm, which those of DINOv2's own repository are too, and of transformers. Those of ViT are
-for inputs in -1..1, those of DINOv2 for ImageNet's statistics. DINOv2 learned positions of 37 x 37
+for inputs in -1..1, those of DINOv2 for ImageNet's statistics; so are DeiT-S/16 (Touvron et al.
+2021) and DINO's ViT-S/16 (Caron et al. 2021), whose files nothing else tells from ViT's: they are a
+body of another name, which the user gives. DINOv2 learned positions of 37 x 37
 patches (518 pixels); at other sizes they are interpolated, as transformers does.
 """
 
@@ -15,8 +17,10 @@ from metalearn.models.entries import PARAMS, Entry, Place, as_is, classifier, de
 from metalearn.models.image_inputs import IMAGENET_MEAN, IMAGENET_STD, square
 from metalearn.models.layouts import Family, Layout
 from metalearn.models.transformer import Size, network
+from metalearn.types import InputSpec
 
 ABOUT_ZERO = square(224, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
+OF_IMAGENET = square(224, IMAGENET_MEAN, IMAGENET_STD, resize="bicubic")
 VIT_S16 = Size(blocks=12, width=384, heads=6, patch=16, grid=14)
 DINOV2_S14 = Size(blocks=12, width=384, heads=6, patch=14, grid=37, gains=1e-5)
 
@@ -99,31 +103,30 @@ def transformers(size: Size) -> Iterator[Entry]:
         yield from classifier("classifier")
 
 
-def vit() -> Family:
-    """ViT-S/16 as timm computes it, and its files."""
-    layout = Layout("timm", tuple(timm(VIT_S16)), ABOUT_ZERO)
+def vit(inputs: InputSpec = ABOUT_ZERO) -> Family:
+    """ViT-S/16 as timm computes it, and its files; for images like these."""
+    layout = Layout("timm", tuple(timm(VIT_S16)), inputs)
     return Family(partial(network, VIT_S16), (layout,))
 
 
-def vit_of_transformers() -> Family:
-    """ViT-S/16 as transformers computes it, and its files: less is added to variances."""
+def vit_of_transformers(inputs: InputSpec = ABOUT_ZERO) -> Family:
+    """ViT-S/16 as transformers computes it: less is added to variances; for images like these."""
     names = tuple(transformers(VIT_S16))
     ignored = r"^(vit\.)?pooler\."
-    layout = Layout("transformers", names, ABOUT_ZERO, prefix="vit.", ignored=ignored)
+    layout = Layout("transformers", names, inputs, prefix="vit.", ignored=ignored)
     return Family(partial(network, VIT_S16, eps=1e-12), (layout,))
 
 
 def dinov2() -> Family:
     """DINOv2-S/14 and its files."""
-    inputs = square(224, IMAGENET_MEAN, IMAGENET_STD, resize="bicubic")
     return Family(
         partial(network, DINOV2_S14),
         (
-            Layout("timm or DINOv2", tuple(timm(DINOV2_S14)), inputs, ignored="^mask_token$"),
+            Layout("timm or DINOv2", tuple(timm(DINOV2_S14)), OF_IMAGENET, ignored="^mask_token$"),
             Layout(
                 "transformers",
                 tuple(transformers(DINOV2_S14)),
-                inputs,
+                OF_IMAGENET,
                 prefix="dinov2.",
                 ignored=r"(mask_token$|^classifier\.)",
             ),

@@ -1,5 +1,6 @@
 """Pre-trained backbones by name, with their weights."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,13 @@ class Known(NamedTuple):
       source: of its published weights.
       others: names of bodies with weights of the same shapes, in files of other libraries, whose
         networks compute otherwise.
+      doubt: what a file does not tell, said when one is read.
     """
 
     family: Callable[[], Family]
     source: Source
     others: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 def _lite(number: int, width: float, depth: float, size: int, digest: str) -> Known:
@@ -45,6 +48,10 @@ def _torchvision(family: Callable[[], Family], name: str, digest: str, *others: 
     source = Published(file, f"https://download.pytorch.org/models/{file}", digest)
     return Known(family, source, others)
 
+
+# The same names and shapes were trained on images standardised in two ways
+NOT_DEIT = "its images are scaled to -1..1; for weights of DeiT or DINO give --backbone=deit-s16"
+NOT_VIT = "its images have ImageNet's statistics; for other weights of ViT give --backbone=vit-s16"
 
 BODIES: dict[str, Known] = {
     "efficientnet-lite0": _lite(
@@ -86,10 +93,27 @@ BODIES: dict[str, Known] = {
             "https://huggingface.co/timm/vit_small_patch16_224.augreg_in21k_ft_in1k",
         ),
         ("vit-s16-transformers",),
+        NOT_DEIT,
     ),
     "vit-s16-transformers": Known(
         vit.vit_of_transformers,
         Published("model.safetensors", "https://huggingface.co/WinKawaks/vit-small-patch16-224"),
+        doubt=NOT_DEIT,
+    ),
+    "deit-s16": Known(
+        partial(vit.vit, vit.OF_IMAGENET),
+        Published(
+            "deit_small_patch16_224-cd65a155.pth",
+            "https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth",
+            "cd65a155",
+        ),
+        ("deit-s16-transformers",),
+        NOT_VIT,
+    ),
+    "deit-s16-transformers": Known(
+        partial(vit.vit_of_transformers, vit.OF_IMAGENET),
+        Published("model.safetensors", "https://huggingface.co/facebook/deit-small-patch16-224"),
+        doubt=NOT_VIT,
     ),
     "dinov2-s14": Known(
         vit.dinov2,
@@ -136,6 +160,9 @@ def load_body(name: str, weights: str | Path | None = None) -> Body:
     (path, digest) = find_weights(name, published.source, weights)
     tensors = read_weights(path)
     (name, family, layout) = _of_file(name, tensors, path)
+    certain = bool(published.source.digest) and digest.startswith(published.source.digest)
+    if published.doubt and not certain:
+        print(f"note: {path} is read as {name}: {published.doubt}", file=sys.stderr)
     known = isinstance(published.source, Package) and digest == published.source.digest
     placed = place(layout, tensors, family.build(), path, known)
     return _body(name, family, layout)._replace(

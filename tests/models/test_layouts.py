@@ -99,6 +99,8 @@ def test_inputs_are_each_networks_own() -> None:
         "mobilenet-v2-transformers": [about_zero],
         "vit-s16": [about_zero],
         "vit-s16-transformers": [about_zero],
+        "deit-s16": [usual],
+        "deit-s16-transformers": [usual],
         "dinov2-s14": [usual, usual],
         "efficientnet-lite2": [((127 / 255,) * 3, (128 / 255,) * 3)],
     }

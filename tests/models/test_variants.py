@@ -29,7 +29,12 @@ FILES = [
 ]
 VARIANTS = {each: name for name in BODIES for each in BODIES[name].others}
 GOOGLE = "mobilenet-v2-transformers"
-SIDES = {GOOGLE: 32, "inception-v3-keras": 107, "vit-s16-transformers": 32}
+SIDES = {
+    GOOGLE: 32,
+    "inception-v3-keras": 107,
+    "vit-s16-transformers": 32,
+    "deit-s16-transformers": 32,
+}
 
 
 @pytest.fixture
@@ -72,6 +77,36 @@ def test_the_network_is_made_again_by_the_name(given, name: str, side: int) -> N
 
 def test_all_of_them_are_compared() -> None:
     assert SIDES.keys() == VARIANTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "doubt"),
+    [
+        ("vit-s16", "vit-s16", "scaled to -1..1; for weights of DeiT or DINO give --backbone=deit"),
+        ("deit-s16", "deit-s16-transformers", "have ImageNet's statistics; for other weights of"),
+        ("resnet18", "resnet18", ""),
+    ],
+)
+def test_what_a_file_does_not_tell_is_said(
+    given, asked: str, name: str, doubt: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files of ViT, DeiT and DINO differ in the images that they are for alone."""
+    given(name)
+    load_body(asked, "file")
+    said = capsys.readouterr().err
+    assert doubt in said and bool(said) == bool(doubt) and said.count("\n") == bool(doubt)
+    if doubt:
+        assert f"note: file is read as {name}: its images" in said
+
+
+def test_a_published_file_leaves_no_doubt(
+    given, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given("deit-s16")
+    digest = BODIES["deit-s16"].source.digest.ljust(64, "0")
+    monkeypatch.setattr(zoo, "find_weights", lambda *words: (Path("file"), digest))
+    load_body("deit-s16", "file")
+    assert not capsys.readouterr().err
 
 
 def test_settings_name_the_body_of_the_file(given) -> None:
