@@ -151,7 +151,7 @@ def _check_names(wanted: set[str], found: Sequence[str] | Any, layout: Layout, p
 def _changed(entry: Entry, arrays: list[np.ndarray], path: Path) -> np.ndarray:
     try:
         return entry.change(*arrays)
-    except ValueError as error:  # of other dimensions
+    except (ValueError, IndexError) as error:  # of other dimensions
         raise _other_size(entry, path) from error
 
 

@@ -9,6 +9,7 @@ The kind of a file is told by its first bytes, not by its name:
 
 import hashlib
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +76,26 @@ def damaged(path: Path, what: str) -> UserError:
     return UserError(f"weights {path} are damaged ({what}): get the file again")
 
 
+def check_entries(archive: zipfile.ZipFile, names: Iterable[str], path: Path) -> None:
+    """See that entries of an archive are no larger than its file, as they are not compressed.
+
+    Raises:
+      UserError: they would unfold to more.
+      KeyError: there is no such entry.
+    """
+    size = sum(archive.getinfo(name).file_size for name in names)
+    if size > path.stat().st_size:
+        raise UserError(
+            f"weights {path} are compressed, to unfold to {size:,} bytes: save them again by the "
+            "library that made them, which does not compress"
+        )
+
+
 def _read_zip(path: Path) -> Tensors:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise damaged(path, "an archive that is cut short") from error
     if "model.weights.h5" in names:
         from metalearn.models.weights_keras import read_keras
@@ -100,5 +116,5 @@ def _read_safetensors(path: Path) -> Tensors:
 
     try:
         return load_file(path)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, MemoryError, TypeError, ValueError) as error:
         raise damaged(path, "not whole as safetensors") from error

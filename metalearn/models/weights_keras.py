@@ -8,15 +8,25 @@ kernel and bias, or scale, shift, mean and variance as far as a layer has them.
 import io
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metalearn.errors import UserError
-from metalearn.models.weights import Tensors, damaged
+from metalearn.models.weights import Tensors, check_entries, damaged
 
-BROKEN = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
+BROKEN = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    MemoryError,
+)
+NUMBERS = "fiub"  # the kinds of arrays that weights are
 # Layers that are given no name are numbered on through a whole session
 NUMBERED = re.compile(r"(conv2d|batch_normalization)(?:_(\d+))?")
 
@@ -27,7 +37,7 @@ def read_h5(path: Path) -> Tensors:
     Raises:
       UserError: a file that is damaged, or not of Keras.
     """
-    return _read(path, path)
+    return _read(path, path, path.stat().st_size)
 
 
 def read_keras(path: Path) -> Tensors:
@@ -38,13 +48,15 @@ def read_keras(path: Path) -> Tensors:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            inner = io.BytesIO(archive.read("model.weights.h5"))
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-        raise damaged(path, "an archive that is cut short") from error
-    return _read(path, inner)
+            check_entries(archive, ["model.weights.h5"], path)
+            content = archive.read("model.weights.h5")
+    except (zipfile.BadZipFile, zlib.error, EOFError, MemoryError, OSError, RuntimeError) as error:
+        raise damaged(path, "an archive that is cut short, or locked") from error
+    return _read(path, io.BytesIO(content), len(content))
 
 
-def _read(path: Path, file: Any) -> Tensors:
+def _read(path: Path, file: Any, size: int) -> Tensors:
+    """The arrays of an HDF5 file of so many bytes."""
     try:
         import h5py
     except ImportError as error:
@@ -56,24 +68,41 @@ def _read(path: Path, file: Any) -> Tensors:
                 found = _older(groups)
             else:
                 found = _newer(content["layers"], path) if "layers" in content else {}
+            arrays = _arrays(found, size)
     except BROKEN as error:
         raise damaged(path, "not whole as HDF5 of Keras") from error
-    if not found:
+    if not arrays:
         raise UserError(f"{path} holds no layers of Keras: save a model's weights")
-    return _renumbered(found)
+    return _renumbered(arrays)
 
 
-def _older(groups: Any) -> Tensors:
-    """Layers list the paths of their weights."""
+def _arrays(found: dict[str, Any], size: int) -> Tensors:
+    """The numbers of datasets, which a file may say to be larger than it is.
+
+    Raises:
+      ValueError: they are, or they are no numbers.
+    """
+    if sum(dataset.nbytes for dataset in found.values()) > size:
+        raise ValueError("arrays larger than their file")
+    if any(dataset.dtype.kind not in NUMBERS for dataset in found.values()):
+        raise ValueError("arrays of no numbers")
+    return {name: np.asarray(dataset) for name, dataset in found.items()}
+
+
+def _older(groups: Any) -> dict[str, Any]:
+    """Datasets of layers, which list the paths of their weights."""
     return {
-        f"{layer}/{i}": np.asarray(groups[layer][name])
+        f"{layer}/{i}": groups[layer][name]
         for layer in map(_text, groups.attrs["layer_names"])
         for i, name in enumerate(map(_text, groups[layer].attrs["weight_names"]))
     }
 
 
-def _newer(groups: Any, path: Path) -> Tensors:
-    """Layers are stored by kind and number; their own name is an attribute of their weights."""
+def _newer(groups: Any, path: Path) -> dict[str, Any]:
+    """Datasets of layers, which are stored by kind and number.
+
+    Their own name is an attribute of their weights.
+    """
     weights = [group["vars"] for group in groups.values() if "vars" in group]
     if any("name" not in group.attrs for group in weights if len(group)):
         raise UserError(
@@ -81,7 +110,7 @@ def _newer(groups: Any, path: Path) -> Tensors:
             "load and save them with a later one"
         )
     return {
-        f"{_text(group.attrs['name'])}/{i}": np.asarray(array)
+        f"{_text(group.attrs['name'])}/{i}": array
         for group in weights
         for i, array in group.items()
     }

@@ -1,111 +1,45 @@
 """Weights that PyTorch saved, read without PyTorch and without executing what was pickled.
 
-A pickle is a program: it may call whatever it can name. The reader below knows a handful of names
-and refuses every other. What these names stand for builds descriptions of tensors and nothing else;
-numbers are read afterwards, and a description that points outside its numbers is refused.
+Pickles describe the tensors, see `metalearn.models.weights_pickle`. Their numbers are read
+afterwards; a description that points outside its numbers is refused, and so is a file that says it
+holds more than its own size.
 """
 
-import collections
+import os
 import pickle
 import struct
 import zipfile
+import zlib
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from metalearn.errors import UserError
-from metalearn.models.weights import Tensors, damaged
+from metalearn.models.weights import Tensors, check_entries, damaged
+from metalearn.models.weights_pickle import Forbidden, Tensor, load, name_of
 
 MAGIC = 0x1950A86A20F9469CFC6C  # what the older format begins with
 # A checkpoint keeps its weights under one of these names, beside the optimiser's and others
 WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher")
+MOST_SHARED = 4  # times as many numbers of tensors as there are: some may share theirs
 BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     struct.error,
+    zlib.error,
     ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
     LookupError,
     MemoryError,
-    NotImplementedError,
     OSError,
-    RecursionError,
+    RuntimeError,
     TypeError,
     ValueError,
 )
-
-
-class Forbidden(Exception):
-    """A pickle names what a file of weights has no use for."""
-
-
-class Storage(NamedTuple):
-    """Numbers that tensors share: their type, and the name under which the file keeps them."""
-
-    dtype: str
-    key: str
-
-
-class Tensor(NamedTuple):
-    """A tensor before its numbers are read; offset and strides count elements."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-class Kind(NamedTuple):
-    """A type of numbers, which pickles give as a class of storages."""
-
-    dtype: str
-
-
-def _tensor(
-    storage: Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
-) -> Tensor:
-    return Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _parameter(data: Tensor, *_: Any) -> Tensor:
-    return data
-
-
-KINDS = {
-    "FloatStorage": "float32",
-    "DoubleStorage": "float64",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-}
-ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch", "Size"): tuple,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    **{("torch", name): Kind(dtype) for name, dtype in KINDS.items()},
-}
-
-
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise Forbidden(f"{module}.{name}")
-        return ALLOWED[module, name]
-
-    def persistent_load(self, pid: Any) -> Storage:
-        kind, dtype, key, _, _, *view = pid
-        if kind != "storage" or not isinstance(dtype, Kind) or (view and view[0] is not None):
-            raise pickle.UnpicklingError("a reference to something else than numbers")
-        return Storage(dtype.dtype, str(key))
 
 
 def read_zipped(path: Path) -> Tensors:
@@ -117,12 +51,15 @@ def read_zipped(path: Path) -> Tensors:
     try:
         with zipfile.ZipFile(path) as archive:
             pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            check_entries(archive, [pickled], path)
             with archive.open(pickled) as file:
-                described = _described(_Reader(file).load(), path)
+                described = _described(load(file), path)
             folder = pickled.removesuffix("data.pkl")
             keys = {tensor.storage.key for tensor in described.values()}
-            numbers = {key: archive.read(f"{folder}data/{key}") for key in keys}
-        return {name: _array(tensor, numbers) for name, tensor in described.items()}
+            entries = {key: f"{folder}data/{key}" for key in keys}
+            check_entries(archive, [pickled, *entries.values()], path)
+            numbers = {key: archive.read(entry) for key, entry in entries.items()}
+        return _arrays(described, numbers)
     except Forbidden as error:
         raise _refused(path, error) from error
     except BROKEN as error:
@@ -137,14 +74,15 @@ def read_legacy(path: Path) -> Tensors:
     """
     try:
         with path.open("rb") as file:
-            if _Reader(file).load() != MAGIC:
+            if load(file) != MAGIC:
                 raise UserError(f"{path} is a pickle, but not of PyTorch: give a file of weights")
             for _ in ("protocol", "system"):
-                _Reader(file).load()
-            described = _described(_Reader(file).load(), path)
+                load(file)
+            described = _described(load(file), path)
             sizes = {t.storage.key: np_dtype(t.storage.dtype).itemsize for t in described.values()}
-            numbers = {str(k): _stored(file, sizes.get(str(k))) for k in _Reader(file).load()}
-        return {name: _array(tensor, numbers) for name, tensor in described.items()}
+            keys = [name_of(key) for key in load(file)]
+            numbers = {key: _stored(file, sizes.get(key)) for key in keys}
+        return _arrays(described, numbers)
     except Forbidden as error:
         raise _refused(path, error) from error
     except BROKEN as error:
@@ -163,7 +101,7 @@ def _described(saved: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(saved, dict) and isinstance(saved.get(name), dict):
             saved = saved[name]
     found = saved.items() if isinstance(saved, dict) else ()
-    tensors = {key: value for key, value in found if isinstance(value, Tensor)}
+    tensors = {k: v for k, v in found if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
         raise UserError(f"{path} holds no weights by name: save a network's `state_dict()`")
     return tensors
@@ -180,9 +118,27 @@ def _stored(file: IO[bytes], itemsize: int | None) -> bytes:
         raise ValueError("numbers of no tensor")
     (count,) = struct.unpack("<q", file.read(8))
     size = count * itemsize
-    found = file.read(size) if count >= 0 else b""
+    there = os.fstat(file.fileno()).st_size - file.tell()
+    found = file.read(size) if 0 <= size <= there else b""
     if len(found) != size:
         raise EOFError
+    return found
+
+
+def _arrays(described: dict[str, Tensor], numbers: dict[str, bytes]) -> Tensors:
+    """The tensors' numbers.
+
+    Raises:
+      ValueError: many tensors of the same numbers, which would be copied for each.
+    """
+    there = sum(map(len, numbers.values()))
+    found: Tensors = {}
+    total = 0
+    for name, tensor in described.items():
+        found[name] = _array(tensor, numbers)
+        total += found[name].nbytes
+        if total > MOST_SHARED * there:
+            raise ValueError("more tensors than numbers")
     return found
 
 

@@ -187,6 +187,19 @@ def test_what_does_not_fit_is_named(change: dict, what: str) -> None:
     assert "net.pth" in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "shape"),
+    [("vit-s16", "pos_embed", ()), ("vgg16", "block1_conv1/0", (3, 64))],
+)
+def test_arrays_of_fewer_axes_are_named(name: str, key: str, shape: tuple[int, ...]) -> None:
+    family = BODIES[name].family()
+    layout = next(each for each in family.layouts if key in keys_of(each))
+    entry = next(each for each in layout.entries if key in each.keys)
+    layout = layout._replace(entries=(entry,))
+    with pytest.raises(UserError, match=f"another size .{key} differs"):
+        place(layout, {key: np.zeros(shape)}, family.build(), Path("net"), known=True)
+
+
 def test_layout_is_that_of_the_file(tmp_path: Path) -> None:
     """MobileNetV2 standardises as the library of its weights does."""
     layouts = BODIES["mobilenet-v2"].family().layouts

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import pytest
 
 from metalearn.errors import UserError
 from metalearn.models.weights import read_weights, sha256_of
-from tests.models.torch_files import MAGIC, Saved, saved_all, write_legacy, write_zipped
+from metalearn.models.weights_pickle import ALLOWED
+from tests.models.torch_files import MAGIC, Saved, locked, saved_all, write_legacy, write_zipped
 
 ARRAYS = {
     "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
@@ -111,6 +113,122 @@ def test_tensors_outside_their_numbers_are_refused(
     write(tmp_path / "net.pth", {"w": outside})
     with pytest.raises(UserError, match="damaged"):
         read_weights(tmp_path / "net.pth")
+
+
+def nested(depth: int) -> tuple:
+    """A tuple of itself twice, so often: small where it is shared, and long when written down."""
+    found: tuple = ()
+    for _ in range(depth):
+        found = (found, found)
+    return found
+
+
+@WRITERS
+def test_names_of_numbers_are_text_or_numbers(write: Callable, tmp_path: Path) -> None:
+    """What is named by nested tuples would be written down for ever."""
+    write(tmp_path / "net.pth", {"w": Saved(np.zeros(4, np.float32), nested(60), (4,), (1,))})
+    with pytest.raises(UserError, match="damaged"):
+        read_weights(tmp_path / "net.pth")
+
+
+BUILDS = {
+    "slots": b"(N}X\x08\x00\x00\x00__name__X\x03\x00\x00\x00badstb",
+    "attributes": b"}X\x08\x00\x00\x00evidenceK\x01sb",
+}
+
+
+@pytest.mark.parametrize("state", BUILDS)
+@pytest.mark.parametrize("named", ["torch._utils _rebuild_tensor_v2", "torch Size"])
+def test_what_may_be_named_cannot_be_changed(state: str, named: str, tmp_path: Path) -> None:
+    """A pickle sets attributes of what it has made."""
+    (module, name) = named.split()
+    first = pickle.PROTO + b"\x02" + f"c{module}\n{name}\n".encode() + BUILDS[state] + b"."
+    (tmp_path / "net.pth").write_bytes(first)
+    with pytest.raises(UserError, match="damaged"):
+        read_weights(tmp_path / "net.pth")
+    allowed = ALLOWED[module, name]
+    assert not hasattr(allowed, "evidence") and not hasattr(allowed, "__name__")
+
+
+def test_a_pickle_of_many_objects_that_are_not_there(tmp_path: Path) -> None:
+    """It says that it keeps object number 2**30, and has one."""
+    many = pickle.LONG_BINPUT + (2**30).to_bytes(4, "little")
+    (tmp_path / "net.pth").write_bytes(pickle.PROTO + b"\x02" + b"]" + many + pickle.STOP)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="not of PyTorch"):
+        read_weights(tmp_path / "net.pth")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
+
+
+def test_sizes_are_of_few_axes(tmp_path: Path) -> None:
+    write_legacy(
+        tmp_path / "net.pth", {"w": Saved(np.zeros(1, np.float32), "0", (1,) * 65, (1,) * 65)}
+    )
+    with pytest.raises(UserError, match="damaged"):
+        read_weights(tmp_path / "net.pth")
+
+
+@WRITERS
+def test_tensors_share_their_numbers_a_few_times(write: Callable, tmp_path: Path) -> None:
+    """More of them would be copies without end."""
+    storage = np.ones(1000, np.float32)
+    for number, fits in ((3, True), (1000, False)):
+        tree = {f"w{i}": Saved(storage, "0", (1000,), (1,)) for i in range(number)}
+        write(tmp_path / "net.pth", tree)
+        if fits:
+            assert len(read_weights(tmp_path / "net.pth")) == number
+        else:
+            with pytest.raises(UserError, match="damaged"):
+                read_weights(tmp_path / "net.pth")
+
+
+def test_numbers_that_unfold_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    write_zipped(path, saved_all({"w": np.zeros(100_000, np.float32)}))
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    with pytest.raises(UserError, match="net.pth are compressed, to unfold to 400,") as error:
+        read_weights(path)
+    assert "\n" not in str(error.value)
+
+
+def test_more_numbers_than_the_file_has_are_not_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    write_legacy(path, saved_all({"w": np.zeros(4, np.float32)}))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-24] + (2**60).to_bytes(8, "little") + whole[-16:])
+    with pytest.raises(UserError, match="damaged"):
+        read_weights(path)
+
+
+@WRITERS
+def test_tensors_that_are_named_by_no_text_are_left_out(write: Callable, tmp_path: Path) -> None:
+    tensors = saved_all(ARRAYS)
+    write(tmp_path / "net.pth", {0: Saved(np.zeros(1, np.float32), "0", (1,), (1,))} | tensors)
+    same(read_weights(tmp_path / "net.pth"), ARRAYS)
+
+
+def test_a_locked_archive(tmp_path: Path) -> None:
+    write_zipped(tmp_path / "net.pth", saved_all(ARRAYS))
+    locked(tmp_path / "net.pth")
+    with pytest.raises(UserError, match="net.pth are damaged"):
+        read_weights(tmp_path / "net.pth")
+
+
+def test_a_broken_compressed_archive(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    noise = np.random.default_rng(0).normal(size=1000)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", noise.tobytes())
+        archive.writestr("padding", noise.tobytes())
+    whole = bytearray(path.read_bytes())
+    whole[50:60] = b"\xff" * 10
+    path.write_bytes(bytes(whole))
+    with pytest.raises(UserError, match="damaged"):
+        read_weights(path)
 
 
 @WRITERS

@@ -9,6 +9,7 @@ import pytest
 
 from metalearn.errors import UserError
 from metalearn.models.weights import read_weights
+from tests.models.torch_files import locked
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
@@ -89,6 +90,43 @@ def test_truncated(write, part: float, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="net are damaged .*: get the file again$") as error:
         read_weights(tmp_path / "net")
     assert "\n" not in str(error.value)
+
+
+def test_arrays_larger_than_their_file_are_refused(tmp_path: Path) -> None:
+    """Those that were never written take no room there."""
+    with h5py.File(tmp_path / "net.h5", "w") as content:
+        content.attrs["layer_names"] = [b"conv"]
+        group = content.create_group("conv")
+        group.attrs["weight_names"] = [b"kernel"]
+        group.create_dataset("kernel", (10**6, 10**6), np.float32)
+    with pytest.raises(UserError, match="net.h5 are damaged"):
+        read_weights(tmp_path / "net.h5")
+
+
+def test_arrays_of_text_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "net.h5", "w") as content:
+        content.attrs["layer_names"] = [b"conv"]
+        group = content.create_group("conv")
+        group.attrs["weight_names"] = [b"kernel"]
+        group["kernel"] = np.array([b"one", b"two"])
+    with pytest.raises(UserError, match="net.h5 are damaged"):
+        read_weights(tmp_path / "net.h5")
+
+
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    write_newer(inner)
+    with zipfile.ZipFile(tmp_path / "net.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", inner.getvalue() + bytes(100_000))
+    with pytest.raises(UserError, match="net.keras are compressed"):
+        read_weights(tmp_path / "net.keras")
+
+
+def test_a_locked_archive(tmp_path: Path) -> None:
+    write_archive(tmp_path / "net.keras")
+    locked(tmp_path / "net.keras")
+    with pytest.raises(UserError, match="net.keras are damaged"):
+        read_weights(tmp_path / "net.keras")
 
 
 def test_names_that_were_left_out(tmp_path: Path) -> None:
