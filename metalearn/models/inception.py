@@ -34,6 +34,7 @@ from metalearn.models.staged import Staged
 from metalearn.types import Array
 
 EPS = 1e-3
+LEAST = 75  # pixels a side
 INPUTS = square(299, (127.5,) * 3, (127.5,) * 3, resize="bicubic")
 
 
@@ -82,7 +83,7 @@ def network(counted: bool = True) -> Staged:
     """
     mixed = tuple((name, partial(Mixed, each, counted)) for name, each in MIXED.items())
     stem = (("stem", partial(Row, STEM)), ("second", partial(Row, SECOND)))
-    return Staged((*stem, *mixed, ("final", Average)), chunk=2, eps=EPS)
+    return Staged((*stem, *mixed, ("final", Average)), chunk=2, eps=EPS, least=LEAST)
 
 
 def _convolutions() -> Iterator[tuple[Place, str, Conv]]:

@@ -58,7 +58,7 @@ def find_weights(body: str, source: Source, weights: str | Path | None) -> tuple
         given = str(weights)
         path = _from_hub(given) if given.startswith(HUB) else Path(weights)
         digest = sha256_of(path)
-        if path.name == source.file and not digest.startswith(source.digest):
+        if path.name == Path(source.file).name and not digest.startswith(source.digest):
             raise UserError(
                 f"weights {path} are not those that were published under this name (SHA-256 "
                 f"{digest[:16]}..., not {source.digest}...): get the file again"

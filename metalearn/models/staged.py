@@ -32,12 +32,14 @@ class Staged(nn.Module):
       later: `(name, chunk)` of stages from which on the maps are smaller, and more images are
         computed at once: products of few rows are slow.
       eps: what its normalisation adds to variances.
+      least: pixels a side of the smallest images, of which smaller ones leave no map; 1 for any.
     """
 
     stages: tuple[tuple[str, Callable[..., nn.Module]], ...]
     chunk: int = 0
     later: tuple[tuple[str, int], ...] = ()
     eps: float = 1e-5
+    least: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,8 +54,17 @@ class Staged(nn.Module):
         first: str | None = None,
         last: str | None = None,
     ) -> Array:
-        """The output of stage `last`, x being the input of stage `first`; of all by default."""
+        """The output of stage `last`, x being the input of stage `first`; of all by default.
+
+        Raises:
+          UserError: images that are too small, or as `chosen_stages`.
+        """
         chosen = chosen_stages(self.names, first, last)
+        if chosen[0] == self.names[0] and min(x.shape[1:3]) < self.least:
+            raise UserError(
+                f"images of {x.shape[1]}x{x.shape[2]} pixels are too small for this network: give "
+                f"--input_size={self.least} or more"
+            )
         for name, make in self.stages:
             if name in chosen:
                 x = make(name=name)(x)

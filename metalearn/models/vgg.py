@@ -34,6 +34,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 DEPTHS = (2, 2, 3, 3, 3)
 MAP = 7  # places on a side that the fully connected layers take
 WIDTH = 4096
+LEAST = 2 ** len(WIDTHS)  # pixels a side: every stage halves
 
 
 class Convolutions(nn.Module):
@@ -89,7 +90,7 @@ def network(normalised: bool) -> Staged:
         (f"stage{i + 1}", partial(Convolutions, number, width, normalised))
         for i, (number, width) in enumerate(zip(DEPTHS, WIDTHS, strict=True))
     )
-    return Staged((*stages, ("final", FullyConnected)), chunk=1)
+    return Staged((*stages, ("final", FullyConnected)), chunk=1, least=LEAST)
 
 
 def _convolutions() -> Iterator[tuple[int, int, Place]]:

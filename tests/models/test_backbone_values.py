@@ -76,6 +76,24 @@ def test_images_that_do_not_divide_into_patches() -> None:
         make_body("dinov2-s14").run(params, picture(60), moments, last="stem")
 
 
+@pytest.mark.parametrize(
+    ("name", "least"), [("vgg16", 32), ("vgg16-bn", 32), ("inception-v3", 75), ("resnet18", 1)]
+)
+def test_images_that_leave_no_map_are_refused(name: str, least: int) -> None:
+    network = make_body(name).network
+
+    def features(side: int) -> tuple[int, ...]:
+        x = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+        params = jax.eval_shape(network.init, jax.random.key(0), x)
+        return jax.eval_shape(network.apply, params, x).shape
+
+    assert features(least)[1] in (512, 2048, 4096)
+    if least > 1:
+        size = f"{least - 1}x{least - 1} pixels are too small for this network"
+        with pytest.raises(UserError, match=f"{size}: give --input_size={least} or more"):
+            features(least - 1)
+
+
 def test_positions_are_interpolated_by_cubics() -> None:
     """A line stays a line away from the border, and weights sum to one."""
     rows = cubic(16, 37)

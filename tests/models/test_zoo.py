@@ -126,7 +126,14 @@ def test_weights_that_do_not_come_along() -> None:
     assert "--weights=FILE" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_another_file_under_a_published_name(tmp_path: Path) -> None:
-    (tmp_path / "resnet18-f37072fd.pth").write_bytes(b"something else")
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("resnet18", "resnet18-f37072fd.pth"),
+        ("efficientnet-lite0", "efficientnet-lite0-57934424.pth"),  # below its package's folder
+    ],
+)
+def test_another_file_under_a_published_name(name: str, file: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_bytes(b"something else")
     with pytest.raises(UserError, match="not those that were published under this name"):
-        load_body("resnet18", tmp_path / "resnet18-f37072fd.pth")
+        load_body(name, tmp_path / file)
