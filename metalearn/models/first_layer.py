@@ -58,9 +58,10 @@ class Prepared:
         weights = jnp.stack(self._weights(w))
         # Without windows there is one matrix of weights, and the last term is zero. With them the
         # variance over all places is that within places plus that of the places' means
-        means = self.mean @ weights
-        squares = (weights * (self.covariance @ weights)).sum(1)
-        return means.mean(0), squares.mean(0) + means.var(0)
+        means = exact(self.mean, weights)
+        squares = (weights * exact(self.covariance, weights)).sum(1)
+        var = squares.mean(0) + means.var(0)
+        return means.mean(0), jnp.maximum(var, 0)  # rounding may take one near zero below it
 
     def _weights(self, w: Array) -> list[Array]:
         """w as matrices [P,F], one for each place that a patch serves."""
@@ -68,6 +69,11 @@ class Prepared:
         shifts = [(i, j) for i in (0, 1) for j in (0, 1)] if self.windows else []
         moved = [jnp.pad(w, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0))) for i, j in shifts] or [w]
         return [v.reshape(self.patches.shape[-1], -1) for v in moved]
+
+
+# These products are small. Of numbers rounded to fewer digits, as accelerators take them by
+# default, variances may be far below zero
+exact = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def prepare(
@@ -85,7 +91,8 @@ def prepare(
     flat = p.reshape(-1, p.shape[-1]).astype(x.dtype)
     mean = flat.mean(0)
     # Centred before the product: a mean square less a squared mean would lose digits
-    return Prepared(p, mean, (flat - mean).T @ (flat - mean) / len(flat), windows)
+    covariance = exact((flat - mean).T, flat - mean) / len(flat)
+    return Prepared(p, mean, covariance, windows)
 
 
 def _windows(x: Array) -> Array:

@@ -2,6 +2,7 @@
 the result.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 import jax
@@ -75,3 +76,20 @@ def test_first_layer_pooling_gradient_goes_to_the_first_of_equal_maxima() -> Non
     x, w = jnp.ones((1, 6, 6, 1)), jnp.ones((3, 3, 1, 1))
     found = jax.grad(lambda w: largest(ready(x, windows=True).conv(w))[:, 1, 1].sum())(w)
     np.testing.assert_array_equal(found, w)
+
+
+def test_variances_are_never_below_zero() -> None:
+    """Rounding may take the covariance of nearly equal images there."""
+    x, w = example((6, 8))
+    made = ready(x)
+    rounded = dataclasses.replace(made, covariance=-1e-3 * jnp.eye(len(made.mean)))
+    assert (rounded.moments(w)[1] == 0).all()
+
+
+def test_moments_are_of_numbers_that_are_not_rounded() -> None:
+    """Accelerators round what they multiply, unless they are told not to."""
+    x, w = example((6, 8))
+    for made in (jax.make_jaxpr(prepare)(x), jax.make_jaxpr(lambda w: ready(x).moments(w))(w)):
+        products = [each for each in made.eqns if each.primitive.name == "dot_general"]
+        highest = (jax.lax.Precision.HIGHEST,) * 2
+        assert products and all(each.params["precision"] == highest for each in products)
