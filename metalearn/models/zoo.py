@@ -125,6 +125,9 @@ BODIES: dict[str, Known] = {
 }
 
 
+OTHERS = frozenset(name for known in BODIES.values() for name in known.others)
+
+
 def make_body(name: str) -> Body:
     """A body without weights: `network.init(key, x)` gives random ones.
 

@@ -79,8 +79,16 @@ def tail(body: Body, first: str | None, dtype: jnp.dtype = jnp.float32) -> Netwo
     return flattened(body.network._replace(apply=apply))
 
 
-def head_of(body: Body, first: str | None) -> Callable[[PyTree, Array], Array]:
-    """`({body, moments}, x [B,H,W,Ch]) -> z`, what a stage gets; features of the body for None."""
+def head_of(
+    body: Body, first: str | None, dtype: jnp.dtype = jnp.float32
+) -> Callable[[PyTree, Array], Array]:
+    """`({body, moments}, x [B,H,W,Ch]) -> z` float32, what a stage gets.
+
+    Args:
+      body: whose stages they are.
+      first: the stage; None for features of the whole body.
+      dtype: that the stages before are computed in.
+    """
     if first is None:
         network = flattened(body.network)
         return lambda fixed, x: network.apply(fixed["body"], x, fixed.get("moments"))
@@ -89,8 +97,8 @@ def head_of(body: Body, first: str | None) -> Callable[[PyTree, Array], Array]:
     last = body.stages[body.stages.index(first) - 1]
 
     def before(fixed: PyTree, x: Array) -> Array:
-        z: Array = run(fixed["body"], x, fixed.get("moments"), last=last)
-        return z
+        z: Array = run(fixed["body"], x.astype(dtype), fixed.get("moments"), last=last)
+        return z.astype(jnp.float32)
 
     return before
 

@@ -49,7 +49,8 @@ def features_path(
     """
     what = [VERSION, dataset.digest, split, weights, list(inputs.shape), inputs.mean, inputs.std]
     what += [inputs.resize, stage]
-    what += [precision] if precision != FULL else []
+    # Features of stages were once in float32 whatever the precision
+    what += [precision, 1] if precision != FULL else []
     digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     return root / "features" / f"{digest}.npy"
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -15,6 +16,7 @@ from metalearn.config import Config
 from metalearn.data.inputs import standardise
 from metalearn.data.labels import Labelled, Part, labelled
 from metalearn.data.source import Dataset, Split
+from metalearn.models.zoo import OTHERS
 from metalearn.training.backbone import (
     digest_of,
     first_trained,
@@ -66,6 +68,11 @@ class Material(NamedTuple):
     mesh: Mesh
     place: Callable[[Dataset], Lab]
     precision: str = FULL
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """What matrix products are computed in."""
+        return jnp.bfloat16 if self.precision == "bfloat16" else jnp.float32
 
 
 def division(config: Config, body: Body) -> Division:
@@ -135,13 +142,15 @@ def features_of(
     """
     before = stages_before(material.body, first) or None
     params = fixed_part(material.body, before)
-    function = head_of(material.body, first)
+    function = head_of(material.body, first, material.dtype)
     prepare = standardise(material.inputs)
 
     def of_images(fixed: PyTree, x: Array) -> Array:
         return function(fixed, prepare(x))
 
     weights = digest_of(material.body)
+    if material.body.name in OTHERS:  # the same weights, in another network
+        weights = f"{weights}-{material.body.name}"
 
     def features(split: str) -> np.ndarray:
         where = (material.dataset, split, weights, material.inputs, first or WHOLE)

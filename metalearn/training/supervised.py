@@ -113,7 +113,7 @@ def _with_first_stages(subject: Subject, sample: Sample) -> tuple[Sample, PyTree
             "--stream: frozen stages take their images from the device: leave it out, or add "
             "--augment=none"
         )
-    before = head_of(material.body, first)
+    before = head_of(material.body, first, material.dtype)
     fixed = replicate(fixed_part(material.body, stages_before(material.body, first)), lab.mesh)
 
     # Arguments of the step, and not constants of the program, which would be compiled in

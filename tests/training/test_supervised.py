@@ -310,6 +310,37 @@ def test_features_of_another_precision_are_others(
     assert found[0].shape == found[1].shape
 
 
+@pytest.mark.parametrize("augment", ["none", "flip"])
+def test_frozen_stages_are_computed_in_the_precision_that_is_asked_for(
+    augment: str, dataset: Dataset, body: Body, tmp_path: Path
+) -> None:
+    """Whether their features are kept, or computed with every batch."""
+    kinds = set()
+
+    def run(params: PyTree, x: jax.Array, *words: object, **part: str) -> jax.Array:
+        if part.get("last"):
+            kinds.add(x.dtype)
+        return body.run(params, x, *words, **part)
+
+    config = configured("partial", freeze="stem", augment=augment, precision="bfloat16", steps=1)
+    material = gathered(config, dataset, body._replace(run=run), tmp_path)
+    kept = subject(config, material).lab.dataset.train.images
+    assert kept.dtype == (np.float32 if augment == "none" else np.uint8)
+    if augment != "none":
+        classify(Run(config, tmp_path / "run"), material, "a command")
+    assert kinds == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_features_of_the_same_weights_in_another_network_are_others(
+    dataset: Dataset, body: Body, tmp_path: Path
+) -> None:
+    body = body._replace(digest="0" * 64)
+    for name in ("mobilenet-v2", "mobilenet-v2-transformers"):
+        material = gathered(configured("probe"), dataset, body._replace(name=name), tmp_path)
+        features_of(material, None, ("train",))
+    assert len(list((tmp_path / "features").glob("*.npy"))) == 2
+
+
 @pytest.mark.parametrize("strategy", ["scratch", "fine_tune", "partial", "lora", "gradual"])
 def test_digits_and_letters_are_not_mirrored(strategy: str) -> None:
     for name in ("mnist", "usps", "omniglot", "glyphs"):
