@@ -91,7 +91,9 @@ def conv3x3(x: Array, w: Array) -> Array:
     # The kernel's transform is the same for all parts: it stays outside the loop over them
     g = jnp.asarray(TWO.G, w.dtype)
     u = jnp.einsum("ik,jl,klcf->ijcf", g, g, w)
-    return jax.lax.map(lambda x: _conv3x3(x, u), _parts(x, w.shape[-1])).reshape(*x.shape[:3], -1)
+    filters = w.shape[-1]
+    y = jax.lax.map(lambda x: _conv3x3(x, u), _parts(x, filters))
+    return y.reshape(*x.shape[:3], filters)
 
 
 def _conv3x3(x: Array, u: Array) -> Array:
@@ -148,9 +150,9 @@ def _parts(x: Array, others: int) -> Array:
     """
     n, height, width, channels = x.shape
     most = max(AT_ONCE // (height * width * max(channels, others)), 1)
-    size = largest_divisor(n, most)
+    size = largest_divisor(max(n, 1), most)  # of no images, no parts of one
     # B may have no divisor near `most` (a prime): tiny parts would cost more than a full cache
-    return x.reshape(-1, size if 4 * size > most else n, height, width, channels)
+    return x.reshape(-1, size if 4 * size > most else max(n, 1), height, width, channels)
 
 
 def _tiles(x: Array, form: Form) -> list[Array]:

@@ -3,6 +3,7 @@ takes.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -99,6 +100,36 @@ def test_winograd_agrees_at_every_order_of_derivative(width: int, float64: None)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), found, expected
     )
+
+
+def test_winograd_in_float32() -> None:
+    """As it is trained: within the rounding that its module names."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(3, 8, 12, 64)), jnp.float32)
+    w = jnp.asarray(rng.normal(size=(3, 3, 64, 65)), jnp.float32)
+
+    def loss(convolve: Callable, w: jax.Array) -> jax.Array:
+        return jnp.sin(convolve(x, w) / 64).sum()
+
+    def plain(x: jax.Array, w: jax.Array) -> jax.Array:
+        return native(x, w, 1)
+
+    for found, expected in (
+        (winograd.conv3x3(x, w), plain(x, w)),
+        (
+            jax.grad(lambda w: loss(partial(conv, shared=True), w))(w),
+            jax.grad(lambda w: loss(plain, w))(w),
+        ),
+    ):
+        error = np.abs(found - expected).max() / np.abs(expected).max()
+        assert found.dtype == jnp.float32 and error < 1e-4
+
+
+def test_winograd_of_no_images() -> None:
+    x = jnp.zeros((0, 8, 8, 64))
+    w = jnp.ones((3, 3, 64, 65))
+    assert winograd.conv3x3(x, w).shape == (0, 8, 8, 65)
+    assert not winograd.kernel_gradient(x, jnp.zeros((0, 8, 8, 65))).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 8, 64), (1, 4, 8, 64), (1, 8, 8, 3)])
