@@ -2,7 +2,8 @@
 
 Tan & Le 2019, in the version for embedded processors (TensorFlow, `efficientnet/lite`): ReLU6 for
 swish, no squeeze-and-excitation, stem and last convolution of one width in every size. Widths and
-depths of the stages between are those of Lite0, multiplied.
+depths of the stages between are those of Lite0, multiplied. Deviation: blocks are never dropped in
+training, and there is no dropout before the classifier.
 """
 
 import math

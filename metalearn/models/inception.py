@@ -1,6 +1,7 @@
 """Inception-v3 (Szegedy et al. 2016); images [B,299,299,3] -> features [B,2048].
 
-The auxiliary classifier, of use in training from scratch, is left out.
+The auxiliary classifier, of use in training from scratch, is left out. Deviation: there is no
+dropout before the classifier in training.
 
 Weights of both libraries come from Google's; but PyTorch counts zeros beyond the border in averages
 and Keras does not. Each file gets the averages of its own library: these are two networks, each a

@@ -3,7 +3,7 @@
 Three libraries' files are read. torchvision and timm pad as PyTorch does and standardise by
 ImageNet's statistics; transformers has Google's own weights, padded as TensorFlow does, for inputs
 in -1..1 and 1,001 classes, of which the first is the background. That is another network, and a
-family of its own.
+family of its own. Deviation: there is no dropout before the classifier in training.
 """
 
 from collections.abc import Iterator

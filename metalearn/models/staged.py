@@ -109,7 +109,7 @@ def runner(module: Staged) -> Run:
         first: str | None = None,
         last: str | None = None,
     ) -> Array:
-        del key  # nothing here is random
+        del key  # nothing here is random: published networks are without their dropout
         chosen = chosen_stages(module.names, first, last)
         used = {name: params[name] for name in chosen if name in params}
         folded = fold(used, {} if moments is None else moments, module.eps)

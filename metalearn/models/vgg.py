@@ -1,7 +1,8 @@
 """VGG-16, with and without batch normalisation (Simonyan & Zisserman 2015).
 
 Images [B,224,224,3] -> features [B,4096], those of the second fully connected layer. A map of
-another size than 7x7 is averaged to it, or repeated, as torchvision does.
+another size than 7x7 is averaged to it, or repeated, as torchvision does. Deviation: there is no
+dropout of the fully connected layers in training.
 """
 
 from collections.abc import Iterator

@@ -17,6 +17,9 @@ class WideResNet(nn.Module):
     convolutions, with 16k, 32k and 64k filters; the second and third group halve, and the last
     map is averaged over places. Dhillon et al. 2020 fine-tune WRN-28-10.
 
+    Deviation: where a block halves maps of even sides, padding is as in TensorFlow, so its
+    convolutions are centred one pixel beside the shortcut's; there both are at the same pixel.
+
     Attributes:
       depth: d.
       widen: k.
