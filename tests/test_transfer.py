@@ -184,6 +184,11 @@ def test_several_seeds_are_run_one_after_the_other(
             {"init_from": None, "backbone": "efficientnet-lite0", "weights": "x"},
             "--weights: random numbers are what the body begins with",
         ),
+        (
+            "pretrain",
+            {"init_from": None, "backbone": "resnet18", "initial": "he"},
+            "--initial=he: resnet18 has initial weights of its own",
+        ),
         ("transfer", {"init_from": None, "backbone": "auto", "labels": 1}, "--labels=2 or more"),
         ("transfer", {"init_from": "nowhere"}, "holds no run"),
         ("transfer", {"test_data_dir": "x"}, "--test_data_dir is of --test_dataset"),

@@ -157,6 +157,11 @@ def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None
             )
         return config, None, None
     if random:
+        if config.initial != Config.initial:
+            raise UserError(
+                f"--initial={config.initial}: {config.backbone} has initial weights of its own: "
+                "leave it out"
+            )
         return config, None, _sized(config, make_body(config.backbone).inputs)
     (config, found) = open_body(config)
     assert found is not None

@@ -119,7 +119,7 @@ def make_network(
       dtype: of the convolutions' inputs; parameters and sums stay float32.
       shared: faster for learners that do not adapt the body, slower for those that do: see
         `metalearn.models.conv`.
-      initial: initial kernels, a key of `INITIALIZERS`.
+      initial: initial kernels, a key of `INITIALIZERS`; those of `zoo.BODIES` have their own.
 
     Raises:
       UserError: unknown name, norm or initial weights.
