@@ -58,8 +58,10 @@ def adapt_bodies() -> None:
         check_adaptation(each)
     workdir = checked_workdir(config)
     (opened, domains, hashes) = open_both(config)
-    body = {"backbone": opened.backbone, "weights": opened.weights}
-    configs = {name: dataclasses.replace(each, **body) for name, each in configs.items()}
+    configs = {
+        name: dataclasses.replace(each, backbone=opened.backbone, weights=opened.weights)
+        for name, each in configs.items()
+    }
     _check_images(config, domains)
     for each in configs.values():
         check_keep(each.keep, domains.source.dataset)

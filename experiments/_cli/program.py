@@ -84,8 +84,10 @@ def carry_out(runs: Sequence[Run], command: str, later: Sequence[Config] = ()) -
     """
     set_up(runs[0].config)
     config, body = open_body(runs[0].config)
-    named = {"backbone": config.backbone, "weights": config.weights}
-    configs = [dataclasses.replace(run.config, **named) for run in runs]
+    configs = [
+        dataclasses.replace(run.config, backbone=config.backbone, weights=config.weights)
+        for run in runs
+    ]
     runs = [run._replace(config=other) for run, other in zip(runs, configs, strict=True)]
     lab = open_lab(config, body)
     tested_on = open_test_lab(config, lab.inputs) if config.test_dataset else None
