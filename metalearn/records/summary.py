@@ -15,8 +15,9 @@ def summary(datasets: dict[str, list[Row]], published: list[Published]) -> list[
     """Lines of the table, sorted by method; columns are datasets and shots that have any row.
 
     Only 5-way tests with 15 queries a class and at least 600 episodes count. A cell is `inductive /
-    transductive`, a dash where there is none: of the rows of the plain method (else of a variant)
-    those with most seeds, and of these the most accurate. In brackets is a published number for the
+    transductive`, a dash where there is none: of the rows of the plain method (else of a variant),
+    without statistics of clean images if there are such, those with most seeds, and of these the
+    most accurate. In brackets is a published number for the
     same method, ways, shots and kind of test; one whose kind is unknown stands with the last.
     """
     columns = [
@@ -82,9 +83,10 @@ def _side(kind: str, rows: list[Row], published: list[Published], last: bool) ->
     def tested(row: Row) -> list[Record]:
         return row.transductive if kind == "yes" else row.inductive
 
-    def rank(row: Row) -> tuple[bool, int, float]:
+    def rank(row: Row) -> tuple[bool, bool, int, float]:
         records = tested(row)
-        return not _is_variant(records[0]), len(records), mean(records, "accuracy") or 0.0
+        (plain, clean) = not _is_variant(records[0]), _is_clean(records[0])
+        return plain, not clean, len(records), mean(records, "accuracy") or 0.0
 
     row = max(rows, key=rank)
     kinds = (kind, "unknown") if last else (kind,)
@@ -100,12 +102,17 @@ def _marked(records: list[Record]) -> str:
     """`47.12 ± 0.20`, with the summary's footnote marks."""
     first = records[0]
     marks = {
-        "ᶜ": first.test.normalisation.endswith("clean"),
+        "ᶜ": _is_clean(first),
         "ᵇ": "init_from" in first.roles,
         "ᵛ": _is_variant(first),
         "¹": len(records) == 1,
     }
     return measured(records) + "".join(mark for mark, holds in marks.items() if holds)
+
+
+def _is_clean(record: Record) -> bool:
+    """Whether its running statistics are of clean images, where training images were augmented."""
+    return record.test.normalisation.endswith("clean")
 
 
 def _is_variant(record: Record) -> bool:

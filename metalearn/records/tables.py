@@ -54,11 +54,11 @@ Omniglot's; of their validation images 8 and 2 occur in training (`python -m exp
 
 SUMMARY = """## Summary
 
-Of each method's rows below those with most seeds, and of these the most accurate; 5-way, 15 queries
-a class, at least 600 episodes: inductive / transductive, each with a published number for that kind
-of test in brackets (one whose kind is unknown stands with the last). ᵇ began from a trained body,
-which the published number may not have; ᶜ has running statistics of clean images; ᵛ is a variant of
-the method, as no other has been measured; ¹ is one seed.
+Of each method's rows below those without ᶜ, of these those with most seeds, and of these the most
+accurate; 5-way, 15 queries a class, at least 600 episodes: inductive / transductive, each with a
+published number for that kind of test in brackets (one whose kind is unknown stands with the last).
+ᵇ began from a trained body, which the published number may not have; ᶜ has running statistics of
+clean images; ᵛ is a variant of the method, as no other has been measured; ¹ is one seed.
 """
 
 
