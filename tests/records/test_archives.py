@@ -1,0 +1,39 @@
+"""Runs that come along as archives: each is what the page beside them says."""
+
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from metalearn.records.workdir import read_workdir
+from metalearn.training.checkpoint import Checkpoints
+from tests.programs import ROOT
+
+FOLDER = ROOT / "results" / "trained"
+PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
+LINES = re.findall(
+    r"^\| `([^`]+)\.tar\.gz` \| `python -m experiments\.(.+?)` \| (.+?) \|$", PAGE, re.M
+)
+
+
+def test_every_archive_is_on_the_page() -> None:
+    there = {path.name.removesuffix(".tar.gz") for path in FOLDER.glob("*.tar.gz")}
+    assert there == {name for name, _, _ in LINES}
+
+
+@pytest.mark.parametrize(("name", "command", "updates"), LINES, ids=[line[0] for line in LINES])
+def test_archive_is_a_run_of_its_command(
+    name: str, command: str, updates: str, tmp_path: Path
+) -> None:
+    with tarfile.open(FOLDER / f"{name}.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    workdir = tmp_path / name
+    config = read_workdir(workdir).config
+    program, *flags = command.split()
+    assert program in ("finetune", "maml", "protonet") and config.steps == 60_000
+    for flag in flags:
+        key, _, value = flag.removeprefix("--").partition("=")
+        assert str(getattr(config, key)) == value
+    done = int(updates.removeprefix("all ").split(" of ")[0].replace(",", ""))
+    assert Checkpoints(workdir).latest_step() == done
