@@ -103,7 +103,7 @@ def findings(root: Path) -> str:
     """
     named = named_records(root, load(root)[0])
     text = filled(root / "findings.md", named, named_numbers(root))
-    origin = "from `results/findings.md`, whose numbers are those of records"
+    origin = "from `results/findings.md`; numbers are of records, unless the text names a commit"
     said = f"Written by `python -m experiments.tables` {origin}."
     return f"# Findings\n\n{said}\n\n{text}" if text else ""
 
