@@ -82,5 +82,6 @@ def test_accuracies_of_readme_are_those_of_the_tables() -> None:
     assert len(lines) >= 5
     for method, dataset, shots, accuracy in lines:
         table = section_of_results(dataset.lower().replace("-", "_")).splitlines()
-        fitting = [line for line in table if f"| {method.lower()} |" in line]
+        of_method = re.compile(rf"\| {method.lower()}( \([^|]*\))? \|")  # or a variant of its head
+        fitting = [line for line in table if of_method.search(line)]
         assert any(f"5-way {shots}-shot" in line and accuracy in line for line in fitting), method
