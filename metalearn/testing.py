@@ -122,6 +122,7 @@ def test_run(run: Run, method: Method, lab: Lab, trained: Trained, command: str)
     saved = read_workdir(workdir)
     records = []
     for norm in tested_norms(config, method):
+        learner = method.test(norm)  # one for all that follows: its functions are compiled once
         test = Evaluation(norm, episodes.hash, trained.best.step)
         planned = Planned(config, test, saved.lineage, images_of(config, saved, lab))
         path = result_path(workdir, saved.config.method, planned)
@@ -130,7 +131,7 @@ def test_run(run: Run, method: Method, lab: Lab, trained: Trained, command: str)
         if not broadcast_from_first(known)[0]:
             partial_result = partial_path(workdir, saved.config.method, planned)
             unfinished = PartialResult(partial_result, planned.identity)
-            record, result = _measure(planned, method, lab, tested, command, unfinished)
+            record, result = _measure(planned, method, learner, lab, tested, command, unfinished)
             # Another test may have ended meanwhile
             path = result_path(workdir, saved.config.method, planned)
             by_first(partial(write_counts, path, result.accuracies * config.ways * config.queries))
@@ -140,7 +141,7 @@ def test_run(run: Run, method: Method, lab: Lab, trained: Trained, command: str)
         picture = picture_path(path)
         if not broadcast_from_first(picture.exists())[0]:
             title = f"{config.method}, {norm}"
-            _draw_first(config, method.test(norm), lab, tested, picture, title)
+            _draw_first(config, learner, lab, tested, picture, title)
         if record is not None:  # on a host without the first one's disk there may be none
             records.append(dataclasses.replace(record, path=path))
     return records
@@ -155,13 +156,13 @@ def images_of(config: Config, saved: Saved, lab: Lab) -> str:
 def _measure(
     planned: Planned,
     method: Method,
+    learner: Learner,
     lab: Lab,
     tested: Tested,
     command: str,
     unfinished: PartialResult,
 ) -> tuple[Record, Result]:
     config, norm = planned.config, planned.test.norm
-    learner = method.test(norm)
     copies = support_copies(config, lab.dataset.name)
     block = lab.at_once or None
     test = evaluator(

@@ -5,6 +5,7 @@ every test.
 import gc
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,18 @@ def data_dir(request: pytest.FixtureRequest) -> Path:
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for converted datasets, shared by the tests of one run and thrown away with it."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_images() -> Iterator[None]:
+    """Running statistics are measured on fewer images, and a block to be filled up is of fewer."""
+    from metalearn.evaluation import blocks, statistics  # not before JAX is configured
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "LEAST_IMAGES", 64)
+        patch.setattr(statistics, "LEAST_BATCHES", 4)
+        patch.setattr(blocks, "BLOCK", 16)
+        yield
 
 
 @pytest.fixture

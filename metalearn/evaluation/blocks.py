@@ -18,14 +18,19 @@ class Blocks:
     Args:
       function: `(params, x [B,...]) -> [B,...]`.
       mesh: its axis `tasks` shares out the images.
-      size: images of a block on each device.
+      size: images of a block on each device; None: `BLOCK`.
     """
 
-    def __init__(self, function: Callable[[PyTree, Array], Array], mesh: Mesh, size: int = BLOCK):
+    def __init__(
+        self,
+        function: Callable[[PyTree, Array], Array],
+        mesh: Mesh,
+        size: int | None = None,
+    ):
         def gathered(params: PyTree, x: Array) -> Array:
             return jax.lax.all_gather(function(params, x), "tasks", tiled=True)
 
-        self.size = size * mesh.size
+        self.size = (size or BLOCK) * mesh.size
         self._run = jax.jit(
             jax.shard_map(
                 gathered,

@@ -37,7 +37,8 @@ def embedder(
     assert learner.embed is not None
     embed = learner.embed
     size = len(source.images) * copies.versions
-    block = 128 * mesh.size
+    # A small split is embedded at once, without repeating its last image to fill a block
+    block = min(128, -(-size // mesh.size)) * mesh.size
     mapped = jax.shard_map(
         lambda meta, x: gather_rows(embed(meta, prepare(x))),
         mesh=mesh,

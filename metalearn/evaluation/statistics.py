@@ -47,7 +47,7 @@ def running_statistics(
         return sampler.rows(key, starts, counts).reshape(-1)
 
     size = len(jax.eval_shape(rows_of, random_key(seed)))
-    keys = jax.random.split(random_key(seed), max(LEAST_BATCHES, -(-LEAST_IMAGES // size)))
+    keys = jax.random.split(random_key(seed), batches_of(size))
     rows = np.asarray(jax.jit(jax.vmap(rows_of))(keys))
 
     @jax.jit
@@ -66,6 +66,11 @@ def running_statistics(
         return meta | {"moments": moments | kept}
 
     return measured
+
+
+def batches_of(size: int) -> int:
+    """How many batches of this size running statistics are measured on."""
+    return max(LEAST_BATCHES, -(-LEAST_IMAGES // size))
 
 
 def images_of(batch: Task | Batch) -> Array:

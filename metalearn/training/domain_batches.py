@@ -13,7 +13,7 @@ from metalearn.data.episodes import as_source
 from metalearn.data.sampler import batch_sampler
 from metalearn.data.source import Split
 from metalearn.domains.deep.types import Pair, Trainee
-from metalearn.evaluation.statistics import LEAST_BATCHES, LEAST_IMAGES, pool_moments
+from metalearn.evaluation.statistics import batches_of, pool_moments
 from metalearn.parallel import replicate
 from metalearn.training.gradient import Sample
 from metalearn.training.lab import Lab
@@ -94,7 +94,7 @@ def statistics(about: Adaptation, images: Callable[[Pair], Array]) -> Callable[[
     sample = drawn(about)
     split = split_of(about)
     size = about.config.batch_size
-    keys = jax.random.split(random_key(0), max(LEAST_BATCHES, -(-LEAST_IMAGES // size)))
+    keys = jax.random.split(random_key(0), batches_of(size))
 
     @jax.jit
     def measured(body: PyTree, split: PyTree) -> PyTree:

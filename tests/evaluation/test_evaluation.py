@@ -276,8 +276,11 @@ def test_running_statistics_are_those_of_training_batches(method: str) -> None:
     meta = made.train.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
     found = with_running_statistics(config, made, lab)(meta)["moments"]
     sampler = training_sampler(config, lab, made.supervised)
-    batches = [images_of(sampler(jax.random.key(100 + i), lab.train)) for i in range(300)]
-    drawn = pool_moments(jax.lax.map(lambda x: learner.moments(meta, x), jnp.stack(batches)))
+
+    def of_batch(seed: jax.Array) -> PyTree:
+        return learner.moments(meta, images_of(sampler(jax.random.key(seed), lab.train)))
+
+    drawn = pool_moments(jax.lax.map(of_batch, jnp.arange(100, 400)))
     clean = learner.moments(meta, lab.prepare(lab.train.images))
     first = [tree["body"]["norm0"] for tree in (found, drawn, clean)]
     for kind in ("mean", "var"):
