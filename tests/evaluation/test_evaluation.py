@@ -26,7 +26,7 @@ from metalearn.learners.protonet import protonet
 from metalearn.training.lab import make_lab
 from metalearn.training.parts import training_sampler, with_running_statistics
 from metalearn.training.step import task_mesh
-from metalearn.types import Learner, PyTree, Task
+from metalearn.types import Array, Learner, PyTree, Task
 from tests.small import SIDE, easy_task, noise_source, prepare, tiny_network
 
 WAYS, SHOTS, QUERIES = 3, 2, 2
@@ -202,6 +202,18 @@ def test_images_of_a_long_split_are_embedded_in_order(learner: Learner) -> None:
         for k in (learner, learner._replace(embed=None, head=None))
     ]
     agrees(runs[0](meta), runs[1](meta))
+
+
+def test_small_split_is_embedded_without_filling_up_a_block(learner: Learner) -> None:
+    """Five images on two devices are three for each; only the sixth is a repetition."""
+    source, shapes = noise_source((2, 3)), []
+
+    def noted(x: Array) -> Array:
+        shapes.append(x.shape)
+        return prepare(x)
+
+    found = embedder(learner, source, noted, task_mesh(2), THEMSELVES)(ready(learner))
+    assert shapes == [(3, SIDE, SIDE, 1)] and len(found.images) == 5
 
 
 @pytest.mark.parametrize("norm", ["batch", "support", "group", "none"])

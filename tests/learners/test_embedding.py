@@ -35,10 +35,13 @@ def test_centred_network_subtracts_the_mean_feature(norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["running", "group"])
-def test_centred_features_use_the_mean_of_the_training_split(norm: str) -> None:
+def test_centred_features_use_the_mean_of_the_training_split(
+    norm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the layers: features of its images have a mean of nearly zero, those of others do
     not.
     """
+    monkeypatch.setattr("metalearn.evaluation.statistics.LEAST_IMAGES", 4096)
     layers = norm if norm == "group" else "batch"
     learner = embedding(
         tiny_network(layers), nearest_centroid(normalise=True), WAYS, norm, centre=True

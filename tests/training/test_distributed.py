@@ -37,6 +37,8 @@ watch_over()
 import atexit, dataclasses, jax, numpy, os, runpy
 import metalearn.training.loop as fit, metalearn.training.assemble as assembled
 import metalearn.parallel as hosts
+import metalearn.evaluation.statistics as measured
+measured.LEAST_IMAGES, measured.LEAST_BATCHES = 64, 4  # as in this process
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, hosts.HEARTBEAT_SECONDS = 0.02, 0.05, 10
 drawn, training_sampler = [], assembled.training_sampler
 
