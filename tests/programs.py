@@ -20,6 +20,8 @@ from absl import flags
 from PIL import Image
 
 from experiments._cli.start import DEFINING
+from metalearn.data import find_reader, glyphs
+from metalearn.data.cache import cached
 from metalearn.learners.registry import readers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +61,14 @@ def make_images(folder: Path, classes: int = 12, images: int = 8, size: int = 8)
             pixels = np.clip(base + rng.normal(0, 40, base.shape), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"class{label:02d}" / f"{i}.png")
     return folder
+
+
+def few_glyphs(cache: Path) -> Path:
+    """A cache folder in which `glyphs` has three scripts: to draw all of them takes a minute."""
+    scripts = {"train": ("DIGIT",), "valid": ("OGHAM",), "test": ("NKO",)}
+    version = find_reader("glyphs").version
+    cached(cache, f"glyphs-v{version}-few", lambda: glyphs.read(cache, scripts))
+    return cache
 
 
 def words(images: Path, **settings: object) -> list[str]:

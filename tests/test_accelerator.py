@@ -12,7 +12,7 @@ import pytest
 from benchmarks._lib.contenders import OURS
 from benchmarks._lib.records import Row, read_rows
 from metalearn.records.report import read_records
-from tests.programs import ROOT, environment, make_images
+from tests.programs import ROOT, environment, few_glyphs, make_images
 
 SCRIPT = ROOT / "benchmarks" / "accelerator.sh"
 PIECE = 2**15  # bytes
@@ -38,6 +38,7 @@ class Left:
         places = {
             "METALEARN_DATA_DIR": make_images(root / "images", images=20),
             "METALEARN_PEERS": root / "none",
+            "METALEARN_CACHE": few_glyphs(root / "cache"),
         }
         places |= {"QUEUE": root / "queue.txt", "PYTHON": sys.executable}
         cache = environment()["JAX_COMPILATION_CACHE_DIR"]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metalearn.data import find_reader, glyphs
-from metalearn.data.cache import cached
+from tests.programs import few_glyphs
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = [
@@ -34,12 +33,7 @@ CALLED_FIRST = {
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache in which `glyphs` has three scripts: to draw all of them takes a minute."""
-    root = tmp_path_factory.mktemp("cache")
-    scripts = {"train": ("DIGIT",), "valid": ("OGHAM",), "test": ("NKO",)}
-    version = find_reader("glyphs").version
-    cached(root, f"glyphs-v{version}-few", lambda: glyphs.read(root, scripts))
-    return root
+    return few_glyphs(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.mark.parametrize("module", MODULES)
