@@ -69,11 +69,15 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def few_images() -> Iterator[None]:
     """Running statistics are measured on fewer images, and a block to be filled up is of fewer."""
-    from metalearn.evaluation import blocks, statistics  # not before JAX is configured
+    # Not before JAX is configured
+    from metalearn.evaluation import blocks, statistics
+    from tests.small import FEW
+
+    (images, batches) = FEW
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "LEAST_IMAGES", 64)
-        patch.setattr(statistics, "LEAST_BATCHES", 4)
+        patch.setattr(statistics, "LEAST_IMAGES", images)
+        patch.setattr(statistics, "LEAST_BATCHES", batches)
         patch.setattr(blocks, "BLOCK", 16)
         yield
 

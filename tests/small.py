@@ -13,6 +13,12 @@ from metalearn.models.conv4 import Conv4
 from metalearn.types import Array, ClassSource, Key, Learner, Network, PyTree, Task
 
 SIDE = 8
+FEW = (64, 4)  # images and batches that tests measure running statistics on
+# First in a process of its own, whose numbers are compared with those of this one
+MEASURE_FEW = f"""
+import metalearn.evaluation.statistics as measured
+measured.LEAST_IMAGES, measured.LEAST_BATCHES = {FEW}
+"""
 # Compiles in half the time
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 

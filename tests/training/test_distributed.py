@@ -28,17 +28,22 @@ from tests.programs import (
     weights,
     words,
 )
+from tests.small import MEASURE_FEW
 from tests.training.test_loop import last_saved
 
-# Saves at every look, gives up soon, keeps the keys that tasks are drawn with.
-HASTE = """
+# Before all else, as in every program
+WATCHED = """
 from experiments._cli.watch import watch_over
 watch_over()
+"""
+# Saves at every look, gives up soon, keeps the keys that tasks are drawn with.
+HASTE = (
+    WATCHED
+    + MEASURE_FEW
+    + """
 import atexit, dataclasses, jax, numpy, os, runpy
 import metalearn.training.loop as fit, metalearn.training.assemble as assembled
 import metalearn.parallel as hosts
-import metalearn.evaluation.statistics as measured
-measured.LEAST_IMAGES, measured.LEAST_BATCHES = 64, 4  # as in this process
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, hosts.HEARTBEAT_SECONDS = 0.02, 0.05, 10
 drawn, training_sampler = [], assembled.training_sampler
 
@@ -54,6 +59,7 @@ if "DRAWN" in os.environ:
     atexit.register(lambda: numpy.save(f"{os.environ['DRAWN']}{jax.process_index()}", drawn))
 runpy.run_module("experiments.protonet", run_name="__main__")
 """
+)
 
 pytestmark = pytest.mark.slow
 

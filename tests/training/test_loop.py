@@ -24,16 +24,18 @@ from tests.programs import (
     weights,
     words,
 )
+from tests.small import MEASURE_FEW
 
 # Saves and looks for signals all the time, so that a kill hits every place.
-HASTE = """
+HASTE = (
+    MEASURE_FEW
+    + """
 import runpy, sys
-import metalearn.evaluation.statistics as measured
 import metalearn.training.loop as fit
-measured.LEAST_IMAGES, measured.LEAST_BATCHES = 64, 4  # as in this process
 fit.SAVE_SECONDS, fit.CHUNK_SECONDS, fit.LOG_EVERY = 0.02, 0.01, 30
 runpy.run_module("experiments.protonet", run_name="__main__")
 """
+)
 # Says when the dataset is being loaded, and takes long over it. Handles SIGINT as a background job
 # of a shell too.
 WAITING = """
