@@ -44,6 +44,14 @@ def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workdir
 
 
+@pytest.fixture(scope="module")
+def maml(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of maml; copy it before changing it."""
+    workdir = tmp_path_factory.mktemp("maml") / "run"
+    assert program("maml", *words(images, workdir=workdir)).code == 0
+    return workdir
+
+
 @pytest.mark.parametrize("method", WHOLE_ROAD)
 def test_every_kind_of_method_runs_and_is_found_done(
     method: str, images: Path, tmp_path: Path
@@ -345,14 +353,15 @@ def test_on_other_episodes_keeps_the_first_record(
     }
 
 
-def test_with_other_inner_steps_keeps_the_first_record(images: Path, tmp_path: Path) -> None:
+def test_with_other_inner_steps_keeps_the_first_record(
+    images: Path, maml: Path, tmp_path: Path
+) -> None:
     workdir = tmp_path / "run"
-    assert program("maml", *words(images, workdir=workdir, test_norms="batch")).code == 0
+    shutil.copytree(maml, workdir)
     before = contents(workdir)
     for steps in (1, 2):
-        said = program(
-            "evaluate", *places(images), f"--workdir={workdir}", f"--test_inner_steps={steps}"
-        )
+        tested = (f"--workdir={workdir}", "--test_norms=batch", f"--test_inner_steps={steps}")
+        said = program("evaluate", *places(images), *tested)
         assert said.code == 0
         assert before.items() <= contents(workdir).items()
     found = [
@@ -410,9 +419,13 @@ def test_command_in_a_record_makes_it_again(
     assert results(tmp_path / "runs" / "folder-protonet-conv2-8-2w1s3q-running-seed0") == want
 
 
-def test_gradient_method_is_tested_under_support_moments(images: Path, tmp_path: Path) -> None:
+def test_gradient_method_is_tested_under_support_moments(
+    images: Path, maml: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(maml, tmp_path / "run")
+    for path in (tmp_path / "run").glob("*-support.*"):
+        path.unlink()
     workdir = f"--workdir={tmp_path / 'run'}"
-    assert program("maml", *words(images, test_norms="batch"), workdir).code == 0
     said = program("evaluate", *places(images), workdir, "--test_norms=support")
     assert said.code == 0 and "inductive (support): before adaptation" in said.out
     refused = program("evaluate", *places(images), workdir, "--ways=3")
@@ -556,11 +569,11 @@ def test_programs_start_over_once_with_huge_pages(tmp_path: Path) -> None:
 
 
 def test_compare_pairs_two_runs_episode_by_episode(
-    images: Path, trained: Path, tmp_path: Path
+    images: Path, trained: Path, maml: Path, tmp_path: Path
 ) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     shutil.copytree(trained, a)
-    assert program("maml", *words(images, workdir=b)).code == 0
+    shutil.copytree(maml, b)
     said = program("compare", str(a), str(b), *places(images))
     assert said.code == 0, said
     title, *lines = said.out.splitlines()

@@ -175,6 +175,10 @@ def evaluator(
     return evaluate
 
 
+# Compiled once for all evaluations of a process
+_keys_of = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))
+
+
 def _in_blocks(
     run: Callable[..., dict[str, Array]],
     indices: np.ndarray,
@@ -189,7 +193,7 @@ def _in_blocks(
     The last block is filled up with the last episode, and the surplus cut off afterwards.
     """
     count = len(indices)
-    key_of = jax.jit(jax.vmap(partial(jax.random.fold_in, random_key(seed))))
+    key = random_key(seed)
     done, earlier = ({}, 0.0) if unfinished is None else unfinished.read()
     known = len(done.get("accuracy", ()))
     # The largest and the smallest number of known episodes: if they differ, processes do not see
@@ -203,7 +207,7 @@ def _in_blocks(
     for start in range(known, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         found, images = fetched(source.images, indices[rows])
-        parts.append(run(key_of(rows), indices[rows], found, meta, images))
+        parts.append(run(_keys_of(key, rows), indices[rows], found, meta, images))
         if len(parts) <= AHEAD:
             continue
         # Dispatch is asynchronous: without waiting all blocks would be queued at once, streamed
