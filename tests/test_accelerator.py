@@ -23,10 +23,7 @@ for name, _, module, *_ in LINES:
     FIRST.setdefault(module, name)
 NAMES = list(FIRST.values())
 TINY = "--dataset=folder --image_size=8 --backbone=conv2-8 --ways=2 --queries=3"
-QUEUE = f"""
-experiments.protonet {TINY} --train_ways=2
-experiments.finetune --method=simpleshot {TINY} | --method=nearest_neighbour
-"""
+QUEUE = f"experiments.finetune --method=simpleshot {TINY} | --method=nearest_neighbour\n"
 
 
 class Left:
@@ -83,16 +80,15 @@ def test_accelerator_script_runs_everything(left: Left) -> None:
         (r.config.method, r.config.steps) for r in read_records(left.out / "results")
     ) == [
         ("nearest_neighbour", 2),
-        ("protonet", 2),
         ("simpleshot", 2),
     ]
 
 
 def test_accelerator_script_compares_with_peers_then_trains_then_benchmarks(left: Left) -> None:
     begun = [line.split(": ")[0].split(", ")[0] for line in left.said.splitlines()]
-    trained = [name for name in begun if name.startswith(("protonet-folder", "finetune-"))]
+    trained = [name for name in begun if name.startswith("finetune-")]
     ours = [name for name in begun if name in NAMES or name in trained]
-    assert ours == [NAMES[0], *trained, *NAMES[1:]] and len(trained) == 3
+    assert ours == [NAMES[0], *trained, *NAMES[1:]] and len(trained) == 2
 
 
 def test_accelerator_script_packs_its_results_in_small_pieces(left: Left, tmp_path: Path) -> None:
@@ -119,6 +115,14 @@ def test_accelerator_script_stops_on_a_device_that_convolves_wrongly(tmp_path: P
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 3 and "convolutions are WRONG on this device" in done.stderr
     assert done.stdout.count("\n") == 1 and not list((tmp_path / "out" / "runs").iterdir())
+
+
+def test_meta_step_benchmark_names_who_is_missing(left: Left) -> None:
+    (row,) = (row for row in left.rows("meta_step") if row["tasks"] == 4)
+    assert row["peers"] == {} and row["missing"]["higher"].startswith("cannot start ")
+    assert row["roofline"]["gflop"] > 0 and row["about"][OURS]["device"] == row["device"]
+    assert row["command"].startswith("python -m benchmarks.meta_step --tasks=4 --tiny ")
+    assert "--results_dir" not in row["command"]
 
 
 def test_scaling_benchmark_finds_the_gradient_of_one_device(left: Left) -> None:

@@ -241,32 +241,6 @@ def test_rows_have_medians_and_the_ratio_to_the_best_peer() -> None:
     assert alone["ours_ms"] is None and alone["ratio_to_fastest_peer"] is None
 
 
-def test_benchmark_records_and_skips_what_is_recorded(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.meta_step",
-        "--tiny",
-        "--rounds=1",
-        "--steps=1",
-        "--shots=1",
-    ]
-    command += ["--tasks=2", "--peers=higher", f"--results_dir={tmp_path}"]
-    env = environment(METALEARN_PEERS=str(tmp_path / "nowhere"))
-    said = [
-        subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-        for _ in range(2)
-    ]
-    assert [s.returncode for s in said] == [0, 0], said
-    assert (
-        "higher: not measured: cannot start" in said[0].stdout and "passed over" in said[1].stdout
-    )
-    (row,) = read_rows(next(tmp_path.glob("meta_step-*.json")))
-    assert row["ours_ms"] > 0 and row["peers"] == {} and row["case"] == "tiny" and row["tasks"] == 2
-    assert row["roofline"]["gflop"] > 0 and row["about"][OURS]["device"] == row["device"]
-    assert row["command"] == " ".join(["python", *command[1:-1]])
-
-
 def said_by(*arguments: str) -> str:
     """What a program prints."""
     command = [sys.executable, "-m", *arguments]
