@@ -27,7 +27,13 @@ from tests.small import SIDE, easy_task, noise_source, prepare, quick_jit
 WAYS, SHOTS, QUERIES, CLASSES = 3, 2, 2, 6
 OUTCOMES = 6  # of a method, see `Case.variants`
 SETTINGS = dict(
-    backbone="tiny", ways=WAYS, shots=SHOTS, train_ways=WAYS, inner_lr=0.1, inner_steps=2
+    backbone="tiny",
+    ways=WAYS,
+    shots=SHOTS,
+    train_ways=WAYS,
+    inner_lr=0.1,
+    inner_steps=2,
+    test_inner_steps=5,
 )
 # Trained outputs
 GRADIENT = (
