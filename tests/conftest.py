@@ -18,7 +18,11 @@ def _configure_jax() -> None:
     # fused operations the older way, which takes half the time; but that multiplies and adds in one
     # step here and not there, and two programs that compute the same would no longer agree to the
     # bit: it does so nowhere with the instructions of AVX.
-    hasty = ["--xla_backend_optimization_level=0"]
+    # And in one piece: cut into 32, a tiny program takes longer, and each core has tests of its own.
+    hasty = [
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_parallel_codegen_split_count=1",
+    ]
     if platform.machine() in ("x86_64", "AMD64"):
         hasty += [
             "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
