@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metalearn.records.active import active_records
+from metalearn.records.active import ACTIVE
 from tests.programs import program
 from tests.test_transfer import draw
 from tests.test_transfer import words as training_words
@@ -40,7 +40,7 @@ def test_a_simulation_is_recorded_and_goes_on(images: Path, trained: Path, tmp_p
     begun = json.loads((tmp_path / "run" / "margin.json").read_text())
     second = program("active", *words(images, trained, "--record", *folders))
     assert second.code == 0, second.err
-    records = active_records(tmp_path / "results")
+    records = ACTIVE.read_all(tmp_path / "results")
     assert sorted(each.test.strategy for each in records) == ["auto", "margin", "random"]
     for record in records:
         assert record.test.draws == 2 and record.measured.accuracy[0][-1] > 0.8  # plain colours

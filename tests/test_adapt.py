@@ -9,7 +9,7 @@ from PIL import Image
 
 from experiments._cli.done import missing
 from experiments._cli.queue import Run
-from metalearn.records.domains_store import domains_records
+from metalearn.records.domains_store import DOMAINS
 from tests.programs import program
 
 
@@ -55,7 +55,7 @@ def test_a_comparison_is_recorded_and_goes_on(folders: tuple[Path, Path], tmp_pa
     assert "choose another --workdir" in other.complaint
     second = program("adapt", *words(folders, "--record", *places))
     assert second.code == 0, second.err
-    (plain, adapted) = sorted(domains_records(tmp_path / "results"), key=lambda r: r.test.method)
+    (plain, adapted) = sorted(DOMAINS.read_all(tmp_path / "results"), key=lambda r: r.test.method)
     assert (plain.test.method, adapted.test.method) == ("none", "recentre")
     measured = adapted.measured
     assert adapted.test.draws == 2
@@ -136,7 +136,7 @@ def test_bodies_are_trained_recorded_and_go_on(folders: tuple[Path, Path], tmp_p
     more = ("--methods=mcc,ada_bn", "--draws=2", "--record", "--picture=none")
     second = program("adapt", *trained_words(folders, *more, *places))
     assert second.code == 0, second.err
-    found = {r.test.method: r for r in domains_records(tmp_path / "results")}
+    found = {r.test.method: r for r in DOMAINS.read_all(tmp_path / "results")}
     assert set(found) == {"source_only", "mcc", "ada_bn"}
     assert found["mcc"].test.choices == ["update 4", "update 2"]
     assert found["ada_bn"].test.choices == ["update 0"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from metalearn.records.personal import personal_records
+from metalearn.records.personal import PERSONAL
 from metalearn.records.personal_tables import personal_markdown
 from tests.programs import program
 from tests.test_transfer import draw
@@ -25,7 +25,7 @@ def test_a_measurement_is_recorded(images: Path, tmp_path: Path) -> None:
     results = f"--results_dir={tmp_path}"
     found = program("few_photos", *words(images, "--record", results))
     assert found.code == 0, found.err
-    (record,) = personal_records(tmp_path)
+    (record,) = PERSONAL.read_all(tmp_path)
     assert record.measured.classes == 2 and record.test.draws == 3
     assert record.measured.accuracy > 0.5  # plain colours
     assert record.measured.auroc is not None and record.measured.expected is not None
@@ -38,7 +38,7 @@ def test_photos_are_moved_among_unlabelled_ones(images: Path, tmp_path: Path) ->
     moved = ("--alike=labelled", "--unlabelled=12", "--adapt=transport")
     found = program("few_photos", *words(images, *moved, "--record", results))
     assert found.code == 0, found.err
-    (record,) = personal_records(tmp_path)
+    (record,) = PERSONAL.read_all(tmp_path)
     assert (record.test.alike, record.test.unlabelled) == ("labelled", 12)
     assert "transport12" in str(record.path)
     assert "transport by up to 12 unlabelled photos of labelled" in personal_markdown(tmp_path)

@@ -17,7 +17,7 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.registry import reads
 from metalearn.records.labelled import LabelledMeasured, LabelledRecord, LabelledTest
-from metalearn.records.labelled_store import labelled_path, write_labelled
+from metalearn.records.labelled_store import LABELLED, write_labelled
 from metalearn.records.record import Provenance, Stage
 from metalearn.records.store import write_json
 from tests.programs import ROOT, make_images, program
@@ -153,7 +153,7 @@ def test_reproduce_makes_the_records_that_classifiers_lack(
         folders.append(workdir)
         record = recorded(trained(Run(command)))
         if record.config.seed == 0:
-            write_labelled(labelled_path(results, record), record, np.zeros((2, 100), int))
+            write_labelled(LABELLED.path(results, record), record, np.zeros((2, 100), int))
         return 2 * record.config.seed
 
     monkeypatch.setattr(reproduce, "perform", perform)

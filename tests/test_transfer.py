@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metalearn.records.labelled_store import (
-    read_answers,
-    read_labelled,
-)
+from metalearn.records.labelled_store import LABELLED, read_answers
 from tests.programs import program
 
 SETTINGS = {
@@ -66,7 +63,7 @@ def test_pretraining_leaves_a_record_a_report_and_pictures(pretrained: Path) -> 
     assert "class2" in report and "](confusion.png)" in report
     (path,) = (pretrained.parent / "results" / "labelled").glob("labelled-*/*.json")
     assert path.name == "scratch-conv2-8-all-seed0.json"
-    record = read_labelled(path)
+    record = LABELLED.read(path)
     (true, predicted) = read_answers(path)
     assert record.measured.accuracy == pytest.approx((true == predicted).mean(), abs=1e-6)
     assert record.test.images == len(true) and not record.external
@@ -94,12 +91,12 @@ def test_a_body_trained_here_becomes_another_classifier(
     given = settings | (steps if strategy == "probe" else {})
     said = program("transfer", "--test_source", *words(images, **given))
     assert said.code == 0, said.err
-    record = read_labelled(tmp_path / "result.json")
+    record = LABELLED.read(tmp_path / "result.json")
     assert record.config.backbone == "conv2-8" and record.config.labels == 4
     assert [stage.config.method for stage in record.lineage] == ["scratch"]
     measured = record.measured
     assert measured.source_accuracy_before == pytest.approx(
-        read_labelled(pretrained / "result.json").measured.accuracy, abs=1e-6
+        LABELLED.read(pretrained / "result.json").measured.accuracy, abs=1e-6
     )
     assert measured.source_accuracy is not None
     assert strategy != "probe" or measured.source_accuracy == measured.source_accuracy_before
@@ -116,9 +113,9 @@ def test_classes_of_an_earlier_run_are_tested_on_its_own_images(
     assert "was trained on other images of labelled" in refused.complaint
     said = program("transfer", "--test_source", f"--source_data_dir={images}", *given)
     assert said.code == 0, said.err
-    measured = read_labelled(tmp_path / "run" / "result.json").measured
+    measured = LABELLED.read(tmp_path / "run" / "result.json").measured
     assert measured.source_accuracy_before == pytest.approx(
-        read_labelled(pretrained / "result.json").measured.accuracy, abs=1e-6
+        LABELLED.read(pretrained / "result.json").measured.accuracy, abs=1e-6
     )
 
 
@@ -161,7 +158,7 @@ def test_several_seeds_are_run_one_after_the_other(
     assert said.code == 0, said.err
     assert said.err.count("it may have seen test images") == 2
     hashes = {
-        read_labelled(tmp_path / f"others-run-seed{seed}" / "result.json").test.images_hash
+        LABELLED.read(tmp_path / f"others-run-seed{seed}" / "result.json").test.images_hash
         for seed in (0, 1)
     }
     assert len(hashes) == 2

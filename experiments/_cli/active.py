@@ -30,14 +30,7 @@ from metalearn.config import Config
 from metalearn.data.alike import groups_of
 from metalearn.errors import UserError
 from metalearn.files import check_writable
-from metalearn.records.active import (
-    NOTHING,
-    ActiveRecord,
-    ActiveTest,
-    active_path,
-    read_active,
-    write_active,
-)
+from metalearn.records.active import ACTIVE, NOTHING, ActiveRecord, ActiveTest
 from metalearn.records.active_rows import ActiveRow
 from metalearn.records.active_tables import lines_of
 from metalearn.records.markdown import table
@@ -70,7 +63,7 @@ def simulate_all() -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
         blanks = _blanks(names, _blank(config, material, rules))
-        records = begun(workdir, blanks, read_active)
+        records = begun(workdir, blanks, ACTIVE)
         _draw(records, images, rules, workdir, _fit(config, material, workdir))
     _finish(list(records.values()), workdir)
 
@@ -164,12 +157,12 @@ def _draw(
         test = dataclasses.replace(record.test, draws=draw + 1)
         measured = record.measured.with_draw(rounds)
         records[name] = dataclasses.replace(record, test=test, measured=measured)
-        write_active(path_of(workdir, name), records[name])
+        ACTIVE.write(path_of(workdir, name), records[name])
 
 
 def _finish(records: list[ActiveRecord], workdir: Path) -> None:
     """Write the records where --record asks for it, and say what was found."""
-    record_all(records, active_path, write_active)
+    record_all(records, ACTIVE)
     rows = [ActiveRow(record, records[0]) for record in records]
     print(table(lines_of(rows)))
     print(f"files: {workdir}/ ({', '.join(f'{r.test.strategy}.json' for r in records)})")

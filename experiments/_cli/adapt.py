@@ -42,7 +42,7 @@ from metalearn.domains.trial import (
 from metalearn.errors import UserError
 from metalearn.records.domain_pictures import draw_domains
 from metalearn.records.domains import NOTHING, DomainsRecord, DomainsTest
-from metalearn.records.domains_store import read_domains, write_domains
+from metalearn.records.domains_store import DOMAINS
 from metalearn.records.record import Provenance
 from metalearn.records.workdir import lineage_of, lock_workdir
 from metalearn.runtime import commit, configure, device_name
@@ -84,7 +84,7 @@ def adapt_features() -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
         blanks = _blanks(methods, _blank(config, source, target))
-        records = begun(workdir, blanks, read_domains)
+        records = begun(workdir, blanks, DOMAINS)
         # The command that makes all draws is the last one
         for _, name in missing(records):
             new = blanks[name].provenance
@@ -167,7 +167,7 @@ def _draw_all(
         test = dataclasses.replace(record.test, draws=number + 1)
         measured = record.measured.with_draw(outcomes)
         records[name] = dataclasses.replace(record, test=test, measured=measured)
-        write_domains(path_of(workdir, name), records[name])
+        DOMAINS.write(path_of(workdir, name), records[name])
 
 
 def _picture(workdir: Path, name: str, drawn: Drawn, outcome: Outcome) -> None:

@@ -25,12 +25,7 @@ from metalearn.domains.registry import NONE
 from metalearn.records.domain_pictures import draw_domains
 from metalearn.records.domains import NOTHING, TRAINED, DomainsRecord, DomainsTest
 from metalearn.records.domains_rows import rows_of
-from metalearn.records.domains_store import (
-    adaptation_run,
-    domains_path,
-    read_domains,
-    write_domains,
-)
+from metalearn.records.domains_store import DOMAINS, adaptation_run
 from metalearn.records.domains_tables import choice_lines, kept_lines, lines_of, notes_of
 from metalearn.records.markdown import table
 from metalearn.records.record import Provenance
@@ -68,12 +63,12 @@ def adapt_bodies() -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
         blanks = {name: _blank(each, domains, hashes) for name, each in configs.items()}
-        records = begun(workdir, blanks, read_domains)
+        records = begun(workdir, blanks, DOMAINS)
         for number, name in missing(records):
             # The command that makes all draws is the last one
             record = dataclasses.replace(records[name], provenance=blanks[name].provenance)
             records[name] = _with_draw(record, number, domains, workdir)
-            write_domains(path_of(workdir, name), records[name])
+            DOMAINS.write(path_of(workdir, name), records[name])
     say(list(records.values()), workdir)
 
 
@@ -154,7 +149,7 @@ def _picture(run: Run, domains: Domains, workdir: Path) -> None:
 
 def say(records: list[DomainsRecord], workdir: Path) -> None:
     """Write the records where --record asks for it, and say what was found."""
-    record_all(records, domains_path, write_domains)
+    record_all(records, DOMAINS)
     rows = rows_of(records)
     print(table(lines_of(rows)))
     print("\n".join(notes_of(rows)), end="")

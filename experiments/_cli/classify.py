@@ -26,7 +26,7 @@ from metalearn.errors import UserError
 from metalearn.files import check_writable
 from metalearn.parallel import first
 from metalearn.records.labelled_store import (
-    labelled_path,
+    LABELLED,
     labelled_slug,
     labelled_workdir,
     read_answers,
@@ -142,7 +142,7 @@ def finish(run: Run, found: Classified, files: list[Path]) -> None:
         return
     record = found.record
     if FLAGS.record:
-        path = labelled_path(Path(FLAGS.results_dir), record)
+        path = LABELLED.path(Path(FLAGS.results_dir), record)
         assert record.path is not None
         write_labelled(path, record, read_answers(record.path))
         print(f"recorded: {path}")

@@ -9,9 +9,9 @@ from metalearn.config import Config
 from metalearn.learners.method import make_method
 from metalearn.learners.registry import METHODS
 from metalearn.records.domains import DomainsRecord
-from metalearn.records.domains_store import domains_records
+from metalearn.records.domains_store import DOMAINS
 from metalearn.records.labelled import LabelledRecord
-from metalearn.records.labelled_store import read_all_labelled
+from metalearn.records.labelled_store import LABELLED
 from metalearn.records.record import STAGES, Record, lineage_to_json, settings
 from metalearn.records.report import read_records
 from metalearn.records.workdir import holds_run, lineage_of
@@ -27,8 +27,8 @@ def records_like(run: Run, root: Path) -> Sequence[AnyRecord]:
       UserError: a file that is no record.
     """
     if run.adapts:
-        return domains_records(root)
-    return read_all_labelled(root) if run.classifies else read_records(root)
+        return DOMAINS.read_all(root)
+    return LABELLED.read_all(root) if run.classifies else read_records(root)
 
 
 def missing(run: Run, records: Sequence[AnyRecord]) -> list[Step]:

@@ -1,12 +1,13 @@
 """What programs share that repeat a comparison by several seeds: draws saved one by one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from experiments._cli.define import FLAGS
 from metalearn.errors import UserError
+from metalearn.records.kinds import Kind
 
 
 def path_of(workdir: Path, name: str) -> Path:
@@ -14,13 +15,13 @@ def path_of(workdir: Path, name: str) -> Path:
     return workdir / f"{name}.json"
 
 
-def begun(workdir: Path, blank: Mapping[str, Any], read: Callable[[Path], Any]) -> dict[str, Any]:
+def begun(workdir: Path, blank: Mapping[str, Any], kind: Kind[Any]) -> dict[str, Any]:
     """Records by name, with the draws that the folder has.
 
     Args:
       workdir: of the comparison.
       blank: the records before their first draw.
-      read: a record's file.
+      kind: of the records.
 
     Raises:
       UserError: the folder holds another comparison.
@@ -29,7 +30,7 @@ def begun(workdir: Path, blank: Mapping[str, Any], read: Callable[[Path], Any]) 
     for name, record in blank.items():
         path = path_of(workdir, name)
         if path.exists():
-            found[name] = read(path)
+            found[name] = kind.read(path)
             if found[name].without_draws != record.without_draws:
                 raise UserError(
                     f"{workdir} holds a comparison with other settings: choose another --workdir"
@@ -46,19 +47,14 @@ def missing(records: Mapping[str, Any]) -> list[tuple[int, str]]:
     ]
 
 
-def record_all(
-    records: list[Any],
-    named: Callable[[Path, Any], Path],
-    write: Callable[[Path, Any], None],
-) -> None:
+def record_all(records: list[Any], kind: Kind[Any]) -> None:
     """Write the records where --record asks for it.
 
     Args:
       records: to be written.
-      named: `(folder of results, record) -> file`.
-      write: `(file, record)`.
+      kind: of the records.
     """
     for record in records if FLAGS.record else []:
-        path = named(Path(FLAGS.results_dir), record)
-        write(path, record)
+        path = kind.path(Path(FLAGS.results_dir), record)
+        kind.write(path, record)
         print(f"recorded: {path}")

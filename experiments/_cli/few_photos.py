@@ -32,12 +32,7 @@ from metalearn.personal.probed import probed
 from metalearn.personal.study import Outcome, Protocol, check_protocol, outcomes
 from metalearn.personal.unknown import RATE
 from metalearn.personal.views import View, Views, list_of, usual_views
-from metalearn.records.personal import (
-    PersonalRecord,
-    PersonalTest,
-    personal_path,
-    write_personal,
-)
+from metalearn.records.personal import PERSONAL, PersonalRecord, PersonalTest
 from metalearn.records.record import Provenance
 from metalearn.runtime import commit, configure, device_name
 from metalearn.training.features import cached_features, features_path
@@ -148,8 +143,8 @@ def measure() -> None:
     record = _record(protocol, embedding, dataset, done)
     print(said(record))
     if FLAGS.record:
-        path = personal_path(Path(FLAGS.results_dir), record)
-        write_personal(path, record)
+        path = PERSONAL.path(Path(FLAGS.results_dir), record)
+        PERSONAL.write(path, record)
         print(f"recorded: {path}")
 
 

@@ -16,9 +16,7 @@ from metalearn.learners.registry import STRATEGIES
 from metalearn.learners.supervised import Settings, check
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.records.labelled import LabelledRecord, LabelledTest, measured_of
-from metalearn.records.labelled_store import (
-    write_labelled,
-)
+from metalearn.records.labelled_store import write_labelled
 from metalearn.records.record import Provenance, Stage
 from metalearn.records.seen import learned_by
 from metalearn.records.workdir import (

@@ -9,10 +9,9 @@ from typing import Any
 from metalearn.active.simulation import Round
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.records.kinds import free_path, read_kind, write_kind
+from metalearn.records.kinds import Kind
 from metalearn.records.labelled_store import official_name
-from metalearn.records.names import body_of, file_name
-from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
+from metalearn.records.names import body_of
 from metalearn.records.record import (
     Provenance,
     Stage,
@@ -22,8 +21,6 @@ from metalearn.records.record import (
     short_digest,
 )
 
-KIND = "active"  # in the file
-FOLDER = "active"  # of the records, below that of all results
 BASELINE = "random"  # strategy that others are compared with
 
 
@@ -146,8 +143,7 @@ class ActiveRecord:
         return any(config.weights for config in (self.config, *stages))
 
 
-def active_path(root: Path, record: ActiveRecord) -> Path:
-    """`<root>/active/<dataset>/<what>.json`, with -2, … if another test has the name."""
+def _place(record: ActiveRecord) -> tuple[str, str]:
     (config, test) = (record.config, record.test)
     changed = [test.strategy]
     changed += ["balanced"] if test.balanced else []
@@ -156,48 +152,16 @@ def active_path(root: Path, record: ActiveRecord) -> Path:
     changed += [config.learned] if config.learned != Config.learned else []
     init = "init-" if config.init_from or record.lineage else ""
     what = f"{init}{body_of(config)}-{test.classifier}-seed{config.seed}"
-    folder = Path(root) / FOLDER / file_name(official_name(config, record.provenance))
-    name = f"{'-'.join(changed)}-{what}"
-    return free_path(folder, name, lambda path: read_active(path).identity == record.identity)
+    return official_name(config, record.provenance), f"{'-'.join(changed)}-{what}"
 
 
-def write_active(path: Path, record: ActiveRecord) -> None:
-    """Write a record, whole or not at all.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
-    write_kind(path, KIND, record)
-
-
-def read_active(path: Path) -> ActiveRecord:
-    """The record at path.
-
-    Raises:
-      UserError: it is no record.
-    """
-    return read_kind(path, KIND, _from_json)
-
-
-def _from_json(found: dict[str, Any]) -> ActiveRecord:
-    test = typed(ActiveTest, part_of(found, "test"))
-    measured = typed(ActiveMeasured, part_of(found, "measured"))
-    _check(test, measured)
-    return ActiveRecord(
-        config_from_json(part_of(found, "config")),
-        test,
-        measured,
-        lineage_from_json(found.get("lineage")),
-        typed(Provenance, part_of(found, "provenance")),
-    )
-
-
-def _check(test: ActiveTest, measured: ActiveMeasured) -> None:
+def _check(record: ActiveRecord) -> None:
     """See that every draw has a number in range for every round.
 
     Raises:
       UserError: it has not.
     """
+    (test, measured) = (record.test, record.measured)
     rounds = len(test.budgets)
     if not rounds or sorted(set(test.budgets)) != test.budgets:
         raise UserError("wrong or missing budgets")
@@ -214,10 +178,4 @@ def _check(test: ActiveTest, measured: ActiveMeasured) -> None:
             raise UserError(f"wrong or missing {name}")
 
 
-def active_records(root: Path) -> list[ActiveRecord]:
-    """All such records below a folder of results, in the order of their files' names.
-
-    Raises:
-      UserError: a file that is no record.
-    """
-    return [read_active(path) for path in sorted((Path(root) / FOLDER).glob("*/*.json"))]
+ACTIVE = Kind("active", ActiveRecord, _place, _check)

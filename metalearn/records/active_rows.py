@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalearn.config import Config
-from metalearn.records.active import BASELINE, ActiveRecord, active_records
+from metalearn.records.active import ACTIVE, BASELINE, ActiveRecord
 from metalearn.records.draws import by_table
 from metalearn.records.labelled_store import official_name
 from metalearn.records.names import body_of
@@ -101,7 +101,7 @@ def active_rows(root: Path) -> dict[str, list[ActiveRow]]:
       UserError: a file that is no record, or two of the same test.
     """
     found: dict[str, list[ActiveRow]] = {}
-    for title, group in by_table(active_records(root), title_of):
+    for title, group in by_table(ACTIVE.read_all(root), title_of):
         baseline = next((r for r in group if r.test.strategy == BASELINE and is_plain(r)), None)
         rows = [ActiveRow(record, baseline) for record in group]
         found[title] = sorted(rows, key=lambda row: (row.record is not baseline, row.name))

@@ -9,7 +9,7 @@ import numpy as np
 from metalearn.config import Config
 from metalearn.domains.negative import Gain, gain
 from metalearn.records.domains import BASELINES, DomainsRecord
-from metalearn.records.domains_store import domains_records
+from metalearn.records.domains_store import DOMAINS
 from metalearn.records.draws import by_table
 
 ORACLE = "oracle"  # what the target's labels choose, shown beside validators
@@ -116,7 +116,7 @@ def domains_rows(root: Path) -> dict[str, list[DomainsRow]]:
     Raises:
       UserError: a file that is no record, or two of the same test.
     """
-    tables = by_table(domains_records(root), title_of)
+    tables = by_table(DOMAINS.read_all(root), title_of)
     return {title: rows_of(group) for title, group in tables}
 
 

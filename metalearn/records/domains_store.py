@@ -3,40 +3,18 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.domains import (
     SHARES,
     TRAINED,
-    DomainsMeasured,
     DomainsRecord,
-    DomainsTest,
 )
-from metalearn.records.kinds import free_path, read_kind, write_kind
+from metalearn.records.kinds import Kind
 from metalearn.records.names import body_of, file_name
-from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
-from metalearn.records.record import Provenance
 
-KIND = "domains"  # in the file
-FOLDER = "domains"  # of the records, below that of all results
 MOST = {"distance": 2.0} | dict.fromkeys(SHARES, 1.0)
-
-
-def domains_path(root: Path, record: DomainsRecord) -> Path:
-    """`<root>/domains/<domains>/<what>.json`, with -2, … if another test has the name."""
-    (config, test) = (record.config, record.test)
-    parts = [test.method]
-    parts += ["grid"] if len(test.choices) > 1 and not record.trained else []
-    begun = config.init_from or record.lineage
-    parts += ["init"] if begun and not record.trained else []
-    parts += [record.features, test.classifier]
-    parts += [f"{test.images}images"] if test.images else []
-    parts += [f"{test.target_labels}labels"] if test.target_labels else []
-    name = "-".join([*parts, f"seed{config.seed}"])
-    folder = Path(root) / FOLDER / file_name(record.domains)
-    return free_path(folder, name, lambda path: read_domains(path).identity == record.identity)
 
 
 def comparison_workdir(source: str, target: str, features: str) -> Path:
@@ -57,43 +35,25 @@ def adaptation_run(config: Config) -> str:
     return f"{config.method}-seed{config.seed}"
 
 
-def write_domains(path: Path, record: DomainsRecord) -> None:
-    """Write a record, whole or not at all.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
-    write_kind(path, KIND, record)
-
-
-def read_domains(path: Path) -> DomainsRecord:
-    """The record at path.
-
-    Raises:
-      UserError: it is no record.
-    """
-    return read_kind(path, KIND, _from_json)
+def _place(record: DomainsRecord) -> tuple[str, str]:
+    (config, test) = (record.config, record.test)
+    parts = [test.method]
+    parts += ["grid"] if len(test.choices) > 1 and not record.trained else []
+    begun = config.init_from or record.lineage
+    parts += ["init"] if begun and not record.trained else []
+    parts += [record.features, test.classifier]
+    parts += [f"{test.images}images"] if test.images else []
+    parts += [f"{test.target_labels}labels"] if test.target_labels else []
+    return record.domains, "-".join([*parts, f"seed{config.seed}"])
 
 
-def _from_json(found: dict[str, Any]) -> DomainsRecord:
-    test = typed(DomainsTest, part_of(found, "test"))
-    measured = typed(DomainsMeasured, part_of(found, "measured"))
-    _check(test, measured)
-    return DomainsRecord(
-        config_from_json(part_of(found, "config")),
-        test,
-        measured,
-        lineage_from_json(found.get("lineage")),
-        typed(Provenance, part_of(found, "provenance")),
-    )
-
-
-def _check(test: DomainsTest, measured: DomainsMeasured) -> None:
+def _check(record: DomainsRecord) -> None:
     """See that every draw has a number in range for every choice.
 
     Raises:
       UserError: it has not.
     """
+    (test, measured) = (record.test, record.measured)
     if not test.choices:
         raise UserError("wrong or missing choices")
     for name, draws in dataclasses.asdict(measured).items():
@@ -112,10 +72,4 @@ def _check(test: DomainsTest, measured: DomainsMeasured) -> None:
             raise UserError(f"wrong or missing {name}")
 
 
-def domains_records(root: Path) -> list[DomainsRecord]:
-    """All such records below a folder of results, in the order of their files' names.
-
-    Raises:
-      UserError: a file that is no record.
-    """
-    return [read_domains(path) for path in sorted((Path(root) / FOLDER).glob("*/*.json"))]
+DOMAINS = Kind("domains", DomainsRecord, _place, _check)

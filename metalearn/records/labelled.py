@@ -1,17 +1,13 @@
 """Records of classifiers of fixed classes: settings, test, what was measured, origin."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from metalearn.config import Config
-from metalearn.errors import UserError
 from metalearn.evaluation.scores import Scores
-from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
 from metalearn.records.record import (
-    FORMAT,
     Provenance,
     Stage,
     all_stages,
@@ -35,7 +31,6 @@ SHARES = (
     "source_accuracy_before",
     "source_accuracy",
 )
-KIND = "labelled"  # in the file, as few-shot records have none
 
 
 @dataclass(frozen=True)
@@ -139,39 +134,3 @@ def measured_of(scores: Scores, **others: Any) -> LabelledMeasured:
     """What is kept of scores, with what else was measured."""
     names = {f.name for f in dataclasses.fields(LabelledMeasured)} & set(vars(scores))
     return LabelledMeasured(**{name: getattr(scores, name) for name in names}, **others)
-
-
-def labelled_to_json(record: LabelledRecord) -> dict[str, Any]:
-    """The record as nested dicts."""
-    return {
-        "format": FORMAT,
-        "kind": KIND,
-        "config": settings(record.config),
-        "test": dataclasses.asdict(record.test),
-        "measured": dataclasses.asdict(record.measured),
-        "lineage": lineage_to_json(record.lineage),
-        "provenance": dataclasses.asdict(record.provenance),
-    }
-
-
-def labelled_from_json(found: Any) -> LabelledRecord:
-    """The record that `labelled_to_json` made these dicts of.
-
-    Raises:
-      UserError: a part is missing or has an impossible value, or the record is of another kind. The
-        message does not name the file: the caller knows it.
-    """
-    if not isinstance(found, dict) or found.get("kind") != KIND or found.get("format") != FORMAT:
-        raise UserError(f"it is no record of kind {KIND}, format {FORMAT}")
-    measured = typed(LabelledMeasured, part_of(found, "measured"))
-    for name, value in dataclasses.asdict(measured).items():
-        most = 1 if name in SHARES else math.inf
-        if value is not None and not 0 <= value <= most:
-            raise UserError(f"wrong or missing {name}")
-    return LabelledRecord(
-        config_from_json(part_of(found, "config")),
-        typed(LabelledTest, part_of(found, "test")),
-        measured,
-        lineage_from_json(found.get("lineage")),
-        typed(Provenance, part_of(found, "provenance")),
-    )

@@ -9,10 +9,7 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.registry import CLASSIFYING, STRATEGIES
 from metalearn.records.labelled import LabelledRecord
-from metalearn.records.labelled_store import (
-    labelled_dataset,
-    read_all_labelled,
-)
+from metalearn.records.labelled_store import LABELLED, labelled_dataset
 from metalearn.records.record import Stage, all_stages, settings
 
 # Of a strategy, settings that are named where they are not at their defaults
@@ -71,7 +68,7 @@ def labelled_rows(root: Path) -> dict[str, list[LabelledRow]]:
       UserError: a file that is no record, or two of the same test.
     """
     tables: dict[str, list[LabelledRecord]] = {}
-    for record in read_all_labelled(root):
+    for record in LABELLED.read_all(root):
         tables.setdefault(labelled_table(record), []).append(record)
     return {title: rows_of(records) for title, records in sorted(tables.items())}
 

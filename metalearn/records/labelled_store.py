@@ -1,8 +1,7 @@
 """Files of the records of classifiers of fixed classes: names, reading, writing."""
 
 import dataclasses
-import json
-from itertools import count
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,12 @@ import numpy as np
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.files import write_whole
-from metalearn.records.labelled import LabelledRecord, labelled_from_json, labelled_to_json
+from metalearn.records.kinds import Kind
+from metalearn.records.labelled import SHARES, LabelledRecord
 from metalearn.records.names import PUBLISHED_IMAGES, body_of, file_name, tested_on
 from metalearn.records.record import Provenance
-from metalearn.records.store import counts_path, write_json
+from metalearn.records.store import counts_path
 
-FOLDER = "labelled"  # of the records, below that of all results
 # Datasets whose official files are verified: their names identify the images.
 OFFICIAL = ("cifar10", "cifar100", "mnist", "fashion_mnist", "usps", "grocery", "grocery_iconic")
 
@@ -47,39 +46,18 @@ def labelled_workdir(config: Config) -> Path:
     return Path("runs") / f"{file_name(config.dataset)}-{labelled_slug(config)}"
 
 
-def labelled_path(root: Path, record: LabelledRecord) -> Path:
-    """`<root>/labelled/<dataset>/<slug>.json`, ending with -2, -3, … if another has the name."""
-    folder = Path(root) / FOLDER / file_name(labelled_dataset(record))
-    name = labelled_slug(record.config)
-    for number in count(1):
-        path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
-        if not path.exists() or read_labelled(path).identity == record.identity:
-            return path
-    raise AssertionError
+def _place(record: LabelledRecord) -> tuple[str, str]:
+    return labelled_dataset(record), labelled_slug(record.config)
 
 
-def read_labelled(path: Path) -> LabelledRecord:
-    """The record at path.
-
-    Raises:
-      UserError: it is no record.
-    """
-    try:
-        record = labelled_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, UserError) as error:
-        raise UserError(
-            f"{path} is no record: {error}; make the record again or delete it"
-        ) from error
-    return dataclasses.replace(record, path=path)
+def _check(record: LabelledRecord) -> None:
+    for name, value in dataclasses.asdict(record.measured).items():
+        most = 1 if name in SHARES else math.inf
+        if value is not None and not 0 <= value <= most:
+            raise UserError(f"wrong or missing {name}")
 
 
-def read_all_labelled(root: Path) -> list[LabelledRecord]:
-    """Every record `<root>/labelled/<dataset>/*.json`, in the order of their paths.
-
-    Raises:
-      UserError: a file that is no record.
-    """
-    return [read_labelled(path) for path in sorted((Path(root) / FOLDER).glob("*/*.json"))]
+LABELLED = Kind("labelled", LabelledRecord, _place, _check)
 
 
 def write_labelled(path: Path, record: LabelledRecord, answers: np.ndarray) -> None:
@@ -95,7 +73,7 @@ def write_labelled(path: Path, record: LabelledRecord, answers: np.ndarray) -> N
     """
     small = answers.astype(np.uint8 if answers.max(initial=0) < 256 else np.uint16)
     write_whole(counts_path(path), lambda file: np.save(file, small, allow_pickle=False))
-    write_json(path, labelled_to_json(record))
+    LABELLED.write(path, record)
 
 
 def read_answers(path: Path) -> np.ndarray:

@@ -5,11 +5,11 @@ from statistics import median
 
 import numpy as np
 
-from metalearn.records.active import active_records
+from metalearn.records.active import ACTIVE
 from metalearn.records.domains_rows import DomainsRow, choices, of_defaults
-from metalearn.records.domains_store import domains_records
-from metalearn.records.labelled_store import read_all_labelled
-from metalearn.records.personal import personal_records
+from metalearn.records.domains_store import DOMAINS
+from metalearn.records.labelled_store import LABELLED
+from metalearn.records.personal import PERSONAL
 
 
 def named_numbers(root: Path) -> dict[str, float]:
@@ -24,20 +24,20 @@ def named_numbers(root: Path) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     seeds: dict[str, list[float]] = {}
-    for labelled in read_all_labelled(root):
+    for labelled in LABELLED.read_all(root):
         name = _name(root, labelled.path)
         found[name] = labelled.measured.accuracy
         short = name.removesuffix(f"-seed{labelled.config.seed}")
         seeds.setdefault(short, []).append(found[name])
     found |= {name: median(values) for name, values in seeds.items()}
-    for personal in personal_records(root):
+    for personal in PERSONAL.read_all(root):
         found[_name(root, personal.path)] = personal.measured.accuracy
-    for active in active_records(root):
+    for active in ACTIVE.read_all(root):
         name = _name(root, active.path)
         means = np.array(active.measured.accuracy).mean(0)
         for labels, mean in zip(active.test.budgets, means, strict=True):
             found[f"{name}@{labels}"] = float(mean)
-    for domains in domains_records(root):
+    for domains in DOMAINS.read_all(root):
         name = _name(root, domains.path)
         found[name] = float(of_defaults(domains, "target_accuracy").mean())
         for choice in choices([DomainsRow(domains, None)]):

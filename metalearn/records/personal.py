@@ -4,16 +4,10 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from metalearn.errors import UserError
-from metalearn.records.kinds import free_path, read_kind, write_kind
-from metalearn.records.names import file_name
-from metalearn.records.parse import part_of, typed
+from metalearn.records.kinds import Kind
 from metalearn.records.record import Provenance, short_digest
-
-KIND = "personal"  # in the file
-FOLDER = "personal"  # of the records, below that of all results
 
 
 @dataclass(frozen=True)
@@ -119,8 +113,7 @@ class PersonalRecord:
         return short_digest([dataclasses.asdict(self.test), self.provenance.images])
 
 
-def personal_path(root: Path, record: PersonalRecord) -> Path:
-    """`<root>/personal/<dataset>/<what>.json`, with -2, … if another test has the name."""
+def _place(record: PersonalRecord) -> tuple[str, str]:
     test = record.test
     ways = f"{test.ways}w" if test.ways else "all"
     changed = [test.method]
@@ -130,43 +123,14 @@ def personal_path(root: Path, record: PersonalRecord) -> Path:
     changed += [f"{test.adapt}{test.unlabelled}"] if test.unlabelled else []
     changed += [test.part] if test.part != "test" else []
     changed += [f"{test.unknown}unknown"] if test.unknown else []
-    name = f"{test.body}-{ways}{test.labels}k-{'-'.join(changed)}-seed{test.seed}"
-    folder = Path(root) / FOLDER / file_name(test.dataset)
-    return free_path(folder, name, lambda path: read_personal(path).identity == record.identity)
+    return test.dataset, f"{test.body}-{ways}{test.labels}k-{'-'.join(changed)}-seed{test.seed}"
 
 
-def write_personal(path: Path, record: PersonalRecord) -> None:
-    """Write a record, whole or not at all.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
-    write_kind(path, KIND, record)
-
-
-def read_personal(path: Path) -> PersonalRecord:
-    """The record at path.
-
-    Raises:
-      UserError: it is no record.
-    """
-    return read_kind(path, KIND, _from_json)
-
-
-def _from_json(found: dict[str, Any]) -> PersonalRecord:
-    measured = typed(PersonalMeasured, part_of(found, "measured"))
-    for name, value in dataclasses.asdict(measured).items():
+def _check(record: PersonalRecord) -> None:
+    for name, value in dataclasses.asdict(record.measured).items():
         most = math.inf if name in ("classes", "fit_ms") else 1
         if value is not None and not 0 <= value <= most:
             raise UserError(f"wrong or missing {name}")
-    provenance = typed(Provenance, part_of(found, "provenance"))
-    return PersonalRecord(typed(PersonalTest, part_of(found, "test")), measured, provenance)
 
 
-def personal_records(root: Path) -> list[PersonalRecord]:
-    """All such records below a folder of results, in the order of their files' names.
-
-    Raises:
-      UserError: a file that is no record.
-    """
-    return [read_personal(path) for path in sorted((Path(root) / FOLDER).glob("*/*.json"))]
+PERSONAL = Kind("personal", PersonalRecord, _place, _check)

@@ -11,7 +11,7 @@ from metalearn.records.cells import NONE, shown
 from metalearn.records.commands import commands
 from metalearn.records.export import csv_text
 from metalearn.records.markdown import table
-from metalearn.records.personal import PersonalRecord, personal_records
+from metalearn.records.personal import PERSONAL, PersonalRecord
 
 INTRO = """## Recognisers of few photographs
 
@@ -50,7 +50,7 @@ def personal_markdown(root: Path) -> str:
     Raises:
       UserError: a file that is no record.
     """
-    records = sorted(personal_records(root), key=_place)
+    records = sorted(PERSONAL.read_all(root), key=_place)
     sections = [_section(title, list(some)) for title, some in groupby(records, key=title_of)]
     return "\n".join([INTRO, *sections]) if sections else ""
 
@@ -132,6 +132,6 @@ def personal_csv(root: Path) -> str:
             dataclasses.asdict(record.test)
             | dataclasses.asdict(record.measured)
             | {"device": record.provenance.device, "commit": record.provenance.commit}
-            for record in sorted(personal_records(root), key=_place)
+            for record in sorted(PERSONAL.read_all(root), key=_place)
         ]
     )

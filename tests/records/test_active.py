@@ -10,16 +10,7 @@ import pytest
 from metalearn.active.simulation import Round
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.records.active import (
-    NOTHING,
-    ActiveMeasured,
-    ActiveRecord,
-    ActiveTest,
-    active_path,
-    active_records,
-    read_active,
-    write_active,
-)
+from metalearn.records.active import ACTIVE, NOTHING, ActiveMeasured, ActiveRecord, ActiveTest
 from metalearn.records.active_plots import draw_active_plots
 from metalearn.records.active_rows import active_rows, area, labels_to_reach
 from metalearn.records.active_tables import active_csv, active_markdown
@@ -62,14 +53,14 @@ def record(strategy: str, accuracy: list[list[float]], **changes: object) -> Act
 def written(root: Path, *records: ActiveRecord) -> list[Path]:
     paths = []
     for each in records:
-        paths.append(active_path(root, each))
-        write_active(paths[-1], each)
+        paths.append(ACTIVE.path(root, each))
+        ACTIVE.write(paths[-1], each)
     return paths
 
 
 def test_record_read_is_the_one_written(tmp_path: Path) -> None:
     (path,) = written(tmp_path, record("margin", BETTER))
-    assert read_active(path) == dataclasses.replace(record("margin", BETTER), path=path)
+    assert ACTIVE.read(path) == dataclasses.replace(record("margin", BETTER), path=path)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +70,7 @@ def test_record_read_is_the_one_written(tmp_path: Path) -> None:
 )
 def test_other_tests_have_other_files(tmp_path: Path, changes: dict[str, object]) -> None:
     paths = written(tmp_path, record("margin", BETTER), record("margin", BETTER, **changes))
-    assert len(set(paths)) == 2 and len(active_records(tmp_path)) == 2
+    assert len(set(paths)) == 2 and len(ACTIVE.read_all(tmp_path)) == 2
 
 
 @pytest.mark.parametrize(
@@ -100,7 +91,7 @@ def test_impossible_values_are_refused(tmp_path: Path, part: str, name: str, val
     found[part][name] = value
     path.write_text(json.dumps(found))
     with pytest.raises(UserError, match=f"{path.name}.*{name}"):
-        active_records(tmp_path)
+        ACTIVE.read_all(tmp_path)
 
 
 def test_draws_are_added_one_by_one() -> None:

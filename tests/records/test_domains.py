@@ -15,12 +15,7 @@ from metalearn.records.domain_pictures import draw_domains, flat
 from metalearn.records.domains import NOTHING, DomainsMeasured, DomainsRecord, DomainsTest
 from metalearn.records.domains_plots import draw_domains_plots
 from metalearn.records.domains_rows import DomainsRow, choices, domains_rows
-from metalearn.records.domains_store import (
-    domains_path,
-    domains_records,
-    read_domains,
-    write_domains,
-)
+from metalearn.records.domains_store import DOMAINS
 from metalearn.records.domains_tables import domains_csv, domains_markdown
 from metalearn.records.findings import filled
 from metalearn.records.named_numbers import named_numbers
@@ -66,14 +61,14 @@ def record(method: str, accuracy: list[list[float]], **changes: object) -> Domai
 def written(root: Path, *records: DomainsRecord) -> list[Path]:
     paths = []
     for each in records:
-        paths.append(domains_path(root, each))
-        write_domains(paths[-1], each)
+        paths.append(DOMAINS.path(root, each))
+        DOMAINS.write(paths[-1], each)
     return paths
 
 
 def test_record_read_is_the_one_written(tmp_path: Path) -> None:
     (path,) = written(tmp_path, record("coral", WORSE))
-    assert read_domains(path) == dataclasses.replace(record("coral", WORSE), path=path)
+    assert DOMAINS.read(path) == dataclasses.replace(record("coral", WORSE), path=path)
     assert path.parent.name == "mnist-to-usps"
 
 
@@ -84,7 +79,7 @@ def test_record_read_is_the_one_written(tmp_path: Path) -> None:
 )
 def test_other_tests_have_other_files(tmp_path: Path, changes: dict[str, object]) -> None:
     paths = written(tmp_path, record("coral", BETTER), record("coral", BETTER, **changes))
-    assert len(set(paths)) == 2 and len(domains_records(tmp_path)) == 2
+    assert len(set(paths)) == 2 and len(DOMAINS.read_all(tmp_path)) == 2
     assert len(domains_rows(tmp_path)) == 2
 
 
@@ -103,7 +98,7 @@ def test_what_a_method_chose_is_kept_with_each_draw_and_shown(tmp_path: Path) ->
         measured=dataclasses.replace(record("kmm", PLAIN).measured, notes=both.notes),
     )
     (path,) = written(tmp_path, noted)
-    assert read_domains(path).measured.notes == both.notes
+    assert DOMAINS.read(path).measured.notes == both.notes
     assert "- kmm: sample size 7\n" in domains_markdown(tmp_path)
 
 
@@ -127,7 +122,7 @@ def test_impossible_values_are_refused(tmp_path: Path, part: str, name: str, val
     found[part][name] = value
     path.write_text(json.dumps(found))
     with pytest.raises(UserError, match=f"{path.name}.*{name}"):
-        domains_records(tmp_path)
+        DOMAINS.read_all(tmp_path)
 
 
 def test_draws_are_added_one_by_one() -> None:

@@ -18,8 +18,6 @@ from metalearn.records.labelled import (
     LabelledMeasured,
     LabelledRecord,
     LabelledTest,
-    labelled_from_json,
-    labelled_to_json,
 )
 from metalearn.records.labelled_plots import draw_labelled_plots
 from metalearn.records.labelled_points import (
@@ -30,13 +28,7 @@ from metalearn.records.labelled_points import (
     plot_name,
 )
 from metalearn.records.labelled_rows import labelled_rows
-from metalearn.records.labelled_store import (
-    labelled_path,
-    read_all_labelled,
-    read_answers,
-    read_labelled,
-    write_labelled,
-)
+from metalearn.records.labelled_store import LABELLED, read_answers, write_labelled
 from metalearn.records.labelled_tables import (
     counted,
     labelled_csv,
@@ -112,7 +104,7 @@ def made(lineage: tuple[Stage, ...] = (), **changes: Any) -> LabelledRecord:
 def write(root: Path, lineage: tuple[Stage, ...] = (), **changes: Any) -> Path:
     """Writes a record where it belongs; its path."""
     record = made(lineage, **changes)
-    path = labelled_path(root, record)
+    path = LABELLED.path(root, record)
     write_labelled(path, record, ANSWERS)
     return path
 
@@ -142,9 +134,11 @@ def tables_of(text: str) -> list[list[dict[str, str]]]:
 
 
 @pytest.mark.parametrize("lineage", [(), (BODY,)])
-def test_record_is_the_same_after_json(lineage: tuple[Stage, ...]) -> None:
+def test_record_read_is_the_one_written(tmp_path: Path, lineage: tuple[Stage, ...]) -> None:
     record = made(lineage, method="lora", steps=500, rank=4, accuracy_before=0.1)
-    found = labelled_from_json(json.loads(json.dumps(labelled_to_json(record))))
+    LABELLED.write(tmp_path / "record.json", record)
+    found = LABELLED.read(tmp_path / "record.json")
+    assert found.path == tmp_path / "record.json"
     assert found.identity == record.identity and found.pool == record.pool
     assert (found.test, found.measured) == (record.test, record.measured)
     assert found.provenance == record.provenance and found.config == record.config
@@ -154,8 +148,8 @@ def test_record_is_the_same_after_json(lineage: tuple[Stage, ...]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"kind": "few"}, "it is no record of kind labelled, format 2"),
-        ({"format": 1}, "it is no record of kind labelled, format 2"),
+        ({"kind": "few"}, "it is not of kind labelled, format 2"),
+        ({"format": 1}, "it is not of kind labelled, format 2"),
         ({"config": None}, "wrong or missing config"),
         ({"measured": {"accuracy": 0.5}}, "wrong or missing ci95_low"),
         ({"test": {"images_hash": "a", "images": "b", "best_step": 0}}, "wrong or missing images"),
@@ -167,28 +161,28 @@ def test_file_that_is_no_record_is_refused(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     path = write(tmp_path)
-    path.write_text(json.dumps(labelled_to_json(made()) | change))
-    with pytest.raises(UserError, match=f"{path.name} is no record: {said}.*delete it"):
-        read_all_labelled(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=rf"{path.name} is no record \({said}.*delete it"):
+        LABELLED.read_all(tmp_path)
 
 
 def test_text_that_is_no_json_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path)
     path.write_text("{")
     with pytest.raises(UserError, match="is no record"):
-        read_labelled(path)
+        LABELLED.read(path)
 
 
 def test_path_tells_dataset_run_and_another_test_of_its_name(tmp_path: Path) -> None:
     first = write(tmp_path)
     name = "probe-ridge-efficientnet-lite0-160px-5labels-seed0"
     assert first == tmp_path / "labelled" / "usps" / f"{name}.json"
-    assert write(tmp_path, accuracy=0.8) == first and read_labelled(first).measured.accuracy == 0.8
+    assert write(tmp_path, accuracy=0.8) == first and LABELLED.read(first).measured.accuracy == 0.8
     assert write(tmp_path, class_weights=True) == first.with_stem(f"{name}-2")
     assert write(tmp_path, class_weights=True, accuracy=0.1) == first.with_stem(f"{name}-2")
     own = write(tmp_path, dataset="labelled", labels=0)
     assert own.parent.name == "labelled-402c6c89" and "-all-" in own.name
-    assert len(read_all_labelled(tmp_path)) == 3
+    assert len(LABELLED.read_all(tmp_path)) == 3
 
 
 def test_update_that_was_picked_does_not_make_another_test() -> None:
@@ -368,8 +362,8 @@ def test_section_follows_the_others_and_is_absent_without_records(drawn: Path) -
 @pytest.mark.parametrize("make", [labelled_markdown, labelled_csv])
 def test_order_of_writing_does_not_matter(make: Callable[[Path], str], drawn: Path) -> None:
     other = drawn / "other"
-    for record in reversed(read_all_labelled(drawn)):
-        write_labelled(labelled_path(other, record), record, ANSWERS)
+    for record in reversed(LABELLED.read_all(drawn)):
+        write_labelled(LABELLED.path(other, record), record, ANSWERS)
     assert make(other) == make(drawn) != ""
 
 

@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from metalearn.errors import UserError
-from metalearn.records.personal import (
-    PersonalMeasured,
-    PersonalRecord,
-    PersonalTest,
-    personal_path,
-    personal_records,
-    read_personal,
-    write_personal,
-)
+from metalearn.records.personal import PERSONAL, PersonalMeasured, PersonalRecord, PersonalTest
 from metalearn.records.personal_tables import personal_csv, personal_markdown
 from metalearn.records.record import Provenance
 
@@ -56,8 +48,8 @@ RECORD = PersonalRecord(
 
 
 def written(root: Path, record: PersonalRecord) -> Path:
-    path = personal_path(root, record)
-    write_personal(path, record)
+    path = PERSONAL.path(root, record)
+    PERSONAL.write(path, record)
     return path
 
 
@@ -67,7 +59,7 @@ def other(**changes: object) -> PersonalRecord:
 
 def test_record_read_is_the_one_written(tmp_path: Path) -> None:
     path = written(tmp_path, RECORD)
-    assert read_personal(path) == dataclasses.replace(RECORD, path=path)
+    assert PERSONAL.read(path) == dataclasses.replace(RECORD, path=path)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +79,7 @@ def test_record_read_is_the_one_written(tmp_path: Path) -> None:
     ids=str,
 )
 def test_other_tests_have_other_files(tmp_path: Path, changes: dict[str, object]) -> None:
-    assert personal_path(tmp_path, other(**changes)) != personal_path(tmp_path, RECORD)
+    assert PERSONAL.path(tmp_path, other(**changes)) != PERSONAL.path(tmp_path, RECORD)
     assert other(**changes).identity != RECORD.identity
 
 
@@ -95,7 +87,7 @@ def test_a_record_keeps_its_file_and_gives_it_to_no_other_test(tmp_path: Path) -
     path = written(tmp_path, RECORD)
     more = written(tmp_path, other(draws=400))
     assert more.name == path.name.replace(".json", "-2.json")
-    assert [personal_path(tmp_path, one) for one in (RECORD, other(draws=400))] == [path, more]
+    assert [PERSONAL.path(tmp_path, one) for one in (RECORD, other(draws=400))] == [path, more]
 
 
 @pytest.mark.parametrize(
@@ -114,14 +106,14 @@ def test_impossible_values_are_refused(tmp_path: Path, part: str, name: str, val
     found[part][name] = value
     path.write_text(json.dumps(found))
     with pytest.raises(UserError, match=f"{path.name}.*{name}"):
-        personal_records(tmp_path)
+        PERSONAL.read_all(tmp_path)
 
 
 def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, RECORD)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": "labelled"}))
     with pytest.raises(UserError, match="kind"):
-        read_personal(path)
+        PERSONAL.read(path)
 
 
 def test_table_has_a_line_for_each_record_what_is_as_usual_first(tmp_path: Path) -> None:
