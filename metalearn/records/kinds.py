@@ -1,5 +1,4 @@
-"""Records by kind: where the files of a kind lie, what they are called, how they are written and
-read.
+"""Records by kind: where the files of a kind lie, and how they are written and read.
 
 A kind is one line beside its dataclasses, see `Kind`. Records of few-shot tests are older than
 kinds and have files of their own, see `metalearn.records.store`.
