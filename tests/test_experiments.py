@@ -372,14 +372,6 @@ def test_with_other_inner_steps_keeps_the_first_record(
     assert sorted(found) == [1, 2]
 
 
-def test_run_trained_longer_replaces_the_shorter_runs_record(images: Path, tmp_path: Path) -> None:
-    of = partial(words, images, workdir=tmp_path / "run", schedule="constant")
-    assert program("protonet", *of()).code == 0
-    assert program("protonet", *of(steps=6, episodes=8)).code == 0
-    (record,) = results(tmp_path / "run").values()
-    assert (record["steps"], record["episodes"]) == (6, 8)
-
-
 def test_two_tests_at_once_keep_both_records(images: Path, trained: Path, tmp_path: Path) -> None:
     """The second ends while the first is under way: both have found the same name to be free."""
     workdir = tmp_path / "run"
@@ -405,10 +397,10 @@ def places(images: Path) -> list[str]:
 
 
 def test_command_in_a_record_makes_it_again(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert program("protonet", *words(images, workdir="elsewhere/run")).code == 0
+    shutil.copytree(trained, "elsewhere/run")
     assert program("evaluate", *places(images), "--workdir", "elsewhere/run", "--shots=2").code == 0
     want = results(tmp_path / "elsewhere" / "run")
     train, test = want["result-2w2s3q-running.json"]["command"].split(" && ")

@@ -177,18 +177,17 @@ def test_second_process_in_a_run_folder_is_refused(images: Path, tmp_path: Path)
     assert f"another process is at work in {tmp_path / 'run'}" in said.complaint
 
 
-def test_more_steps_continue_from_the_end(images: Path, straight: Path, tmp_path: Path) -> None:
+def test_more_steps_continue_from_the_end(images: Path, tmp_path: Path) -> None:
+    """And the record of the longer training takes the place of the shorter one's."""
     run = words(images, workdir=tmp_path / "run", schedule="constant")
     assert program("protonet", *run).code == 0
-    said = program("protonet", *run, "--steps=6")
+    more = ("--steps=6", "--episodes=8")
+    said = program("protonet", *run, *more)
     assert said.code == 0 and "training to step 6, resumed from step 4" in said.out
-    assert (
-        program(
-            "protonet", *words(images, workdir=tmp_path / "all", schedule="constant", steps=6)
-        ).code
-        == 0
-    )
+    other = words(images, workdir=tmp_path / "all", schedule="constant")
+    assert program("protonet", *other, *more).code == 0
     ours, theirs = results(tmp_path / "run"), results(tmp_path / "all")
+    assert [(r["steps"], r["episodes"]) for r in ours.values()] == [(6, 8)]
     assert [{k: v for k, v in r.items() if k != "command"} for r in ours.values()] == [
         {k: v for k, v in r.items() if k != "command"} for r in theirs.values()
     ]
