@@ -1,7 +1,7 @@
 """Runs that come along as archives: each is what the page beside them says."""
 
 import re
-import tarfile
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,8 +26,8 @@ def test_every_archive_is_on_the_page() -> None:
 def test_archive_is_a_run_of_its_command(
     name: str, command: str, updates: str, tmp_path: Path
 ) -> None:
-    with tarfile.open(FOLDER / f"{name}.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    archive = FOLDER / f"{name}.tar.gz"
+    subprocess.run(["tar", "-xzf", archive, "-C", tmp_path], check=True)
     workdir = tmp_path / name
     config = read_workdir(workdir).config
     program, *flags = command.split()
