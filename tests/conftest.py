@@ -18,11 +18,9 @@ def _configure_jax() -> None:
     # fused operations the older way, which takes half the time; but that multiplies and adds in one
     # step here and not there, and two programs that compute the same would no longer agree to the
     # bit: it does so nowhere with the instructions of AVX.
-    # And in one piece: cut into 32, a tiny program takes longer, and each core has tests of its own.
-    hasty = [
-        "--xla_backend_optimization_level=0",
-        "--xla_cpu_parallel_codegen_split_count=1",
-    ]
+    hasty = ["--xla_backend_optimization_level=0"]
+    # In one piece: a tiny program cut into 32 takes longer, and other tests keep the other cores busy
+    hasty += ["--xla_cpu_parallel_codegen_split_count=1"]
     if platform.machine() in ("x86_64", "AMD64"):
         hasty += [
             "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
@@ -33,7 +31,7 @@ def _configure_jax() -> None:
             flags.append(flag)
     os.environ["XLA_FLAGS"] = " ".join(flags)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    # Lines of source that no test looks up in a compiled program
+    # Without lines of source in compiled programs: no test reads them, and finding them takes time
     os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "metalearn" / "xla"))

@@ -118,11 +118,14 @@ def test_accelerator_script_stops_on_a_device_that_convolves_wrongly(tmp_path: P
 
 
 def test_meta_step_benchmark_names_who_is_missing(left: Left) -> None:
-    (row,) = (row for row in left.rows("meta_step") if row["tasks"] == 4)
+    (row,) = left.rows("meta_step")
+    said = (left.out / "logs" / "meta_step-4.log").read_text()
+    assert "higher: not measured: cannot start" in said
+    assert row["tasks"] == 4 and row["case"] == "tiny" and row["ours_ms"] > 0
     assert row["peers"] == {} and row["missing"]["higher"].startswith("cannot start ")
     assert row["roofline"]["gflop"] > 0 and row["about"][OURS]["device"] == row["device"]
-    assert row["command"].startswith("python -m benchmarks.meta_step --tasks=4 --tiny ")
-    assert "--results_dir" not in row["command"]
+    command = "python -m benchmarks.meta_step --tasks=4 --tiny --rounds=1 --seconds=0"
+    assert row["command"] == command
 
 
 def test_scaling_benchmark_finds_the_gradient_of_one_device(left: Left) -> None:

@@ -8,7 +8,6 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
@@ -16,7 +15,7 @@ from metalearn.errors import UserError
 from metalearn.records.names import file_name
 from metalearn.records.parse import config_from_json, lineage_from_json, part_of, typed
 from metalearn.records.record import FORMAT, lineage_to_json, settings
-from metalearn.records.store import write_json
+from metalearn.records.store import free_path, write_json
 
 # How the parts of a record are written that are not dicts of their fields
 WRITTEN: dict[str, Callable[[Any], Any]] = {"config": settings, "lineage": lineage_to_json}
@@ -70,11 +69,7 @@ class Kind(Generic[R]):
         """
         of, what = self.place(record)
         folder = Path(results) / self.name / file_name(of)
-        for number in count(1):
-            path = folder / f"{what}{f'-{number}' if number > 1 else ''}.json"
-            if not path.exists() or self.read(path).identity == record.identity:
-                return path
-        raise AssertionError
+        return free_path(folder, what, lambda path: self.read(path).identity == record.identity)
 
     def write(self, path: Path, record: R) -> None:
         """Write a record, whole or not at all.

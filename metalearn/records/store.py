@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,20 @@ def record_path(root: Path, record: Record) -> Path:
     """`<root>/<dataset>/<run_slug>.json`, ending with -2, -3, … if another test has the name."""
     name = run_slug(record.config, record.test.norm, record.roles)
     folder = Path(root) / file_name(dataset_of(record))
+    return free_path(folder, name, lambda path: _same(path, record))
+
+
+def free_path(folder: Path, name: str, same: Callable[[Path], bool]) -> Path:
+    """`<folder>/<name>.json`, ending with -2, -3, … if another test has the name.
+
+    Args:
+      folder: of the records.
+      name: of the file, without its end.
+      same: whether the file there is of the same test, whose record is replaced.
+    """
     for number in count(1):
         path = folder / f"{name}{f'-{number}' if number > 1 else ''}.json"
-        if not path.exists() or _same(path, record):
+        if not path.exists() or same(path):
             return path
     raise AssertionError
 

@@ -106,8 +106,8 @@ def test_seeds_trained_together_are_what_each_is_alone(
     """Those of rfs share a teacher."""
     taught: dict[str, object] = {}
     if method == "rfs":
-        taught = {"teacher": tmp_path / "teacher", "support_copies": 1}
-        assert run(images, "rfs", workdir=tmp_path / "teacher", support_copies=1).code == 0
+        taught = {"teacher": tmp_path / "teacher"}
+        assert run(images, "rfs", workdir=tmp_path / "teacher").code == 0
     places = {"workdir": tmp_path / "run", "results_dir": tmp_path / "results"}
     said = run(images, method, "--record", **places, **taught, **TOGETHER)
     assert said.code == 0, said
