@@ -40,4 +40,5 @@ def k_centre(key: Key, pool: Pool, k: int) -> Array:
     def columns(places: Array) -> Array:
         return (z @ z[places].T).T
 
-    return greedy(likely, choose, columns, take, (nearest_of(z, pool.labelled), pool.free), k)
+    begin = (nearest_of(z, z[pool.labelled]), pool.free)
+    return greedy(likely, choose, columns, take, begin, k)

@@ -12,6 +12,7 @@ from metalearn.types import Array, Key
 PURE = 0.95  # share of neighbourhoods that should be of one class (section 4)
 JUDGED = 2048  # images by which the radius is chosen
 COUNTED = 64  # images whose neighbours are counted at once
+COVERED = 50_000  # images of a larger pool that are chosen from and covered: of N, N^2 are compared
 
 
 class State(NamedTuple):
@@ -43,6 +44,29 @@ def prob_cover(key: Key, pool: Pool, k: int) -> Array:
     theirs. Once everything is covered the rest is drawn at random. No graph is kept, so memory is
     linear in the pool. Neighbours are counted once; as a count only falls (it is submodular), it is
     brought up to date for those images alone that may still be the best (Minoux 1978).
+
+    Deviation: of a pool of more than 50,000 images so many are drawn, free ones first; those are
+    covered, and chosen from.
+    """
+    number = len(pool.z)
+    if number <= COVERED:
+        return _covering(key, pool, pool.z[pool.labelled], k)
+    (drawing, key) = jax.random.split(key)
+    # Free images first, so that k of them are there
+    order = jax.random.permutation(drawing, number)
+    rows = order[jnp.argsort(~pool.free[order], stable=True)][: max(COVERED, k)]
+    some = Pool(pool.z[rows], pool.free[rows], pool.labelled[:0], pool.counts)
+    return rows[_covering(key, some, pool.z[pool.labelled], k)].astype(jnp.int32)
+
+
+def _covering(key: Key, pool: Pool, known: Array, k: int) -> Array:
+    """Positions int32 [k] of images that cover a pool best.
+
+    Args:
+      key: draws the radius' images, and ties.
+      pool: images to cover and to choose from.
+      known: [L,D], features of the labelled images, in the pool or not.
+      k: images.
     """
     (choosing, drawing) = jax.random.split(key)
     least = least_cosine(choosing, pool)
@@ -62,7 +86,7 @@ def prob_cover(key: Key, pool: Pool, k: int) -> Array:
         )
         return changed, place
 
-    uncovered = nearest_of(z, pool.labelled) < least
+    uncovered = nearest_of(z, known) < least
     degrees = degrees_of(z, uncovered, least)
     none = jnp.zeros(len(z), bool)
     begin = State(degrees, degrees, ~none, none, jnp.int32(0), uncovered, pool.free)

@@ -104,19 +104,20 @@ def random(key: Key, pool: Pool, k: int) -> Array:
     return best(key, jnp.zeros(len(pool.z)), pool.free, k)
 
 
-def nearest_of(z: Array, rows: Array) -> Array:
-    """Cosine [N] of each image to the nearest of some images; -inf where there are none.
+def nearest_of(z: Array, known: Array) -> Array:
+    """Cosine [N] of each image to the nearest of some others; -inf where there are none.
 
     Args:
       z: [N,D], of length one.
-      rows: int [L], positions in z.
+      known: [L,D], of length one.
     """
     nothing = jnp.full(len(z), -jnp.inf)
-    if not len(rows):
+    if not len(known):
         return nothing
-    filled = jnp.resize(rows, (-(-len(rows) // ROWS), min(ROWS, len(rows))))
+    blocks = -(-len(known) // ROWS)
+    filled = jnp.resize(jnp.arange(len(known)), (blocks, min(ROWS, len(known))))
 
     def step(nearest: Array, some: Array) -> tuple[Array, None]:
-        return jnp.maximum(nearest, (z @ z[some].T).max(1)), None
+        return jnp.maximum(nearest, (z @ known[some].T).max(1)), None
 
     return jax.lax.scan(step, nothing, filled)[0]

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from metalearn.active.pool import ROWS, Pool, best, random
+from metalearn.active.pool import Pool, best, random
 from metalearn.types import Array, Key
 
 SURVEY = "Settles 2009"
+LANES = 8  # classes compared at once
 
 
 def least_confidence(p: Array) -> Array:
@@ -21,18 +22,22 @@ def least_confidence(p: Array) -> Array:
 
 def margin(p: Array) -> Array:
     """How little the highest probability exceeds the second, negative (Scheffer et al. 2001)."""
+    (number, classes) = p.shape
+    lowest = jnp.array(-jnp.inf, p.dtype)
+    padded = jnp.pad(p, ((0, 0), (0, -classes % LANES)), constant_values=lowest)
+    highest = padded.reshape(number, -1, LANES)
+    two = (highest, jnp.full_like(highest, lowest))
+    # Of every eighth class first: a CPU compares eight pairs at once
+    for _ in range(2):
+        two = jax.lax.reduce(two, (lowest, lowest), _highest_two, (1,))
+    (first, second) = two
+    return second - first
 
-    def higher(two: tuple[Array, Array], value: Array) -> tuple[tuple[Array, Array], None]:
-        (first, second) = two
-        return (jnp.maximum(first, value), jnp.maximum(second, jnp.minimum(first, value))), None
 
-    def of_one(row: Array) -> Array:
-        nothing = jnp.full((), -jnp.inf, p.dtype)
-        (first, second) = jax.lax.scan(higher, (nothing, nothing), row)[0]
-        return second - first
-
-    # On a CPU four times as fast as `top_k`, on many images at once
-    return jax.lax.map(of_one, p, batch_size=ROWS)
+def _highest_two(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The highest two of two pairs, the highest first."""
+    second = jnp.minimum(one[0], other[0])
+    return jnp.maximum(one[0], other[0]), jnp.maximum(second, jnp.maximum(one[1], other[1]))
 
 
 def entropy(p: Array) -> Array:

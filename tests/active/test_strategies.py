@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metalearn.active import badge as badge_module
-from metalearn.active import core_set
+from metalearn.active import core_set, cover
 from metalearn.active.auto import ENOUGH, typical_then_margin
 from metalearn.active.badge import badge, gradient_distances
 from metalearn.active.core_set import k_centre
@@ -74,6 +74,14 @@ def test_uncertainty_scores_are_their_definitions():
     np.testing.assert_allclose(entropy(p), [expected, 0.0], atol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [1, 2, 8, 11, 100])
+def test_margin_is_that_of_sorted_probabilities(classes):
+    p = np.random.default_rng(classes).dirichlet(np.ones(classes), 70).astype(np.float32)
+    p[0] = 1 / classes
+    ordered = np.sort(np.pad(p, ((0, 0), (1, 0)), constant_values=-np.inf), 1)
+    np.testing.assert_array_equal(margin(jnp.asarray(p)), ordered[:, -2] - ordered[:, -1])
+
+
 def test_equal_scores_are_drawn_and_higher_ones_come_first():
     scores = jnp.array([1.0, 0.0, 2.0, 0.0, 0.0, 3.0, 0.0, 9.0])
     free = jnp.ones(8, bool).at[7].set(False)
@@ -130,7 +138,9 @@ def test_k_centre_is_the_greedy_one():
 def test_nearest_of_many_is_the_nearest_of_all():
     pool = a_pool(50, 0)
     rows = jnp.arange(0, 50, 3)
-    np.testing.assert_allclose(nearest_of(pool.z, rows), (pool.z @ pool.z[rows].T).max(1), 1e-5)
+    np.testing.assert_allclose(
+        nearest_of(pool.z, pool.z[rows]), (pool.z @ pool.z[rows].T).max(1), 1e-5
+    )
 
 
 def test_gradient_distances_are_those_of_built_gradients():
@@ -211,6 +221,20 @@ def test_prob_cover_covers_greedily():
         assert brings[place] == brings[free].max()
         covered |= near[place]
         free[place] = False
+
+
+def test_a_part_of_a_large_pool_is_covered_and_chosen_from():
+    pool = a_pool(90, 1)
+    of = np.arange(90) % CLASSES
+    z = np.eye(CLASSES, 8)[of] + 0.01 * np.random.default_rng(0).normal(size=(90, 8))
+    pool = pool._replace(z=jnp.asarray(unit_rows(z)))
+    with mock.patch.object(cover, "COVERED", 40):
+        found = np.asarray(prob_cover(random_key(0), pool, 2))
+        every = np.asarray(prob_cover(random_key(0), pool, 60))
+    # The labelled image covers its own blob, wherever it is
+    assert {*of[found].tolist(), *of[pool.labelled].tolist()} == {0, 1, 2}
+    assert len(set(every.tolist())) == 60
+    assert np.asarray(pool.free)[every].all()
 
 
 def test_auto_changes_from_typical_images_to_doubtful_ones():
