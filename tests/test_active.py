@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments._cli.draws import grouped
 from metalearn.records.active import ACTIVE
 from tests.programs import program
 from tests.test_transfer import draw
@@ -49,6 +50,26 @@ def test_a_simulation_is_recorded_and_goes_on(images: Path, trained: Path, tmp_p
     assert margin.measured.accuracy[0] == begun["measured"]["accuracy"][0]
 
 
+def test_draws_that_choose_at_once_are_those_made_one_by_one(
+    images: Path, trained: Path, tmp_path: Path
+) -> None:
+    accuracies = []
+    for at_once in ("1", "2"):
+        folder = tmp_path / at_once
+        given = words(images, trained, f"--at_once={at_once}", f"--workdir={folder}")
+        found = program("active", *given, "--draws=3")
+        assert found.code == 0, found.err
+        accuracies.append(json.loads((folder / "auto.json").read_text())["measured"]["accuracy"])
+    assert accuracies[0] == accuracies[1] and len(accuracies[0]) == 3
+
+
+def test_draws_are_grouped_early_ones_first() -> None:
+    todo = [(1, "auto"), (2, "random"), (2, "auto"), (3, "random"), (3, "auto")]
+    one_by_one = [("auto", [1]), ("random", [2]), ("auto", [2]), ("random", [3]), ("auto", [3])]
+    assert grouped(todo, 1) == one_by_one
+    assert grouped(todo, 2) == [("auto", [1]), ("random", [2, 3]), ("auto", [2, 3])]
+
+
 def test_the_body_may_be_trained_in_each_round(images: Path, trained: Path, tmp_path: Path) -> None:
     training = ("--classifier=fine_tune", "--steps=3", "--lr=0.01", "--batch_size=4", "--draws=1")
     rounds = ("--budget=6,12", "--strategies=random", f"--workdir={tmp_path / 'run'}")
@@ -81,6 +102,7 @@ def test_a_folder_of_another_simulation_is_refused(
         ("--test_data_dir=x", "--test_data_dir is of --test_dataset"),
         ("--steps=3", "--steps"),
         ("--classifier=tree", "tree"),
+        ("--at_once=-1", "at_once"),
     ],
 )
 def test_wrong_settings_end_with_one_line(

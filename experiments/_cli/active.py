@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -15,7 +16,8 @@ from experiments._cli.active_arguments import (
     workdir_of,
 )
 from experiments._cli.define import FLAGS
-from experiments._cli.draws import begun, missing, path_of, record_all
+from experiments._cli.draws import begun, grouped, missing, path_of, record_all
+from experiments._cli.flags import MOST_SEEDS
 from experiments._cli.lab import check_jax, meet
 from experiments._cli.material import open_material
 from experiments._cli.places import check_run_folder
@@ -23,7 +25,8 @@ from experiments._cli.program import command_line, continued
 from metalearn.active.heads import head_fit
 from metalearn.active.images import Fit, Images
 from metalearn.active.registry import STRATEGIES
-from metalearn.active.simulation import Rules, simulate
+from metalearn.active.simulation import simulate
+from metalearn.active.trial import Rules
 from metalearn.classifiers.rounds import trained_fit
 from metalearn.classifiers.run import check_classifier
 from metalearn.config import Config
@@ -141,7 +144,7 @@ def _fit(config: Config, material: Material, workdir: Path) -> Fit:
 def _draw(
     records: dict[str, ActiveRecord], images: Images, rules: Rules, workdir: Path, fit: Fit
 ) -> None:
-    """Make the draws that are missing; each is saved once it is made.
+    """Make the draws that are missing; those of one program are saved once they are made.
 
     Args:
       records: of the strategies, with the draws that are there.
@@ -150,14 +153,22 @@ def _draw(
       workdir: folder of the records.
       fit: what is fitted in each round.
     """
-    for draw, name in tqdm(missing(records), unit="draw", disable=sys.stderr is None):
+    groups = grouped(missing(records), _at_once())
+    for name, draws in tqdm(groups, unit="draw", disable=sys.stderr is None):
         record = records[name]
-        seed = record.config.seed + draw
-        rounds = list(simulate(STRATEGIES[name], images, rules, fit, seed))
-        test = dataclasses.replace(record.test, draws=draw + 1)
-        measured = record.measured.with_draw(rounds)
-        records[name] = dataclasses.replace(record, test=test, measured=measured)
-        ACTIVE.write(path_of(workdir, name), records[name])
+        seeds = [record.config.seed + draw for draw in draws]
+        for rounds in simulate(STRATEGIES[name], images, rules, fit, seeds):
+            test = dataclasses.replace(record.test, draws=record.test.draws + 1)
+            measured = record.measured.with_draw(rounds)
+            record = dataclasses.replace(record, test=test, measured=measured)
+        records[name] = record
+        ACTIVE.write(path_of(workdir, name), record)
+
+
+def _at_once() -> int:
+    """How many draws choose in one program, where the user does not say."""
+    slower = jax.default_backend() == "cpu" or FLAGS.classifier in TRAINED
+    return FLAGS.at_once or (1 if slower else MOST_SEEDS)
 
 
 def _finish(records: list[ActiveRecord], workdir: Path) -> None:

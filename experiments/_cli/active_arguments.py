@@ -15,7 +15,7 @@ from experiments._cli.flags import (
 from experiments._cli.unread import check_optimizer, check_test_folder
 from metalearn.active.heads import AUTO
 from metalearn.active.registry import STRATEGIES
-from metalearn.active.simulation import Rules
+from metalearn.active.trial import Rules
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.active import BASELINE
@@ -58,6 +58,13 @@ def define_active() -> None:
         upper_bound=1.0,
     )
     define_flag("draws", 10, "seeds, from --seed on", int, lower_bound=1, upper_bound=MOST_SEEDS)
+    define_flag(
+        "at_once",
+        0,
+        "draws whose images are chosen by one program (0: all; one on a CPU, where that is faster, "
+        "and one where the body is trained)",
+        lower_bound=0,
+    )
 
 
 def config_given() -> Config:

@@ -1,6 +1,6 @@
 """What programs share that repeat a comparison by several seeds: draws saved one by one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,19 @@ def missing(records: Mapping[str, Any]) -> list[tuple[int, str]]:
         for draw, name in product(range(FLAGS.draws), records)
         if draw >= records[name].test.draws
     ]
+
+
+def grouped(todo: Iterable[tuple[int, str]], most: int) -> list[tuple[str, list[int]]]:
+    """Records' names and their draws that are made at once, early draws first.
+
+    Args:
+      todo: draws that are missing, and the records' names.
+      most: draws at once.
+    """
+    groups: dict[tuple[int, str], list[int]] = {}
+    for draw, name in todo:
+        groups.setdefault((draw // most, name), []).append(draw)
+    return [(name, draws) for (_, name), draws in groups.items()]
 
 
 def record_all(records: list[Any], kind: Kind[Any]) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from metalearn.active.simulation import MEMBERS
+from metalearn.active.trial import MEMBERS
 from metalearn.ops.softmax import softmax
 from metalearn.personal.heads import AUTO, HEADS, chosen_head
 from metalearn.transfer.fitted import Probe

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metalearn.active.simulation import Round
+from metalearn.active.trial import Round
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.kinds import Kind

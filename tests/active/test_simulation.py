@@ -9,7 +9,8 @@ from metalearn.active.heads import head_fit
 from metalearn.active.images import Answers, Images, fitted, free_images
 from metalearn.active.pool import Strategy
 from metalearn.active.registry import STRATEGIES
-from metalearn.active.simulation import Rules, kappa, macro_recall, simulate
+from metalearn.active.simulation import simulate
+from metalearn.active.trial import Rules, kappa, macro_recall
 from metalearn.errors import UserError
 
 CLASSES = 4
@@ -27,7 +28,7 @@ def blobs(number: int = 80, seed: int = 0) -> Images:
 
 def rounds_of(name: str, rules: Rules, seed: int = 0, images: Images | None = None) -> list:
     found = images or blobs()
-    return list(simulate(STRATEGIES[name], found, rules, head_fit("auto"), seed))
+    return simulate(STRATEGIES[name], found, rules, head_fit("auto"), [seed])[0]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -57,7 +58,7 @@ def test_no_image_is_asked_for_twice_and_none_outside_the_pool():
     # Called as it is: what is compiled is traced once a shape
     with jax.disable_jit():
         rules = Rules((5, 9, 20), pool=30)
-        list(simulate(Strategy(watched, ""), blobs(), rules, head_fit("ridge"), 0))
+        simulate(Strategy(watched, ""), blobs(), rules, head_fit("ridge"), [0])
     places = np.concatenate([found for found, _, _ in asked])
     assert len(set(places.tolist())) == 20 and places.max() < 30
     assert [len(labelled) for _, labelled, _ in asked] == [0, 5, 9]
@@ -106,7 +107,7 @@ def test_balanced_choices_are_more_even():
             labelled.append(images.y[rows])
             return head_fit("ridge")(images, rows)
 
-        list(simulate(STRATEGIES["random"], images, Rules((20, 40), balanced=balanced), fit, 0))
+        simulate(STRATEGIES["random"], images, Rules((20, 40), balanced=balanced), fit, [0])
         return int(np.bincount(labelled[-1], minlength=CLASSES).min())
 
     assert fewest(True) > fewest(False)
@@ -116,6 +117,30 @@ def test_nothing_more_is_asked_once_answers_hardly_change():
     found = rounds_of("random", Rules((8, 40, 60, 80), stop=0.5))
     assert [each.labels for each in found] == [8, 40, 40, 40]
     assert found[-1].accuracy == found[1].accuracy and found[-1].fit_s == 0
+
+
+def untimed(rounds: list) -> list:
+    return [each._replace(pick_s=0, fit_s=0) for each in rounds]
+
+
+@pytest.mark.parametrize("name", ["k_centre", "auto", "bald"])
+@pytest.mark.parametrize("pool", [0, 60])
+def test_seeds_of_one_program_have_the_rounds_of_each_alone(name, pool):
+    rules = Rules((4, 12, 40), pool)
+    both = simulate(STRATEGIES[name], blobs(), rules, head_fit("ridge"), [3, 4])
+    for seed, rounds in zip([3, 4], both, strict=True):
+        (alone,) = simulate(STRATEGIES[name], blobs(), rules, head_fit("ridge"), [seed])
+        assert untimed(rounds) == untimed(alone)
+
+
+def test_seeds_of_one_program_stop_each_by_itself():
+    rules = Rules((8, 16, 40, 60, 80), stop=0.9)
+    seeds = [0, 1, 2, 3]
+    found = simulate(STRATEGIES["random"], blobs(), rules, head_fit("ridge"), seeds)
+    for seed, rounds in zip(seeds, found, strict=True):
+        (alone,) = simulate(STRATEGIES["random"], blobs(), rules, head_fit("ridge"), [seed])
+        assert untimed(rounds) == untimed(alone)
+    assert len({rounds[-1].labels for rounds in found}) > 1
 
 
 def test_kappa_and_recall_are_those_of_scikit_learn():

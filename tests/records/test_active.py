@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalearn.active.simulation import Round
+from metalearn.active.trial import Round
 from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.records.active import ACTIVE, NOTHING, ActiveMeasured, ActiveRecord, ActiveTest
