@@ -88,10 +88,12 @@ def together(pick: Pick, same: bool) -> Pick:
       pick: of a strategy.
       same: whether all choose from the same features [N,D], which are not stacked.
     """
-    axes = Pool(None if same else 0, *5 * (0,))
 
     def picks(keys: Key, pools: Pool, k: int) -> Array:
-        of_one = jax.vmap(lambda key, pool: pick(key, pool, k), in_axes=(0, axes))
-        return of_one(keys, pools)
+        def of_one(key: Key, z: Array, rest: Pool) -> Array:
+            return pick(key, rest._replace(z=z), k)
+
+        rest = pools._replace(z=jnp.zeros(len(keys)))
+        return jax.vmap(of_one, (0, None if same else 0, 0))(keys, pools.z, rest)
 
     return jax.jit(picks, static_argnums=2)
