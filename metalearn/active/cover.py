@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.active.kmeans import k_means
-from metalearn.active.pool import ROWS, Pool, best, nearest_of
+from metalearn.active.pool import ROWS, Pool, best, nearest_of, part_of
 from metalearn.types import Array, Key
 
 PURE = 0.95  # share of neighbourhoods that should be of one class (section 4)
@@ -48,29 +48,10 @@ def prob_cover(key: Key, pool: Pool, k: int) -> Array:
     Deviation: of a pool of more than 50,000 images so many are drawn, free ones first; those are
     covered, and chosen from.
     """
-    number = len(pool.z)
-    if number <= COVERED:
-        return _covering(key, pool, pool.z[pool.labelled], k)
-    (drawing, key) = jax.random.split(key)
-    # Free images first, so that k of them are there
-    order = jax.random.permutation(drawing, number)
-    rows = order[jnp.argsort(~pool.free[order], stable=True)][: max(COVERED, k)]
-    some = Pool(pool.z[rows], pool.free[rows], pool.labelled[:0], pool.counts)
-    return rows[_covering(key, some, pool.z[pool.labelled], k)].astype(jnp.int32)
-
-
-def _covering(key: Key, pool: Pool, known: Array, k: int) -> Array:
-    """Positions int32 [k] of images that cover a pool best.
-
-    Args:
-      key: draws the radius' images, and ties.
-      pool: images to cover and to choose from.
-      known: [L,D], features of the labelled images, in the pool or not.
-      k: images.
-    """
+    part = part_of(key, pool, max(COVERED, k))
     (choosing, drawing) = jax.random.split(key)
-    least = least_cosine(choosing, pool)
-    z = pool.z
+    least = least_cosine(choosing, part.pool)
+    z = part.pool.z
 
     def step(state: State, key: Key) -> tuple[State, Array]:
         state = jax.lax.while_loop(
@@ -86,11 +67,11 @@ def _covering(key: Key, pool: Pool, known: Array, k: int) -> Array:
         )
         return changed, place
 
-    uncovered = nearest_of(z, known) < least
+    uncovered = nearest_of(z, part.known) < least
     degrees = degrees_of(z, uncovered, least)
     none = jnp.zeros(len(z), bool)
-    begin = State(degrees, degrees, ~none, none, jnp.int32(0), uncovered, pool.free)
-    return jax.lax.scan(step, begin, jax.random.split(drawing, k))[1]
+    begin = State(degrees, degrees, ~none, none, jnp.int32(0), uncovered, part.pool.free)
+    return part.rows[jax.lax.scan(step, begin, jax.random.split(drawing, k))[1]]
 
 
 def rivals(state: State) -> Array:

@@ -104,6 +104,38 @@ def random(key: Key, pool: Pool, k: int) -> Array:
     return best(key, jnp.zeros(len(pool.z)), pool.free, k)
 
 
+class Part(NamedTuple):
+    """Images of a pool, or all.
+
+    Attributes:
+      rows: int32 [M], their positions.
+      pool: those images; without the labelled ones' positions, a head and a committee.
+      known: [L,D], features of the labelled images, in the part or not.
+    """
+
+    rows: Array
+    pool: Pool
+    known: Array
+
+
+def part_of(key: Key, pool: Pool, most: int) -> Part:
+    """At most so many images of a pool, drawn; free ones first.
+
+    Args:
+      key: draws.
+      pool: of N images.
+      most: images.
+    """
+    number = len(pool.z)
+    rows = jnp.arange(number, dtype=jnp.int32)
+    some = Pool(pool.z, pool.free, pool.labelled[:0], pool.counts)
+    if number > most:
+        order = jax.random.permutation(jax.random.fold_in(key, 0), rows)
+        rows = order[jnp.argsort(~pool.free[order], stable=True)][:most]
+        some = some._replace(z=pool.z[rows], free=pool.free[rows])
+    return Part(rows, some, pool.z[pool.labelled])
+
+
 def nearest_of(z: Array, known: Array) -> Array:
     """Cosine [N] of each image to the nearest of some others; -inf where there are none.
 

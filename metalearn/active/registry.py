@@ -1,9 +1,10 @@
 """Strategies by name."""
 
-from metalearn.active.auto import typical_then_margin
+from metalearn.active.auto import serving_then_margin
 from metalearn.active.badge import badge
 from metalearn.active.core_set import k_centre
 from metalearn.active.cover import prob_cover
+from metalearn.active.facility import facility_location
 from metalearn.active.pool import Strategy, random
 from metalearn.active.typical import diverse, typiclust
 from metalearn.active.uncertainty import (
@@ -26,6 +27,7 @@ STRATEGIES = {
     "badge": Strategy(badge, "Ash et al. 2020"),
     "typiclust": Strategy(typiclust, "Hacohen et al. 2022"),
     "prob_cover": Strategy(prob_cover, "Yehuda et al. 2022"),
+    "facility_location": Strategy(facility_location, "Wei et al. 2015"),
     "k_means": Strategy(diverse, "Zhdanov 2019"),
-    AUTO: Strategy(typical_then_margin, ""),
+    AUTO: Strategy(serving_then_margin, ""),
 }

@@ -77,7 +77,7 @@ def ask(state: State, looked: Looked, prior: float, wish: Wish) -> State:
     strategy = wish.strategy
     if strategy == AUTO:  # by what is labelled, not by what is asked about or skipped
         sure = some.enough and len(some.y) >= enough_labels(len(pool.counts), len(looked.z))
-        strategy = "margin" if sure else "typiclust"
+        strategy = "margin" if sure else "facility_location"
     rows = np.asarray(compiled(STRATEGIES[strategy].pick)(key, pool, new))
     asked = {
         looked.digests[row]: Record(looked.names[row], guess=guesses.get(int(row))) for row in rows

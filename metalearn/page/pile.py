@@ -23,7 +23,7 @@ from metalearn.personal.model import Model
 from metalearn.personal.reading import said
 
 MOST = 1000  # photographs of a pile
-TYPICAL = 48  # photographs that are chosen at a time as they are typical of a pile
+SERVING = 48  # photographs that are chosen at a time as they stand for a pile
 AHEAD = 8  # that are chosen as a head is not sure of them
 MORE = 10  # labels whose worth is told
 
@@ -123,8 +123,8 @@ def synced(pile: Pile, session: Session, model: Model) -> Pile:
 def chosen(pile: Pile, model: Model) -> Pile:
     """The pile with something to ask about, if there is any left.
 
-    Typical photographs are chosen many at a time, as it takes seconds. They give way to those that
-    a head is least sure of, once `auto` would take these.
+    Photographs that stand for the pile are chosen many at a time, as it may take seconds. They give
+    way to those that a head is least sure of, once `auto` would take these.
     """
     sure = len(pile.state.labelled) >= _enough(pile)
     if sure and not pile.sure:
@@ -134,7 +134,7 @@ def chosen(pile: Pile, model: Model) -> Pile:
     looked = pile.seen.looked
     if looked is None or pile.state.open or not pile.left:
         return pile
-    wish = Wish(min(AHEAD if sure else TYPICAL, pile.left), AUTO)
+    wish = Wish(min(AHEAD if sure else SERVING, pile.left), AUTO)
     state = ask(pile.state, looked, model.prior, wish)
     return replace(pile, state=state, sure=sure)
 

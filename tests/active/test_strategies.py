@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from metalearn.active import badge as badge_module
-from metalearn.active import core_set, cover
-from metalearn.active.auto import ENOUGH, typical_then_margin
+from metalearn.active import core_set, cover, facility
+from metalearn.active.auto import ENOUGH, serving_then_margin
 from metalearn.active.badge import badge, gradient_distances
 from metalearn.active.core_set import k_centre
 from metalearn.active.cover import least_cosine, prob_cover
+from metalearn.active.facility import facility_location
 from metalearn.active.kmeans import k_means
-from metalearn.active.pool import Pool, best, highest, nearest_of
+from metalearn.active.pool import Pool, best, highest, nearest_of, part_of
 from metalearn.active.quota import evened
 from metalearn.active.registry import STRATEGIES
 from metalearn.active.typical import in_turn, typicality, typiclust
@@ -237,14 +238,45 @@ def test_a_part_of_a_large_pool_is_covered_and_chosen_from():
     assert np.asarray(pool.free)[every].all()
 
 
-def test_auto_changes_from_typical_images_to_doubtful_ones():
+@pytest.mark.parametrize("known", [0, 4])
+def test_facility_location_takes_what_serves_the_pool_best(known):
+    pool = a_pool(70, known)
+    found = np.asarray(facility_location(random_key(0), pool, 30))
+    z = np.asarray(pool.z, np.float64)
+    similar = np.square(np.maximum(z @ z.T, 0))
+    served = similar[np.asarray(pool.labelled)].max(0, initial=0)
+    free = np.asarray(pool.free).copy()
+    for place in found:
+        gains = np.maximum(similar - served, 0).sum(1)
+        assert gains[place] == pytest.approx(gains[free].max(), rel=1e-5) and free[place]
+        served = np.maximum(served, similar[place])
+        free[place] = False
+
+
+def test_a_part_of_a_pool_is_free_images_first():
+    pool = a_pool(50, 20)
+    part = part_of(random_key(0), pool, 35)
+    rows = np.asarray(part.rows)
+    assert len(set(rows.tolist())) == 35 and set(np.flatnonzero(pool.free)) <= set(rows.tolist())
+    np.testing.assert_array_equal(part.pool.z, np.asarray(pool.z)[rows])
+    np.testing.assert_array_equal(part.pool.free, np.asarray(pool.free)[rows])
+    np.testing.assert_array_equal(part.known, np.asarray(pool.z)[np.asarray(pool.labelled)])
+    with mock.patch.object(facility, "SERVED", 35):
+        found = np.asarray(facility_location(random_key(0), pool, 6))
+        every = np.asarray(facility_location(random_key(0), a_pool(50, 0), 50))
+    assert len(set(found.tolist())) == 6 and np.asarray(pool.free)[found].all()
+    assert sorted(every.tolist()) == list(range(50))
+
+
+def test_auto_changes_from_images_that_serve_the_pool_to_doubtful_ones():
     many = CLASSES * ENOUGH
     key = random_key(0)
-    few = a_pool(90, many - 1)
-    np.testing.assert_array_equal(typical_then_margin(key, few, 4), typiclust(key, few, 4))
-    for enough in (a_pool(90, many), a_pool(2 * many - 4, many - 2)):  # the latter half of a pool
+    few = a_pool(200, many - 1)
+    serving = facility_location(key, few, 4)
+    np.testing.assert_array_equal(serving_then_margin(key, few, 4), serving)
+    for enough in (a_pool(200, many), a_pool(90, 27)):  # the latter is 30 % of its pool
         by_margin = STRATEGIES["margin"].pick(key, enough, 4)
-        np.testing.assert_array_equal(typical_then_margin(key, enough, 4), by_margin)
+        np.testing.assert_array_equal(serving_then_margin(key, enough, 4), by_margin)
 
 
 def test_choices_are_evened_out_over_classes():
