@@ -33,9 +33,9 @@ def facility_location(key: Key, pool: Pool, k: int) -> Array:
 
     An image is served by the one that is most similar to it; a pool by the sum over its images
     (the facility location function of Wei et al.; whatever a head says of them). Similarity is the
-    square of a positive cosine, and 0 of another: on validation images of CIFAR-100 it was as good
-    as plain cosines or better, and than sharper ones. What an image adds only falls (the sum is
-    submodular), so it is computed anew for those alone that may still be the best (Minoux 1978).
+    square of a positive cosine, and 0 of another, so that near images count most. What an image
+    adds only falls (the sum is submodular), so it is computed anew for those alone that may still
+    be the best (Minoux 1978).
 
     Deviation: of a pool of more than 10,000 images so many are drawn, free ones first; those are
     served, and chosen from. So no more similarities than theirs are in memory. What is asked for

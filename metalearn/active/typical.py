@@ -23,9 +23,9 @@ def typiclust(key: Key, pool: Pool, k: int) -> Array:
     typical one.
 
     Deviations: at most 2,000 clusters, not 500, as the second choice of a cluster repeats the first
-    (up to 3 points were lost on validation images of groceries and CIFAR-100); clusters of fewer
-    than five images come last, and are not left out, so that small pools can be asked for; what is
-    typical of a cluster is not found anew after an image is taken.
+    (docs/findings.md has both); clusters of fewer than five images come last, and are not left out,
+    so that small pools can be asked for; what is typical of a cluster is not found anew after an
+    image is taken.
     """
     clusters = _clusters(pool, k)
     of = k_means(key, pool.z, clusters).of
