@@ -1,4 +1,4 @@
-"""k-means of features (Lloyd 1982), begun by k-means++ (Arthur & Vassilvitskii 2007).
+"""k-means of features (Lloyd 1982), begun by k-means++ (Arthur & Vassilvitskii 2007) or as asked.
 
 Compiled, and in memory linear in the number of images: distances are computed in blocks.
 """
@@ -32,17 +32,24 @@ class Clusters(NamedTuple):
     squares: Array
 
 
-def k_means(key: Key, z: Array, clusters: int) -> Clusters:
+def k_means(key: Key, z: Array, clusters: int, begin: Array | None = None) -> Clusters:
     """Clusters of features z [N,D]; N is at least `clusters`.
 
-    The first centres are drawn by k-means++ among 20 images a cluster, drawn at random. A cluster
-    that has lost all images keeps its centre. Centres are means of 256 images a cluster in the
-    mean, drawn at random, where there are more (as in FAISS, Johnson et al. 2017); all images are
-    assigned in the end.
+    A cluster that has lost all images keeps its centre. Centres are means of 256 images a cluster
+    in the mean, drawn at random, where there are more (as in FAISS, Johnson et al. 2017); all
+    images are assigned in the end.
+
+    Args:
+      key: draws.
+      z: the features.
+      clusters: K.
+      begin: the first centres [K,D]; None: drawn by k-means++ among 20 images a cluster, which are
+        drawn at random.
     """
     (drawing, seeding) = jax.random.split(key)
     order = jax.random.permutation(drawing, len(z))
-    begin = _seeded(seeding, z[order[: SAMPLE * clusters]], clusters)
+    if begin is None:
+        begin = _seeded(seeding, z[order[: SAMPLE * clusters]], clusters)
     means = _settled(z[order[: MOVED * clusters]] if MOVED * clusters < len(z) else z, begin)
     return Clusters(means, *assign(z, means))
 

@@ -1,6 +1,6 @@
 """Strategies by name."""
 
-from metalearn.active.auto import serving_then_margin
+from metalearn.active.auto import by_labels
 from metalearn.active.badge import badge
 from metalearn.active.core_set import k_centre
 from metalearn.active.cover import prob_cover
@@ -29,5 +29,5 @@ STRATEGIES = {
     "prob_cover": Strategy(prob_cover, "Yehuda et al. 2022"),
     "facility_location": Strategy(facility_location, "Wei et al. 2015"),
     "k_means": Strategy(diverse, "Zhdanov 2019"),
-    AUTO: Strategy(serving_then_margin, ""),
+    AUTO: Strategy(by_labels, ""),
 }

@@ -28,7 +28,18 @@ def typiclust(key: Key, pool: Pool, k: int) -> Array:
     image is taken.
     """
     clusters = _clusters(pool, k)
-    of = k_means(key, pool.z, clusters).of
+    return typical_of(pool, k_means(key, pool.z, clusters).of, k, clusters)
+
+
+def typical_of(pool: Pool, of: Array, k: int, clusters: int) -> Array:
+    """Positions int32 [k]: the most typical free image of each cluster in turn.
+
+    Args:
+      pool: of N images.
+      of: int [N], cluster of each.
+      k: images.
+      clusters: how many.
+    """
     # An image that is labelled tells no more what is typical of those that are not
     ranked = jnp.where(pool.free & _asked(pool, of, k, clusters)[of], of, clusters)
     return in_turn(pool, of, typicality(pool.z, ranked, clusters), k, clusters)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metalearn.active import auto, core_set, cover, facility
 from metalearn.active import badge as badge_module
-from metalearn.active import core_set, cover, facility
-from metalearn.active.auto import ENOUGH, serving_then_margin
+from metalearn.active.auto import ENOUGH, by_labels, first_images
 from metalearn.active.badge import badge, gradient_distances
 from metalearn.active.core_set import k_centre
 from metalearn.active.cover import least_cosine, prob_cover
@@ -268,15 +268,38 @@ def test_a_part_of_a_pool_is_free_images_first():
     assert sorted(every.tolist()) == list(range(50))
 
 
-def test_auto_changes_from_images_that_serve_the_pool_to_doubtful_ones():
+def test_auto_changes_from_typical_images_to_those_that_serve_the_pool_and_to_doubtful_ones():
     many = CLASSES * ENOUGH
     key = random_key(0)
+    none = a_pool(200, 0)
+    np.testing.assert_array_equal(by_labels(key, none, 4), first_images(key, none, 4))
     few = a_pool(200, many - 1)
     serving = facility_location(key, few, 4)
-    np.testing.assert_array_equal(serving_then_margin(key, few, 4), serving)
+    np.testing.assert_array_equal(by_labels(key, few, 4), serving)
     for enough in (a_pool(200, many), a_pool(90, 27)):  # the latter is 30 % of its pool
         by_margin = STRATEGIES["margin"].pick(key, enough, 4)
-        np.testing.assert_array_equal(serving_then_margin(key, enough, 4), by_margin)
+        np.testing.assert_array_equal(by_labels(key, enough, 4), by_margin)
+
+
+def test_first_images_are_typical_ones_of_clusters_that_serve_the_pool():
+    pool = a_pool(200, 0)
+    serving = facility_location(jax.random.split(random_key(0))[0], pool, 5)
+    found = first_images(random_key(0), pool, 5)
+    # k-means by hand, from those images
+    z = np.asarray(pool.z)
+    centres = z[np.asarray(serving)]
+    for _ in range(100):
+        of = ((z[:, None] - centres) ** 2).sum(2).argmin(1)
+        centres = np.stack([z[of == cluster].mean(0) for cluster in range(5)])
+    chosen = np.asarray(found)
+    assert sorted(of[chosen].tolist()) == list(range(5))
+    for place in chosen:
+        near = np.sort(np.linalg.norm(z[of == of[place]][:, None] - z[of == of[place]], axis=2))
+        number = min(20, len(near) // 2)
+        mean = near[:, 1 : number + 1].mean(1)
+        assert np.linalg.norm(z[of == of[place]] - z[place], axis=1)[mean.argmin()] < 1e-6
+    with mock.patch.object(auto, "MOST_CLUSTERS", 4):
+        np.testing.assert_array_equal(first_images(random_key(0), pool, 5), serving)
 
 
 def test_choices_are_evened_out_over_classes():
