@@ -38,30 +38,29 @@ from metalearn.runtime import commit, configure, device_name
 from metalearn.training.features import cached_features, features_path
 from metalearn.training.lab import mesh_of
 
-LARGER = 1.4  # times the size, of the whole photo's second view
 CENTRES = ("others", "own", "none")
 
 
-def views_named(name: str, size: int, mirror: bool) -> Views:
-    """Views by name: `usual`, or with something left out or added.
+def views_named(name: str, size: int, own: int, mirror: bool) -> Views:
+    """Views by name: `usual`, or with something left out or otherwise.
 
     Args:
       name: one of `VIEWS`.
       size: pixels a side.
+      own: that the body was trained with.
       mirror: whether each is shown mirrored as well.
     """
-    usual = usual_views(size)
-    larger = View(round(LARGER * size))
+    usual = usual_views(size, own)
     found = {
         "usual": usual,
-        "whole": Views((View(size),)),
+        "whole": Views(usual.shown[:1]),
         "plain": usual._replace(fitted=()),
-        "two-sizes": usual._replace(shown=(*usual.shown, larger)),
+        "one-size": usual_views(size),
     }
     return found[name]._replace(mirror=mirror)
 
 
-VIEWS = ("usual", "plain", "whole", "two-sizes")
+VIEWS = ("usual", "plain", "whole", "one-size")
 
 
 def define_few_photos() -> None:
@@ -84,8 +83,9 @@ def define_few_photos() -> None:
         "views",
         "usual",
         VIEWS,
-        "of a photo: all of it and its middle, corners too of those fitted to (usual); without the "
-        "corners (plain); all of it alone (whole); all of it at 1.4 times the size too (two-sizes)",
+        "of a photo: all of it at up to 1.4 times the size and its middle, corners too of those "
+        "fitted to (usual); without the corners (plain); all of it alone (whole); all of it at the "
+        "size of the others (one-size)",
     )
     define_flag("mirror", False, "show each view mirrored as well")
     define_choice("centre", "others", CENTRES, "what features are centred by, of centroids")
@@ -113,8 +113,8 @@ def measure() -> None:
     configure(2, "float32")
     if FLAGS.record:
         check_writable(Path(FLAGS.results_dir))
-    views = views_named(FLAGS.views, FLAGS.input_size, FLAGS.mirror)
-    embedding = _centred(load_embedding(FLAGS.backbone, FLAGS.weights, views))
+    embedding = _embedding()
+    views = embedding.shown.views
     dataset = load(FLAGS.dataset, FLAGS.data_dir, FLAGS.cache_dir)
     found = labelled(dataset, classes=FLAGS.tested)
     protocol = Protocol(
@@ -165,9 +165,13 @@ def _alike(names: tuple[str, ...]) -> tuple[Dataset, Part] | None:
     return dataset, found.train
 
 
-def _centred(embedding: Embedding) -> Embedding:
-    """The embedding with features centred as --centre says."""
-    shown = embedding.shown
+def _embedding() -> Embedding:
+    """The embedding by the views that the flags name, with features centred as --centre says."""
+    embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
+    own = embedding.shown.inputs.size[0]
+    views = views_named(FLAGS.views, FLAGS.input_size, own, FLAGS.mirror)
+    shown = embedding.shown._replace(views=views)
+    embedding = embedding._replace(shown=shown)
     if FLAGS.centre == "others":
         return embedding
     prior = 0.0 if FLAGS.centre == "own" else float("inf")

@@ -97,7 +97,8 @@ def embedding_of(name: str, body: Body, views: Views | None = None) -> Embedding
       views: of a photograph, as of `load_embedding`.
     """
     assert body.params is not None
-    views = views or usual_views(SIZE if name == BODY else body.inputs.size[0])
+    own = body.inputs.size[0]
+    views = views or usual_views(SIZE if name == BODY else own, own)
     folded = body.params
     if body.fold is not None and body.moments:
         (params, moments) = jax.tree.map(np.asarray, (body.params, body.moments))

@@ -6,6 +6,7 @@ from metalearn.types import Array
 
 MIDDLE = 0.75  # of a side
 CORNER = 0.8
+LARGER = 1.4  # times the size, of the whole photograph
 LARGEST = 2048  # pixels a side that a recogniser's file may ask for
 LEAST = 0.05  # of a side that it may ask for
 
@@ -45,10 +46,17 @@ class Views(NamedTuple):
         return max(round(view.size / view.part) for view in self.shown + self.fitted)
 
 
-def usual_views(size: int) -> Views:
-    """All of a photograph and its middle; of fitted ones two corners as well."""
+def usual_views(size: int, own: int = 0) -> Views:
+    """All of a photograph and its middle; of fitted ones two corners as well.
+
+    Args:
+      size: pixels a side.
+      own: that the body was trained with. All of a photograph is shown at up to 1.4 times the size
+        where that is not more: what is small in it is larger then, as it is in the other views.
+    """
+    whole = View(max(size, min(round(LARGER * size), own)))
     corners = (View(size, CORNER, 0.0, 0.0), View(size, CORNER, 1.0, 1.0))
-    return Views((View(size), View(size, MIDDLE)), corners)
+    return Views((whole, View(size, MIDDLE)), corners)
 
 
 def list_of(views: Views) -> list:

@@ -38,7 +38,7 @@ VIEWS = {
     "usual": "",
     "plain": "fitted photos without corners",
     "whole": "the whole photo alone",
-    "two-sizes": "the whole photo at 224 px too",
+    "one-size": "the whole photo no larger than its parts",
 }
 USUAL_RATE = 0.05  # of unknown photographs that may be accepted
 CENTRES = {"others": "", "own": "centred by own photos alone", "none": "not centred"}
