@@ -27,27 +27,34 @@ def coral(domains: Domains, regularisation: float = 1.0) -> Adapted:
     """
     if regularisation < 0:
         raise UserError(f"coral's regularisation is {regularisation}: give 0 or more")
-    (source, target) = (_covariance(domains.source_z), _covariance(domains.target_z))
-    r = regularisation * (np.trace(source) + np.trace(target)) / (2 * len(source))
-    identity = np.eye(len(source))
-    moved = (domains.source_z - domains.source_z.mean(0)) @ power(source + r * identity, -0.5)
-    moved = moved @ power(target + r * identity, 0.5) + domains.target_z.mean(0)
+    variance = [z.var(0, ddof=1).mean() for z in (domains.source_z, domains.target_z)]
+    r = regularisation * sum(variance) / 2
+    moved = (domains.source_z - domains.source_z.mean(0)) @ power(domains.source_z, r, -0.5)
+    moved = moved @ power(domains.target_z, r, 0.5) + domains.target_z.mean(0)
     return Adapted(moved, np.ones(len(moved)), unchanged, f"identity times {r:.3g} added")
 
 
-def _covariance(z: np.ndarray) -> np.ndarray:
-    return np.atleast_2d(np.cov(z, rowvar=False))
+def power(z: np.ndarray, added: float, exponent: float) -> np.ndarray:
+    """A power [D,D] of the covariance of features z [M,D], the identity times `added` added to it.
 
-
-def power(matrix: np.ndarray, exponent: float) -> np.ndarray:
-    """A power [D,D] of a symmetric positive matrix [D,D].
+    Of fewer images than features by a singular value decomposition of these images: that of the
+    covariance would be of many equal eigenvalues, in which solvers may fail.
 
     Raises:
-      UserError: a negative power of a singular one.
+      UserError: a negative power of a singular matrix.
     """
     from scipy.linalg import eigh  # it takes long to import
 
-    (values, vectors) = eigh(matrix)
-    if exponent < 0 and values[0] <= SINGULAR * values[-1]:
+    (number, size) = z.shape
+    x = (z - z.mean(0)) / np.sqrt(number - 1)
+    if number <= size:
+        (_, lengths, rows) = np.linalg.svd(x, full_matrices=False)
+        (values, axes, rest) = (np.square(lengths), rows.T, added)
+    else:
+        (values, axes) = eigh(x.T @ x, driver="evd")
+        rest = values.min() + added
+    values = np.maximum(values, 0) + added
+    if exponent < 0 and rest <= SINGULAR * values.max():
         raise UserError("the source's covariance is singular: give coral a larger regularisation")
-    return (vectors * np.maximum(values, 0) ** exponent) @ vectors.T
+    base = max(rest, 0.0) ** exponent
+    return base * np.eye(size) + (axes * (values**exponent - base)) @ axes.T

@@ -51,14 +51,14 @@ def _axes(z: np.ndarray, y: np.ndarray, present: np.ndarray) -> tuple[np.ndarray
     targets = (y[:, None] == present).astype(np.float64)
     if number <= size:
         wide = z.astype(np.float64)
-        (values, vectors) = eigh(wide @ wide.T)
+        (values, vectors) = eigh(wide @ wide.T, driver="evd")
         along = vectors.T @ targets
     else:
         products = np.zeros((size, size + len(present)))
         for rows in blocks(number):
             part = z[rows].astype(np.float64)
             products += part.T @ np.concatenate([part, targets[rows]], 1)
-        (values, vectors) = eigh(products[:, :size])
+        (values, vectors) = eigh(products[:, :size], driver="evd")
         along = vectors.T @ products[:, size:]
     keep = values > max(SMALLEST * values[-1], np.finfo(np.float64).tiny)
     lengths = 1.0 if number <= size else np.sqrt(values[keep])[:, None]

@@ -55,10 +55,10 @@ def spectrum(sample: Sample) -> Spectrum:
             scatter += (s[rows, None] * x).T @ x
     if scatter is None:
         x = np.sqrt(s)[:, None] * (sample.z - centre)
-        (values, vectors) = _kept(*eigh(x @ x.T))
+        (values, vectors) = _kept(*eigh(x @ x.T, driver="evd"))
         axes = x.T @ vectors / np.sqrt(values)
     else:
-        (values, axes) = _kept(*eigh(scatter))
+        (values, axes) = _kept(*eigh(scatter, driver="evd"))
     return Spectrum(centre, middle, values, axes, axes.T @ products)
 
 

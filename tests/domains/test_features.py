@@ -7,7 +7,7 @@ from scipy.linalg import eigh, fractional_matrix_power, subspace_angles
 from metalearn.domains import tca as components
 from metalearn.domains.alignment import subspace
 from metalearn.domains.centring import none, recentre, z_score
-from metalearn.domains.coral import coral
+from metalearn.domains.coral import coral, power
 from metalearn.domains.distance import mean_discrepancy
 from metalearn.domains.kernels import Kernel, median_distance, squared_distances
 from metalearn.domains.tca import tca
@@ -67,6 +67,14 @@ def test_coral_makes_moments_equal_but_for_its_regularisation() -> None:
     some = [np.cov(coral(given, r).source, rowvar=False) for r in (0.1, 1.0)]
     errors = [np.linalg.norm(each - expected) for each in some]
     assert 0 < errors[0] < errors[1] < np.linalg.norm(np.cov(given.source_z.T) - expected)
+
+
+@pytest.mark.parametrize("images", [2, 6, 9, 30])
+def test_powers_of_covariances_are_those_of_the_whole_matrix(images: int) -> None:
+    z = np.random.default_rng(images).normal(size=(images, 9))
+    for exponent in (-0.5, 0.5):
+        expected = fractional_matrix_power(np.cov(z.T) + 0.1 * np.eye(9), exponent)
+        np.testing.assert_allclose(power(z, 0.1, exponent), expected, atol=1e-10)
 
 
 def test_coral_takes_singular_covariances_unless_nothing_is_added() -> None:
