@@ -13,6 +13,7 @@ from metalearn.errors import UserError
 from metalearn.models.conv import conv, max_pool, product
 from metalearn.models.conv4 import Conv4
 from metalearn.models.first_layer import Prepared
+from metalearn.models.module import Module
 from metalearn.models.norms import Norm
 from metalearn.types import Array
 
@@ -20,7 +21,7 @@ OWN_KERNELS = nn.initializers.glorot_uniform()
 LEAST = 18  # pixels of a side, of which three convolutions without padding leave one place
 
 
-class PlainCnn(nn.Module):
+class PlainCnn(Module):
     """Three 3x3 convolutions without padding and a dense layer; [B,H,W,Ch] -> [B,dense].
 
     The network of TensorFlow's tutorial "Convolutional Neural Network (CNN)" on CIFAR-10, up to its

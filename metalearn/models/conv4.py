@@ -7,13 +7,14 @@ import jax.numpy as jnp
 
 from metalearn.models.conv import conv
 from metalearn.models.first_layer import Prepared, prepare
+from metalearn.models.module import Module
 from metalearn.models.norms import Norm
 from metalearn.types import Array
 
 OWN_KERNELS = nn.initializers.glorot_uniform()
 
 
-class Conv4(nn.Module):
+class Conv4(Module):
     """Blocks of 3x3 convolution, normalisation, ReLU and halving; [B,H,W,Ch] -> [B,D].
 
     Vinyals et al. 2016 and Snell et al. 2017: 64 filters, max-pool, flattened. Finn et al. 2017: 32

@@ -6,11 +6,13 @@ Its derivatives are such sums too: they are written by hand, since those that JA
 write an image for each of the k^2 places.
 """
 
+import functools
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
+from metalearn.models.forms import on_cpu
 from metalearn.types import Array
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -25,12 +27,8 @@ def depthwise(x: Array, w: Array, stride: int, pads: Pads) -> Array:
       stride: of rows and columns.
       pads: zeros around rows and columns.
     """
-    return jax.lax.platform_dependent(
-        x,
-        w,
-        cpu=partial(by_shifts, stride=stride, pads=pads),
-        default=partial(native, stride=stride, pads=pads),
-    )
+    form = by_shifts if on_cpu() else native
+    return form(x, w, stride, pads)
 
 
 def native(x: Array, w: Array, stride: int, pads: Pads) -> Array:
@@ -56,20 +54,28 @@ def by_shifts(x: Array, w: Array, stride: int, pads: Pads) -> Array:
     Args:
       x, w, stride, pads: as of `depthwise`.
     """
-    views = _views(x, w.shape[0], stride, pads)
-    return sum((view * w[i, j, 0] for (i, j), view in views[1:]), views[0][1] * w[0, 0, 0])
-
-
-def _views(x: Array, kernel: int, stride: int, pads: Pads) -> list[tuple[tuple[int, int], Array]]:
-    """What each place of the kernel sees of x, [B,H',W',C] each."""
+    kernel = w.shape[0]
     # Without the barrier XLA fuses the padding into every view, and computes it k^2 times
     padded = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))
-    tall = padded.shape[1] - kernel + 1
-    wide = padded.shape[2] - kernel + 1
+    taps = w.reshape(kernel * kernel, -1)
+    views = views_of(padded, (kernel, kernel), stride)
+    terms = [view * jax.lax.index_in_dim(taps, n, keepdims=False) for n, view in enumerate(views)]
+    return functools.reduce(jax.lax.add, terms)
+
+
+def views_of(padded: Array, kernel: tuple[int, int], stride: int) -> list[Array]:
+    """What each place of a kernel sees of padded images [B,H,W,C], row by row, [B,H',W',C] each.
+
+    By `lax.slice`: a network has hundreds, and tracing an indexed array takes three times as long.
+    """
+    (images, height, width, channels) = padded.shape
+    (rows, cols) = (height - kernel[0] + 1, width - kernel[1] + 1)
     return [
-        ((i, j), padded[:, i : i + tall : stride, j : j + wide : stride])
-        for i in range(kernel)
-        for j in range(kernel)
+        jax.lax.slice(
+            padded, (0, i, j, 0), (images, i + rows, j + cols, channels), (1, stride, stride, 1)
+        )
+        for i in range(kernel[0])
+        for j in range(kernel[1])
     ]
 
 

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalearn.models.conv import product, same_padding
-from metalearn.models.depthwise import Pads, depthwise
+from metalearn.models.depthwise import Pads, depthwise, views_of
+from metalearn.models.forms import on_cpu
+from metalearn.models.module import Module
 from metalearn.models.norms import Norm
 from metalearn.types import Array, PyTree
 
@@ -62,15 +64,12 @@ def convolve(x: Array, w: Array, stride: int, pads: Pads) -> Array:
       stride: of rows and columns.
       pads: zeros around rows and columns.
     """
+    if not on_cpu():
+        return native(x, w, stride, pads)
     # Not of 1x1: sums over their channels would be fused into every place that uses them
-    few = w.shape[0] > 1 and w[..., 0].size <= FEW_TERMS
-    product_form = partial(by_product, stride=stride, pads=pads)
-    return jax.lax.platform_dependent(
-        x,
-        w,
-        cpu=partial(by_places, stride=stride, pads=pads) if few else jax.checkpoint(product_form),
-        default=partial(native, stride=stride, pads=pads),
-    )
+    if w.shape[0] > 1 and w[..., 0].size <= FEW_TERMS:
+        return by_places(x, w, stride, pads)
+    return jax.checkpoint(partial(by_product, stride=stride, pads=pads))(x, w)
 
 
 def native(x: Array, w: Array, stride: int, pads: Pads) -> Array:
@@ -92,13 +91,7 @@ def by_product(x: Array, w: Array, stride: int, pads: Pads) -> Array:
     """
     (tall, wide, channels, filters) = w.shape
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0))) if pads != ((0, 0), (0, 0)) else x
-    rows = padded.shape[1] - tall + 1
-    cols = padded.shape[2] - wide + 1
-    views = [
-        padded[:, i : i + rows : stride, j : j + cols : stride]
-        for i in range(tall)
-        for j in range(wide)
-    ]
+    views = views_of(padded, (tall, wide), stride)
     patches = jnp.concatenate(views, -1) if len(views) > 1 else views[0]
     flat = patches.reshape(-1, tall * wide * channels)
     y = product(flat, w.reshape(-1, filters)).astype(x.dtype)
@@ -140,7 +133,7 @@ def _places_backward(stride: int, pads: Pads, kept: tuple, dy: Array) -> tuple[A
 by_places.defvjp(_places_forward, _places_backward)
 
 
-class ConvNorm(nn.Module):
+class ConvNorm(Module):
     """Convolution, normalisation or bias, activation; x [B,H,W,Ch] -> [B,H',W',F].
 
     Parameters: `kernel` [kh,kw,Ch,F], or [k,k,1,F] depthwise; `norm` {scale, shift} [F], or `bias`
@@ -211,7 +204,7 @@ def inverse_root(x: Array | np.ndarray) -> Array | np.ndarray:
     return 1 / np.sqrt(x) if isinstance(x, np.ndarray) else jax.lax.rsqrt(x)
 
 
-class Dense(nn.Module):
+class Dense(Module):
     """A linear layer, x [...,D] -> [...,width], computed in the type of x."""
 
     width: int

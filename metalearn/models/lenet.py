@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from metalearn.errors import UserError
 from metalearn.models.cnn import normalised_dense
 from metalearn.models.conv import conv
+from metalearn.models.module import Module
 from metalearn.models.norms import Norm
 from metalearn.types import Array
 
@@ -16,7 +17,7 @@ KERNEL = 5
 LEAST = 16  # pixels of a side, of which two convolutions and maxima leave one place
 
 
-class LeNet(nn.Module):
+class LeNet(Module):
     """Two 5x5 convolutions without padding and a dense layer; [B,H,W,Ch] -> [B,dense].
 
     After LeCun et al. 1998 with the widths that Caffe's example has, and that Ganin et al. 2016 and
@@ -58,7 +59,7 @@ class LeNet(nn.Module):
         return nn.Dropout(self.drop, deterministic=deterministic)(z)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Module):
     """A dense layer on features that stay as they are; [B,D] -> [B,dense].
 
     Liang et al. 2020: 256 units, normalised. Deviation: they are not rectified there.

@@ -5,12 +5,13 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.models.conv import largest, max_pool
+from metalearn.models.module import Module
 from metalearn.types import Array, largest_divisor
 
 KINDS = ("batch", "group", "layer", "none")
 
 
-class Norm(nn.Module):
+class Norm(Module):
     """Normalise, scale and shift y [B,H,W,F], after an optional max-pool.
 
     Kinds: `batch` (Ioffe & Szegedy 2015: moments per channel over images and places), `group` (Wu &

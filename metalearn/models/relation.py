@@ -6,13 +6,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from metalearn.models.conv import conv
+from metalearn.models.module import Module
 from metalearn.models.norms import Norm
 from metalearn.types import Array
 
 OWN_KERNELS = nn.initializers.glorot_uniform()
 
 
-class Relation(nn.Module):
+class Relation(Module):
     """Relation scores [Q,N], before the sigmoid, of maps of N classes and of Q queries [.,H,W,F].
 
     Sung et al. 2018, figure 2: both maps concatenated by channels, two blocks of 3x3 convolution,

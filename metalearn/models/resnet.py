@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from metalearn.models.conv import conv, max_pool
+from metalearn.models.module import Module
 from metalearn.models.norms import Norm
 from metalearn.types import Array
 
 OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-class DropBlock(nn.Module):
+class DropBlock(Module):
     """Drop square regions of feature maps x [B,H,W,F], and rescale what is kept.
 
     Ghiasi et al. 2018. Each channel of each image drops `size` x `size` squares of its own, so that
@@ -48,7 +49,7 @@ class DropBlock(nn.Module):
         return x * keep * (keep.size / jnp.maximum(keep.sum(), 1.0))
 
 
-class ResNet12(nn.Module):
+class ResNet12(Module):
     """Four residual blocks of three 3x3 convolutions, each 2x2 max-pooled; [B,H,W,Ch] -> [B,D].
 
     Lee et al. 2019 (MetaOptNet): leaky ReLU of slope 0.1, widths 64-160-320-640, dropout 0.1 in the

@@ -15,6 +15,7 @@ import numpy as np
 
 from metalearn.errors import UserError
 from metalearn.models.layers import OWN_MATRICES, Dense
+from metalearn.models.module import Module
 from metalearn.models.staged import Staged
 from metalearn.types import Array
 
@@ -41,7 +42,7 @@ class Size(NamedTuple):
     gains: float = 0.0
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Module):
     """Every token has mean 0 and variance 1, then scale and shift [D]; sums in float32."""
 
     eps: float
@@ -56,7 +57,7 @@ class LayerNorm(nn.Module):
         return (y * jax.lax.rsqrt(var + self.eps) * scale + shift).astype(x.dtype)
 
 
-class Tokens(nn.Module):
+class Tokens(Module):
     """Images [B,H,W,Ch] -> tokens [B,1+N,D], the image's first, with their positions added."""
 
     size: Size
@@ -116,7 +117,7 @@ def _keys(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
-class Block(nn.Module):
+class Block(Module):
     """Attention, then two layers on each token by itself, both added; x [B,1+N,D]."""
 
     size: Size
@@ -145,7 +146,7 @@ class Block(nn.Module):
         return y * self.param(name, first, (y.shape[-1],)).astype(y.dtype)
 
 
-class Final(nn.Module):
+class Final(Module):
     """The image's token, normalised; x [B,1+N,D] -> features [B,D]."""
 
     eps: float

@@ -4,13 +4,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from metalearn.models.conv import conv
+from metalearn.models.module import Module
 from metalearn.models.norms import Norm
 from metalearn.types import Array
 
 OWN_KERNELS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-class WideResNet(nn.Module):
+class WideResNet(Module):
     """WRN-d-k of Zagoruyko & Komodakis 2016, section 2: [B,H,W,Ch] -> [B,64k].
 
     A convolution of 16 filters, then three groups of (d - 4) / 6 pre-activated blocks of two 3x3
