@@ -10,7 +10,9 @@ from metalearn.transfer.fitted import Probe, Sample
 from metalearn.transfer.probes import checked, fit_probe
 
 AUTO = "auto"
-ENOUGH = 2  # photographs a class, in the mean, from which ridge regression is better
+# Photographs a class, in the mean, from which ridge regression is better. With one it is hardly so,
+# and worse where the photographs that are asked about are of another kind (RESULTS.md)
+ENOUGH = 2
 
 
 def fit_centroid(z: np.ndarray, y: np.ndarray, classes: int, prior: float) -> Probe:
@@ -92,4 +94,4 @@ def chosen_head(name: str, counts: np.ndarray) -> tuple[str, str]:
     mean = counts.mean()
     if mean < ENOUGH:
         return "centroid", f"{mean:.1f} photos a class; ridge regression is better from {ENOUGH}"
-    return "ridge", f"{mean:.1f} photos a class; centroids are better below {ENOUGH}"
+    return "ridge", f"{mean:.1f} photos a class; centroids are for fewer than {ENOUGH}"

@@ -80,7 +80,11 @@ def _section(title: str, records: list[PersonalRecord]) -> str:
 def changes_of(record: PersonalRecord) -> str:
     """What differs from what `experiments.personalise` does."""
     test = record.test
-    parts = [VIEWS[test.views], CENTRES[test.centre], "mirrored too" if test.mirror else ""]
+    parts = [
+        VIEWS.get(test.views, test.views),
+        CENTRES[test.centre],
+        "mirrored too" if test.mirror else "",
+    ]
     if test.unknown_rate != USUAL_RATE:
         parts.append(f"an unknown rate of {100 * test.unknown_rate:g} %")
     if test.unlabelled:
