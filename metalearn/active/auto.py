@@ -35,10 +35,9 @@ def by_labels(key: Key, pool: Pool, k: int) -> Array:
 def first_images(key: Key, pool: Pool, k: int) -> Array:
     """Typical images of as many clusters, by k-means begun at the images of `facility_location`.
 
-    Deviation from `typiclust`: its clusters begin at images drawn by k-means++; so begun they were
-    better on validation images of CIFAR-100 and on held-out training photographs of groceries. Of
-    more than 2,000 images those of `facility_location` themselves: most clusters would be of few
-    images, of which none is typical.
+    Deviation from `typiclust`: its clusters begin at images drawn by k-means++ (docs/findings.md
+    has both). Of more than 2,000 images those of `facility_location` themselves: most clusters
+    would be of few images, of which none is typical.
     """
     (choosing, moving) = jax.random.split(key)
     serving = facility_location(choosing, pool, k)

@@ -37,8 +37,8 @@ def coral(domains: Domains, regularisation: float = 1.0) -> Adapted:
 def power(z: np.ndarray, added: float, exponent: float) -> np.ndarray:
     """A power [D,D] of the covariance of features z [M,D], the identity times `added` added to it.
 
-    Of fewer images than features by a singular value decomposition of these images: that of the
-    covariance would be of many equal eigenvalues, in which solvers may fail.
+    Where there are no more images than features, by the singular values of the images: their
+    covariance would have many equal eigenvalues, at which solvers may fail.
 
     Raises:
       UserError: a negative power of a singular matrix.
@@ -49,7 +49,9 @@ def power(z: np.ndarray, added: float, exponent: float) -> np.ndarray:
     x = (z - z.mean(0)) / np.sqrt(number - 1)
     if number <= size:
         (_, lengths, rows) = np.linalg.svd(x, full_matrices=False)
-        (values, axes, rest) = (np.square(lengths), rows.T, added)
+        values = np.square(lengths)
+        axes = rows.T
+        rest = added  # the eigenvalue along every other axis
     else:
         (values, axes) = eigh(x.T @ x, driver="evd")
         rest = values.min() + added

@@ -64,10 +64,7 @@ def by_shifts(x: Array, w: Array, stride: int, pads: Pads) -> Array:
 
 
 def views_of(padded: Array, kernel: tuple[int, int], stride: int) -> list[Array]:
-    """What each place of a kernel sees of padded images [B,H,W,C], row by row, [B,H',W',C] each.
-
-    By `lax.slice`: a network has hundreds, and tracing an indexed array takes three times as long.
-    """
+    """What each place of a kernel sees of padded images [B,H,W,C], row by row, [B,H',W',C] each."""
     (images, height, width, channels) = padded.shape
     (rows, cols) = (height - kernel[0] + 1, width - kernel[1] + 1)
     return [

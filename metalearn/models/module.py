@@ -9,8 +9,7 @@ class Module(nn.Module):
     """A module that takes a parameter that is there as it is.
 
     Flax traces the initialiser of each parameter every time that a network is traced, to compare
-    the shapes: a third of that time for EfficientNet-Lite0. Shapes are compared where weights are
-    read.
+    the shapes, which takes much of that time. Here they are compared where weights are read.
     """
 
     @nn.nowrap

@@ -51,8 +51,8 @@ def usual_views(size: int, own: int = 0) -> Views:
 
     Args:
       size: pixels a side.
-      own: that the body was trained with. All of a photograph is shown at up to 1.4 times the size
-        where that is not more: what is small in it is larger then, as it is in the other views.
+      own: that the body was trained with; all of a photograph is shown at up to 1.4 times `size`,
+        but no larger than this, as what is in it is smaller there than in the other views.
     """
     whole = View(max(size, min(round(LARGER * size), own)))
     corners = (View(size, CORNER, 0.0, 0.0), View(size, CORNER, 1.0, 1.0))
