@@ -12,7 +12,7 @@ from metalearn.learners.method import Method
 from metalearn.parallel import by_first
 from metalearn.records.names import method_of, tested_on
 from metalearn.records.pictures import draw_curve, warn_if_not_drawn
-from metalearn.records.record import STAGES, Record
+from metalearn.records.record import Record
 from metalearn.records.seen import check_new_to_body, learned_by
 from metalearn.records.workdir import (
     Saved,
@@ -20,6 +20,7 @@ from metalearn.records.workdir import (
     lineage_of,
     read_workdir,
 )
+from metalearn.settings import STAGES
 from metalearn.testing import check_settings, test_run, with_statistics
 from metalearn.training.lab import Lab
 from metalearn.training.loop import train

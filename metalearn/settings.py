@@ -11,6 +11,8 @@ from typing import Any, Self, TypeVar
 
 from metalearn.errors import UserError
 
+# Settings that name the folder of an earlier run; what that was is in a record's lineage
+STAGES = ("init_from", "teacher")
 LARGEST = 2**31 - 2  # of a whole number: what JAX counts with, and room for the next
 
 S = TypeVar("S", bound="Common")

@@ -12,9 +12,10 @@ from metalearn.records.domains import DomainsRecord
 from metalearn.records.domains_store import DOMAINS
 from metalearn.records.labelled import LabelledRecord
 from metalearn.records.labelled_store import LABELLED
-from metalearn.records.record import STAGES, Record, lineage_to_json, settings
+from metalearn.records.record import Record, lineage_to_json, settings
 from metalearn.records.report import read_records
 from metalearn.records.workdir import holds_run, lineage_of
+from metalearn.settings import STAGES
 from metalearn.testing import tested_norms
 
 AnyRecord = Record | LabelledRecord | DomainsRecord

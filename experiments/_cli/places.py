@@ -8,7 +8,7 @@ from absl import flags
 from metalearn.data.cache import expanded
 from metalearn.errors import UserError
 from metalearn.models.sources import HUB
-from metalearn.records.record import STAGES
+from metalearn.settings import STAGES
 
 FLAGS = flags.FLAGS
 FILES = ("weights",)

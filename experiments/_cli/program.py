@@ -15,7 +15,7 @@ from metalearn.learners.registry import ADAPTATION, STRATEGIES
 from metalearn.parallel import first
 from metalearn.records.domains_store import adaptation_run, trained_workdir
 from metalearn.records.labelled_store import labelled_workdir
-from metalearn.records.record import STAGES, Record
+from metalearn.records.record import Record
 from metalearn.records.store import (
     default_workdir,
     read_counts,
@@ -25,6 +25,7 @@ from metalearn.records.store import (
 )
 from metalearn.records.workdir import read_workdir
 from metalearn.run import check_together, execute, prepare, summary
+from metalearn.settings import STAGES
 from metalearn.training.state import Run
 
 PLACES = (*FOLDERS, *HOSTS)

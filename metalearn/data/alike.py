@@ -11,8 +11,6 @@ from hashlib import sha256
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 CELLS = 8  # a side
 RISE = 2  # of 255; less is noise where an image is plain
@@ -36,6 +34,11 @@ def groups_of(images: np.ndarray, near: bool) -> np.ndarray:
         return groups
     _, firsts = np.unique(groups, return_index=True)
     links = np.concatenate([np.zeros((0, 2), np.int64), *_near(images[firsts])])
+    if not len(links):
+        return by_first(groups)
+    from scipy.sparse import coo_array  # they take long to import
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(links)), tuple(links.T)), shape=(len(firsts), len(firsts)))
     return by_first(connected_components(graph, directed=False)[1][groups])
 

@@ -12,8 +12,9 @@ from jax.sharding import PartitionSpec as P
 from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, make_task
 from metalearn.data.host import fetched, taken
+from metalearn.evaluation.calibration import calibration_error
 from metalearn.evaluation.episodes import Episodes, task_of
-from metalearn.evaluation.metrics import Result, calibration_error, check_finite, episode_metrics
+from metalearn.evaluation.metrics import Result, check_finite, episode_metrics
 from metalearn.evaluation.partial import PartialResult
 from metalearn.parallel import broadcast_from_first, by_first, max_over_processes, replicate
 from metalearn.types import Array, ClassSource, Key, Learner, PyTree, random_key

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalearn.errors import UserError
+from metalearn.evaluation.calibration import BINS
 from metalearn.ops.losses import cross_entropy
 from metalearn.types import Array
-
-BINS = 15  # of confidence, for the calibration error
 
 
 class Result(NamedTuple):
@@ -79,9 +78,3 @@ def check_finite(finite: np.ndarray) -> None:
         f"{bad[0]}: try a smaller --inner_lr or fewer --test_inner_steps, or train with a smaller "
         "--lr in a new --workdir"
     )
-
-
-def calibration_error(counts: np.ndarray) -> float:
-    """Expected calibration error from calibration counts [3, BINS]."""
-    queries, right, confidence = counts
-    return float(np.abs(right - confidence).sum() / queries.sum())

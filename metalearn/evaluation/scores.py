@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalearn.errors import UserError
-from metalearn.evaluation.metrics import BINS, calibration_error
+from metalearn.evaluation.calibration import calibration_counts, calibration_error
 from metalearn.ops.softmax import log_softmax
 
 RESAMPLES = 1000  # of the images, for the interval of the accuracy
@@ -157,20 +157,6 @@ def _check_finite(logits: np.ndarray) -> None:
             f"the logits of {bad} of {len(logits)} test images are not finite: train with a "
             "smaller --lr in a new --workdir"
         )
-
-
-def calibration_counts(logs: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Calibration counts [3, BINS], as those of `metrics.episode_metrics`.
-
-    Counted on the host in float64, whatever an accelerator's matrix products are rounded to.
-
-    Args:
-      logs: [M], log-probability of each answer.
-      right: bool [M], whether it is right.
-    """
-    confidence = np.exp(logs)
-    bins = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
-    return np.stack([np.bincount(bins, of, BINS) for of in (np.ones(len(bins)), right, confidence)])
 
 
 def _class_scores(

@@ -57,10 +57,15 @@ def by_shifts(x: Array, w: Array, stride: int, pads: Pads) -> Array:
     kernel = w.shape[0]
     # Without the barrier XLA fuses the padding into every view, and computes it k^2 times
     padded = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))
-    taps = w.reshape(kernel * kernel, -1)
+    taps = jax.lax.split(w.reshape(-1, 1, 1, w.shape[-1]), (1,) * kernel * kernel)
     views = views_of(padded, (kernel, kernel), stride)
-    terms = [view * jax.lax.index_in_dim(taps, n, keepdims=False) for n, view in enumerate(views)]
+    terms = [times(view, tap) for view, tap in zip(views, taps, strict=True)]
     return functools.reduce(jax.lax.add, terms)
+
+
+def times(view: Array, tap: Array) -> Array:
+    """view [B,H,W,C] times tap [1,1,1,C]; there are hundreds, and `*` takes thrice to trace."""
+    return jax.lax.mul(view, jax.lax.broadcast_in_dim(tap, view.shape, (0, 1, 2, 3)))
 
 
 def views_of(padded: Array, kernel: tuple[int, int], stride: int) -> list[Array]:

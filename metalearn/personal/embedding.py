@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,7 @@ VERSION = 2  # of features that are kept; raised whenever they become others
 BATCH = 16  # images at once, where there are several
 # Always, of those fitted to: one that is added later has the same features to the bit
 FITTED_BATCH = 4
+TOGETHER = 2  # batches at once: the small layers of one leave cores idle, which the other takes
 TINY = 1e-12
 
 
@@ -194,12 +196,19 @@ class Embedder:
     def _computed(self, run: Callable[..., Array], images: np.ndarray, size: int) -> np.ndarray:
         """Features by one of the compiled functions, a batch at a time."""
         found = np.empty((len(images), len(self.embedding.shown.mean)), np.float32)
-        for start in range(0, len(images), size):
+        starts = range(0, len(images), size)
+
+        def compute(start: int) -> None:
             some = images[start : start + size]
             # Every batch has one shape: the last repeats its last image
             filled = np.concatenate([some, np.repeat(some[-1:], size - len(some), axis=0)])
             z = np.asarray(run(self.embedding.params, filled))
             found[start : start + size] = z[: len(some)]
+
+        for start in starts[:1]:  # alone, or two threads would compile it
+            compute(start)
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            list(pool.map(compute, starts[1:]))
         return found
 
 

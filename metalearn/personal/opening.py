@@ -3,9 +3,8 @@
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.models import is_pretrained
 from metalearn.models.zoo import BODIES
@@ -16,6 +15,9 @@ from metalearn.personal.file import read_contents, write_contents
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.heads import AUTO
 from metalearn.personal.model import RUN, Arrays, Maker
+
+if TYPE_CHECKING:
+    from metalearn.config import Config  # it imports all learners, and so Optax
 
 
 def save_fitted(fitted: Fitted, path: Path, include_body: bool = False) -> None:
@@ -87,7 +89,7 @@ def run_maker(workdir: Path, method: str = AUTO) -> Maker:
     return adapted(config, read_trained(workdir))
 
 
-def _body_maker(config: Config, workdir: Path, method: str) -> Maker:
+def _body_maker(config: "Config", workdir: Path, method: str) -> Maker:
     """What makes the model of a classifier's body."""
     from metalearn.classifiers.body import body_of_run
     from metalearn.training.backbone import digest_of

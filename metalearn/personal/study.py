@@ -8,8 +8,7 @@ import numpy as np
 
 from metalearn.data.labels import Part
 from metalearn.errors import UserError
-from metalearn.evaluation.metrics import calibration_error
-from metalearn.evaluation.scores import calibration_counts
+from metalearn.evaluation.calibration import calibration_counts, calibration_error
 from metalearn.ops.softmax import log_softmax
 from metalearn.personal.evaluating import Evaluation, asked, evaluated
 from metalearn.personal.fitted import Fitted, Photos

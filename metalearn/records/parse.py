@@ -10,13 +10,13 @@ from metalearn.config import RENAMED, Config
 from metalearn.errors import UserError
 from metalearn.records.record import (
     FORMAT,
-    STAGES,
     Evaluation,
     Measured,
     Provenance,
     Record,
     Stage,
 )
+from metalearn.settings import STAGES
 
 SHARES = ("accuracy", "ci95", "ece", "valid_accuracy")
 TIMES = ("train_wall_s", "tasks_per_s", "peak_memory_mb")

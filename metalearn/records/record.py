@@ -14,11 +14,10 @@ from typing import Any
 
 from metalearn.config import Config, in_order
 from metalearn.learners.registry import reads
+from metalearn.settings import STAGES
 
 # Raised when older files can no longer be read, or older code could not read new files
 FORMAT = 2
-# Settings that name the folder of an earlier run; what that was is in the lineage.
-STAGES = ("init_from", "teacher")
 ELSEWHERE = (*STAGES, "test_norms")  # settings that a record holds in its lineage and its test
 
 

@@ -8,8 +8,9 @@ from metalearn.data import plain
 from metalearn.data.source import Dataset
 from metalearn.errors import UserError
 from metalearn.learners.registry import CLASSIFYING
-from metalearn.records.record import STAGES, all_stages
+from metalearn.records.record import all_stages
 from metalearn.records.workdir import Saved, read_workdir
+from metalearn.settings import STAGES
 
 CIFAR_100 = frozenset({"cifar100", "cifar_fs", "fc100"})
 # Data sets of the same classes, each divided otherwise, or of other images

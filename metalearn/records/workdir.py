@@ -15,8 +15,9 @@ from metalearn.errors import UserError
 from metalearn.files import make_folder
 from metalearn.ops.optimizers import BY_LENGTH
 from metalearn.records.parse import config_from_json, lineage_from_json
-from metalearn.records.record import STAGES, Stage, lineage_to_json
+from metalearn.records.record import Stage, lineage_to_json
 from metalearn.records.store import write_json
+from metalearn.settings import STAGES
 from metalearn.training.metric_log import seconds_until
 
 # Of config.json, beside the settings

@@ -13,7 +13,8 @@ from metalearn.data.sampler import Sampler
 from metalearn.data.source import Split
 from metalearn.errors import UserError
 from metalearn.evaluation.blocks import Blocks
-from metalearn.evaluation.metrics import Result, calibration_error, episode_metrics
+from metalearn.evaluation.calibration import calibration_error
+from metalearn.evaluation.metrics import Result, episode_metrics
 from metalearn.evaluation.statistics import running_statistics
 from metalearn.learners.method import precision_of
 from metalearn.learners.registry import STRATEGIES

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from metalearn.ops.softmax import log_softmax
+from metalearn.ops.softmax import log_softmax, softmax
 from metalearn.transfer.fitted import Sample
 
 SCALES = (
     0.1,
     100.0,
 )  # between which a scale is sought; of separable images the likeliest is endless
+HALVINGS = 20  # of the logarithms' range
 ENOUGH = 10_000  # images for one scale
 
 
@@ -84,26 +85,20 @@ def likeliest_scale(outputs: np.ndarray, sample: Sample, smoothed: bool = False)
         all right, the likeliest scale is endless (Platt 1999, Probabilistic outputs for support
         vector machines, section 2.2).
     """
-    from scipy.optimize import minimize_scalar  # it takes longer to import than an answer
-
     step = -(-len(outputs) // ENOUGH)
     some = outputs[::step]
     judged = sample.at(np.arange(0, len(outputs), step))
-    share = (len(some) + 1) / (len(some) + 2) if smoothed else 1.0
-
-    def loss(logarithm: float) -> float:
-        return -_smoothed_likelihood(np.exp(logarithm) * some, judged, share)
-
-    found = minimize_scalar(loss, bounds=np.log(SCALES), method="bounded")
-    return float(np.exp(found.x))
-
-
-def _smoothed_likelihood(logits: np.ndarray, sample: Sample, share: float) -> float:
-    """`log_likelihood` of images that belong to their classes by a share, to others by the rest."""
-    logs = log_softmax(logits)
-    of_label = logs[np.arange(len(logits)), sample.y]
-    mixed = of_label
-    if share < 1:
-        others = (logs.sum(1) - of_label) / (logs.shape[1] - 1)
-        mixed = share * of_label + (1 - share) * others
-    return float(np.average(mixed, weights=sample.of_rows))
+    wanted = some[np.arange(len(some)), judged.y]
+    if smoothed:
+        share = (len(some) + 1) / (len(some) + 2)
+        others = (some.sum(1) - wanted) / (some.shape[1] - 1)
+        wanted = share * wanted + (1 - share) * others
+    # The likelihood is concave in the scale. SciPy's search takes longer to import than a few
+    # photographs to fit
+    (low, high) = np.log(SCALES)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        expected = (softmax(np.exp(middle) * some) * some).sum(1)
+        slope = np.average(wanted - expected, weights=judged.of_rows)
+        (low, high) = (middle, high) if slope > 0 else (low, middle)
+    return float(np.exp((low + high) / 2))

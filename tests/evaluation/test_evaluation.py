@@ -14,9 +14,10 @@ from metalearn.data.augment import THEMSELVES, Copies, augmentation
 from metalearn.data.sampler import batch_sampler
 from metalearn.data.source import Dataset, Split
 from metalearn.errors import UserError
+from metalearn.evaluation.calibration import calibration_error
 from metalearn.evaluation.episodes import Episodes, draw_episodes, task_of
 from metalearn.evaluation.evaluator import AHEAD, embedder, evaluator
-from metalearn.evaluation.metrics import Result, calibration_error, check_finite, episode_metrics
+from metalearn.evaluation.metrics import Result, check_finite, episode_metrics
 from metalearn.evaluation.partial import PartialResult
 from metalearn.evaluation.probe import is_transductive
 from metalearn.evaluation.statistics import images_of, pool_moments, running_statistics

@@ -10,7 +10,8 @@ import pytest
 from sklearn import metrics as theirs
 
 from metalearn.errors import UserError
-from metalearn.evaluation.metrics import calibration_error, episode_metrics
+from metalearn.evaluation.calibration import calibration_error
+from metalearn.evaluation.metrics import episode_metrics
 from metalearn.evaluation.scores import ClassScores, Scores, bootstrap_interval, scores
 
 

@@ -41,6 +41,12 @@ def test_features_that_are_kept_are_those_computed(embedder: Counting) -> None:
     np.testing.assert_array_equal(kept, tiny_embedder()(IMAGES, fitted=True))
 
 
+def test_features_do_not_depend_on_what_is_computed_beside(embedder: Counting) -> None:
+    images = np.stack([picture(label, number) for label in range(4) for number in range(5)])
+    alone = [tiny_embedder()(some[None], fitted=True) for some in images]
+    np.testing.assert_array_equal(embedder(images, fitted=True), np.concatenate(alone))
+
+
 def test_features_of_photos_that_are_asked_about_are_not_kept(
     embedder: Counting, tmp_path: Path
 ) -> None:
