@@ -16,7 +16,8 @@ from experiments._cli.program import command_line
 from experiments._cli.start import start
 from metalearn.data import load
 from metalearn.files import write_text
-from metalearn.personal.embedding import BODY, MEANS, Embedder, load_embedding
+from metalearn.personal.embedding import BODY, Embedder, load_embedding
+from metalearn.personal.known_mean import MEANS
 from metalearn.runtime import commit, configure
 
 DIGITS = 6

@@ -11,8 +11,7 @@ from typing import Any, Self, TypeVar
 
 from metalearn.errors import UserError
 
-# Settings that name the folder of an earlier run; what that was is in a record's lineage
-STAGES = ("init_from", "teacher")
+STAGES = ("init_from", "teacher")  # settings that name the folder of an earlier run
 LARGEST = 2**31 - 2  # of a whole number: what JAX counts with, and room for the next
 
 S = TypeVar("S", bound="Common")

@@ -18,9 +18,9 @@ from metalearn.domains.moved import MOVES, RECENTRE
 from metalearn.domains.types import check_same_classes
 from metalearn.errors import UserError
 from metalearn.files import check_writable
+from metalearn.learners.supervised_recipes import usual_size
 from metalearn.personal.embedding import (
     BODY,
-    SIZE,
     Embedder,
     Embedding,
     features,
@@ -78,7 +78,9 @@ def define_few_photos() -> None:
     define_choice("method", AUTO, (AUTO, *HEADS), "what is fitted to the features")
     define_flag("backbone", BODY, "the pre-trained body")
     define_flag("weights", None, "file of its weights [those installed]")
-    define_flag("input_size", SIZE, "pixels a side that it is shown", lower_bound=1)
+    define_flag(
+        "input_size", None, "pixels a side that it is shown [160, or its own]", int, lower_bound=1
+    )
     define_choice(
         "views",
         "usual",
@@ -169,7 +171,8 @@ def _embedding() -> Embedding:
     """The embedding by the views that the flags name, with features centred as --centre says."""
     embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
     own = embedding.shown.inputs.size[0]
-    views = views_named(FLAGS.views, FLAGS.input_size, own, FLAGS.mirror)
+    size = FLAGS.input_size or usual_size(embedding.shown.body) or own
+    views = views_named(FLAGS.views, size, own, FLAGS.mirror)
     shown = embedding.shown._replace(views=views)
     embedding = embedding._replace(shown=shown)
     if FLAGS.centre == "others":
@@ -194,6 +197,12 @@ def _features(
     return np.asarray(found[part.rows]) - shown.mean
 
 
+def _body_shown(body: str) -> str:
+    """The body's name, and how large its images are where that is not usual."""
+    size = FLAGS.input_size
+    return body if size in (None, usual_size(body)) else f"{body}-{size}px"
+
+
 def _record(
     protocol: Protocol, embedding: Embedding, dataset: Dataset, done: list[Outcome]
 ) -> PersonalRecord:
@@ -201,7 +210,7 @@ def _record(
     test = PersonalTest(
         dataset=FLAGS.dataset,
         part=FLAGS.tested,
-        body=shown.body if FLAGS.input_size == SIZE else f"{shown.body}-{FLAGS.input_size}px",
+        body=_body_shown(shown.body),
         weights=shown.weights[:16],
         views=FLAGS.views,
         mirror=FLAGS.mirror,

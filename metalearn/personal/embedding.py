@@ -20,15 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from metalearn.data.inputs import standardise
-from metalearn.errors import UserError
+from metalearn.learners.supervised_recipes import usual_size
 from metalearn.models.zoo import load_body
 from metalearn.personal.feature_cache import FeatureCache
+from metalearn.personal.known_mean import known_mean
 from metalearn.personal.views import View, Views, list_of, seen, usual_views
 from metalearn.types import Array, Body, InputSpec, PyTree
 
 BODY = "efficientnet-lite0"
-SIZE = 160  # pixels a side that the default body is shown
-MEANS = Path(__file__).with_name("means")  # of features, a file for each body
 PRIOR = 20.0  # photographs that the mean of others counts as
 VERSION = 2  # of features that are kept; raised whenever they become others
 BATCH = 16  # images at once, where there are several
@@ -80,8 +79,8 @@ def load_embedding(
     Args:
       body: key of `metalearn.models.zoo.BODIES`.
       weights: their file; those that are installed by default.
-      views: of a photograph; by default those of `usual_views`, at 160 pixels or at the body's own
-        size where it takes no other.
+      views: of a photograph; by default those of `usual_views`, at 160 pixels for an
+        EfficientNet-Lite and at the body's own size for others.
 
     Raises:
       UserError: as `load_body`.
@@ -100,7 +99,7 @@ def embedding_of(name: str, body: Body, views: Views | None = None) -> Embedding
     """
     assert body.params is not None
     own = body.inputs.size[0]
-    views = views or usual_views(SIZE if name == BODY else own, own)
+    views = views or usual_views(usual_size(name) or own, own)
     folded = body.params
     if body.fold is not None and body.moments:
         (params, moments) = jax.tree.map(np.asarray, (body.params, body.moments))
@@ -114,23 +113,6 @@ def embedding_of(name: str, body: Body, views: Views | None = None) -> Embedding
         mean = np.zeros(width, np.float32)
     shown = Shown(name, digest, body.inputs, views, mean, prior)
     return Embedding(shown, folded, body.network.apply)
-
-
-def known_mean(name: str, digest: str) -> np.ndarray | None:
-    """Mean features [D] of other photographs, of a body with exactly these weights; or None.
-
-    Raises:
-      UserError: the file of means is damaged.
-    """
-    path = MEANS / f"{name}.json"
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_text())
-        same = found["weights"] == digest
-        return np.array(found["mean"], np.float32) if same else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): check out the project again") from error
 
 
 def cache_of(shown: Shown, root: Path) -> FeatureCache:

@@ -80,18 +80,25 @@ def left_out(
     return found
 
 
-def fit(train: Sample, valid: Sample | None, prior: float = 0.0, smoothed: bool = False) -> Probe:
+def fit(
+    train: Sample,
+    valid: Sample | None,
+    prior: float = 0.0,
+    smoothed: bool = False,
+    fixed: float = SCALE,
+) -> Probe:
     """The probe; class weights change nothing, those of images count in every mean.
 
     The scale is the likeliest for the validation images, or without these for the training images
-    left out one at a time, at most 100; 10 where fewer than half of the classes have two images
-    (Chen et al. 2021, Meta-Baseline, section 3.2).
+    left out one at a time, at most 100; a fixed one where fewer than half of the classes have two
+    images (10 as of Chen et al. 2021, Meta-Baseline, section 3.2).
 
     Args:
       train: images.
       valid: images to choose the scale by, or None.
       prior: images that the mean of others, at zero, counts as.
       smoothed: as of `likeliest_scale`.
+      fixed: scale where no images tell a better one.
     """
     s = train.counted
     sums = s @ train.z if train.images is not None else train.z.sum(0, dtype=np.float64)
@@ -99,7 +106,7 @@ def fit(train: Sample, valid: Sample | None, prior: float = 0.0, smoothed: bool 
     means = class_means(train, centre)
     w = unit(means).T
     rows = scored_rows(train.y)
-    (scale, note) = (SCALE, f"few images: fixed scale of {SCALE:g}")
+    (scale, note) = (fixed, f"few images: fixed scale of {fixed:g}")
     if valid is not None or len(rows):
         if valid is not None:
             (judged, how) = (valid, "validation images")
