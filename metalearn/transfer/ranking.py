@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh
 
 from metalearn.errors import UserError
 from metalearn.transfer.fitted import blocks
@@ -51,14 +50,14 @@ def _axes(z: np.ndarray, y: np.ndarray, present: np.ndarray) -> tuple[np.ndarray
     targets = (y[:, None] == present).astype(np.float64)
     if number <= size:
         wide = z.astype(np.float64)
-        (values, vectors) = eigh(wide @ wide.T, driver="evd")
+        (values, vectors) = np.linalg.eigh(wide @ wide.T)
         along = vectors.T @ targets
     else:
         products = np.zeros((size, size + len(present)))
         for rows in blocks(number):
             part = z[rows].astype(np.float64)
             products += part.T @ np.concatenate([part, targets[rows]], 1)
-        (values, vectors) = eigh(products[:, :size], driver="evd")
+        (values, vectors) = np.linalg.eigh(products[:, :size])
         along = vectors.T @ products[:, size:]
     keep = values > max(SMALLEST * values[-1], np.finfo(np.float64).tiny)
     lengths = 1.0 if number <= size else np.sqrt(values[keep])[:, None]

@@ -39,8 +39,6 @@ class Spectrum(NamedTuple):
 
 def spectrum(sample: Sample) -> Spectrum:
     """The decomposition, of whichever is smaller: products of images or of features."""
-    from scipy.linalg import eigh  # it takes long to import, and answers need none
-
     s = sample.of_rows
     (number, size) = sample.z.shape
     classes = len(sample.weights)
@@ -55,10 +53,10 @@ def spectrum(sample: Sample) -> Spectrum:
             scatter += (s[rows, None] * x).T @ x
     if scatter is None:
         x = np.sqrt(s)[:, None] * (sample.z - centre)
-        (values, vectors) = _kept(*eigh(x @ x.T, driver="evd"))
+        (values, vectors) = _kept(*np.linalg.eigh(x @ x.T))
         axes = x.T @ vectors / np.sqrt(values)
     else:
-        (values, axes) = _kept(*eigh(scatter, driver="evd"))
+        (values, axes) = _kept(*np.linalg.eigh(scatter))
     return Spectrum(centre, middle, values, axes, axes.T @ products)
 
 
