@@ -32,8 +32,9 @@ OWN_DEPTHWISE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
 def relu6(x: Array) -> Array:
-    """ReLU that ends at six; its derivative is 0 at both ends, as PyTorch's."""
-    return jax.lax.clamp(x.dtype.type(0), x, x.dtype.type(6))
+    """ReLU that ends at six."""
+    # Not by `jnp.clip`, which is traced as a function of its own
+    return jax.lax.min(jax.lax.max(x, x.dtype.type(0)), x.dtype.type(6))
 
 
 def pads_of(x: Array, kernel: tuple[int, int], stride: int, padding: Padding) -> Pads:
