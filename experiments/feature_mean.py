@@ -1,8 +1,8 @@
 """Write the mean features of many photographs, by which recognisers centre their own.
 
-`python -m experiments.feature_mean --dataset=cifar100 --data_dir=DIR` writes the file for
-EfficientNet-Lite0 that comes along, metalearn/personal/means/efficientnet-lite0.json: the mean over
-50 training images a class, in the views of every photograph.
+`python -m experiments.feature_mean --dataset=cifar100 --data_dir=DIR [--backbone=BODY]` writes the
+files for EfficientNet-Lite0, Lite1 and Lite2 that come along, metalearn/personal/means/BODY.json:
+the mean over 50 training images a class, in the views of every photograph.
 """
 
 import json
