@@ -79,7 +79,11 @@ def define_few_photos() -> None:
     define_flag("backbone", BODY, "the pre-trained body")
     define_flag("weights", None, "file of its weights [those installed]")
     define_flag(
-        "input_size", None, "pixels a side that it is shown [160, or its own]", int, lower_bound=1
+        "input_size",
+        None,
+        "pixels a side that it is shown [160 for EfficientNet-Lites, else its own]",
+        int,
+        lower_bound=1,
     )
     define_choice(
         "views",

@@ -64,7 +64,7 @@ def by_shifts(x: Array, w: Array, stride: int, pads: Pads) -> Array:
 
 
 def times(view: Array, tap: Array) -> Array:
-    """view [B,H,W,C] times tap [1,1,1,C]; there are hundreds, and `*` takes thrice to trace."""
+    """view [B,H,W,C] times tap [1,1,1,C]; there are hundreds, and `*` takes longer to trace."""
     return jax.lax.mul(view, jax.lax.broadcast_in_dim(tap, view.shape, (0, 1, 2, 3)))
 
 

@@ -13,8 +13,8 @@ AUTO = "auto"
 # Photographs a class, in the mean, from which ridge regression is better. With one it is hardly so,
 # and worse where the photographs that are asked about are of another kind (RESULTS.md)
 ENOUGH = 2
-# Of cosines, of one photograph a class. The likeliest are 13 to 15 for photographs and 16 to 22 for
-# those asked about product pictures (validation photographs of groceries, 5 to 81 classes)
+# Of cosines, of one photograph a class. Chosen on validation photographs of groceries: between what
+# is likeliest for photographs, and what is where product pictures are fitted to
 ONE_PHOTO_SCALE = 15.0
 
 
@@ -27,7 +27,7 @@ def fit_centroid(z: np.ndarray, y: np.ndarray, classes: int, prior: float) -> Pr
       classes: C.
       prior: photographs that the mean of others counts as.
     """
-    return centroid.fit(_sample(z, y, classes), None, prior, True, ONE_PHOTO_SCALE)
+    return centroid.fit(_sample(z, y, classes), None, prior, smoothed=True, fixed=ONE_PHOTO_SCALE)
 
 
 def fit_ridge(z: np.ndarray, y: np.ndarray, classes: int, prior: float = 0.0) -> Probe:

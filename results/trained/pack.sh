@@ -18,6 +18,8 @@ for kind in latest best; do # the newest of either kind: older ones are in reser
     find "$folder/$name/checkpoints/$kind" -mindepth 1 -maxdepth 1 -name '[0-9]*' | sort -V | head -n -1 |
         while IFS= read -r old; do rm -r -- "$old"; done
 done
+# The runs that it began from are unpacked beside it
+sed -i -E 's#("(init_from|teacher)": ")/[^"]*/#\1runs/#' "$folder/$name/config.json"
 # Orbax notes where it wrote
 find "$folder/$name" -name commit_success.txt -exec sed -i "s|$(cd -- "$run" && pwd -P)|$name|" {} +
 tar --sort=name --owner=0 --group=0 --numeric-owner -czf "$here/$name.tar.gz" -C "$folder" "$name"
