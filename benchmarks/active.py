@@ -1,4 +1,4 @@
-"""A round of active learning, ours beside scikit-activeml and loops of NumPy as papers give them.
+"""A round of active learning, beside scikit-activeml, apricot and loops of NumPy as in papers.
 
 `python -m benchmarks.active [--strategies=margin,...] [--sizes=5000,50000,500000] [--width=1280]`
 
@@ -32,15 +32,24 @@ from experiments._cli.define import define_flag
 from metalearn.errors import UserError
 
 CLASSES = 100
-STRATEGIES = ["margin", "k_centre", "badge", "typiclust", "k_means", "prob_cover"]
+STRATEGIES = [
+    "margin",
+    "k_centre",
+    "badge",
+    "typiclust",
+    "k_means",
+    "prob_cover",
+    "facility_location",
+]
 CERTAIN = ("margin", "k_centre")  # nothing is drawn
 AGREE = 0.05  # share of their choices that may be others: distances are rounded
 LACKING = {  # what a peer does not have
     "numpy-products": [name for name in STRATEGIES if name != "badge"],
-    "scikit-activeml": ["k_means"],
+    "scikit-activeml": ["k_means", "facility_location"],
+    "apricot": [name for name in STRATEGIES if name != "facility_location"],
 }
-# Of a peer's time, at least, as a power of the size; others 1. Ours covers a part of large pools
-GROWTH = {"prob_cover": 2}
+# Of a peer's time, at least, as a power of the size; others 1. Of large pools ours takes a part
+GROWTH = {"prob_cover": 2, "facility_location": 2}
 # By contender: a smaller size, and its milliseconds, or why it failed
 Past = dict[str, tuple[int, float | str]]
 

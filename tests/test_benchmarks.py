@@ -326,6 +326,8 @@ def test_choices_are_judged_by_what_a_strategy_makes_small(
     apart = np.linalg.norm(drawn.z[:, None] - drawn.z[known], axis=-1).min(1)
     assert judge.loss("k_centre", order[:9]) == pytest.approx(apart.max(), rel=1e-3)
     assert judge.loss("k_means", order[:9]) == pytest.approx(np.square(apart).mean(), rel=1e-3)
+    served = np.maximum(drawn.z @ drawn.z[known].T, 0).max(1) ** 2
+    assert judge.loss("facility_location", order[:9]) == pytest.approx(1 - served.mean(), rel=1e-3)
     errors = drawn.p - np.eye(6)[drawn.p.argmax(1)]
     built = np.einsum("nc,nd->ncd", errors, drawn.z).reshape(300, -1)
     nearest = np.linalg.norm(built[:, None] - built[order[:9]], axis=-1).min(1)

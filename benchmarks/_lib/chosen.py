@@ -31,8 +31,10 @@ class Judge:
         `margin`: the mean difference of the two highest probabilities of those chosen. `k_centre`:
         the largest distance of an image from the nearest labelled or chosen one. `badge`: the mean
         squared distance of a gradient from the nearest one chosen. `prob_cover`: the share of
-        images that no labelled or chosen one is near to. Others: the mean squared distance of an
-        image from the nearest labelled or chosen one.
+        images that no labelled or chosen one is near to. `facility_location`: what the similarity
+        of an image to the nearest labelled or chosen one lacks to 1, in the mean; similarity is the
+        square of a positive cosine. Others: the mean squared distance of an image from the nearest
+        labelled or chosen one.
 
         Args:
           strategy: its name.
@@ -48,6 +50,8 @@ class Judge:
             return float(np.sqrt(squares.max()))
         if strategy == "prob_cover":
             return float((squares > self._radius() ** 2).mean())
+        if strategy == "facility_location":
+            return float(1 - np.square(np.maximum(1 - squares / 2, 0)).mean())
         return float(squares.mean())
 
     def _squares(self, places: np.ndarray) -> np.ndarray:

@@ -41,6 +41,7 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {  # by method: name, module and 
         "numpy": ("active_numpy",),
         "numpy-products": ("active_numpy", "products"),
         "scikit-activeml": ("active_skactiveml",),
+        "apricot": ("active_apricot",),
     },
     "evaluation": {
         "torch": ("torch_evaluation", "once"),

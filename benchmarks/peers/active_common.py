@@ -9,6 +9,7 @@ from benchmarks._lib.pool import picks_of, read
 from benchmarks._lib.work import Arrays, Work
 from benchmarks._lib.worker import Contender, serve
 
+ROWS = 1024  # of a pool compared with all others at once
 Pick = Callable[..., np.ndarray]  # (pool, k, rng) -> int [k]
 
 
@@ -26,6 +27,18 @@ def need(size: int, what: str) -> None:
     """
     if size > available():
         raise MemoryError(f"{what} need {size / 1e9:.1f} GB")
+
+
+def similarities(z: np.ndarray) -> np.ndarray:
+    """Squares of positive cosines of all pairs, float32 [N,N]."""
+    number = len(z)
+    need(4 * number**2, "similarities of all pairs")
+    found = np.empty((number, number), np.float32)
+    for start in range(0, number, ROWS):
+        block = found[start : start + ROWS]
+        np.matmul(z[start : start + ROWS], z.T, out=block)
+        np.square(np.maximum(block, 0, out=block), out=block)
+    return found
 
 
 def contender(pick: Pick, about: dict[str, str], work: Work) -> Contender:

@@ -3,6 +3,7 @@
 `WORK [products]`: with `products`, BADGE's gradients are not built.
 """
 
+import heapq
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,13 +14,12 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks._lib.pool import Drawn
 from benchmarks._lib.work import Work
 from benchmarks.peers.active_clusters import by_cluster, clusters_of
-from benchmarks.peers.active_common import need, run
+from benchmarks.peers.active_common import ROWS, need, run, similarities
 
 NEIGHBOURS = 20
 MOST_CLUSTERS = 500
 PURE = 0.95
 JUDGED = 2048
-ROWS = 1024  # of a pool compared with all others at once
 
 
 def margin(pool: Drawn, k: int, rng: np.random.Generator) -> np.ndarray:
@@ -197,6 +197,32 @@ def prob_cover(pool: Drawn, k: int, rng: np.random.Generator) -> np.ndarray:
     return np.array(found)
 
 
+def facility_location(pool: Drawn, k: int, rng: np.random.Generator) -> np.ndarray:
+    """What serves all images best, greedily; gains anew where they matter (Minoux 1978)."""
+    del rng
+    similar = similarities(pool.z)
+    served = np.zeros(len(pool.z), np.float32)
+    for place in pool.labelled:
+        np.maximum(served, similar[place], out=served)
+
+    def gain(place: int) -> float:
+        return float(np.maximum(similar[place] - served, 0).sum())
+
+    labelled = set(pool.labelled.tolist())
+    waiting = [(-gain(place), place) for place in range(len(served)) if place not in labelled]
+    heapq.heapify(waiting)
+    found: list[int] = []
+    while len(found) < k:
+        place = waiting[0][1]
+        now = (-gain(place), place)
+        heapq.heapreplace(waiting, now)
+        if waiting[0] == now:
+            heapq.heappop(waiting)
+            found.append(place)
+            np.maximum(served, similar[place], out=served)
+    return np.array(found)
+
+
 STRATEGIES = {
     "margin": margin,
     "k_centre": k_centre,
@@ -204,6 +230,7 @@ STRATEGIES = {
     "typiclust": typiclust,
     "prob_cover": prob_cover,
     "k_means": k_means,
+    "facility_location": facility_location,
 }
 
 

@@ -4,7 +4,7 @@
 #   benchmarks/peers/setup.sh [VENV]        default: .venv-peers
 #
 # PyTorch first: without it there is nothing to compare with, and the script fails. Then learn2learn, higher,
-# jax-meta, EfficientNet-Lite0 in PyTorch and onnxruntime, scikit-learn and scikit-activeml, each by itself: one that cannot be installed is noted in VENV/not-installed.txt with the reason, which the
+# jax-meta, EfficientNet-Lite0 in PyTorch and onnxruntime, scikit-learn, scikit-activeml and apricot, each by itself: one that cannot be installed is noted in VENV/not-installed.txt with the reason, which the
 # benchmarks put into their records. Run again to try those again.
 #
 # Environment: PYTHON (default: of python3.11 and python3 the first that has PyTorch, else the first
@@ -75,6 +75,10 @@ skactiveml() { # without its lower bounds: what is here stays
         pip install -q --no-deps scikit-activeml==1.0.1
 }
 
+apricot() { # without what it draws pictures with
+    pip install -q numba numpy scipy tqdm && pip install -q --no-deps apricot-select==0.6.1
+}
+
 base=${PYTHON:-$(find_base)}
 if [[ ! -x $venv/bin/python ]]; then
     system=()
@@ -100,4 +104,5 @@ attempt torch-folded pip install -q --no-deps efficientnet-lite-pytorch==0.1.0 \
 attempt onnxruntime pip install -q onnx onnxruntime pillow
 attempt numpy pip install -q scikit-learn scipy
 attempt scikit-activeml skactiveml
+attempt apricot apricot
 say "done: $("$venv/bin/python" -c 'import torch; print("PyTorch", torch.__version__)') in $venv"

@@ -12,6 +12,8 @@ from metalearn.types import Array, Key
 PURE = 0.95  # share of neighbourhoods that should be of one class (section 4)
 JUDGED = 2048  # images by which the radius is chosen
 COUNTED = 64  # images whose neighbours are counted at once
+LESS = 16  # covered images that are subtracted from all counts at once
+FEW = 64  # images covered by a choice, up to which all counts are lowered at once
 COVERED = 50_000  # images of a larger pool that are chosen from and covered: of N, N^2 are compared
 
 
@@ -22,7 +24,7 @@ class State(NamedTuple):
       base: int32 [N], neighbours that are not covered or only lately (`lately`).
       most: int32 [N], at most so many neighbours are not covered.
       exact: bool [N], whether it is as many.
-      lately: bool [N], covered since `base` was counted.
+      lately: bool [N], covered and still counted in `base`.
       spent: int32 [], images counted since then.
       uncovered: bool [N].
       free: bool [N].
@@ -42,8 +44,9 @@ def prob_cover(key: Key, pool: Pool, k: int) -> Array:
 
     A neighbourhood is all that is within a radius (Algorithm 1). Images that are labelled cover
     theirs. Once everything is covered the rest is drawn at random. No graph is kept, so memory is
-    linear in the pool. Neighbours are counted once; as a count only falls (it is submodular), it is
-    brought up to date for those images alone that may still be the best (Minoux 1978).
+    linear in the pool. Neighbours are counted once. Where a choice covers 64 images or fewer, those
+    are subtracted from all counts. Where it covers more, counts are brought up to date for those
+    images alone that may still be the best, as a count only falls (it is submodular, Minoux 1978).
 
     Deviation: of a pool of more than 50,000 images so many are drawn, free ones first; those are
     covered, and chosen from.
@@ -59,11 +62,11 @@ def prob_cover(key: Key, pool: Pool, k: int) -> Array:
         )
         place = best(key, state.most.astype(jnp.float32), state.free, 1)[0]
         new = (z @ z[place] >= least) & state.uncovered
-        changed = state._replace(
-            exact=jnp.where(new.any(), state.most == 0, state.exact),
-            lately=state.lately | new,
-            uncovered=state.uncovered & ~new,
-            free=state.free.at[place].set(False),
+        changed = jax.lax.cond(
+            new.sum() <= FEW, lambda: less(state, z, new, least), lambda: put_off(state, new)
+        )
+        changed = changed._replace(
+            uncovered=state.uncovered & ~new, free=state.free.at[place].set(False)
         )
         return changed, place
 
@@ -72,6 +75,25 @@ def prob_cover(key: Key, pool: Pool, k: int) -> Array:
     none = jnp.zeros(len(z), bool)
     begin = State(degrees, degrees, ~none, none, jnp.int32(0), uncovered, part.pool.free)
     return part.rows[jax.lax.scan(step, begin, jax.random.split(drawing, k))[1]]
+
+
+def less(state: State, z: Array, new: Array, least: Array) -> State:
+    """All counts less their neighbours that were covered, bool [N]; exact ones stay exact."""
+    number = len(z)
+    these = listed(new, LESS)
+
+    def rows(i: Array, total: Array) -> Array:
+        places = jax.lax.dynamic_slice_in_dim(these.places, i * LESS, LESS)
+        near = (z[places] @ z.T >= least) & (places < number)[:, None]
+        return total + near.sum(0)
+
+    total = jax.lax.fori_loop(0, these.blocks, rows, jnp.zeros(number, jnp.int32))
+    return state._replace(base=state.base - total, most=state.most - total)
+
+
+def put_off(state: State, new: Array) -> State:
+    """Counts as they are, of which some are too many now, as images bool [N] were covered."""
+    return state._replace(exact=state.most == 0, lately=state.lately | new)
 
 
 def rivals(state: State) -> Array:

@@ -209,10 +209,12 @@ def test_radius_is_as_large_as_neighbourhoods_are_pure():
     np.testing.assert_allclose(least_cosine(random_key(0), pool), expected, atol=1e-5)
 
 
-def test_prob_cover_covers_greedily():
+@pytest.mark.parametrize("few", [0, 3, 64])
+def test_prob_cover_covers_greedily(few):
     pool = a_pool(80, 3)
     key = random_key(4)
-    found = np.asarray(prob_cover(key, pool, 6))
+    with mock.patch.object(cover, "FEW", few):
+        found = np.asarray(prob_cover(key, pool, 6))
     least = float(least_cosine(jax.random.split(key)[0], pool))
     near = np.asarray(pool.z @ pool.z.T) >= least
     covered = near[np.asarray(pool.labelled)].any(0)
