@@ -20,6 +20,7 @@ STEM = 32
 FINAL = 1280
 LARGE_MAP = 1_000_000  # numbers of an image
 LATER = (("stage4", 4), ("stage6", 8))  # images at once, where maps are a 16th and a 64th as large
+KEPT = "stage6"  # from where on derivatives take less time if nothing is computed again
 
 
 class Stage(NamedTuple):
@@ -142,4 +143,5 @@ def build(stages: tuple[Stage, ...], style: Style) -> Staged:
         (f"stage{i + 1}", partial(Blocks, stage, style)) for i, stage in enumerate(stages)
     )
     ends = (("stem", partial(Stem, style)), ("final", partial(Final, style)))
-    return Staged((ends[0], *middle, ends[1]), chunk=1, later=LATER, eps=style.eps)
+    named = (ends[0], *middle, ends[1])
+    return Staged(named, chunk=1, later=LATER, kept=KEPT, eps=style.eps)

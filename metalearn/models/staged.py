@@ -31,6 +31,9 @@ class Staged(nn.Module):
         larger intermediate results would leave its caches. 0 for all.
       later: `(name, chunk)` of stages from which on the maps are smaller, and more images are
         computed at once: products of few rows are slow.
+      kept: stage from which on such a CPU keeps what derivatives need. Before it every chunk is
+        computed a second time: that takes less time than to keep its large maps outside of the
+        caches. Later the gradients of large weights would be summed over chunks. "" keeps all.
       eps: what its normalisation adds to variances.
       least: pixels a side of the smallest images, of which smaller ones leave no map; 1 for any.
     """
@@ -38,6 +41,7 @@ class Staged(nn.Module):
     stages: tuple[tuple[str, Callable[..., nn.Module]], ...]
     chunk: int = 0
     later: tuple[tuple[str, int], ...] = ()
+    kept: str = ""
     eps: float = 1e-5
     least: int = 1
 
@@ -115,25 +119,32 @@ def runner(module: Staged) -> Run:
         folded = fold(used, {} if moments is None else moments, module.eps)
         if not on_cpu() or _norms(folded):
             return part(first, last, folded, x)
-        for size, names in _parts(module, chosen):
+        for (size, again), names in _parts(module, chosen):
             own = {name: folded[name] for name in names if name in folded}
             one = partial(part, names[0], names[-1])
-            x = in_chunks(one, size)(own, x) if 0 < size < len(x) else one(own, x)
+            x = in_chunks(one, size, again)(own, x) if 0 < size < len(x) else one(own, x)
         return x
 
     return run
 
 
-def _parts(module: Staged, chosen: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The chosen stages, those together that compute as many images at once, and that number."""
+def _parts(
+    module: Staged, chosen: tuple[str, ...]
+) -> Iterator[tuple[tuple[int, bool], tuple[str, ...]]]:
+    """The chosen stages, those together that compute as many images at once, and that number.
+
+    With it whether derivatives compute them again.
+    """
     larger = dict(module.later) if module.chunk else {}
-    sizes = {}
+    alike = {}
     size = module.chunk
+    again = bool(module.kept)
     for name in module.names:
         size = larger.get(name, size)
-        sizes[name] = size
-    for size, names in groupby(chosen, sizes.__getitem__):
-        yield size, tuple(names)
+        again = again and name != module.kept
+        alike[name] = (size, again)
+    for how, names in groupby(chosen, alike.__getitem__):
+        yield how, tuple(names)
 
 
 def _norms(params: PyTree) -> bool:
@@ -142,28 +153,64 @@ def _norms(params: PyTree) -> bool:
     return any(getattr(key, "key", None) == "norm" for path, _ in paths for key in path)
 
 
-def in_chunks(function: Callable[[PyTree, Array], Array], size: int) -> Callable[..., Array]:
+def in_chunks(
+    function: Callable[[PyTree, Array], Array], size: int, again: bool = False
+) -> Callable[..., Array]:
     """`function(params, x)`, of at most `size` images of x [B,...] at a time, and as many in each.
 
-    Black images fill up the last. Where it is differentiated all images are computed at once: a
-    loop would keep what derivatives need of every chunk, and write it twice.
+    Black images fill up the last.
+
+    Args:
+      function: `(params, x) -> z`, of which no image depends on the others.
+      size: images.
+      again: whether, where it is differentiated, every chunk is computed a second time. Else all
+        images are computed at once then: a loop would keep what derivatives need of every chunk,
+        and write it twice.
     """
 
     @jax.custom_vjp
     def chunked(params: PyTree, x: Array) -> Array:
-        number = -(-len(x) // size)
-        even = -(-len(x) // number)
-        missing = number * even - len(x)
-        filled = jnp.pad(x, ((0, missing), *((0, 0),) * (x.ndim - 1))) if missing else x
-        chunks = filled.reshape(number, even, *x.shape[1:])
-        z = jax.lax.map(partial(function, params), chunks)
-        return z.reshape(number * even, *z.shape[2:])[: len(x)]
+        z = jax.lax.map(partial(function, params), _chunks(x, size))
+        return _joined(z, len(x))
 
-    def backward(vjp: Callable[..., Any], dz: Array) -> Any:
+    def forward(params: PyTree, x: Array) -> tuple[Array, tuple[PyTree, Array]]:
+        return chunked(params, x), (params, x)
+
+    def backward(given: tuple[PyTree, Array], dz: Array) -> tuple[PyTree, Array]:
+        (params, x) = given
+
+        def add(total: PyTree, chunk: tuple[Array, Array]) -> tuple[PyTree, Array]:
+            (own, slope) = chunk
+            (_, vjp) = jax.vjp(function, params, own)
+            (gradient, dx) = vjp(slope)
+            return jax.tree.map(jnp.add, total, gradient), dx
+
+        nothing = jax.tree.map(jnp.zeros_like, params)
+        (total, dx) = jax.lax.scan(add, nothing, (_chunks(x, size), _chunks(dz, size)))
+        return total, _joined(dx, len(x))
+
+    def keep(vjp: Callable[..., Any], dz: Array) -> Any:
         return vjp(dz)
 
-    chunked.defvjp(partial(jax.vjp, function), backward)
+    if again:
+        chunked.defvjp(forward, backward)
+    else:
+        chunked.defvjp(partial(jax.vjp, function), keep)
     return chunked
+
+
+def _chunks(x: Array, size: int) -> Array:
+    """x [B,...] in as few chunks of one size, at most `size`, as there can be; zeros fill up."""
+    number = -(-len(x) // size)
+    even = -(-len(x) // number)
+    missing = number * even - len(x)
+    filled = jnp.pad(x, ((0, missing), *((0, 0),) * (x.ndim - 1))) if missing else x
+    return filled.reshape(number, even, *x.shape[1:])
+
+
+def _joined(chunks: Array, number: int) -> Array:
+    """The first `number` of [chunks,images,...]."""
+    return chunks.reshape(-1, *chunks.shape[2:])[:number]
 
 
 def staged_network(module: Staged) -> Network:

@@ -16,7 +16,7 @@ from metalearn.models.efficientnet_lite import STYLE, scaled
 from metalearn.models.layers import fold
 from metalearn.models.staged import runner
 from metalearn.models.zoo import load_body, make_body
-from metalearn.types import Array, Body
+from metalearn.types import Array, Body, PyTree
 from tests.small import quick_jit
 
 pytest.importorskip(
@@ -131,20 +131,42 @@ def test_stages_that_are_not_there(names: dict[str, str], what: str) -> None:
 SMALLER = tuple(stage._replace(blocks=1, width=8) for stage in scaled(1.0, 1.0)[:3])
 
 
-def test_chunks_change_nothing() -> None:
+@pytest.mark.parametrize("kept", ["", "stage2", "stage7"])
+def test_chunks_change_nothing(kept: str) -> None:
     """Three images two at a time, and all at once; gradients too."""
     x = synthetic(16, 3) / 128 - 1
     module = build(SMALLER, STYLE)
     params = quick_jit(module.init)(jax.random.key(0), x)["params"]
     moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
 
-    def both(chunk: int) -> tuple:
-        run = runner(module.clone(chunk=chunk))
-        z = quick_jit(run)(params, x, moments)
-        gradient = jax.grad(lambda params: jnp.square(run(params, x, moments)).sum())
-        return z, quick_jit(gradient)(params)
+    def both(chunk: int, kept: str) -> tuple:
+        run = runner(module.clone(chunk=chunk, kept=kept))
 
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), both(2), both(0))
+        def squares(params: PyTree, x: Array) -> tuple[Array, Array]:
+            z = run(params, x, moments)
+            return jnp.square(z).sum(), z
+
+        (_, z), gradients = quick_jit(jax.value_and_grad(squares, (0, 1), has_aux=True))(params, x)
+        return quick_jit(run)(params, x, moments), z, gradients
+
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, both(2, kept), both(0, ""))
+
+
+def test_what_is_computed_again_is_not_kept() -> None:
+    x = synthetic(32, 16) / 128 - 1
+    module = build(SMALLER, STYLE)
+    params = quick_jit(module.init)(jax.random.key(0), x)["params"]
+    moments = jax.tree.map(lambda a: a + 0.1, _moments(module, params, x))
+
+    def megabytes(kept: str) -> float:
+        run = runner(module.clone(kept=kept))
+        gradient = jax.grad(lambda params: jnp.square(run(params, x, moments)).sum())
+        compiled = quick_jit(gradient).lower(params).compile()
+        return compiled.memory_analysis().temp_size_in_bytes / 1e6
+
+    # "stage6" comes later than these stages
+    assert megabytes("stage6") < megabytes("") / 3
 
 
 def test_later_stages_compute_more_images_at_once() -> None:
