@@ -284,7 +284,7 @@ def test_auto_changes_from_typical_images_to_those_that_serve_the_pool_and_to_do
 
 
 def test_first_images_are_typical_ones_of_clusters_that_serve_the_pool():
-    pool = a_pool(200, 0)
+    pool = a_pool(250, 0)
     serving = facility_location(jax.random.split(random_key(0))[0], pool, 5)
     found = first_images(random_key(0), pool, 5)
     # k-means by hand, from those images
@@ -300,8 +300,9 @@ def test_first_images_are_typical_ones_of_clusters_that_serve_the_pool():
         number = min(20, len(near) // 2)
         mean = near[:, 1 : number + 1].mean(1)
         assert np.linalg.norm(z[of == of[place]] - z[place], axis=1)[mean.argmin()] < 1e-6
-    with mock.patch.object(auto, "MOST_CLUSTERS", 4):
-        np.testing.assert_array_equal(first_images(random_key(0), pool, 5), serving)
+    for limit, value in (("MOST_CLUSTERS", 4), ("LARGE", 51)):
+        with mock.patch.object(auto, limit, value):
+            np.testing.assert_array_equal(first_images(random_key(0), pool, 5), serving)
 
 
 def test_choices_are_evened_out_over_classes():
