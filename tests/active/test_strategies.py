@@ -240,10 +240,11 @@ def test_a_part_of_a_large_pool_is_covered_and_chosen_from():
     assert np.asarray(pool.free)[every].all()
 
 
-@pytest.mark.parametrize("known", [0, 4])
-def test_facility_location_takes_what_serves_the_pool_best(known):
+@pytest.mark.parametrize(("known", "rows"), [(0, 256), (4, 32)])
+def test_facility_location_takes_what_serves_the_pool_best(known, rows):
     pool = a_pool(70, known)
-    found = np.asarray(facility_location(random_key(0), pool, 30))
+    with mock.patch.object(facility, "FILLED", rows):
+        found = np.asarray(facility_location(random_key(0), pool, 30))
     z = np.asarray(pool.z, np.float64)
     similar = np.square(np.maximum(z @ z.T, 0))
     served = similar[np.asarray(pool.labelled)].max(0, initial=0)
