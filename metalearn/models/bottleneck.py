@@ -143,5 +143,4 @@ def build(stages: tuple[Stage, ...], style: Style) -> Staged:
         (f"stage{i + 1}", partial(Blocks, stage, style)) for i, stage in enumerate(stages)
     )
     ends = (("stem", partial(Stem, style)), ("final", partial(Final, style)))
-    named = (ends[0], *middle, ends[1])
-    return Staged(named, chunk=1, later=LATER, kept=KEPT, eps=style.eps)
+    return Staged((ends[0], *middle, ends[1]), chunk=1, later=LATER, kept=KEPT, eps=style.eps)
