@@ -422,7 +422,9 @@ def test_plan_adds_up_memory_of_tasks_and_devices() -> None:
 
 def test_unknown_peers_are_refused() -> None:
     assert list(Team("maml", "python", ["higher", "torch-compile"]).commands) == [OURS, "higher"]
-    with pytest.raises(UserError, match="unknown peer 'torhc': choose of higher, jax-meta, "):
+    with pytest.raises(
+        UserError, match="unknown peer 'torhc': choose of apricot, higher, jax-meta, "
+    ):
         Team("maml", "python", ["torhc"])
 
 

@@ -78,7 +78,14 @@ def prob_cover(key: Key, pool: Pool, k: int) -> Array:
 
 
 def less(state: State, z: Array, new: Array, least: Array) -> State:
-    """All counts less their neighbours that were covered, bool [N]; exact ones stay exact."""
+    """All counts less the neighbours that a choice covered; exact ones stay exact.
+
+    Args:
+      state: before.
+      z: [N,D].
+      new: bool [N], what was covered.
+      least: cosine of neighbours.
+    """
     number = len(z)
     these = listed(new, LESS)
 
