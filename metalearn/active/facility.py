@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metalearn.active.pool import Part, Pool, nearest_of, part_of, random
+from metalearn.active.pool import Part, Pool, in_blocks, nearest_of, part_of, random
 from metalearn.types import Array, Key
 
 FILLED = 256  # rows of similarities that are computed at once
@@ -54,6 +54,11 @@ def facility_location(key: Key, pool: Pool, k: int) -> Array:
 def _serving(part: Part, k: int) -> Array:
     """Positions int32 [k] in a part of a pool; free ones as long as there are some."""
     z = part.pool.z
+    served = similar(nearest_of(z, part.known))
+
+    def compared(x: Array) -> tuple[Array, Array]:
+        similarities = similar(x @ z.T)
+        return similarities, jnp.maximum(similarities - served, 0).sum(1)
 
     def step(state: State, number: Array) -> tuple[State, Array]:
         del number
@@ -69,32 +74,9 @@ def _serving(part: Part, k: int) -> Array:
         )
         return changed, place
 
-    served = similar(nearest_of(z, part.known))
-    (similarities, gains) = similarities_of(z, served)
+    (similarities, gains) = in_blocks(compared, z, FILLED)
     begin = State(served, gains, jnp.ones(len(z), bool), part.pool.free)
     return jax.lax.scan(step, begin, jnp.arange(k))[1]
-
-
-def similarities_of(z: Array, served: Array) -> tuple[Array, Array]:
-    """Similarities [N,N] of images, and gains [N]; filled in by blocks, which need less memory.
-
-    Args:
-      z: [N,D].
-      served: [N].
-    """
-    number = len(z)
-    block = min(FILLED, number)
-
-    def fill(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
-        start = jnp.minimum(i * block, number - block)
-        own = similar(jax.lax.dynamic_slice_in_dim(z, start, block) @ z.T)
-        gains = jnp.maximum(own - served, 0).sum(1)
-        (similarities, others) = found
-        similarities = jax.lax.dynamic_update_slice_in_dim(similarities, own, start, 0)
-        return similarities, jax.lax.dynamic_update_slice_in_dim(others, gains, start, 0)
-
-    nothing = (jnp.zeros((number, number)), jnp.zeros(number))
-    return jax.lax.fori_loop(0, -(-number // block), fill, nothing)
 
 
 def similar(cosines: Array) -> Array:

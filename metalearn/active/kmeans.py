@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metalearn.active.pool import ROWS
+from metalearn.active.pool import ROWS, in_blocks
 from metalearn.types import Array, Key
 
 ITERATIONS = 25  # at most; features of images hardly move afterwards
@@ -81,11 +81,11 @@ def assign(z: Array, centres: Array) -> tuple[Array, Array]:
     lengths = jnp.square(centres).sum(1)
 
     def nearest(x: Array) -> tuple[Array, Array]:
-        distances = lengths - 2 * centres @ x
-        of = distances.argmin().astype(jnp.int32)
-        return of, jnp.maximum(distances[of] + jnp.square(x).sum(), 0)
+        distances = lengths - 2 * x @ centres.T
+        of = distances.argmin(1).astype(jnp.int32)
+        return of, jnp.maximum(distances.min(1) + jnp.square(x).sum(1), 0)
 
-    return jax.lax.map(nearest, z, batch_size=ROWS)
+    return in_blocks(nearest, z, ROWS)
 
 
 def _seeded(key: Key, z: Array, clusters: int) -> Array:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from metalearn.types import Array, Key
+from metalearn.types import Array, Key, PyTree
 
 ROWS = 1024  # of a pool compared with all others at once
 BLOCK = 64  # scores of which the highest is found first
@@ -134,6 +134,34 @@ def part_of(key: Key, pool: Pool, most: int) -> Part:
         rows = order[jnp.argsort(~pool.free[order], stable=True)][:most]
         some = some._replace(z=pool.z[rows], free=pool.free[rows])
     return Part(rows, some, pool.z[pool.labelled])
+
+
+def in_blocks(function: Callable[[Array], PyTree], z: Array, size: int) -> PyTree:
+    """`function(z)` of rows [N,D] that do not depend on each other, some at a time.
+
+    The last block begins where a whole one is left, so that no copy of z is filled up, which
+    `jax.lax.map` would make.
+
+    Args:
+      function: `[B,D] -> [B,...]`, or several arrays.
+      z: [N,D].
+      size: rows at a time.
+    """
+    number = len(z)
+    block = min(size, number)
+
+    def fill(i: Array, found: PyTree) -> PyTree:
+        start = jnp.minimum(i * block, number - block)
+        new = function(jax.lax.dynamic_slice_in_dim(z, start, block))
+
+        def put(old: Array, rows: Array) -> Array:
+            return jax.lax.dynamic_update_slice_in_dim(old, rows, start, 0)
+
+        return jax.tree.map(put, found, new)
+
+    shapes = jax.eval_shape(function, z[:block])
+    nothing = jax.tree.map(lambda one: jnp.zeros((number, *one.shape[1:]), one.dtype), shapes)
+    return jax.lax.fori_loop(0, -(-number // block), fill, nothing)
 
 
 def nearest_of(z: Array, known: Array) -> Array:
