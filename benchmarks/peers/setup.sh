@@ -3,9 +3,11 @@
 #
 #   benchmarks/peers/setup.sh [VENV]        default: .venv-peers
 #
-# PyTorch first: without it there is nothing to compare with, and the script fails. Then learn2learn, higher,
-# jax-meta, EfficientNet-Lite0 in PyTorch and onnxruntime, scikit-learn, scikit-activeml and apricot, each by itself: one that cannot be installed is noted in VENV/not-installed.txt with the reason, which the
-# benchmarks put into their records. Run again to try those again.
+# PyTorch first: without it there is nothing to compare with, and the script fails. Then
+# learn2learn, higher, jax-meta, EfficientNet-Lite0 in PyTorch and onnxruntime, scikit-learn,
+# scikit-activeml and apricot, each by itself: one that cannot be installed is noted in
+# VENV/not-installed.txt with the reason, which the benchmarks put into their records. Run again to
+# try those again.
 #
 # Environment: PYTHON (default: of python3.11 and python3 the first that has PyTorch, else the first
 # that is there; a PyTorch that it has, in whatever environment of its own, is used), TORCH (default:
@@ -75,8 +77,8 @@ skactiveml() { # without its lower bounds: what is here stays
         pip install -q --no-deps scikit-activeml==1.0.1
 }
 
-apricot() { # without what it draws pictures with
-    pip install -q numba numpy scipy tqdm && pip install -q --no-deps apricot-select==0.6.1
+apricot() { # without nose, which its tests took
+    pip install -q numba numpy scikit-learn scipy tqdm && pip install -q --no-deps apricot-select==0.6.1
 }
 
 base=${PYTHON:-$(find_base)}

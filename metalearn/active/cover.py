@@ -12,8 +12,8 @@ from metalearn.types import Array, Key
 PURE = 0.95  # share of neighbourhoods that should be of one class (section 4)
 JUDGED = 2048  # images by which the radius is chosen
 COUNTED = 64  # images whose neighbours are counted at once
-LESS = 16  # covered images that are subtracted from all counts at once
-FEW = 64  # images covered by a choice, up to which all counts are lowered at once
+FEW = 64  # images covered by a choice, up to which they are subtracted from all counts
+LESS = 16  # of those, compared with all images at once
 COVERED = 50_000  # images of a larger pool that are chosen from and covered: of N, N^2 are compared
 
 

@@ -119,7 +119,7 @@ def runner(module: Staged) -> Run:
         folded = fold(used, {} if moments is None else moments, module.eps)
         if not on_cpu() or _norms(folded):
             return part(first, last, folded, x)
-        for (size, again), names in _parts(module, chosen):
+        for size, again, names in _parts(module, chosen):
             own = {name: folded[name] for name in names if name in folded}
             one = partial(part, names[0], names[-1])
             x = in_chunks(one, size, again)(own, x) if 0 < size < len(x) else one(own, x)
@@ -128,13 +128,8 @@ def runner(module: Staged) -> Run:
     return run
 
 
-def _parts(
-    module: Staged, chosen: tuple[str, ...]
-) -> Iterator[tuple[tuple[int, bool], tuple[str, ...]]]:
-    """The chosen stages, those together that compute as many images at once, and that number.
-
-    With it whether derivatives compute them again.
-    """
+def _parts(module: Staged, chosen: tuple[str, ...]) -> Iterator[tuple[int, bool, tuple[str, ...]]]:
+    """Images at once, whether derivatives compute them again, and the chosen stages so computed."""
     larger = dict(module.later) if module.chunk else {}
     alike = {}
     size = module.chunk
@@ -143,8 +138,8 @@ def _parts(
         size = larger.get(name, size)
         again = again and name != module.kept
         alike[name] = (size, again)
-    for how, names in groupby(chosen, alike.__getitem__):
-        yield how, tuple(names)
+    for (size, again), names in groupby(chosen, alike.__getitem__):
+        yield size, again, tuple(names)
 
 
 def _norms(params: PyTree) -> bool:
