@@ -30,7 +30,7 @@ from metalearn.records.store import (
     write_record,
 )
 from metalearn.records.workdir import Saved, read_workdir
-from metalearn.runtime import commit, device_name, peak_memory_mb
+from metalearn.runtime import commit, device_name, peak_memory_mb, quick_jit
 from metalearn.training.lab import Lab, split_source
 from metalearn.training.metric_log import peak_memory_until, seconds_until
 from metalearn.training.parts import support_copies, with_running_statistics
@@ -177,7 +177,8 @@ def _measure(
             unadapted, tested.source, some, lab.prepare, lab.mesh, block=block, copies=copies
         )(tested.meta)
     meta = on_this(tested.meta)
-    transductive = is_transductive(learner, meta, first_task(config, lab, tested)[1])
+    task = first_task(config, lab, tested)[1]
+    transductive = is_transductive(learner, meta, task, quick_jit)
     measured = _measurements(tested, result, before, transductive)
     provenance = Provenance(command, commit(), device_name(), planned.images, lab.dataset.decoder)
     return Record(config, planned.test, measured, planned.lineage, provenance), result
@@ -225,8 +226,8 @@ def _draw_first(
 
     def draw() -> None:
         with warn_if_not_drawn(picture):
-            adapted = jax.jit(learner.adapt)(random_key(0), meta, task.support_x, task.support_y)
-            predicted = jax.jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
+            adapted = quick_jit(learner.adapt)(random_key(0), meta, task.support_x, task.support_y)
+            predicted = quick_jit(learner.predict)(meta, adapted, task.query_x).argmax(-1)
             names = class_names(lab, tested)
             draw_episode(jax.device_get(raw), np.asarray(predicted), picture, title, names)
 

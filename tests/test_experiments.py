@@ -114,7 +114,7 @@ def test_transductive_field_of_a_record_is_what_the_probe_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against what the method and its normalisation would say."""
-    monkeypatch.setattr("metalearn.testing.is_transductive", lambda learner, meta, task: True)
+    monkeypatch.setattr("metalearn.testing.is_transductive", lambda *_: True)
     images = make_images(tmp_path / "images")
     said = program("protonet", *words(images, steps=2, norm="running", workdir=tmp_path / "run"))
     (path,) = (tmp_path / "run").glob("result-*.json")

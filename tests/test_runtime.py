@@ -58,6 +58,32 @@ def test_configure_sets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
         jax.config.update("jax_default_matmul_precision", before)
 
 
+def test_quick_programs_compute_the_same_from_less_compilation() -> None:
+    """In a process of its own: here everything is compiled quickly."""
+    code = """
+import time, jax, jax.numpy as jnp
+from metalearn.runtime import quick_jit
+def function(x):
+    for _ in range(20):
+        x = jnp.tanh(x @ x.T)[:, :8] + jnp.sort(x, 0)
+    return x
+x = jax.random.normal(jax.random.key(0), (64, 8))
+def compiled(jit):
+    lowered = jit(function).lower(x)
+    begin = time.process_time()
+    return lowered.compile()(x), time.process_time() - begin
+(quick, soon), (slow, late) = compiled(quick_jit), compiled(jax.jit)
+print(jnp.abs(quick - slow).max() < 1e-3, soon < late)
+"""
+    off = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    assert in_a_process(code, **off).split() == ["True", "True"]
+
+
+def test_quick_programs_leave_out_options_that_xla_does_not_have() -> None:
+    assert runtime._is_option("xla_backend_optimization_level", 0)
+    assert not runtime._is_option("xla_of_another_version", 0)
+
+
 def test_device_name_describes_the_machine() -> None:
     assert runtime.device_name()[0].isdigit() and runtime.peak_memory_mb() > 10
 

@@ -15,6 +15,7 @@ from metalearn.records.class_pictures import draw_confusion, draw_mistakes, wors
 from metalearn.records.classified import markdown
 from metalearn.records.pictures import draw_curve, warn_if_not_drawn
 from metalearn.records.sheet import draw_sheet
+from metalearn.runtime import quick_jit
 from metalearn.training.material import Material
 from metalearn.training.state import Run
 from metalearn.types import random_key
@@ -74,5 +75,5 @@ def _draw_sheet(material: Material, augment: str, path: Path) -> None:
     chosen = train.rows[np.linspace(0, len(train.rows) - 1, ROWS).astype(int)]
     images = np.asarray(getattr(material.dataset, train.split).images[chosen])
     keys = jax.random.split(random_key(0), VERSIONS)
-    versions = jax.jit(jax.vmap(transform, (0, None), 1))(keys, jnp.asarray(images))
+    versions = quick_jit(jax.vmap(transform, (0, None), 1))(keys, jnp.asarray(images))
     draw_sheet(images, np.asarray(versions), path, f"--augment={augment}")

@@ -6,12 +6,12 @@ from functools import partial
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, make_task
-from metalearn.data.host import fetched, taken
+from metalearn.data.host import HostImages, fetched, taken
 from metalearn.evaluation.calibration import calibration_error
 from metalearn.evaluation.episodes import Episodes, task_of
 from metalearn.evaluation.metrics import Result, check_finite, episode_metrics
@@ -20,6 +20,8 @@ from metalearn.parallel import broadcast_from_first, by_first, max_over_processe
 from metalearn.types import Array, ClassSource, Key, Learner, PyTree, random_key
 
 SAVE_SECONDS = 30.0  # between saves of partial results
+# What a program reads of some episodes: their images, or their rows and the features of the split
+Block = tuple[Array | np.ndarray, Array | None]
 AHEAD = 4  # blocks of episodes dispatched to the devices at a time
 
 
@@ -138,9 +140,19 @@ def evaluator(
             head = learner.head(meta)
             fitted = head.fit(key, task.support_x, task.support_y, len(indices))
             return episode_metrics(head.predict(fitted, task.query_x), task.query_y)
-        task = task_of(taken(found, images), indices, episodes.shots, size, copies)
+        task = task_of(found, indices, episodes.shots, size, copies)
         adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
         return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
+
+    # Images are gathered by a program of their own: the one that adapts is then the same for every
+    # split, and is found in the compilation cache at the test after a validation
+    gather = jax.jit(taken, out_shardings=NamedSharding(mesh, P("tasks")))
+
+    def block_of(rows: np.ndarray, images: Array | HostImages) -> Block:
+        found, there = fetched(images, rows)
+        if features is not None:  # they are looked up
+            return found, there
+        return gather(found, there), None
 
     # Episodes are shared out over the mesh and `vmap` runs those of a device together. Every device
     # gets all results, so that every process has them: shard_map's check cannot see that rows after
@@ -162,7 +174,7 @@ def evaluator(
         begin = time.perf_counter()
         looked_up = source if features is None else features(meta)
         found, earlier = _in_blocks(
-            run, episodes.indices, at_once, seed, meta, looked_up, unfinished
+            run, block_of, episodes.indices, at_once, seed, meta, looked_up, unfinished
         )
         check_finite(found["finite"])
         # In float64: a float32 sum over thousands of episodes would lose digits
@@ -182,6 +194,7 @@ _keys_of = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))
 
 def _in_blocks(
     run: Callable[..., dict[str, Array]],
+    block_of: Callable[..., Block],
     indices: np.ndarray,
     size: int,
     seed: int,
@@ -207,7 +220,7 @@ def _in_blocks(
     begin = saved = time.perf_counter()
     for start in range(known, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        found, images = fetched(source.images, indices[rows])
+        found, images = block_of(indices[rows], source.images)
         parts.append(run(_keys_of(key, rows), indices[rows], found, meta, images))
         if len(parts) <= AHEAD:
             continue

@@ -14,6 +14,7 @@ from metalearn.evaluation.blocks import Blocks
 from metalearn.ops.classifier import classify
 from metalearn.ops.optimizers import make_optimizer
 from metalearn.parallel import replicate
+from metalearn.runtime import quick_jit
 from metalearn.training.assemble import Training, assembled
 from metalearn.training.domain_batches import (
     Adaptation,
@@ -115,10 +116,10 @@ def adaptation_plan(about: Adaptation, validate: Validate) -> Plan:
     def fresh(run: Run) -> TrainState:
         # Copied: the state is donated to every chunk, what it begins from is to stay
         meta = jax.tree.map(
-            jnp.array, jax.jit(initial)(random_key(config.seed), first_images(about))
+            jnp.array, quick_jit(initial)(random_key(config.seed), first_images(about))
         )
         meta = meta if refresh is None else refresh(meta)
-        state = TrainState(jnp.zeros((), jnp.int32), meta, jax.jit(optimizer.init)(meta))
+        state = TrainState(jnp.zeros((), jnp.int32), meta, quick_jit(optimizer.init)(meta))
         return replicate(state, about.source.mesh)
 
     def training(run: Run) -> Training:

@@ -10,6 +10,7 @@ from metalearn.errors import UserError
 from metalearn.models.lora import init_adapters
 from metalearn.ops.classifier import init_classifier
 from metalearn.parallel import replicate
+from metalearn.runtime import quick_jit
 from metalearn.training.assemble import Training, assembled
 from metalearn.training.backbone import fixed_part, head_of, of_stages, stages_before
 from metalearn.training.gradient import Sample
@@ -38,7 +39,7 @@ def supervised_plan(subject: Subject) -> Plan:
     def fresh(run: Run) -> TrainState:
         # Copied: the state is donated to every chunk, the body's own arrays are to stay
         meta = jax.tree.map(jnp.array, initial(subject, key))
-        state = TrainState(jnp.zeros((), jnp.int32), meta, jax.jit(optimizer.init)(meta))
+        state = TrainState(jnp.zeros((), jnp.int32), meta, quick_jit(optimizer.init)(meta))
         return replicate(state, lab.mesh)
 
     def training(run: Run) -> Training:
@@ -74,7 +75,7 @@ def initial(subject: Subject, key: Key, x: Array | None = None) -> PyTree:
     body = material.body
     if body.params is None:
         image = jnp.zeros((1, *material.inputs.shape))
-        body = body._replace(params=jax.jit(body.network.init)(body_key, image))
+        body = body._replace(params=quick_jit(body.network.init)(body_key, image))
     fixed = fixed_part(body, subject.stages or None)
     params = fixed.pop("body")
     if config.statistics == "batch":
