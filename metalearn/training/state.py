@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from metalearn.config import Config
 from metalearn.errors import UserError
 from metalearn.learners.method import layers_of
 from metalearn.parallel import replicate
+from metalearn.runtime import quick_jit
 from metalearn.training.checkpoint import Checkpoints
 from metalearn.training.lab import Lab
 from metalearn.training.step import TrainState, start
@@ -50,7 +52,9 @@ def initial_state(
       optimizer: the outer optimiser.
     """
     x = jnp.zeros((1, *lab.inputs.shape))
-    state = start(init, optimizer, jax.random.fold_in(random_key(config.seed), 0), x)
+    # One program: operation by operation, a body's layers are a hundred, each compiled
+    fresh = quick_jit(partial(start, init, optimizer))
+    state = fresh(jax.random.fold_in(random_key(config.seed), 0), x)
     return replicate(state, lab.mesh)
 
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import AxisType, Mesh
 
-from metalearn.runtime import quick_jit
 from metalearn.training.gradient import Loss, Sample, make_gradient
 from metalearn.types import Array, ClassSource, Feed, Info, Key, PyTree
 
@@ -57,12 +56,8 @@ def start(
       x: [1,H,W,Ch], gives the shapes.
     """
 
-    @quick_jit  # one program: operation by operation, a body's layers are a hundred, each compiled
-    def fresh(key: Key, x: Array) -> TrainState:
-        meta = init(key, x)
-        return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
-
-    return fresh(key, x)
+    meta = init(key, x)
+    return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
 
 
 def together(states: Sequence[TrainState]) -> TrainState:

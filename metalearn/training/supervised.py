@@ -75,7 +75,7 @@ def initial(subject: Subject, key: Key, x: Array | None = None) -> PyTree:
     body = material.body
     if body.params is None:
         image = jnp.zeros((1, *material.inputs.shape))
-        body = body._replace(params=quick_jit(body.network.init)(body_key, image))
+        body = body._replace(params=jax.jit(body.network.init)(body_key, image))
     fixed = fixed_part(body, subject.stages or None)
     params = fixed.pop("body")
     if config.statistics == "batch":
