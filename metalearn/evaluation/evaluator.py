@@ -150,8 +150,8 @@ def evaluator(
 
     def block_of(rows: np.ndarray, images: Array | HostImages) -> Block:
         found, there = fetched(images, rows)
-        if features is not None:  # they are looked up
-            return found, there
+        if there is None or features is not None:
+            return found, there  # images from the host, or features to be looked up
         return gather(found, there), None
 
     # Episodes are shared out over the mesh and `vmap` runs those of a device together. Every device
