@@ -14,7 +14,7 @@ by the support set's moments alone, where the released code adds the query itsel
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -59,16 +59,14 @@ def minibatches(key: Key, size: int, batch: int, steps: int) -> Array:
     return rows.reshape(-1)[: steps * batch].reshape(steps, batch)
 
 
-class Memory(NamedTuple):
-    """What the inner Adam keeps of earlier tasks.
+def memory(steps: Array, second: PyTree) -> dict[str, PyTree]:
+    """What the inner Adam keeps of earlier tasks; a dict, as checkpoints have these alone.
 
-    Attributes:
+    Args:
       steps: made so far.
       second: second moments of every weight.
     """
-
-    steps: Array
-    second: PyTree
+    return {"steps": steps, "second": second}
 
 
 def reptile(
@@ -98,7 +96,7 @@ def reptile(
 
     def init(key: Key, x: Array) -> PyTree:
         weights = base.init(key, x)
-        return weights | {"memory": Memory(jnp.zeros(()), jax.tree.map(jnp.zeros_like, weights))}
+        return weights | {"memory": memory(jnp.zeros(()), jax.tree.map(jnp.zeros_like, weights))}
 
     def learn(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> PyTree:
         """meta as the support set would have it."""
@@ -115,11 +113,12 @@ def reptile(
 
         weights = {name: meta[name] for name in ("body", "head")}
         # Second moments are never negative, but an outer optimiser may have overshot
-        steps, second = jax.tree.map(jax.nn.relu, meta["memory"])
-        state = adam.init(weights)._replace(count=steps.astype(jnp.int32), nu=second)
+        earlier = jax.tree.map(jax.nn.relu, meta["memory"])
+        steps = earlier["steps"]
+        state = adam.init(weights)._replace(count=steps.astype(jnp.int32), nu=earlier["second"])
         rows = minibatches(key, len(support_x), batch, inner_steps)
         (weights, state), _ = jax.lax.scan(step, (weights, state), rows)
-        return weights | {"memory": Memory(steps + inner_steps, state.nu)}
+        return weights | {"memory": memory(steps + inner_steps, state.nu)}
 
     def adapt(key: Key, meta: PyTree, support_x: Array, support_y: Array) -> Adapted:
         learned = learn(key, meta, support_x, support_y)

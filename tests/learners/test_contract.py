@@ -300,6 +300,21 @@ def test_logits_depend_on_support_labels(case: Case) -> None:
     assert jnp.abs(case.outcomes.logits[5] - case.outcomes.logits[0]).max() > 1e-4
 
 
+def check_kept(tree: PyTree) -> None:
+    """See that a checkpoint gives a tree back as it is."""
+    if isinstance(tree, dict):
+        for part in tree.values():
+            check_kept(part)
+    else:
+        assert isinstance(tree, jax.Array), type(tree)
+
+
+@over(CASES)
+def test_meta_parameters_are_dicts_of_arrays_as_checkpoints_are(case: Case) -> None:
+    """Other containers would be dicts after a run was resumed or tested."""
+    check_kept(case.meta)
+
+
 @over(RECIPES)
 def test_training_lowers_the_reported_loss(case: Case) -> None:
     """The one reported, of predictions. Reptile descends another and learns from the support set

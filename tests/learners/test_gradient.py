@@ -17,7 +17,7 @@ from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.imaml import imaml, proximal
 from metalearn.learners.maml import maml
 from metalearn.learners.mamlpp import loss_weights, mamlpp
-from metalearn.learners.reptile import Memory, minibatches, reptile
+from metalearn.learners.reptile import memory, minibatches, reptile
 from metalearn.models import make_network
 from metalearn.models.norms import Norm
 from metalearn.types import Array, Key, Learner, Network, PyTree, Task
@@ -195,7 +195,7 @@ def test_reptile_moves_to_the_adapted_weights() -> None:
         sum(((m - a) ** 2).sum() for m, a in zip(*map(jax.tree.leaves, (meta, moved)), strict=True))
         / 2,
     )
-    close(moved["memory"].steps, meta["memory"].steps + 3)
+    close(moved["memory"]["steps"], meta["memory"]["steps"] + 3)
 
 
 def test_reptile_adapts_by_adam_without_momentum_on_minibatches() -> None:
@@ -203,7 +203,7 @@ def test_reptile_adapts_by_adam_without_momentum_on_minibatches() -> None:
     meta = smooth_start(learner)
     weights = {name: meta[name] for name in ("body", "head")}
     second = jax.tree.map(lambda w: w**2, weights)
-    meta["memory"] = Memory(jnp.float64(7), second)  # of tasks before
+    meta["memory"] = memory(jnp.float64(7), second)  # of tasks before
     for j, rows in enumerate(np.asarray(minibatches(KEY, 4, 2, 3))):
         part = task._replace(query_x=task.support_x[rows], query_y=task.support_y[rows])
         g = jax.grad(loss_of(maml(layered_network(), 2, inner_steps=0, norm="none"), part))(weights)

@@ -16,7 +16,7 @@ from metalearn.learners.heads import nearest_centroid
 from metalearn.learners.maml import maml
 from metalearn.learners.method import make_method
 from metalearn.learners.registry import ADAPTATION, METHODS, STRATEGIES
-from metalearn.learners.reptile import Memory
+from metalearn.learners.reptile import memory
 from metalearn.ops.optimizers import make_optimizer, schedule
 from metalearn.training.parts import tasks_at_once
 from metalearn.types import Network
@@ -127,7 +127,7 @@ def test_weight_decay_is_of_weights_alone(decay: str) -> None:
     config = Config(optimizer="sgd", lr=1.0, momentum=0.0, weight_decay=0.5, decay=decay)
     parts = ("body", "norms", "rates")
     params: dict = {name: {"w": jnp.ones((2, 2))} for name in parts}
-    params["memory"] = Memory(jnp.ones(()), {"w": jnp.ones((2, 2))})
+    params["memory"] = memory(jnp.ones(()), {"w": jnp.ones((2, 2))})
     optimizer = make_optimizer(config)
     zeros = jax.tree.map(jnp.zeros_like, params)
     updates, _ = optimizer.update(zeros, optimizer.init(params), params)
