@@ -132,6 +132,8 @@ def test_answers_find_their_photos(tmp_path: Path) -> None:
     pile(tmp_path / "c", 1, 1, first=6)
     state = asked(State(), looked_at(place), 1)
     (digest, one) = next(iter(state.photos.items()))
+    pile(tmp_path / "d", 1, 1, first=7)  # which is not the one, whatever that is
+    copied = tmp_path / "d" / "apple7.png"
 
     def labelled(photo: str, digest: str | None = None) -> list[str]:
         found = taken(state, [Given("row 2", photo, "cup", digest)], place).state
@@ -140,9 +142,9 @@ def test_answers_find_their_photos(tmp_path: Path) -> None:
     assert labelled("elsewhere.png", digest) == [one.name]
     assert labelled(f"./{one.name}") == labelled(f"/upload/{one.name}") == [one.name]
     assert labelled("b\\apple5.png") == labelled("apple5.png") == ["b/apple5.png"]
-    shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "c" / "cafe\u0301.png")
+    shutil.copy(copied, tmp_path / "c" / "cafe\u0301.png")
     assert labelled("c/café.png") == labelled("c/cafe\u0301.png") != []
-    shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "c" / "back\\slash.png")
+    shutil.copy(copied, tmp_path / "c" / "back\\slash.png")
     assert labelled("c/back\\slash.png") == ["c/back\\slash.png"]
     shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "b" / "apple6.png")
     with pytest.raises(UserError, match="2 photos are named apple6.png"):
