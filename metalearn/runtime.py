@@ -21,8 +21,8 @@ from metalearn.errors import UserError
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Of the garbage collector: tracing makes many small objects that stay, and by default a tenth of
-# the time until the first step goes into looking at them again and again
+# Of the garbage collector: tracing makes many small objects that stay, and by default they are
+# looked at again and again until the first step
 COLLECTED = (200_000, 50, 100)
 
 
@@ -74,7 +74,7 @@ def _add_flag(name: str, value: int) -> None:
 def quick_jit(function: Callable[..., R]) -> Callable[..., R]:
     """`jax.jit` of a function that runs once or twice.
 
-    On a CPU it compiles in a tenth of the time, and runs a few times slower. Its results are those
+    On a CPU it compiles in a fraction of the time, and runs slower. Its results are those
     of `jax.jit` but for float rounding. Not for a function that another compiled one calls.
 
     Args:

@@ -1,13 +1,20 @@
 """Splits too large for a device: images stay memory-mapped on the host, fetched by position."""
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from metalearn.data.episodes import class_places
 from metalearn.data.source import Split
 from metalearn.types import Array, ClassSource
+
+# Of some rows of a split: their images and None, or the rows and all images
+Block = tuple[Array | np.ndarray, Array | None]
 
 
 class HostImages:
@@ -54,3 +61,22 @@ def fetched(images: Array | HostImages, rows: np.ndarray) -> tuple[np.ndarray, A
 def taken(rows: Array, images: Array | None) -> Array:
     """The images of the rows, from the two values that `fetched` gave."""
     return rows if images is None else images[rows]
+
+
+def gatherer(mesh: Mesh) -> Callable[[Array | HostImages, np.ndarray], Block]:
+    """`(images, rows) -> ` images of these rows of a split and None, shared out over the mesh.
+
+    By a program of its own: the one that takes them is then the same for every split, and is found
+    in the compilation cache at the test after a validation.
+
+    Args:
+      mesh: its axis `tasks` shares out the rows.
+    """
+    gather = jax.jit(taken, out_shardings=NamedSharding(mesh, P("tasks")))
+
+    def block_of(images: Array | HostImages, rows: np.ndarray) -> Block:
+        found, there = fetched(images, rows)
+        # Those from the host are not sent to every device whole
+        return (found, None) if there is None else (gather(found, there), None)
+
+    return block_of

@@ -6,12 +6,12 @@ from functools import partial
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from metalearn.data.augment import THEMSELVES, Copies
 from metalearn.data.episodes import Prepare, make_task
-from metalearn.data.host import HostImages, fetched, taken
+from metalearn.data.host import Block, fetched, gatherer, taken
 from metalearn.evaluation.calibration import calibration_error
 from metalearn.evaluation.episodes import Episodes, task_of
 from metalearn.evaluation.metrics import Result, check_finite, episode_metrics
@@ -20,8 +20,6 @@ from metalearn.parallel import broadcast_from_first, by_first, max_over_processe
 from metalearn.types import Array, ClassSource, Key, Learner, PyTree, random_key
 
 SAVE_SECONDS = 30.0  # between saves of partial results
-# What a program reads of some episodes: their images, or their rows and the features of the split
-Block = tuple[Array | np.ndarray, Array | None]
 AHEAD = 4  # blocks of episodes dispatched to the devices at a time
 
 
@@ -144,15 +142,8 @@ def evaluator(
         adapted = learner.adapt(key, meta, prepare(task.support_x), task.support_y)
         return episode_metrics(learner.predict(meta, adapted, prepare(task.query_x)), task.query_y)
 
-    # Images are gathered by a program of their own: the one that adapts is then the same for every
-    # split, and is found in the compilation cache at the test after a validation
-    gather = jax.jit(taken, out_shardings=NamedSharding(mesh, P("tasks")))
-
-    def block_of(rows: np.ndarray, images: Array | HostImages) -> Block:
-        found, there = fetched(images, rows)
-        if there is None or features is not None:
-            return found, there  # images from the host, or features to be looked up
-        return gather(found, there), None
+    # Features are looked up by the program itself
+    block_of = fetched if features is not None else gatherer(mesh)
 
     # Episodes are shared out over the mesh and `vmap` runs those of a device together. Every device
     # gets all results, so that every process has them: shard_map's check cannot see that rows after
@@ -220,7 +211,7 @@ def _in_blocks(
     begin = saved = time.perf_counter()
     for start in range(known, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        found, images = block_of(indices[rows], source.images)
+        found, images = block_of(source.images, indices[rows])
         parts.append(run(_keys_of(key, rows), indices[rows], found, meta, images))
         if len(parts) <= AHEAD:
             continue

@@ -55,7 +55,6 @@ def start(
       key: of the initial weights.
       x: [1,H,W,Ch], gives the shapes.
     """
-
     meta = init(key, x)
     return TrainState(jnp.zeros((), jnp.int32), meta, optimizer.init(meta))
 
