@@ -39,6 +39,8 @@ from metalearn.training.features import cached_features, features_path
 from metalearn.training.lab import mesh_of
 
 CENTRES = ("others", "own", "none")
+WIDE_MIDDLE = 0.75  # of a side
+WIDE_CORNER = 0.8
 
 
 def views_named(name: str, size: int, own: int, mirror: bool) -> Views:
@@ -51,16 +53,18 @@ def views_named(name: str, size: int, own: int, mirror: bool) -> Views:
       mirror: whether each is shown mirrored as well.
     """
     usual = usual_views(size, own)
+    corners = (View(size, WIDE_CORNER, 0.0, 0.0), View(size, WIDE_CORNER, 1.0, 1.0))
     found = {
         "usual": usual,
         "whole": Views(usual.shown[:1]),
         "plain": usual._replace(fitted=()),
         "one-size": usual_views(size),
+        "wide": Views((usual.shown[0], View(size, WIDE_MIDDLE)), corners),
     }
     return found[name]._replace(mirror=mirror)
 
 
-VIEWS = ("usual", "plain", "whole", "one-size")
+VIEWS = ("usual", "plain", "whole", "one-size", "wide")
 
 
 def define_few_photos() -> None:
@@ -91,7 +95,8 @@ def define_few_photos() -> None:
         VIEWS,
         "of a photo: all of it at up to 1.4 times the size and its middle, corners too of those "
         "fitted to (usual); without the corners (plain); all of it alone (whole); all of it at the "
-        "size of the others (one-size)",
+        "size of the others (one-size); its middle three quarters of a side, and two corners of "
+        "four fifths (wide)",
     )
     define_flag("mirror", False, "show each view mirrored as well")
     define_choice("centre", "others", CENTRES, "what features are centred by, of centroids")

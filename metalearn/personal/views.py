@@ -1,11 +1,11 @@
 """Views: the square parts of a photograph that a body is shown."""
 
+from itertools import product
 from typing import NamedTuple
 
 from metalearn.types import Array
 
-MIDDLE = 0.75  # of a side
-CORNER = 0.8
+PART = 0.6  # of a side, of the middle and of corners
 LARGER = 1.4  # times the size, of the whole photograph
 LARGEST = 2048  # pixels a side that a recogniser's file may ask for
 LEAST = 0.05  # of a side that it may ask for
@@ -47,7 +47,7 @@ class Views(NamedTuple):
 
 
 def usual_views(size: int, own: int = 0) -> Views:
-    """All of a photograph and its middle; of fitted ones two corners as well.
+    """All of a photograph and its middle; of fitted ones the four corners as well.
 
     Args:
       size: pixels a side.
@@ -55,8 +55,8 @@ def usual_views(size: int, own: int = 0) -> Views:
         but no larger than this, as what is in it is smaller there than in the other views.
     """
     whole = View(max(size, min(round(LARGER * size), own)))
-    corners = (View(size, CORNER, 0.0, 0.0), View(size, CORNER, 1.0, 1.0))
-    return Views((whole, View(size, MIDDLE)), corners)
+    corners = tuple(View(size, PART, *place) for place in product((0.0, 1.0), repeat=2))
+    return Views((whole, View(size, PART)), corners)
 
 
 def list_of(views: Views) -> list:

@@ -37,6 +37,7 @@ is in `results/personal.csv`.
 VIEWS = {
     "usual": "",
     "plain": "fitted photos without corners",
+    "wide": "middle of 0.75 of a side, two corners of 0.8",
     "whole": "the whole photo alone",
     "one-size": "the whole photo no larger than its parts",
 }
