@@ -22,7 +22,7 @@ from metalearn.personal.fitting import fit
 from metalearn.personal.heads import AUTO
 from metalearn.personal.opening import load_fitted, save_fitted
 from metalearn.personal.probed import probed
-from metalearn.personal.reading import Photo, check_names, snapshots_of
+from metalearn.personal.reading import Photo, check_name, named, snapshots_of
 from metalearn.personal.unknown import RATE
 from metalearn.personal.unlabelled import Unlabelled
 from metalearn.personal.views import Views
@@ -83,7 +83,7 @@ class Recogniser:
             photographs, fewer than five unlabelled ones; or as `load_embedding`.
         """
         classes = find_labelled(Path(photos)) if isinstance(photos, str | Path) else photos
-        check_names(classes)
+        classes = named(classes)
         embedding = load_embedding(body, weights, views)
         size = embedding.shown.views.pixels
         snapshots = {name: snapshots_of(some, size) for name, some in classes.items()}
@@ -165,7 +165,7 @@ class Recogniser:
         Raises:
           UserError: one cannot be read, or the name is no text.
         """
-        check_names([name])
+        check_name(name)
         return Recogniser(added(self.fitted, {name: snapshots_of(photos, self.pixels)}))
 
     def remove(self, name: str) -> "Recogniser":

@@ -84,22 +84,26 @@ def served(folder: Path, *words: str) -> Iterator[str]:
         port = free.getsockname()[1]
     places = {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "METALEARN_STARTED": "here"}
     places["XLA_FLAGS"] = ""  # a body this large is not compiled in haste
-    server = subprocess.Popen(
-        [*COMMAND, f"--port={port}", *words],
-        env=os.environ | places,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    said = folder / "said"
+    with said.open("w") as errors:
+        server = subprocess.Popen(
+            [*COMMAND, f"--port={port}", *words],
+            env=os.environ | places,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
     assert server.stdout is not None
     try:
         line = server.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+/", line)
-        assert found, f"the page did not start: {line}"
+        assert found, f"the page did not start: {line}{said.read_text()}"
         yield found[0]
     finally:
         server.send_signal(signal.SIGTERM)
         server.communicate(timeout=PATIENCE)
+    assert "Traceback" not in said.read_text(), said.read_text()
 
 
 class Tab:

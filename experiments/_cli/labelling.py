@@ -12,7 +12,13 @@ from metalearn.errors import UserError
 from metalearn.files import check_writable, write_text
 from metalearn.labelling.choosing import USUAL, missing
 from metalearn.labelling.folder import find_all
-from metalearn.labelling.label_studio import config_of, local_address, write_tasks
+from metalearn.labelling.label_studio import (
+    config_of,
+    is_config,
+    is_tasks,
+    local_address,
+    write_tasks,
+)
 from metalearn.labelling.pool import look
 from metalearn.labelling.progress import progress_of
 from metalearn.labelling.state import load_state
@@ -148,6 +154,9 @@ def _tasks_file() -> Path:
         raise UserError(f"--out={out} is a folder: give the name of a file")
     if out.suffix.lower() != ".json":
         raise UserError(f"--out={out}: give a name that ends in .json, as Label Studio expects")
+    for path, ours in ((out, is_tasks), (out.with_suffix(".xml"), is_config)):
+        if path.exists() and not ours(path):
+            raise UserError(f"{path} is there, and not what export writes: choose another --out")
     check_writable(out.parent)
     return out
 

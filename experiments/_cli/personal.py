@@ -8,7 +8,13 @@ import numpy as np
 
 from experiments._cli.define import FLAGS
 from experiments._cli.page import page
-from experiments._cli.personal_arguments import class_named, file_and_places, given, out_file
+from experiments._cli.personal_arguments import (
+    class_named,
+    file_and_places,
+    found_in,
+    given,
+    out_file,
+)
 from experiments._cli.personal_changed import check_same, digest_of_file
 from experiments._cli.personal_export import export_file
 from experiments._cli.personal_unlabelled import find_unlabelled, read_unlabelled
@@ -19,12 +25,13 @@ from metalearn.data.snapshots import (
     duplicates_across,
     find_labelled,
     find_photos,
+    named_apart,
     notes_on,
     read_snapshots,
 )
 from metalearn.errors import UserError
 from metalearn.personal.answers import answer
-from metalearn.personal.changing import added, learned_elsewhere, removed
+from metalearn.personal.changing import added, class_like, learned_elsewhere, removed
 from metalearn.personal.embedding import Embedder, load_embedding
 from metalearn.personal.evaluating import judged, on_its_own
 from metalearn.personal.fitted import Fitted
@@ -78,7 +85,7 @@ def predict(*words: str) -> None:
     (file, places) = file_and_places(words, "predict")
     if FLAGS.json and FLAGS.csv:
         raise UserError("--json and --csv: choose one of them")
-    found = _found(places)
+    found = found_in(places)
     fitted = _load(file)
     snapshots: list[Snapshot] = []
     refused: list[Refused] = []
@@ -86,7 +93,7 @@ def predict(*words: str) -> None:
         (read, unreadable) = read_snapshots(paths, fitted.model.pixels, below)
         snapshots += read
         refused += unreadable
-    answers = answer(fitted, snapshots)
+    answers = answer(fitted, named_apart(snapshots))
     if FLAGS.json:
         print(answers_json(answers, fitted.classes))
     elif FLAGS.csv:
@@ -96,18 +103,6 @@ def predict(*words: str) -> None:
     if refused:
         sys.stdout.flush()
         raise UserError(said(refused))
-
-
-def _found(places: tuple[str, ...]) -> list[tuple[Path | None, list[Path]]]:
-    """Photographs by the folder below which they are named; files one after the other together."""
-    found: list[tuple[Path | None, list[Path]]] = []
-    for place in map(Path, places):
-        below = place if place.is_dir() else None
-        if below is None and found and found[-1][0] is None:
-            found[-1][1].extend(find_photos(place))
-        else:
-            found.append((below, find_photos(place)))
-    return found
 
 
 def add(*words: str) -> None:
@@ -122,6 +117,7 @@ def add(*words: str) -> None:
     out = out_file(file)
     before = digest_of_file(file)
     fitted = _load(file)
+    name = class_like(fitted.classes, name)
     if name not in fitted.classes:
         warn([f"note: {name!r} is a new class"])
     if fitted.alike is not None:
@@ -204,12 +200,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def _maker() -> Maker:
     """What makes the model that the flags name."""
+    root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
     if FLAGS.workdir:
         if FLAGS["backbone"].present or FLAGS["weights"].present:
             raise UserError("--workdir names the body: leave out --backbone and --weights")
-        return run_maker(Path(FLAGS.workdir), FLAGS.method)
+        return run_maker(Path(FLAGS.workdir), FLAGS.method, root)
     embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
-    root = expanded(FLAGS.cache_dir) if FLAGS.cache_dir else default_root()
     return probed(embedding.shown, Embedder(lambda: embedding, root), FLAGS.method)
 
 

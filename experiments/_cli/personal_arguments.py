@@ -1,12 +1,11 @@
 """Flags and words of `experiments.personalise`."""
 
-import unicodedata
 from pathlib import Path
 
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from experiments._cli.page import define_page
 from experiments._cli.personal_export import define_export
-from metalearn.data.tree import printable
+from metalearn.data.snapshots import find_photos
 from metalearn.domains.moved import MOVES, RECENTRE
 from metalearn.errors import UserError
 from metalearn.files import check_writable
@@ -70,6 +69,18 @@ def file_and_places(words: tuple[str, ...], command: str) -> tuple[str, tuple[st
     return words[0], words[1:]
 
 
+def found_in(places: tuple[str, ...]) -> list[tuple[Path | None, list[Path]]]:
+    """Photographs by the folder below which they are named; files one after the other together."""
+    found: list[tuple[Path | None, list[Path]]] = []
+    for place in map(Path, places):
+        below = place if place.is_dir() else None
+        if below is None and found and found[-1][0] is None:
+            found[-1][1].extend(find_photos(place))
+        else:
+            found.append((below, find_photos(place)))
+    return found
+
+
 def class_named(command: str) -> str:
     """The name that --class gives.
 
@@ -79,7 +90,7 @@ def class_named(command: str) -> str:
     name = FLAGS["class"].value
     if not name or not name.strip():
         raise UserError(f"{command} needs the name of a class: give --class=NAME")
-    return unicodedata.normalize("NFC", printable(name.strip()))  # as those of folders
+    return name
 
 
 def out_file(changed: str | None = None) -> Path:

@@ -6,6 +6,7 @@ from experiments._cli.define import FLAGS, define_choice, define_flag
 from metalearn.data.snapshots import find_photos
 from metalearn.errors import UserError
 from metalearn.files import check_writable
+from metalearn.personal.changing import class_like
 from metalearn.personal.export import FORMATS, export
 from metalearn.personal.export_check import agreement_text, compared
 from metalearn.personal.fitted import Fitted
@@ -64,4 +65,5 @@ def _check(fitted: Fitted, out: Path, paths: list[Path]) -> None:
 def _label(fitted: Fitted, root: Path, path: Path) -> int:
     """The class of a photo in a folder of its name; -1 for others."""
     first = path.relative_to(root).parts[0] if path.is_relative_to(root) else ""
-    return fitted.classes.index(first) if first in fitted.classes else -1
+    label = class_like(fitted.classes, first)
+    return fitted.classes.index(label) if label in fitted.classes else -1

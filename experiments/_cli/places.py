@@ -1,4 +1,4 @@
-"""The flags that name folders: `~` is the home folder, what cannot be used is refused."""
+"""The flags that name folders and files: `~` is the home folder, what cannot be used is refused."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from metalearn.models.sources import HUB
 from metalearn.settings import STAGES
 
 FLAGS = flags.FLAGS
-FILES = ("weights",)
+FILES = ("weights", "out", "unlabelled", "check")
 FOLDERS = (
     "data_dir",
     "test_data_dir",
@@ -33,7 +33,7 @@ def resolve_places() -> None:
     """
     for name in (*FOLDERS, *FILES):
         given = FLAGS[name].value if name in FLAGS else None
-        if given:
+        if given and isinstance(given, str):
             FLAGS[name].value = _resolved(name, given)
 
 

@@ -134,8 +134,8 @@ def find_classes(folder: Path, endings: frozenset[str] = ENDINGS) -> ClassFiles:
         label = label_of(path.name)
         if images and label in found:
             raise UserError(
-                f"{printable(str(folder))} has two folders named {label!r}, written differently in "
-                "Unicode: rename one, or put their photos together."
+                f"{printable(str(folder))} has two folders named {label!r}, which differ in spaces "
+                "or in Unicode: rename one, or put their photos together."
             )
         if images:
             found[label] = images

@@ -140,6 +140,15 @@ def read_snapshots(
     return read_ones, [one for one in found if isinstance(one, Refused)]
 
 
+def named_apart(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """Those that share a name named by their paths, as they were given."""
+    numbers = Counter(one.name for one in snapshots)
+    return [
+        one if numbers[one.name] == 1 else one._replace(name=printable(str(one.path)))
+        for one in snapshots
+    ]
+
+
 def read_snapshot(path: Path, size: int, root: Path | None = None) -> Snapshot:
     """The photograph of a file, of `size` x `size` pixels; named by its path below `root`.
 

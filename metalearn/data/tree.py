@@ -86,8 +86,10 @@ def printable(text: str) -> str:
 
 
 def label_of(name: str) -> str:
-    """The name of a class folder, printable and composed (NFC).
+    """The name of a class as a folder or a person writes it: printable, composed, single spaces.
 
-    macOS writes an accent as a character of its own.
+    macOS writes an accent as a character of its own, which NFC composes. Of spaces alone nothing
+    would be left: they stay.
     """
-    return normalize("NFC", printable(name))
+    shown = printable(normalize("NFC", name))
+    return " ".join(shown.split()) or shown

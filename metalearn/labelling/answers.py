@@ -101,10 +101,10 @@ def _answer(row: list[str], heading: list[str], where: str) -> list[Given]:
         raise UserError(f"{where} has more cells than the first row: write the class into 'label'")
     values = dict(zip(heading, row, strict=False))
     label = label_name(values.get(LABEL, ""))
-    photo = printable(values.get(PHOTO, "").strip())
+    photo = printable(values.get(PHOTO, ""))
     if not label:
         return []
-    if not photo:
+    if not photo.strip():
         raise UserError(f"{where} has the label {label!r}, but no photo: name one, or empty it")
     return [Given(where, photo, label)]
 

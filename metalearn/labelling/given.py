@@ -1,11 +1,10 @@
 """Answers, wherever they come from: what they have in common, and texts of any encoding."""
 
 import codecs
-import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
-from metalearn.data.tree import printable
+from metalearn.data.tree import label_of, printable
 from metalearn.errors import UserError
 
 SKIP = "skip"  # in the place of a label: never ask about this photograph again
@@ -34,8 +33,8 @@ class Given(NamedTuple):
 
 
 def label_name(text: str) -> str:
-    """A class's name as it is kept: composed (NFC), printable, single spaces; maybe empty."""
-    name = " ".join(printable(unicodedata.normalize("NFC", " ".join(text.split()))).split())
+    """A class's name as it is kept, see `label_of`, of one line; maybe empty."""
+    name = label_of(" ".join(text.split()))
     return SKIP if name.casefold() == SKIP else name
 
 

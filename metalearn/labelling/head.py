@@ -104,11 +104,11 @@ def outlook(some: Labelled, more: int) -> Outlook | None:
     """How good a head of these photographs is, and would be with `more` of them.
 
     The error of heads of half of them is compared with that of nearly all: errors fall as a power
-    of the number of labels (Hestness et al. 2017), so two numbers tell a third. None where no
-    photograph can be held out.
+    of the number of labels (Hestness et al. 2017), so two numbers tell a third. None before two
+    classes have two photographs, of which one can be held out.
     """
     number = min(FOLDS, int(some.counts.max(initial=0)))
-    if not some.enough or number < 2:
+    if not some.enough or (some.counts >= 2).sum() < 2:
         return None
     with threadpool_limits(1 if len(some.y) <= FEW else None):  # as where recognisers are fitted
         return _outlook(some, number, more)

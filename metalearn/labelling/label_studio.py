@@ -110,6 +110,27 @@ def config_of(classes: Sequence[str]) -> str:
     )
 
 
+def is_config(path: Path) -> bool:
+    """Whether a file is such a configuration, of whatever classes."""
+    (start, _, _) = config_of(()).partition("  </Choices>")
+    try:
+        return path.is_file() and path.read_text("utf-8").startswith(start)
+    except (OSError, ValueError):
+        return False
+
+
+def is_tasks(path: Path) -> bool:
+    """Whether a file has tasks that `write_tasks` wrote, and not what Label Studio exported."""
+    try:
+        found = json.loads(path.read_text("utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, list) and all(
+        isinstance(task, dict) and "id" not in task and DIGEST in task.get("data", {})
+        for task in found
+    )
+
+
 def read_tasks(path: Path) -> list[Given]:
     """The answers of tasks that Label Studio exported as JSON; a task without one is left out.
 

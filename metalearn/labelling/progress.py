@@ -67,9 +67,11 @@ def progress_of(place: Place, state: State, embedder: Embedder, more: int) -> Pr
     Raises:
       UserError: a photograph cannot be read.
     """
-    names = {each.name for each in state.photos.values()}
     files = find_all(place.photos, place.state)
-    (digests, some) = _labelled(place, state, embedder)
+    (shots, some) = _labelled(place, state, embedder)
+    digests = [shot.digest for shot in shots]
+    # By both: a labelled photograph may have been renamed
+    names = {each.name for each in state.photos.values()} | {shot.name for shot in shots}
     lacking = state.labelled.keys() - set(digests)
     found = outlook(some, more) if digests else None
     return Progress(
@@ -81,8 +83,8 @@ def progress_of(place: Place, state: State, embedder: Embedder, more: int) -> Pr
     )
 
 
-def _labelled(place: Place, state: State, embedder: Embedder) -> tuple[list[str], Labelled]:
-    """Digests [M] and features of the labelled photographs that are there."""
+def _labelled(place: Place, state: State, embedder: Embedder) -> tuple[list[Snapshot], Labelled]:
+    """The labelled photographs [M] that are there, and their features."""
     shown = embedder.embedding.shown
     classes = labelled_photos(place, state, shown.views.pixels) if state.labelled else {}
     names = tuple(sorted(classes))
@@ -92,7 +94,7 @@ def _labelled(place: Place, state: State, embedder: Embedder) -> tuple[list[str]
     z = np.zeros((0, len(shown.mean)), np.float32)
     if shots:
         z = embedder(np.stack([shot.pixels for shot in shots]), fitted=True)
-    return [shot.digest for shot in shots], Labelled(z, y.astype(int), names, shown.prior)
+    return shots, Labelled(z, y.astype(int), names, shown.prior)
 
 
 def _digest(shot: Snapshot) -> str:

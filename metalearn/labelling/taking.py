@@ -132,11 +132,20 @@ class Finder:
             if (known := self._by_digest().get(given.digest)) is not None:
                 return self._read(given, known)
         # As `active next` wrote it, whatever is in it; else as other programs may have changed it
-        if given.photo in self._exact:
-            return self._one(given, self._exact[given.photo])
-        if given.photo in self._raw:
-            return self._read(given, given.photo)
-        name = composed(given.photo.removeprefix("./").replace("\\", "/"))
+        photo = given.photo.strip()
+        for written in (given.photo, photo):
+            if written in self._exact:
+                return self._one(given, self._exact[written])
+            if written in self._raw:
+                return self._read(given, written)
+        return self._changed(given, composed(photo.removeprefix("./").replace("\\", "/")))
+
+    def _changed(self, given: Given, name: str) -> tuple[str, Record]:
+        """The photograph of a name that other programs may have changed.
+
+        Raises:
+          UserError: there is none, several have its name, or it cannot be read.
+        """
         if name in self._named:
             return self._one(given, self._named[name])
         if name in self._files:

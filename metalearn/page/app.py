@@ -75,7 +75,7 @@ def warmed(kit: Kit, ended: Event) -> Thread:
     """
 
     def compile_all() -> None:
-        model = kit.maker(np.array([2, 2])).model
+        model = kit.maker(np.array([2, 2])).model if kit.opened is None else kit.opened.model
         one = blank(1, kit.pixels)
         for needed in (model.keep, model.ask, lambda some: see_places(model, some[0])):
             if not ended.is_set():

@@ -45,6 +45,7 @@ class PileWiring(NamedTuple):
         page.on(parts.pile_skip.click, self.skip, inputs, parts.pile_photo)
         page.on(parts.pile_undo.click, self.undo, inputs, parts.pile_photo)
         page.on(page.cards.change, self.follow, inputs, None)
+        page.on(parts.start_over.click, self.start_over, [page.own], parts.notes)
         blocks.load(None, None, None, js=ON_KEY)
 
     def _key(self, number: int) -> Any:
@@ -100,6 +101,10 @@ class PileWiring(NamedTuple):
         pile = synced(pile, session, self._model(session))
         typed = self.page.gr.update(choices=list(pile.keys))  # what is typed by now stays
         return {**self.shown(pile), self.page.parts.pile_name: typed}
+
+    def start_over(self, session: Session) -> Updates:
+        """All forgotten, the pile too."""
+        return {**self.page.start_over(session), **self.shown(Pile())}
 
     def shown(self, pile: Pile) -> Updates:
         """What the page shows of a pile."""

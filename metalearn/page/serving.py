@@ -43,7 +43,7 @@ def serve(
       file: of a recogniser to begin with.
       weights: as of `make_kit`.
       host: address that is listened at; by default this machine alone can reach it.
-      port: the first free one from 7860 on by default.
+      port: the first free one from 7860 on by default, and for 0.
       browser: whether to open it in a browser.
 
     Raises:
@@ -58,7 +58,8 @@ def serve(
         ended = Event()
         compiling = warmed(kit, ended)
         try:
-            _launch(gr, page, server_name=host, server_port=port, inbrowser=browser, inline=False)
+            where = {"server_name": host, "server_port": port or None}
+            _launch(gr, page, inbrowser=browser, inline=False, **where)
             print(f"the page is at {page.local_url} (Ctrl-C ends it)", flush=True)
             ended.wait()
         except KeyboardInterrupt:

@@ -13,7 +13,6 @@ from metalearn.errors import UserError
 from metalearn.page.events import path_of, reported, unlink
 from metalearn.page.layout import EMPTY
 from metalearn.page.names import class_name, without_kind
-from metalearn.page.pile import Pile
 from metalearn.page.session import (
     Session,
     Step,
@@ -83,7 +82,6 @@ class Wiring(NamedTuple):
         self.on(parts.photo.input, self.ask, [own, parts.photo], parts.headline)
         self.on(parts.photo.clear, self.ask_nothing, [own], parts.hint)
         self.on(parts.correct.click, correct, [own, parts.right], parts.headline)
-        self.on(parts.start_over.click, self.start_over, [own], parts.notes)
         with parts.list:
             triggers = [self.cards.change]
             self.gr.render(inputs=self.cards, triggers=triggers)(self.lay_out_cards)
@@ -118,7 +116,8 @@ class Wiring(NamedTuple):
         @functools.wraps(step)
         def guarded(session: Session | None, *values: Any, **more: Any) -> Updates:
             try:
-                return step(session or self.first, *values, **more)
+                # Gradio takes an empty dict for one value
+                return step(session or self.first, *values, **more) or self.gr.skip()
             except UserError as error:
                 line = without_kind(str(error))
                 self.gr.Warning(escape(sentence(line)), title="Please note")
@@ -172,7 +171,7 @@ class Wiring(NamedTuple):
     def start_over(self, session: Session) -> Updates:
         """All forgotten."""
         empty = self.after(Step(Session()))
-        forgotten = {self.parts.photo: None, self.parts.pile: Pile()}
+        forgotten = {self.parts.photo: None}
         return {**empty, **self._saved(Session()), **self._no_answer(), **forgotten}
 
     def learn(self, session: Session, report: Report) -> Updates:

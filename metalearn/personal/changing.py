@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from metalearn.data.snapshots import Snapshot
+from metalearn.data.tree import label_of
 from metalearn.errors import UserError
 from metalearn.personal.fitted import Fitted, Photos
 from metalearn.personal.fitting import fit_photos, photos_of
@@ -37,7 +38,8 @@ def added(fitted: Fitted, classes: Mapping[str, Sequence[Snapshot]]) -> Fitted:
     Raises:
       UserError: as `metalearn.personal.fitting.fit`.
     """
-    new = {name: _unseen(fitted, name, some) for name, some in classes.items()}
+    named = {class_like(fitted.classes, name): some for name, some in classes.items()}
+    new = {name: _unseen(fitted, name, some) for name, some in named.items()}
     new = {name: some for name, some in sorted(new.items()) if some}
     if not new:
         return fitted
@@ -63,6 +65,7 @@ def removed(fitted: Fitted, name: str) -> Fitted:
     Raises:
       UserError: it has no such class, or only one other.
     """
+    name = class_like(fitted.classes, name)
     if name not in fitted.classes:
         raise UserError(f"no class {name!r}: it has {', '.join(fitted.classes)}")
     names = tuple(other for other in fitted.classes if other != name)
@@ -71,6 +74,14 @@ def removed(fitted: Fitted, name: str) -> Fitted:
     (rows,) = np.nonzero(labels != place)
     photos = fitted.photos._replace(labels=labels - (labels > place))
     return _fitted_again(fitted, names, photos, rows)
+
+
+def class_like(classes: Sequence[str], name: str) -> str:
+    """The class of that name, however its accents and spaces are written; a new one's name else."""
+    if name in classes:
+        return name
+    alike = [each for each in classes if label_of(each) == label_of(name)]
+    return alike[0] if alike else label_of(name)
 
 
 def _unseen(fitted: Fitted, name: str, snapshots: Sequence[Snapshot]) -> list[Snapshot]:

@@ -104,6 +104,8 @@ def _part(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def is_recogniser(path: Path) -> bool:
     """Whether a file is an archive of ours, damaged or not."""
+    if not path.is_file():  # reading a pipe would wait for ever
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return ABOUT in archive.namelist()

@@ -57,19 +57,22 @@ def _open(
         return probed.open_probed(made_of, arrays, body, weights)
     if kind != RUN:
         raise ValueError(f"unknown kind of model '{kind}'")
+    if weights:
+        raise UserError("it has the weights of a run in it: leave out --weights")
     # Here, as learners and checkpoints take long to import
     from metalearn.personal.adapted import open_adapted
 
     return open_adapted(made_of, arrays)
 
 
-def run_maker(workdir: Path, method: str = AUTO) -> Maker:
+def run_maker(workdir: Path, method: str = AUTO, root: Path | None = None) -> Maker:
     """What makes the model of a finished run.
 
     Args:
       workdir: folder of a meta-trained run, whose learner adapts to the photographs; or of a run of
         `experiments.transfer` or `pretrain`, whose body a head is fitted to the features of.
       method: of such a body, as of `probed`.
+      root: folder of caches, where features by such a body are kept; None for nowhere.
 
     Raises:
       UserError: the folder holds none, or it cannot be used.
@@ -81,7 +84,7 @@ def run_maker(workdir: Path, method: str = AUTO) -> Maker:
 
     config = read_workdir(workdir).config
     if config.method in CLASSIFYING:
-        return _body_maker(config, workdir, method)
+        return _body_maker(config, workdir, method, root)
     if method != AUTO:
         raise UserError(
             f"{workdir} is a run of {config.method}, which fits by itself: leave out --method"
@@ -89,7 +92,7 @@ def run_maker(workdir: Path, method: str = AUTO) -> Maker:
     return adapted(config, read_trained(workdir))
 
 
-def _body_maker(config: "Config", workdir: Path, method: str) -> Maker:
+def _body_maker(config: "Config", workdir: Path, method: str, root: Path | None) -> Maker:
     """What makes the model of a classifier's body."""
     from metalearn.classifiers.body import body_of_run
     from metalearn.training.backbone import digest_of
@@ -102,4 +105,4 @@ def _body_maker(config: "Config", workdir: Path, method: str) -> Maker:
     body = body_of_run(dataclasses.replace(config, init_from=str(workdir)))
     body = body._replace(digest=digest_of(body))
     embedding = embedding_of(config.backbone, body, usual_views(body.inputs.size[0]))
-    return probed.probed(embedding.shown, Embedder(lambda: embedding), method, included=True)
+    return probed.probed(embedding.shown, Embedder(lambda: embedding, root), method, included=True)

@@ -1,7 +1,8 @@
 """Photographs from wherever they are: files, arrays, images in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -14,9 +15,11 @@ from metalearn.data.snapshots import (
     printable,
     read_snapshots,
 )
+from metalearn.data.tree import label_of
 from metalearn.errors import UserError
 
 Photo = str | Path | np.ndarray | Image.Image
+Some = TypeVar("Some")
 FILE = (str, Path)
 NAMED = 5  # files that cannot be read are named, at most
 
@@ -41,15 +44,30 @@ def snapshots_of(photos: Iterable[Photo], size: int) -> list[Snapshot]:
     ]
 
 
-def check_names(names: Iterable[object]) -> None:
-    """See that classes are named by text, as a file keeps them.
+def check_name(name: object) -> None:
+    """See that a class is named by text, as a file keeps it.
 
     Raises:
-      UserError: one is not.
+      UserError: it is not.
     """
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise UserError(f"a class is named {name!r}: give text")
+    if not isinstance(name, str) or not name:
+        raise UserError(f"a class is named {name!r}: give text")
+
+
+def named(classes: Mapping[str, Some]) -> dict[str, Some]:
+    """Classes by the names that folders of their names would give them.
+
+    Raises:
+      UserError: a name that is no text, or two that differ in spaces or in Unicode alone.
+    """
+    found: dict[str, Some] = {}
+    for name, some in classes.items():
+        check_name(name)
+        label = label_of(name)
+        if label in found:
+            raise UserError(f"two classes are named {label!r}: they differ in spaces or in Unicode")
+        found[label] = some
+    return found
 
 
 def _in_memory(photo: np.ndarray | Image.Image, size: int, name: str) -> Snapshot:

@@ -10,6 +10,7 @@ from metalearn.evaluation.scores import ClassScores, Scores
 from metalearn.personal.answers import Answer
 from metalearn.personal.evaluating import Evaluation, known_of_alike
 from metalearn.personal.fitted import Expected, Fitted
+from metalearn.personal.unknown import MANY, MOST
 
 UNKNOWN = "unknown"
 DIGITS = 6  # of numbers in JSON and CSV
@@ -131,11 +132,11 @@ def threshold_text(fitted: Fitted) -> str:
     share = (
         "" if fitted.alike is None else f"; {_percent(known or 0.0)} of the unlabelled are known"
     )
-    return (
-        f"unknown: below a familiarity of {fitted.threshold:.2f}, which "
-        f"{100 * fitted.unknown_rate:g} % of photos of others should exceed, as far as {by}{share}"
-        f"{more}"
-    )
+    rate = f"{100 * fitted.unknown_rate:g} % of photos of others should exceed"
+    limit = f"which {rate}, as far as {by}"
+    if fitted.threshold == MOST and len(fitted.classes) < MANY:
+        limit = f"the most that is asked; what {rate} cannot be told from so few classes"
+    return f"unknown: below a familiarity of {fitted.threshold:.2f}, {limit}{share}{more}"
 
 
 def evaluation_text(found: Evaluation) -> str:

@@ -22,6 +22,7 @@ USUAL = 0.6  # cosine of a photograph to its class, where no class has two
 LEAST = 0.05  # that a cosine is divided by
 NEVER = -2 / LEAST  # a threshold that is below every familiarity
 MANY = 10  # classes, of which quantiles tell what another would do
+MOST = 1.0  # the highest threshold, where there are fewer
 DOUBTS = 4  # photographs that the mean of all classes counts as, in what is usual for one
 Logits = Callable[[np.ndarray], np.ndarray]
 
@@ -210,7 +211,7 @@ def threshold_of(unknown: np.ndarray, classes: int, rate: float) -> float:
     from scipy.special import stdtrit  # it takes longer to import than an answer
 
     share = stdtrit(classes - 1, 1 - rate) * np.sqrt(1 + 1 / classes)
-    return min(1.0, float(unknown.mean() + share * unknown.std(ddof=1)))
+    return min(MOST, float(unknown.mean() + share * unknown.std(ddof=1)))
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:

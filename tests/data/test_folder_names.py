@@ -54,7 +54,7 @@ def test_a_class_written_in_two_ways_is_one(tmp_path: Path) -> None:
         find_splits(tmp_path, 0)
     save(tmp_path / "train" / unicodedata.normalize("NFD", "\u00e9") / "0.png")
     with pytest.raises(
-        UserError, match="train has two folders named '\u00e9', written differently"
+        UserError, match="train has two folders named '\u00e9', which differ in spaces"
     ):
         find_splits(tmp_path, 0)
 

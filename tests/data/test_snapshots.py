@@ -108,7 +108,9 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
         save(tmp_path / unicodedata.normalize(form, "café") / "1.jpg")
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this file system composes names")
-    assert "has two folders named 'café', written differently" in refused(find_labelled, tmp_path)
+    assert "has two folders named 'café', which differ in spaces" in refused(
+        find_labelled, tmp_path
+    )
 
 
 def test_folders_without_classes_are_refused(tmp_path: Path) -> None:

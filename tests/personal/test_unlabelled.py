@@ -26,7 +26,7 @@ CLASSES = 3
 
 def dim(label: int, number: int) -> Snapshot:
     """A photograph of a class in another light."""
-    pixels = 0.6 * picture(label, number) + 30
+    pixels = 0.3 * picture(label, number) + 30
     return from_pixels(pixels.astype(np.uint8), PIXELS, f"dim {NAMES[label]}{number}.png")
 
 
@@ -63,7 +63,7 @@ def told(fitted: Fitted, rate: float) -> float:
     with_class = (asked, fitted.fit.logits(asked).argmax(1))
     number = len(fitted.classes)
     found = left_out_classes(fitting, own.kept.values, own.labels, number, with_class)
-    return threshold_of(found, number, rate)
+    return threshold_of(found, len(np.unique(with_class[1])), rate)
 
 
 def test_what_is_unknown_is_told_by_the_unlabelled_also_after_a_change() -> None:
