@@ -11,7 +11,7 @@ recogniser's file, of which 200 kB without the body are wanted at most.
 
 Photographs are drawn, and JPEG of 640 x 480. The peers decode them by Pillow, show one view of each
 to the same EfficientNet-Lite0 in onnxruntime or PyTorch, and take class means. Ours does more: it
-shows the body four views of a photograph that it is fitted to and two of another, chooses a
+shows the body six views of a photograph that it is fitted to and two of another, chooses a
 penalty, finds out when a photograph is unknown, and keeps thumbnails. So a ratio below one is no
 surprise. That the networks are the same is checked: features of one view are compared in float32.
 `--tiny` and `--peers` as in `benchmarks._lib.program`.

@@ -107,8 +107,9 @@ def test_from_a_pile_of_photos_to_a_recogniser(photos: Path, tmp_path: Path) -> 
     assert said.code == 0 and "3 classes, 10 photos" in said.out, said.err
     mine = Recogniser.load(out)
     assert mine.classes == ("apple", "book", "cup")
-    new = [picture(label, 50) for label in range(3)]
-    assert [answer.label for answer in mine.predict(new)] == ["apple", "book", "cup"]
+    new = [picture(label, number) for number in range(50, 60) for label in range(3)]
+    right = [a.label == name for a, name in zip(mine.predict(new), mine.classes * 10, strict=True)]
+    assert sum(right) > 20, right
 
 
 def test_questions_stay_until_they_are_answered(photos: Path) -> None:
@@ -163,11 +164,17 @@ def test_label_studio_and_back(photos: Path, tmp_path: Path) -> None:
     scores = [task["predictions"][0]["score"] for task in tasks[:6]]
     assert scores == sorted(scores)
     assert '<Choice value="book"/>' in (tmp_path / "tasks.xml").read_text()
+    assert active("export", photos, f"--out={tmp_path / 'tasks.json'}").code == 0  # once more
     for task in tasks[:6]:
         task["annotations"] = [{"result": task.pop("predictions")[0]["result"]}]
     (tmp_path / "answered.json").write_text(json.dumps(tasks))
     said = active("label", photos, tmp_path / "answered.json")
     assert said.code == 0 and "6 new answers" in said.out and "corrected" not in said.err
+    for name, text in (("mine.xml", "<mine/>"), ("theirs.json", '[{"id": 1, "data": {}}]')):
+        (tmp_path / name).write_text(text)
+        said = active("export", photos, f"--out={(tmp_path / name).with_suffix('.json')}")
+        assert f"{name} is there, and not what export writes" in said.complaint
+        assert (tmp_path / name).read_text() == text
 
 
 def test_a_label_is_corrected_with_a_note(photos: Path, tmp_path: Path) -> None:

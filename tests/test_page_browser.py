@@ -84,7 +84,7 @@ def served(folder: Path, *words: str) -> Iterator[str]:
         port = free.getsockname()[1]
     places = {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "METALEARN_STARTED": "here"}
     places["XLA_FLAGS"] = ""  # a body this large is not compiled in haste
-    said = folder / "said"
+    said = folder.with_suffix(".stderr")
     with said.open("w") as errors:
         server = subprocess.Popen(
             [*COMMAND, f"--port={port}", *words],

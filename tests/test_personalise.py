@@ -25,6 +25,7 @@ from experiments._cli import personal
 from metalearn.models.zoo import load_body
 from metalearn.personal import embedding, probed
 from metalearn.personal.embedding import BODY
+from metalearn.recogniser import Recogniser
 from metalearn.types import Body
 from tests.programs import ROOT, Said, environment, process, program
 from tests.training.tiny_body import tiny_body
@@ -169,13 +170,28 @@ def test_added_photos_give_the_recogniser_of_all_photos_together(
     assert "blue" not in personalise("show", second).out
 
 
-def test_a_class_is_named_alike_however_its_accents_are_written(mine: Path, new: Path) -> None:
-    """macOS writes an accent as a character of its own."""
-    for name in ("caf\u00e9", "cafe\u0301"):
+def test_a_class_is_named_alike_however_it_is_written(
+    mine: Path, photos: Path, new: Path, tmp_path: Path
+) -> None:
+    """macOS writes an accent as a character of its own; a space at the end is not seen."""
+    for name in ("caf\u00e9", "cafe\u0301", " cafe\u0301  "):
         said = personalise("add", mine, f"--class={name}", new)
         assert said.code == 0 and "4 classes" in said.out, said
     said = personalise("remove", mine, "--class=cafe\u0301")
     assert said.code == 0 and "3 classes" in said.out
+    shutil.copytree(photos, tmp_path / "spaced")
+    (tmp_path / "spaced" / "red").rename(tmp_path / "spaced" / "red ")
+    assert personalise("fit", tmp_path / "spaced", f"--out={tmp_path / 'out'}").code == 0
+    assert Recogniser.load(tmp_path / "out").classes == ("blue", "green", "red")
+
+
+def test_photos_of_one_name_are_told_apart_by_their_paths(
+    fitted: Path, new: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(new, tmp_path / "other")
+    said = personalise("predict", fitted, new / "red.jpg", other / "red.jpg", "--csv")
+    rows = list(csv.DictReader(said.out.splitlines()))
+    assert [row["photo"] for row in rows] == [str(new / "red.jpg"), str(other / "red.jpg")]
 
 
 def test_adding_photos_again_says_that_they_are_there(mine: Path, photos: Path) -> None:
@@ -234,6 +250,9 @@ def test_archives_of_others_are_not_replaced(photos: Path, mine: Path, tmp_path:
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.writestr("a.jpg", "a picture")
     said = personalise("fit", photos, f"--out={tmp_path / 'photos.zip'}")
+    assert "is there, and no recogniser" in said.complaint
+    os.mkfifo(tmp_path / "pipe")
+    said = personalise("fit", photos, f"--out={tmp_path / 'pipe'}")
     assert "is there, and no recogniser" in said.complaint
     for name in (mine, tmp_path / "photos.zip"):
         said = personalise("export", mine, "--format=onnx", f"--out={name}")
@@ -347,6 +366,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["fit", "PHOTOS", "--out=OUT", "--unlabelled=PHOTOS", "--adapt=tca"], "--adapt=tca"),
     (["fit", "PHOTOS", "--out=OUT", "--fast"], "Unknown command line flag 'fast'"),
     (["fit", "PHOTOS", "--out=TEXT/out"], "cannot write"),
+    (["fit", "PHOTOS", "--out=~nobody-of-this-name/out"], "no home folder"),
     (["predict"], "predict takes a recogniser's file, then photos or folders"),
     (["predict", "FITTED"], "predict takes a recogniser's file, then photos or folders"),
     (["predict", "EMPTY/absent", "NEW"], "is not there: `fit` makes a recogniser"),

@@ -61,7 +61,7 @@ NOTES = {
     "core, wall times on all.\nEvery contender has the same drawn weights, normalisation folded "
     "into kernels. **differs by** is in\nfloat32. MiB are the peaks of whole processes, libraries "
     "included.",
-    "personalise": "Photographs are drawn, JPEG of 640 x 480. Ours shows the body four views of a "
+    "personalise": "Photographs are drawn, JPEG of 640 x 480. Ours shows the body six views of a "
     "photograph that it is fitted to and two of another,\nchooses a penalty and a threshold for "
     "what is unknown; the peers are the loop that a user would write: one view, class\nmeans. "
     "From the shell, imports count, the compilation cache is warm, and features are computed. "

@@ -16,7 +16,9 @@ def proxy_a_distance(
 
     The classifier is a logistic one of half of each domain's images, drawn at random; the error is
     that of the other half, both domains weighing the same. 0 where it is no better than a guess, 2
-    where it is always right.
+    where it is always right. It tells nothing of domains that were centred by these very images:
+    what one half's mean is above zero the other's is below, so that it is 0 or nearly 2 by the
+    halves that are drawn.
 
     Args:
       source_z: [M,D].

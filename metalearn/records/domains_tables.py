@@ -51,7 +51,9 @@ trains the same body by the same recipe; then both domains' test images are clas
   an image is from.
 - **distance**: proxy A-distance of the adapted training images, 0 (alike) to 2; that of `none` or
   `source_only` is before adaptation. Of trained bodies each domain's images have its own running
-  statistics, as in training.
+  statistics, as in training. It tells nothing of methods that centre both domains by these images
+  (`recentre`, `z_score`, `coral` and others): the halves that its classifier is fitted to and
+  tested on then lie on opposite sides, and it is 0 or nearly 2 by the halves that are drawn.
 - **adapting, s**: of a body that is trained, its training, without that of the source alone where
   it begins from one.
 - **by a validator**: of one method, what a validator without labels of the target chooses among

@@ -146,6 +146,8 @@ def test_answers_find_their_photos(tmp_path: Path) -> None:
     assert labelled("c/café.png") == labelled("c/cafe\u0301.png") != []
     shutil.copy(copied, tmp_path / "c" / "back\\slash.png")
     assert labelled("c/back\\slash.png") == ["c/back\\slash.png"]
+    shutil.copy(copied, tmp_path / " first.png")
+    assert labelled(" first.png") == [" first.png"]
     shutil.copy(tmp_path / "c" / "apple6.png", tmp_path / "b" / "apple6.png")
     with pytest.raises(UserError, match="2 photos are named apple6.png"):
         labelled("apple6.png")
@@ -258,6 +260,9 @@ def test_what_more_labels_bring_is_told_from_four_a_class_on(looked: Looked) -> 
     alone = {digest: labels[digest] for digest in (looked.digests[0], looked.digests[-1])}
     assert outlook(labelled_of(looked.z, looked.place, alone, 0.0), 20) is None
     assert outlook(labelled_of(looked.z, looked.place, {}, 0.0), 20) is None
+    one = dict(list(labels.items())[5:7])  # of all but one class there is one photograph
+    one |= {looked.digests[-1]: labels[looked.digests[-1]]}
+    assert outlook(labelled_of(looked.z, looked.place, one, 0.0), 20) is None
 
 
 def test_a_committee_has_heads_that_differ(looked: Looked) -> None:
