@@ -32,6 +32,8 @@ def recipe() -> list[Stage]:
     given = settings_given()
     shots = given.get("shots", 1)
     backbone = given.get("backbone", "conv4-64")
+    if FLAGS["generations"].present and "distillation" in FLAGS.without:
+        raise UserError("--generations is of distillation, which --without leaves out: give one")
     found = stages(FLAGS.dataset, shots, backbone, FLAGS.generations, tuple(FLAGS.without))
     for name in given:
         if not any(reads(stage.method, name) for stage in found):

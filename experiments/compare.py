@@ -15,7 +15,7 @@ from scipy import stats
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import check_of, define, test_settings_given
-from experiments._cli.lab import tested_lab
+from experiments._cli.lab import check_few_shot, tested_lab
 from experiments._cli.start import start
 from metalearn.errors import UserError
 from metalearn.records.names import method_of, tested_on
@@ -103,7 +103,8 @@ def main(run_a: str, run_b: str) -> None:
     """
     first, second = (read_workdir(Path(run)).config for run in (run_a, run_b))
     given = test_settings_given()
-    for run in (first, second):
+    for folder, run in ((run_a, first), (run_b, second)):
+        check_few_shot(folder, run)
         check_of(given, run.method)
     settings = {name: getattr(first, name) for name in EPISODES} | given
     tested_a = tests(Path(run_a), settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.define import FLAGS
 from experiments._cli.flags import check_of, define, test_settings_given, tested_config
-from experiments._cli.lab import tested_lab
+from experiments._cli.lab import check_few_shot, tested_lab
 from experiments._cli.program import command_line, finish
 from experiments._cli.start import start
 from metalearn.errors import UserError
@@ -31,11 +31,7 @@ def main() -> None:
     workdir = Path(FLAGS.workdir)
     given = test_settings_given()
     trained = read_workdir(workdir).config
-    if trained.method not in METHODS:
-        raise UserError(
-            f"{workdir} holds a classifier of fixed classes ({trained.method}), which is tested "
-            "where it is trained: give the folder of a few-shot run"
-        )
+    check_few_shot(workdir, trained)
     check_of(given, given.get("method", trained.method))
     config = tested_config(trained, given)
     command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"

@@ -177,12 +177,18 @@ def prepare(config: Config, lab: Lab, tested_on: Lab, seeds: int = 1) -> Method:
     return method
 
 
-def summary(records: list[Record], workdir: Path) -> str:
-    """The lines a run ends with."""
+def summary(records: list[Record], workdir: Path, places: str = "") -> str:
+    """The lines a run ends with.
+
+    Args:
+      records: of its tests.
+      workdir: its folder.
+      places: flags that say where its data set is, for the next command.
+    """
     files = "result-*.json, curve.png, episode-*.png, metrics.jsonl, tensorboard/, checkpoints/"
     config = records[0].config
     shots = 1 if config.shots == 5 else 5
-    other = f"experiments.evaluate --workdir={workdir} --shots={shots}, another test of it"
+    other = f"experiments.evaluate --workdir={workdir} --shots={shots}{places}, another test of it"
     real = (
         "; experiments.protonet --dataset=omniglot, real images"
         if config.dataset == "glyphs"

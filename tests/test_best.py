@@ -70,6 +70,7 @@ def test_best_recipe_checks_later_stages_before_the_first_is_trained(tmp_path: P
         ({"dataset": "glyphs", "image_size": None}, "which makes others of glyphs's"),
         ({"inner_lr": 0.1}, "--inner_lr is read by no stage of this recipe; leave it out"),
         ({"teacher": "runs/x"}, "--teacher is the recipe's own; see --without and --generations"),
+        ({"without": "distillation", "generations": 2}, "--generations is of distillation, which"),
         ({"without": "luck"}, "--without=luck: the parts are"),
         (
             {"without": "episodes", "train_queries": None},

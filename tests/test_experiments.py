@@ -17,9 +17,11 @@ import jax
 import numpy as np
 import pytest
 
+from experiments._cli.lab import check_few_shot
 from experiments._cli.start import guarded
 from metalearn import testing
 from metalearn.config import Config
+from metalearn.errors import UserError
 from metalearn.learners.registry import EMBEDDING, PRETRAINED
 from metalearn.records.store import counts_path
 from tests.programs import contents, make_images, process, program, results, told, weights, words
@@ -611,5 +613,7 @@ def test_compare_refuses_what_cannot_be_compared(
         "--lr belongs to training"
         in program("compare", str(trained), str(other), "--lr=1").complaint
     )
+    with pytest.raises(UserError, match="runs/x holds a classifier of fixed classes"):
+        check_few_shot("runs/x", Config(method="probe"))
     refused = program("compare", str(trained), str(other), "--transform=l2", *places(images))
     assert "--transform is of simpleshot, not of protonet; leave it out" in refused.complaint

@@ -50,6 +50,7 @@ def test_photos_are_moved_among_unlabelled_ones(images: Path, tmp_path: Path) ->
     [
         ("--ways=9", "--ways"),
         ("--unknown=7", "--unknown"),
+        ("--unknown_rate=3", "--unknown_rate=3.0: give more than 0 and at most 1"),
         ("--backbone=resnet7", "resnet7"),
         ("--dataset=nothing", "nothing"),
         ("--adapt=coral", "--adapt is about photos of --alike"),

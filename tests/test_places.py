@@ -67,6 +67,14 @@ def test_tilde_in_a_folder_flag_is_the_home_folder(
     assert list(tmp_path.iterdir()) == [] and (images.parent / "run" / "config.json").exists()
 
 
+def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
+    """As under some daemons: then there is no `sys.stdout`."""
+    code = "from experiments._cli.start import start; start(lambda: print('done'))"
+    command = ["sh", "-c", f'exec "{sys.executable}" -c "$0" >&-', code]
+    said = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True)
+    assert (said.returncode, said.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("platform", ["cuda", "rocm"])
 def test_missing_device_is_a_one_line_error(images: Path, tmp_path: Path, platform: str) -> None:
     said = process("protonet", *words(images), cwd=tmp_path, JAX_PLATFORMS=platform)

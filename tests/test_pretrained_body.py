@@ -1,11 +1,13 @@
 """A body that was pre-trained elsewhere, in the programs that train bodies from scratch."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
+from experiments._cli import lab
 from experiments._cli.lab import open_body
 from metalearn.config import Config
 from metalearn.errors import UserError
@@ -14,6 +16,7 @@ from metalearn.records.names import table_of
 from metalearn.records.report import make_rows
 from metalearn.records.store import read_record
 from metalearn.retest import read_trained
+from metalearn.types import InputSpec
 from tests.programs import make_images, program, words
 
 LITE = {"backbone": "efficientnet-lite0", "input_size": 32, "method": "simpleshot"}
@@ -79,6 +82,54 @@ def test_what_does_not_fit_is_refused_in_one_line(
 ) -> None:
     said = program("finetune", *words(images, **({"workdir": tmp_path / "run"} | settings)))
     assert line in said.complaint and not (tmp_path / "run").exists()
+
+
+def test_a_run_that_begins_from_it_has_its_size_of_images(
+    run: Path, images: Path, tmp_path: Path
+) -> None:
+    begun = {"backbone": LITE["backbone"], "init_from": run, "image_size": None, "steps": 0}
+    results = {"workdir": tmp_path / "run", "results_dir": tmp_path / "results"}
+    said = program("protonet", "--record", *words(images, **begun, **results))
+    assert said.code == 0, said.err
+    (path,) = (tmp_path / "results").glob("folder-*/protonet-init-efficientnet-lite0-32px-*.json")
+    assert read_record(path).config.input_size == 32
+    other = begun | {"input_size": 64, "workdir": tmp_path / "other"}
+    assert (
+        "--input_size: the body of --init_from takes"
+        in program("protonet", *words(images, **other)).complaint
+    )
+
+
+def test_a_teacher_and_its_student_take_the_same_images(images: Path, tmp_path: Path) -> None:
+    """Else it would be shown images that it does not know, and teach nonsense."""
+    lite = {"backbone": LITE["backbone"], "input_size": 32, "method": "rfs"}
+    steps = {"steps": 1, "batch_size": 2, "valid_every": 1, "episodes": 2, "valid_episodes": 2}
+    teacher = tmp_path / "teacher"
+    assert program("finetune", *words(images, **lite, **steps, workdir=teacher)).code == 0
+    student = {"method": "rfs", "teacher": teacher, "workdir": tmp_path / "student"}
+    said = program("finetune", *words(images, **student))
+    assert f"--teacher={teacher} takes images of 32 pixels" in said.complaint
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("conv2-8", None), ("efficientnet-lite0", 20)])
+def test_images_of_a_test_are_those_of_training(
+    backbone: str, size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oblong ones, of 20 x 16, stay so where no pre-trained body asks for squares."""
+    asked = []
+
+    def load(*words: object) -> None:
+        asked.append(words[-1])
+        raise UserError("enough")
+
+    monkeypatch.setattr(lab, "load", load)
+    spec = InputSpec((20, 16), (0.5,) * 3, (0.2,) * 3)
+    settings = Config(dataset="tfds:toy", backbone=backbone)
+    flagged = {"data_dir": None, "cache_dir": None}
+    monkeypatch.setattr(lab, "FLAGS", SimpleNamespace(**flagged))
+    with pytest.raises(UserError, match="enough"):
+        lab.open_lab(settings, inputs=spec)
+    assert asked == [size]
 
 
 def test_weights_and_an_earlier_run_are_one_too_many() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments._cli.begun import sized_as_before
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from experiments._cli.unread import check_optimizer
 from metalearn.config import Config
@@ -232,7 +233,7 @@ def runs_from_flags() -> list[Run]:
     Raises:
       UserError: --seeds beside a flag that it does not go with.
     """
-    config = config_from_flags()
+    config = sized_as_before(config_from_flags())
     folder = Path(FLAGS.workdir) if FLAGS.workdir else None
     if FLAGS.seeds == 1:
         return [Run(config, folder or default_workdir(config))]

@@ -9,9 +9,10 @@ import numpy as np
 
 from experiments._cli.define import FLAGS
 from metalearn.config import Config
-from metalearn.data import load, resizes
+from metalearn.data import LARGEST_IMAGE, load, resizes
 from metalearn.errors import UserError
 from metalearn.files import check_writable
+from metalearn.learners.registry import METHODS
 from metalearn.models import is_pretrained
 from metalearn.models.zoo import load_body
 from metalearn.parallel import by_first, join
@@ -40,6 +41,19 @@ def set_up(config: Config) -> None:
         raise UserError("--test_data_dir is of --test_dataset: give that too")
     if FLAGS.record:
         by_first(lambda: check_writable(Path(FLAGS.results_dir)))
+
+
+def check_few_shot(workdir: str | Path, config: Config) -> None:
+    """See that a run can be tested on episodes.
+
+    Raises:
+      UserError: it cannot.
+    """
+    if config.method not in METHODS:
+        raise UserError(
+            f"{workdir} holds a classifier of fixed classes ({config.method}), which is tested "
+            "where it is trained: give the folder of a few-shot run"
+        )
 
 
 def open_body(config: Config) -> tuple[Config, Body | None]:
@@ -72,11 +86,22 @@ def open_body(config: Config) -> tuple[Config, Body | None]:
     return dataclasses.replace(config, backbone=name, weights=f"sha256:{digest}"), body
 
 
+def sized(config: Config, inputs: InputSpec) -> InputSpec:
+    """The images that a body takes, at --input_size.
+
+    Raises:
+      UserError: that is too large.
+    """
+    size = config.input_size
+    if size > LARGEST_IMAGE:
+        raise UserError(f"--input_size={size} is too large: at most {LARGEST_IMAGE}")
+    return inputs._replace(size=(size, size)) if size else inputs
+
+
 def inputs_of_body(config: Config, body: Body | None) -> InputSpec | None:
     """The images that a pre-trained body takes, at --input_size; None for those of the dataset."""
     if body is not None:
-        size = config.input_size
-        return body.inputs._replace(size=(size, size)) if size else body.inputs
+        return sized(config, body.inputs)
     if config.init_from and is_pretrained(config.backbone):
         return read_trained(Path(config.init_from)).inputs
     return None
@@ -95,8 +120,8 @@ def open_lab(config: Config, body: Body | None = None, inputs: InputSpec | None 
     """
     inputs = inputs or inputs_of_body(config, body)
     size = config.image_size
-    if inputs is not None and not size and resizes(config.dataset):
-        size = max(inputs.size)
+    if inputs is not None and not size and is_pretrained(config.backbone):
+        size = max(inputs.size) if resizes(config.dataset) else 0
     dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, size or None)
     settings = (_devices(config), FLAGS.tasks_per_device, FLAGS.stream)
     return make_lab(dataset, *settings, inputs, body)

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from experiments._cli.define import FLAGS
-from experiments._cli.lab import open_body
+from experiments._cli.lab import open_body, sized
 from metalearn.classifiers.body import body_of_run, body_without_weights
 from metalearn.classifiers.choice import AUTO, available, ranked
 from metalearn.classifiers.source import Source
 from metalearn.config import Config
-from metalearn.data import LARGEST_IMAGE, load, resizes
+from metalearn.data import load, resizes
 from metalearn.data.cache import default_root, expanded
 from metalearn.data.inputs import inputs_of
 from metalearn.data.labels import labelled
@@ -162,10 +162,10 @@ def _open_weights(config: Config) -> tuple[Config, Body | None, InputSpec | None
                 f"--initial={config.initial}: {config.backbone} has initial weights of its own: "
                 "leave it out"
             )
-        return config, None, _sized(config, make_body(config.backbone).inputs)
+        return config, None, sized(config, make_body(config.backbone).inputs)
     (config, found) = open_body(config)
     assert found is not None
-    inputs = _sized(config, found.inputs)
+    inputs = sized(config, found.inputs)
     whole = body_without_weights(config, inputs)
     return config, found._replace(network=whole.network, inputs=inputs), inputs
 
@@ -190,10 +190,3 @@ def _check_read(config: Config, random: bool) -> None:
             f"--{name} is of pre-trained bodies, and {config.backbone} is none: leave it out, or "
             "choose such a --backbone"
         )
-
-
-def _sized(config: Config, inputs: InputSpec) -> InputSpec:
-    size = config.input_size
-    if size > LARGEST_IMAGE:
-        raise UserError(f"--input_size={size} is too large: at most {LARGEST_IMAGE}")
-    return inputs._replace(size=(size, size)) if size else inputs

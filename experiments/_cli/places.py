@@ -20,6 +20,8 @@ FOLDERS = (
     "cache_dir",
     "workdir",
     "results_dir",
+    "runs_dir",
+    "weights_dir",
     *STAGES,
 )
 PATTERN = "[]*?\\"  # in a path, the library that reads checkpoints takes it for one

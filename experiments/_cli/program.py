@@ -29,6 +29,7 @@ from metalearn.settings import STAGES
 from metalearn.training.state import Run
 
 PLACES = (*FOLDERS, *HOSTS)
+FETCHED = ("data_dir", "cache_dir")
 SWITCHES = ("record", "norecord", "distributed", "nodistributed")
 
 
@@ -109,7 +110,8 @@ def finish(workdir: Path, records: list[Record]) -> None:
         write_counts(path, read_counts(record.path))
         write_record(path, record)
         print(f"recorded: {path}")
-    print(summary(records, workdir))
+    places = [f"--{name}={FLAGS[name].value}" for name in FETCHED if FLAGS[name].present]
+    print(summary(records, workdir, "".join(f" {shlex.quote(place)}" for place in places)))
 
 
 def command_line(module: str) -> str:

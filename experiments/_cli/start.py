@@ -46,6 +46,8 @@ def start(main: Callable[..., None], words: tuple[str, ...] = (), more: str | No
       more: name of what may follow these, any number of times; without it nothing may.
     """
     hide_closed_loop_errors()
+    if sys.stdout is None:  # closed, as by a daemon
+        sys.stdout = open(os.devnull, "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every encoding has the ± of an accuracy
     app.run(

@@ -92,6 +92,8 @@ def check_protocol(protocol: Protocol, test: Part) -> None:
     """
     if protocol.unlabelled:
         check_number(protocol.unlabelled)
+    if not 0 < protocol.unknown_rate <= 1:
+        raise UserError(f"--unknown_rate={protocol.unknown_rate}: give more than 0 and at most 1")
     classes = int((test.counts > 0).sum())
     ways = protocol.ways or classes
     if ways < 2 or ways + protocol.unknown > classes:

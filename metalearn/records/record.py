@@ -52,7 +52,8 @@ class Measured:
     Attributes:
       accuracy, ci95: mean over test episodes, and half the width of its 95 % confidence interval.
       transductive: whether predictions depend on the episode's other queries, by a probe.
-      accuracy_before, ci95_before: the same before adaptation, None where that means nothing.
+      accuracy_before, ci95_before: the same of the first 1,000 episodes before adaptation, None
+        where that means nothing.
       ece: expected calibration error.
       valid_accuracy: of the checkpoint tested, on the validation episodes.
       train_wall_s: seconds of training on the machine of the record, without earlier stages.

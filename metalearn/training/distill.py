@@ -6,6 +6,7 @@ See `learners.pretrained`.
 from contextlib import closing
 
 import jax
+import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -17,7 +18,7 @@ from metalearn.training.gradient import Sample
 from metalearn.training.lab import Lab
 from metalearn.training.parts import with_running_statistics
 from metalearn.training.state import Run
-from metalearn.types import Batch, Key, PyTree
+from metalearn.types import Batch, InputSpec, Key, PyTree
 
 
 def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tuple[Sample, PyTree]:
@@ -34,7 +35,8 @@ def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tupl
       sample: `(key, source) -> batch` without logits.
 
     Raises:
-      UserError: the split is streamed, or the teacher is not finished, or knows other classes.
+      UserError: the split is streamed, or the teacher is not finished, knows other classes, or
+        takes other images than the student.
     """
     if lab.streamed:
         raise UserError("--teacher takes its images from the device: leave --stream out")
@@ -53,9 +55,15 @@ def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tupl
             f"--teacher={workdir}: {trained.method} does not classify the base classes, rfs does"
         )
     with closing(Checkpoints(workdir)) as checkpoints:
-        best = checkpoints.read_trained(trained).meta
+        best = checkpoints.read_trained(trained)
+    if best.inputs is not None and not _alike(best.inputs, lab.inputs):
+        raise UserError(
+            f"--teacher={workdir} takes images of {best.inputs.size[0]} pixels by the mean "
+            f"{best.inputs.mean}, and is shown the student's, of {lab.inputs.size[0]} by "
+            f"{lab.inputs.mean}: choose a teacher and a student that take the same images"
+        )
     ready = with_running_statistics(trained, method, lab)
-    meta = ready(jax.device_put(best, NamedSharding(lab.mesh, P())))
+    meta = ready(jax.device_put(best.meta, NamedSharding(lab.mesh, P())))
 
     # The teacher's parameters are an argument of the step, as the images are, and not constants of
     # the program, which would be compiled in. No gradient reaches them: the loss is differentiated
@@ -66,6 +74,13 @@ def with_teacher(config: Config, teacher: Run, lab: Lab, sample: Sample) -> tupl
         return batch._replace(teacher=classify(meta, batch.x))
 
     return taught, (lab.train, meta)
+
+
+def _alike(one: InputSpec, other: InputSpec) -> bool:
+    """Whether two networks are shown the same numbers of an image."""
+    return one.shape == other.shape and np.allclose(
+        [one.mean, one.std], [other.mean, other.std], rtol=1e-4
+    )
 
 
 def split(config: Config, by_seed: bool) -> str:
