@@ -60,10 +60,8 @@ def config_of(stage: Stage, given: dict[str, Any], before: Path | None) -> Confi
     return dataclasses.replace(Config(), **settings).with_defaults()
 
 
-def folder(backbone: str, seed: int) -> Path:
-    """Where the stages go: --workdir, or a name that says what is left out."""
-    if FLAGS.workdir:
-        return Path(FLAGS.workdir)
+def usual_folder(backbone: str, seed: int) -> Path:
+    """Where the stages go without --workdir: a name that says what is left out."""
     left_out = "".join(f"-without-{part}" for part in PARTS if part in FLAGS.without)
     return Path("runs") / f"best-{file_name(FLAGS.dataset)}-{backbone}{left_out}-seed{seed}"
 
@@ -72,8 +70,9 @@ def main() -> None:
     """Train and test one stage after the other."""
     found = recipe()
     given = settings_given()
-    command = command_line("experiments.best")
-    root = folder(found[0].settings["backbone"], given.get("seed", 0))
+    usual = usual_folder(found[0].settings["backbone"], given.get("seed", 0))
+    command = f"{command_line('experiments.best')} --workdir={usual}"
+    root = Path(FLAGS.workdir or usual)
     check_run_folder(root)
     runs: list[Run] = []
     for stage in found:

@@ -16,11 +16,12 @@ from scipy import stats
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over
 from experiments._cli.flags import check_of, define, test_settings_given
 from experiments._cli.lab import check_few_shot, tested_lab
+from experiments._cli.program import made_in
 from experiments._cli.start import start
 from metalearn.errors import UserError
 from metalearn.records.names import method_of, tested_on
 from metalearn.records.record import Record
-from metalearn.records.store import default_workdir, read_counts
+from metalearn.records.store import read_counts
 from metalearn.records.workdir import read_workdir
 from metalearn.retest import test_again
 
@@ -49,14 +50,15 @@ def tests(workdir: Path, settings: dict) -> list[Tested]:
     Raises:
       UserError: the run cannot be tested so, or its counts cannot be read.
     """
-    trained = read_workdir(workdir).config
+    run = read_workdir(workdir)
+    trained = run.config
     config = dataclasses.replace(trained, **settings)
     lab = tested_lab(config, workdir)
     changed = [
         f"--{name}={value}" for name, value in settings.items() if value != getattr(trained, name)
     ]
     command = shlex.join(
-        ["python", "-m", "experiments.evaluate", *changed, f"--workdir={default_workdir(trained)}"]
+        ["python", "-m", "experiments.evaluate", *changed, f"--workdir={made_in(run, workdir)}"]
     )
     found = []
     for record in test_again(config, lab, workdir, command):

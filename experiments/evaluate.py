@@ -11,11 +11,10 @@ import experiments._cli.begin  # noqa: F401  # first: it may start the program o
 from experiments._cli.define import FLAGS
 from experiments._cli.flags import check_of, define, test_settings_given, tested_config
 from experiments._cli.lab import check_few_shot, tested_lab
-from experiments._cli.program import command_line, finish
+from experiments._cli.program import command_line, finish, made_in
 from experiments._cli.start import start
 from metalearn.errors import UserError
 from metalearn.learners.registry import METHODS
-from metalearn.records.store import default_workdir
 from metalearn.records.workdir import read_workdir
 from metalearn.retest import test_again
 
@@ -30,11 +29,12 @@ def main() -> None:
         raise UserError("which run? give its folder with --workdir")
     workdir = Path(FLAGS.workdir)
     given = test_settings_given()
-    trained = read_workdir(workdir).config
+    run = read_workdir(workdir)
+    trained = run.config
     check_few_shot(workdir, trained)
     check_of(given, given.get("method", trained.method))
     config = tested_config(trained, given)
-    command = f"{command_line('experiments.evaluate')} --workdir={default_workdir(trained)}"
+    command = f"{command_line('experiments.evaluate')} --workdir={made_in(run, workdir)}"
     finish(workdir, test_again(config, tested_lab(config, workdir), workdir, command))
 
 

@@ -31,6 +31,13 @@ def test_best_recipe_runs_its_stages_one_after_the_other(tmp_path: Path) -> None
     assert [stage["role"] for stage in third["lineage"]] == ["init_from"]
     assert third["method"] == "protonet" and third["distance"] == "cosine" and third["mirror"]
     assert third["command"].startswith("python -m experiments.best --dataset=folder")
+    assert third["command"].endswith(" --workdir=runs/best-folder-conv2-8-seed0")
+    stage = tmp_path / "run" / names[2]
+    places = (f"--data_dir={images}", f"--cache_dir={images.parent / 'cache'}")
+    tested = program("evaluate", f"--workdir={stage}", "--shots=2", *places)
+    assert tested.code == 0, tested.err
+    later = told(next(stage.glob("result-*2s*.json")))["command"]
+    assert later.endswith("--workdir=runs/best-folder-conv2-8-seed0/episodes-1shot")
     again = program("best", *run)
     assert again.code == 0 and again.out.count("trained to step 4 already") == 3
 

@@ -49,7 +49,10 @@ def with_best_body(config: Config) -> Config:
             "--backbone=auto compares bodies by images held out in turn, which needs two a class: "
             "give --labels=2 or more, or name a --backbone"
         )
-    files = available(Path(FLAGS.weights_dir) if FLAGS.weights_dir else None)
+    folder = Path(FLAGS.weights_dir) if FLAGS.weights_dir else None
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--weights_dir={folder} is no folder")
+    files = available(folder)
 
     def named(name: str) -> Config:
         size = usual_size(name) if FLAGS.input_size is None else FLAGS.input_size

@@ -1,6 +1,7 @@
 """What every experiment does around its run: data, training, records, the summary."""
 
 import dataclasses
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,13 +24,15 @@ from metalearn.records.store import (
     write_counts,
     write_record,
 )
-from metalearn.records.workdir import read_workdir
+from metalearn.records.workdir import Saved, read_workdir
 from metalearn.run import check_together, execute, prepare, summary
 from metalearn.settings import STAGES
 from metalearn.training.state import Run
 
 PLACES = (*FOLDERS, *HOSTS)
 FETCHED = ("data_dir", "cache_dir")
+# The command of a recipe of several stages ends with the folder of all
+RECIPE = re.compile(r"-m experiments\.best .*--workdir=(\S+)$")
 SWITCHES = ("record", "norecord", "distributed", "nodistributed")
 
 
@@ -61,12 +64,20 @@ def continued(command: str, config: Config) -> str:
     for name in STAGES:
         if before := getattr(config, name):
             other = read_workdir(Path(before))
-            command = f"{other.command} && {command} --{name}={usual_workdir(other.config)}"
+            command = f"{other.command} && {command} --{name}={made_in(other, Path(before))}"
     return command
 
 
-def usual_workdir(config: Config) -> Path:
-    """The folder that the command of a run makes without --workdir."""
+def made_in(run: Saved, workdir: Path) -> Path:
+    """The folder of a run that its command makes, wherever it was made here.
+
+    Args:
+      run: what its folder says.
+      workdir: that folder, which of a recipe of several stages has the stage's name.
+    """
+    if recipe := RECIPE.search(run.command):
+        return Path(recipe[1]) / workdir.name
+    config = run.config
     if config.method in ADAPTATION:
         return trained_workdir(config) / adaptation_run(config)
     return labelled_workdir(config) if config.method in STRATEGIES else default_workdir(config)
