@@ -119,7 +119,6 @@ def guarded(run: Callable[[], None]) -> int:
         print(f"{stop}; the same command continues from there", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not break the end
         print("interrupted; the same command continues from what was saved", file=sys.stderr)
         return 128 + signal.SIGINT
     except MemoryError:
