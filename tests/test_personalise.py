@@ -434,8 +434,14 @@ def started(*words: object, **options: object) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hearing,
         **{"env": environment(), **options},
     )
+
+
+def _hearing() -> None:
+    """Ctrl-C is heard, whatever tests that run in the background inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
