@@ -428,20 +428,19 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def started(*words: object, **options: object) -> subprocess.Popen:
     command = [sys.executable, "-m", "experiments.personalise", *map(str, words)]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=_hearing,
-        **{"env": environment(), **options},
-    )
-
-
-def _hearing() -> None:
-    """Ctrl-C is heard, whatever tests that run in the background inherit."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # What ignores Ctrl-C, as in the background of a shell, starts programs that do
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **{"env": environment(), **options},
+        )
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
