@@ -170,7 +170,11 @@ def test_label_studio_and_back(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "answered.json").write_text(json.dumps(tasks))
     said = active("label", photos, tmp_path / "answered.json")
     assert said.code == 0 and "6 new answers" in said.out and "corrected" not in said.err
-    for name, text in (("mine.xml", "<mine/>"), ("theirs.json", '[{"id": 1, "data": {}}]')):
+    for name, text in (
+        ("mine.xml", "<mine/>"),
+        ("theirs.json", '[{"id": 1}]'),
+        ("no.json", '[{"data": null}]'),
+    ):
         (tmp_path / name).write_text(text)
         said = active("export", photos, f"--out={(tmp_path / name).with_suffix('.json')}")
         assert f"{name} is there, and not what export writes" in said.complaint

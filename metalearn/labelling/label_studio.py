@@ -125,10 +125,9 @@ def is_tasks(path: Path) -> bool:
         found = json.loads(path.read_text("utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(found, list) and all(
-        isinstance(task, dict) and "id" not in task and DIGEST in task.get("data", {})
-        for task in found
-    )
+    if not (isinstance(found, list) and all(isinstance(task, dict) for task in found)):
+        return False
+    return all("id" not in task and DIGEST in (task.get("data") or ()) for task in found)
 
 
 def read_tasks(path: Path) -> list[Given]:
