@@ -120,8 +120,10 @@ def open_lab(config: Config, body: Body | None = None, inputs: InputSpec | None 
     """
     inputs = inputs or inputs_of_body(config, body)
     size = config.image_size
-    if inputs is not None and not size and is_pretrained(config.backbone):
-        size = max(inputs.size) if resizes(config.dataset) else 0
+    # Of others the images stay as they are, which may be oblong
+    squared = is_pretrained(config.backbone) and resizes(config.dataset)
+    if squared and inputs is not None and not size:
+        size = max(inputs.size)
     dataset = load(config.dataset, FLAGS.data_dir, FLAGS.cache_dir, config.seed, size or None)
     settings = (_devices(config), FLAGS.tasks_per_device, FLAGS.stream)
     return make_lab(dataset, *settings, inputs, body)

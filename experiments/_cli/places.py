@@ -35,7 +35,7 @@ def resolve_places() -> None:
     """
     for name in (*FOLDERS, *FILES):
         given = FLAGS[name].value if name in FLAGS else None
-        if given and isinstance(given, str):
+        if given and isinstance(given, str):  # `few_photos` counts by its --unlabelled
             FLAGS[name].value = _resolved(name, given)
 
 

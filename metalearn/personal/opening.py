@@ -58,7 +58,7 @@ def _open(
     if kind != RUN:
         raise ValueError(f"unknown kind of model '{kind}'")
     if weights:
-        raise UserError("it has the weights of a run in it: leave out --weights")
+        raise UserError("this recogniser has the weights of its run in it: leave out --weights")
     # Here, as learners and checkpoints take long to import
     from metalearn.personal.adapted import open_adapted
 

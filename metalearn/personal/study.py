@@ -85,7 +85,7 @@ class Outcome(NamedTuple):
 
 
 def check_protocol(protocol: Protocol, test: Part) -> None:
-    """See that there are enough classes with test photographs, and unlabelled ones if any.
+    """See that the rate is one, and that there are enough classes and unlabelled photographs.
 
     Raises:
       UserError: there are not.
