@@ -27,6 +27,7 @@ READS = {
         "method",
         "backbone",
         "workdir",
+        "views",
         "weights",
         "unknown_rate",
         "unlabelled",

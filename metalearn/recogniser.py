@@ -25,7 +25,7 @@ from metalearn.personal.probed import probed
 from metalearn.personal.reading import Photo, check_name, named, snapshots_of
 from metalearn.personal.unknown import RATE
 from metalearn.personal.unlabelled import Unlabelled
-from metalearn.personal.views import Views
+from metalearn.personal.views import USUAL, Views
 
 
 class Recogniser:
@@ -57,7 +57,7 @@ class Recogniser:
         method: str = AUTO,
         body: str = BODY,
         weights: str | Path | None = None,
-        views: Views | None = None,
+        views: Views | str = USUAL,
         unknown_rate: float = RATE,
         unlabelled: str | Path | Sequence[Photo] | None = None,
         adapt: str = RECENTRE,
@@ -71,7 +71,8 @@ class Recogniser:
             photographs a class, in the mean.
           body: key of `metalearn.models.zoo.BODIES`.
           weights: its file; those that are installed by default.
-          views: what the body is shown of a photograph.
+          views: what the body is shown of a photograph, or its name: `usual`, or `wide` where
+            things fill small photographs; see `metalearn.personal.views.views_named`.
           unknown_rate: share of photographs of other classes that may be accepted, in (0, 1].
           unlabelled: photographs like those that will be asked, or their folder, where `photos` are
             of another kind, such as product pictures; None where they are alike.

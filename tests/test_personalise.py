@@ -25,6 +25,7 @@ from experiments._cli import personal
 from metalearn.models.zoo import load_body
 from metalearn.personal import embedding, probed
 from metalearn.personal.embedding import BODY
+from metalearn.personal.views import list_of, views_named
 from metalearn.recogniser import Recogniser
 from metalearn.types import Body
 from tests.programs import ROOT, Said, environment, process, program
@@ -259,6 +260,19 @@ def test_archives_of_others_are_not_replaced(photos: Path, mine: Path, tmp_path:
         assert "is there, and no export" in said.complaint
 
 
+def test_views_are_of_the_recogniser(photos: Path, new: Path, tmp_path: Path) -> None:
+    """Those that were named when it was fitted, whoever asks it."""
+    path = tmp_path / "mine"
+    said = personalise("fit", photos, f"--out={path}", "--views=wide")
+    assert said.code == 0, said.err
+    assert (
+        "which is shown 2 views of a photo, 4 of those fitted to" in personalise("show", path).out
+    )
+    mine = Recogniser.load(path)
+    assert mine.fitted.model.made_of["views"] == list_of(views_named("wide", 160, 8))
+    assert [answer.label for answer in mine.predict(new)] == ["blue", "green", "red"]
+
+
 def test_labelled_photos_are_moved_among_unlabelled_ones(photos: Path, tmp_path: Path) -> None:
     """Below twenty unlabelled photographs a class, transport is warned of."""
     out = f"--out={tmp_path / 'mine'}"
@@ -354,6 +368,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["fit", "ONE", "--out=OUT"], "1 class with photos: give those of two"),
     (["fit", "PHOTOS", "--out=OUT", "--method=forest"], "--method=forest"),
     (["fit", "PHOTOS", "--out=OUT", "--backbone=forest"], "forest"),
+    (["fit", "PHOTOS", "--out=OUT", "--views=none"], "--views=none"),
     (["fit", "PHOTOS", "--out=OUT", "--weights=EMPTY/absent"], "absent"),
     (["fit", "PHOTOS", "--out=OUT", "--unknown_rate=0"], "an unknown rate of 0.0"),
     (["fit", "PHOTOS", "--out=OUT", "--unknown_rate=few"], "--unknown_rate=few"),
@@ -390,7 +405,9 @@ WRONG: list[tuple[list[str], str]] = [
     (["show", "TEXT"], "is no recogniser, or damaged"),
     (["show", "/dev/zero"], "is no file: name that of a recogniser"),
     (["add", "/dev/zero", "NEW", "--class=red", "--out=OUT"], "is no file: name that of a"),
+    (["remove", "FITTED", "--class=red", "--weights=TEXT"], "with --include_body alone"),
     (["evaluate"], "evaluate takes a recogniser's file"),
+    (["evaluate", "FITTED", "--weights=TEXT"], "without a folder of photos reads no --weights"),
     (["evaluate", "FITTED", "EMPTY"], "has no class folder with a photo"),
     (["evaluate", "FITTED", "ONE"], "no photo is of a class of this recogniser"),
     (["show", "FITTED", "--json"], ", not of `show`: leave it out"),

@@ -31,7 +31,7 @@ from metalearn.personal.model import rounded
 from metalearn.personal.probed import probed
 from metalearn.personal.study import Outcome, Protocol, check_protocol, outcomes
 from metalearn.personal.unknown import RATE
-from metalearn.personal.views import View, Views, list_of, usual_views
+from metalearn.personal.views import NAMES, USUAL, View, Views, list_of, views_named
 from metalearn.records.personal import PERSONAL, PersonalRecord, PersonalTest
 from metalearn.records.record import Provenance
 from metalearn.runtime import commit, configure, device_name
@@ -39,32 +39,6 @@ from metalearn.training.features import cached_features, features_path
 from metalearn.training.lab import mesh_of
 
 CENTRES = ("others", "own", "none")
-WIDE_MIDDLE = 0.75  # of a side
-WIDE_CORNER = 0.8
-
-
-def views_named(name: str, size: int, own: int, mirror: bool) -> Views:
-    """Views by name: `usual`, or with something left out or otherwise.
-
-    Args:
-      name: one of `VIEWS`.
-      size: pixels a side.
-      own: that the body was trained with.
-      mirror: whether each is shown mirrored as well.
-    """
-    usual = usual_views(size, own)
-    corners = (View(size, WIDE_CORNER, 0.0, 0.0), View(size, WIDE_CORNER, 1.0, 1.0))
-    found = {
-        "usual": usual,
-        "whole": Views(usual.shown[:1]),
-        "plain": usual._replace(fitted=()),
-        "one-size": usual_views(size),
-        "wide": Views((usual.shown[0], View(size, WIDE_MIDDLE)), corners),
-    }
-    return found[name]._replace(mirror=mirror)
-
-
-VIEWS = ("usual", "plain", "whole", "one-size", "wide")
 
 
 def define_few_photos() -> None:
@@ -91,8 +65,8 @@ def define_few_photos() -> None:
     )
     define_choice(
         "views",
-        "usual",
-        VIEWS,
+        USUAL,
+        NAMES,
         "of a photo: all of it at up to 1.4 times the size and its middle, corners too of those "
         "fitted to (usual); without the corners (plain); all of it alone (whole); all of it at the "
         "size of the others (one-size); its middle three quarters of a side, and two corners of "
@@ -181,7 +155,7 @@ def _embedding() -> Embedding:
     embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
     own = embedding.shown.inputs.size[0]
     size = FLAGS.input_size or usual_size(embedding.shown.body) or own
-    views = views_named(FLAGS.views, size, own, FLAGS.mirror)
+    views = views_named(FLAGS.views, size, own)._replace(mirror=FLAGS.mirror)
     shown = embedding.shown._replace(views=views)
     embedding = embedding._replace(shown=shown)
     if FLAGS.centre == "others":

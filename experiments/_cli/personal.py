@@ -143,6 +143,8 @@ def remove(*words: str) -> None:
     (file,) = given(words, "remove", "a recogniser's file")
     name = class_named("remove")
     out = out_file(file)
+    if FLAGS.weights and not FLAGS.include_body:
+        raise UserError("remove reads --weights with --include_body alone: leave it out")
     before = digest_of_file(file)
     changed = removed(_load(file), name)
     check_same(file, before, out)
@@ -169,6 +171,8 @@ def evaluate(*words: str) -> None:
         raise UserError(
             "evaluate takes a recogniser's file, and perhaps a folder of labelled photos"
         )
+    if len(words) == 1 and FLAGS.weights:
+        raise UserError("evaluate without a folder of photos reads no --weights: leave it out")
     fitted = _load(words[0])
     if len(words) == 1:
         print(evaluation_text(on_its_own(fitted)))
@@ -204,8 +208,8 @@ def _maker() -> Maker:
     if FLAGS.workdir:
         if FLAGS["backbone"].present or FLAGS["weights"].present:
             raise UserError("--workdir names the body: leave out --backbone and --weights")
-        return run_maker(Path(FLAGS.workdir), FLAGS.method, root)
-    embedding = load_embedding(FLAGS.backbone, FLAGS.weights)
+        return run_maker(Path(FLAGS.workdir), FLAGS.method, root, FLAGS.views)
+    embedding = load_embedding(FLAGS.backbone, FLAGS.weights, FLAGS.views)
     return probed(embedding.shown, Embedder(lambda: embedding, root), FLAGS.method)
 
 

@@ -13,6 +13,7 @@ from metalearn.personal.embedding import BODY
 from metalearn.personal.file import is_recogniser
 from metalearn.personal.heads import AUTO, HEADS
 from metalearn.personal.unknown import RATE
+from metalearn.personal.views import NAMES, USUAL
 
 
 def define_personal() -> None:
@@ -25,6 +26,14 @@ def define_personal() -> None:
         "workdir",
         None,
         "of `fit`: a run of this project, meta-trained or fine-tuned, in place of a body",
+    )
+    define_choice(
+        "views",
+        USUAL,
+        NAMES,
+        "of `fit`: parts of a photo that the body is shown: all of it, its middle, and corners of "
+        "those fitted to (usual); no corners (plain); all of it alone (whole); larger parts, for "
+        "things that fill small photos (wide); see experiments.few_photos",
     )
     define_flag("weights", None, "file of the body's weights [those installed]")
     define_flag(

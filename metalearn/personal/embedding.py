@@ -24,7 +24,7 @@ from metalearn.learners.supervised_recipes import usual_size
 from metalearn.models.zoo import load_body
 from metalearn.personal.feature_cache import FeatureCache
 from metalearn.personal.known_mean import known_mean
-from metalearn.personal.views import View, Views, list_of, seen, usual_views
+from metalearn.personal.views import USUAL, View, Views, list_of, seen, views_named
 from metalearn.types import Array, Body, InputSpec, PyTree
 
 BODY = "efficientnet-lite0"
@@ -72,34 +72,38 @@ class Embedding(NamedTuple):
 
 
 def load_embedding(
-    body: str = BODY, weights: str | Path | None = None, views: Views | None = None
+    body: str = BODY, weights: str | Path | None = None, views: Views | str = USUAL
 ) -> Embedding:
     """The embedding of a pre-trained body.
 
     Args:
       body: key of `metalearn.models.zoo.BODIES`.
       weights: their file; those that are installed by default.
-      views: of a photograph; by default those of `usual_views`, at 160 pixels for an
+      views: of a photograph; or their name, as of `views_named`, at 160 pixels for an
         EfficientNet-Lite and at the body's own size for others.
 
     Raises:
-      UserError: as `load_body`.
+      UserError: no such views; or as `load_body`.
     """
     found = load_body(body, weights)
     return embedding_of(found.name or body, found, views)
 
 
-def embedding_of(name: str, body: Body, views: Views | None = None) -> Embedding:
+def embedding_of(name: str, body: Body, views: Views | str = USUAL) -> Embedding:
     """The embedding of a body with its weights.
 
     Args:
       name: of the body.
       body: with weights, and the digest of their file.
       views: of a photograph, as of `load_embedding`.
+
+    Raises:
+      UserError: no such views.
     """
     assert body.params is not None
     own = body.inputs.size[0]
-    views = views or usual_views(usual_size(name) or own, own)
+    if isinstance(views, str):
+        views = views_named(views, usual_size(name) or own, own)
     folded = body.params
     if body.fold is not None and body.moments:
         (params, moments) = jax.tree.map(np.asarray, (body.params, body.moments))

@@ -10,11 +10,12 @@ from metalearn.models import is_pretrained
 from metalearn.models.zoo import BODIES
 from metalearn.personal import probed
 from metalearn.personal.contents import from_contents, to_contents
-from metalearn.personal.embedding import Embedder, embedding_of, usual_views
+from metalearn.personal.embedding import Embedder, embedding_of
 from metalearn.personal.file import read_contents, write_contents
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.heads import AUTO
 from metalearn.personal.model import RUN, Arrays, Maker
+from metalearn.personal.views import USUAL, views_named
 
 if TYPE_CHECKING:
     from metalearn.config import Config  # it imports all learners, and so Optax
@@ -65,7 +66,9 @@ def _open(
     return open_adapted(made_of, arrays)
 
 
-def run_maker(workdir: Path, method: str = AUTO, root: Path | None = None) -> Maker:
+def run_maker(
+    workdir: Path, method: str = AUTO, root: Path | None = None, views: str = USUAL
+) -> Maker:
     """What makes the model of a finished run.
 
     Args:
@@ -73,6 +76,7 @@ def run_maker(workdir: Path, method: str = AUTO, root: Path | None = None) -> Ma
         `experiments.transfer` or `pretrain`, whose body a head is fitted to the features of.
       method: of such a body, as of `probed`.
       root: folder of caches, where features by such a body are kept; None for nowhere.
+      views: that such a body is shown, by name.
 
     Raises:
       UserError: the folder holds none, or it cannot be used.
@@ -84,15 +88,21 @@ def run_maker(workdir: Path, method: str = AUTO, root: Path | None = None) -> Ma
 
     config = read_workdir(workdir).config
     if config.method in CLASSIFYING:
-        return _body_maker(config, workdir, method, root)
+        return _body_maker(config, workdir, method, root, views)
     if method != AUTO:
         raise UserError(
             f"{workdir} is a run of {config.method}, which fits by itself: leave out --method"
         )
+    if views != USUAL:
+        raise UserError(
+            f"{workdir} is a run of {config.method}, which is shown photos whole: leave out --views"
+        )
     return adapted(config, read_trained(workdir))
 
 
-def _body_maker(config: "Config", workdir: Path, method: str, root: Path | None) -> Maker:
+def _body_maker(
+    config: "Config", workdir: Path, method: str, root: Path | None, views: str
+) -> Maker:
     """What makes the model of a classifier's body."""
     from metalearn.classifiers.body import body_of_run
     from metalearn.training.backbone import digest_of
@@ -104,5 +114,5 @@ def _body_maker(config: "Config", workdir: Path, method: str, root: Path | None)
         )
     body = body_of_run(dataclasses.replace(config, init_from=str(workdir)))
     body = body._replace(digest=digest_of(body))
-    embedding = embedding_of(config.backbone, body, usual_views(body.inputs.size[0]))
+    embedding = embedding_of(config.backbone, body, views_named(views, body.inputs.size[0]))
     return probed.probed(embedding.shown, Embedder(lambda: embedding, root), method, included=True)

@@ -85,7 +85,7 @@ def fitted_text(fitted: Fitted) -> str:
     lines = [
         columns(rows),
         f"{len(fitted.classes)} classes, {counts.sum()} photos; made {fitted.made} with "
-        f"{body_of(fitted)}",
+        f"{body_of(fitted)}{views_text(fitted)}",
         head_text(fitted),
         expected_text(fitted.expected),
         threshold_text(fitted),
@@ -194,6 +194,16 @@ def _right(share: float | None) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def views_text(fitted: Fitted) -> str:
+    """How many views of a photograph the network is shown; nothing where it is the whole alone."""
+    (shown, further, mirror) = fitted.model.made_of.get("views", ([[]], [], False))
+    if len(shown) == 1 and not further and not mirror:
+        return ""
+    times = 2 if mirror else 1
+    own = f", {times * len(shown + further)} of those fitted to" if further else ""
+    return f", which is shown {times * len(shown)} views of a photo{own}"
 
 
 def body_of(fitted: Fitted) -> str:

@@ -3,12 +3,17 @@
 from itertools import product
 from typing import NamedTuple
 
+from metalearn.errors import UserError
 from metalearn.types import Array
 
 PART = 0.6  # of a side, of the middle and of corners
 LARGER = 1.4  # times the size, of the whole photograph
+WIDE_PART = 0.75  # of a side, of the middle of `wide` views
+WIDE_CORNER = 0.8  # of a side, of their corners
 LARGEST = 2048  # pixels a side that a recogniser's file may ask for
 LEAST = 0.05  # of a side that it may ask for
+USUAL = "usual"
+NAMES = (USUAL, "plain", "whole", "one-size", "wide")
 
 
 class View(NamedTuple):
@@ -57,6 +62,32 @@ def usual_views(size: int, own: int = 0) -> Views:
     whole = View(max(size, min(round(LARGER * size), own)))
     corners = tuple(View(size, PART, *place) for place in product((0.0, 1.0), repeat=2))
     return Views((whole, View(size, PART)), corners)
+
+
+def views_named(name: str, size: int, own: int = 0) -> Views:
+    """Views by name.
+
+    Args:
+      name: one of `NAMES`: `usual`; `plain`, without the corners; `whole`, all of a photograph
+        alone; `one-size`, the usual ones all of `size`; `wide`, whose middle and two corners are
+        larger parts, for things that fill a small photograph.
+      size: pixels a side, as of `usual_views`.
+      own: as of `usual_views`.
+
+    Raises:
+      UserError: there are none of this name.
+    """
+    if name not in NAMES:
+        raise UserError(f"no views '{name}': choose one of {', '.join(NAMES)}")
+    usual = usual_views(size, own)
+    corners = (View(size, WIDE_CORNER, 0.0, 0.0), View(size, WIDE_CORNER, 1.0, 1.0))
+    return {
+        "usual": usual,
+        "plain": usual._replace(fitted=()),
+        "whole": Views(usual.shown[:1]),
+        "one-size": usual_views(size),
+        "wide": Views((usual.shown[0], View(size, WIDE_PART)), corners),
+    }[name]
 
 
 def list_of(views: Views) -> list:

@@ -37,3 +37,9 @@ def test_classes_are_named_by_text(mine: Recogniser, name: object) -> None:
         mine.add(name, [picture(0, 0)])  # type: ignore[arg-type]
     with pytest.raises(UserError, match="a class is named"):
         Recogniser.fit({name: [picture(0, 0)], "cup": [picture(1, 0)]})  # type: ignore[dict-item]
+
+
+def test_views_that_are_not_there_are_refused() -> None:
+    photos = {name: [picture(number, 0)] for number, name in enumerate(("cup", "key"))}
+    with pytest.raises(UserError, match="no views 'none': choose one of usual"):
+        Recogniser.fit(photos, views="none")

@@ -17,13 +17,14 @@ from metalearn.data.snapshots import Snapshot, from_bytes, from_pixels
 from metalearn.errors import UserError
 from metalearn.personal import export_function
 from metalearn.personal.answers import answer
-from metalearn.personal.embedding import Embedder, Views, load_embedding, usual_views
+from metalearn.personal.embedding import Embedder, load_embedding
 from metalearn.personal.export import about, export
 from metalearn.personal.export_check import agreement_text, compared
 from metalearn.personal.fitted import Fitted
 from metalearn.personal.fitting import fit
 from metalearn.personal.opening import save_fitted
 from metalearn.personal.probed import probed
+from metalearn.personal.views import Views, usual_views
 from tests.personal.made import NAMES, PIXELS, pixel_maker, shots, things, tiny
 from tests.programs import program
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from metalearn.personal.views import View, list_of, usual_views, views_of
+from metalearn.errors import UserError
+from metalearn.personal.views import NAMES, View, list_of, usual_views, views_named, views_of
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,14 @@ def test_all_of_a_photo_is_shown_larger_up_to_the_size_of_the_bodys_training(
     }
     assert views.pixels == max(whole, round(size / 0.6))
     assert views_of(list_of(views)) == views
+
+
+def test_views_have_names() -> None:
+    named = {name: views_named(name, 160, 224) for name in NAMES}
+    assert named["usual"] == usual_views(160, 224)
+    assert named["plain"].shown == named["usual"].shown and not named["plain"].fitted
+    assert named["whole"].shown == named["usual"].shown[:1] and not named["whole"].fitted
+    assert {view.size for view in named["one-size"].shown} == {160}
+    assert [view.part for view in named["wide"].shown + named["wide"].fitted] == [1, 0.75, 0.8, 0.8]
+    with pytest.raises(UserError, match="no views 'none': choose one of usual, plain"):
+        views_named("none", 160)
