@@ -261,12 +261,12 @@ def test_streaming_benchmark_ends_with_the_devices_numbers(tmp_path: Path) -> No
 
 
 def test_backbone_benchmark_embeds_and_trains(tmp_path: Path) -> None:
-    arguments = ("--tiny", "--rounds=1", "--steps=1", "--parts=embed,last")
+    arguments = ("--tiny", "--rounds=1", "--steps=1", "--parts=embed,last,behind")
     said = said_by("benchmarks.backbone", *arguments, "--peers=higher", f"--results_dir={tmp_path}")
     assert "embedding, 1 image of 16 px, CPU time on one core tiny:" in said
     rows = read_rows(next(tmp_path.glob("backbone-*.json")))
-    assert len(rows) == 2 and all(row["ours_ms"] > 0 and row["peers"] == {} for row in rows)
-    assert [list(row.get("peak_mib", {})) for row in rows] == [[], [OURS]]
+    assert len(rows) == 3 and all(row["ours_ms"] > 0 and row["peers"] == {} for row in rows)
+    assert [list(row.get("peak_mib", {})) for row in rows] == [[], [OURS], [OURS]]
     (text, _) = pages(tmp_path, "performance")
     assert (
         "| metalearn (MiB) |" in text

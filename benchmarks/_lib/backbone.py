@@ -22,7 +22,7 @@ from metalearn.training.step import task_mesh
 from metalearn.types import Array, PyTree
 
 SIZE = 224
-Step = Callable[[PyTree, Array, Array], tuple[PyTree, Array]]
+Step = Callable[[PyTree, PyTree, Array, Array], tuple[PyTree, Array]]
 
 
 class Lite0(NamedTuple):
@@ -70,26 +70,30 @@ def embedding(body: Lite0, mesh: Mesh) -> Callable[[PyTree, Array], Array]:
     return jax.jit(mapped)
 
 
-def tuning(body: Lite0, first: str | None, mesh: Mesh) -> Step:
-    """`(params, x, y) -> params, loss`: a step of gradient descent from the stage on.
+def tuning(body: Lite0, part: str, mesh: Mesh) -> Step:
+    """`(params, frozen, x, y) -> params, loss`: a step of gradient descent of this part.
 
     Every device has its share of the images.
     """
+    before = body.stages[body.stages.index(LAST) - 1]
+    first = None if part == "whole" else LAST
 
-    def loss(params: PyTree, x: Array, y: Array) -> Array:
+    def loss(params: PyTree, frozen: PyTree, x: Array, y: Array) -> Array:
+        if part == "behind":
+            x = body.run(frozen, x, last=before)
         z = body.run(params["body"], x, first=first)
         logits = z @ params["head"]["kernel"] + params["head"]["bias"]
         return cross_entropy(logits, y)
 
-    def step(params: PyTree, x: Array, y: Array) -> tuple[PyTree, Array]:
-        (value, gradient) = jax.value_and_grad(loss)(params, x, y)
+    def step(params: PyTree, frozen: PyTree, x: Array, y: Array) -> tuple[PyTree, Array]:
+        (value, gradient) = jax.value_and_grad(loss)(params, frozen, x, y)
         (value, gradient) = jax.lax.pmean((value, gradient), "tasks")
         return jax.tree.map(lambda p, g: p - RATE * g, params, gradient), value
 
     mapped = jax.shard_map(
         step,
         mesh=mesh,
-        in_specs=(P(), P("tasks"), P("tasks")),
+        in_specs=(P(), P(), P("tasks"), P("tasks")),
         out_specs=P(),
         check_vma=False,
     )
@@ -104,10 +108,12 @@ def _inputs(work: Work) -> tuple[Array, Array, PyTree]:
     return jax.device_put(found["x"], each), jax.device_put(found["y"], each), head
 
 
-def _trained(body: Lite0, work: Work, head: PyTree) -> PyTree:
-    """The parameters that the step changes."""
-    names = body.stages if work.part == "whole" else body.stages[body.stages.index(LAST) :]
-    return {"body": {name: body.params[name] for name in names}, "head": head}
+def _divided(body: Lite0, work: Work, head: PyTree) -> tuple[PyTree, PyTree]:
+    """The parameters that the step changes, and those of stages before that it uses."""
+    first = 0 if work.part == "whole" else body.stages.index(LAST)
+    trained = {name: body.params[name] for name in body.stages[first:]}
+    before = body.stages[:first] if work.part == "behind" else ()
+    return {"body": trained, "head": head}, {name: body.params[name] for name in before}
 
 
 def steps_of(work: Work) -> Callable[[int], float]:
@@ -124,13 +130,14 @@ def steps_of(work: Work) -> Callable[[int], float]:
             return float(z[0].mean())
 
         return embedded
-    step = tuning(body, None if work.part == "whole" else LAST, mesh_of(work))
-    state = jax.device_put(_trained(body, work, head), NamedSharding(mesh_of(work), P()))
+    step = tuning(body, work.part, mesh_of(work))
+    everywhere = NamedSharding(mesh_of(work), P())
+    (state, frozen) = jax.device_put(_divided(body, work, head), everywhere)
 
     def trained(count: int) -> float:
         nonlocal state
         for _ in range(count):
-            (state, loss) = step(state, x, y)
+            (state, loss) = step(state, frozen, x, y)
             jax.block_until_ready(loss)
         return float(loss)
 
@@ -144,10 +151,10 @@ def compared(work: Work, example: Arrays) -> Arrays:
     (x, y, head) = _inputs(work)
     if work.part == "embed":
         return {"features": np.asarray(embedding(body, mesh_of(work))(body.params, x))}
-    step = tuning(body, None if work.part == "whole" else LAST, mesh_of(work))
-    params: PyTree = _trained(body, work, head)
+    step = tuning(body, work.part, mesh_of(work))
+    (params, frozen) = _divided(body, work, head)
     losses = []
     for _ in range(CHECKED):
-        (params, loss) = step(params, x, y)
+        (params, loss) = step(params, frozen, x, y)
         losses.append(np.asarray(loss))
     return {"losses": np.stack(losses)}

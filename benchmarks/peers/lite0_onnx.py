@@ -21,7 +21,7 @@ def session(work: Work) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lite0.onnx"
-        model = Part(network(), last=False)
+        model = Part(network())
         torch.onnx.export(model, image, str(path), dynamo=False, input_names=["x"])
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -52,16 +52,24 @@ def _fold(module: nn.Module, conv: str, norm: str) -> None:
 class Part(nn.Module):
     """Images, or what the last block is given, to features."""
 
-    def __init__(self, model: nn.Module, last: bool) -> None:
-        """Take the model, or its last block and what follows."""
+    def __init__(self, model: nn.Module, part: str = "whole") -> None:
+        """Take the model, or its last block and what follows, behind frozen stages or not."""
         super().__init__()
-        self.before = nn.Sequential() if last else nn.Sequential(model._conv_stem, model._swish)
-        self.blocks = nn.Sequential(*(model._blocks[LAST_BLOCK:] if last else model._blocks))
+        stem = (model._conv_stem, model._swish)
+        (before, last) = (model._blocks[:LAST_BLOCK], model._blocks[LAST_BLOCK:])
+        frozen = {"last": (), "behind": (*stem, *before)}
+        trained = {"last": last, "behind": last}
+        self.frozen = nn.Sequential(*frozen.get(part, ())).requires_grad_(False)
+        self.blocks = nn.Sequential(*trained.get(part, (*stem, *model._blocks)))
         self.after = nn.Sequential(model._conv_head, model._swish)
 
     def forward(self, x: Tensor) -> Tensor:
         """The features [B,1280]."""
-        return self.after(self.blocks(self.before(x))).mean((2, 3))
+        return self.after(self.blocks(self.frozen(x))).mean((2, 3))
+
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that a step changes."""
+        return [*self.blocks.parameters(), *self.after.parameters()]
 
 
 def inputs(work: Work) -> tuple[Tensor, Tensor, nn.Linear]:
@@ -79,7 +87,7 @@ def make(work: Work) -> Contender:
     """See the file."""
     clock = clock_of(work)
     device = set_up(work)
-    model = Part(network(), work.part == "last")
+    model = Part(network(), work.part)
     (x, y, head) = inputs(work)
     embed, step = embedding(model, x), tuning(model, head, x, y)
 
@@ -114,7 +122,7 @@ def tuning(model: Part, head: nn.Linear, x: Tensor, y: Tensor) -> Callable[[], T
       x: images, or what the last block is given.
       y: labels.
     """
-    optimizer = torch.optim.SGD([*model.parameters(), *head.parameters()], RATE)
+    optimizer = torch.optim.SGD([*model.trained(), *head.parameters()], RATE)
 
     def step() -> Tensor:
         optimizer.zero_grad()

