@@ -1,5 +1,6 @@
 """Accuracies of records by name, for texts: labelled images, few photographs, active learning."""
 
+import re
 from pathlib import Path
 from statistics import median
 
@@ -15,8 +16,8 @@ from metalearn.records.personal import PERSONAL
 def named_numbers(root: Path) -> dict[str, float]:
     """Accuracy, a share of 1, by `<file below root without its end>`.
 
-    Of labelled images, without the `-seed<k>` of its name too: the median over seeds. Of active
-    learning, with `@<labels>`: the mean over draws. Of domain adaptation, in the target: the same;
+    Of labelled images, without the `-seed<k>` of its name too: the median over seeds, where a
+    number behind that stays (`-2`: of the second of that name). Of active learning, with `@<labels>`: the mean over draws. Of domain adaptation, in the target: the same;
     with `@<validator>` or `@oracle`, of what that chooses of the method's settings or states.
 
     Raises:
@@ -27,7 +28,7 @@ def named_numbers(root: Path) -> dict[str, float]:
     for labelled in LABELLED.read_all(root):
         name = _name(root, labelled.path)
         found[name] = labelled.measured.accuracy
-        short = name.removesuffix(f"-seed{labelled.config.seed}")
+        short = re.sub(rf"-seed{labelled.config.seed}(-\d+)?$", r"\1", name)
         seeds.setdefault(short, []).append(found[name])
     found |= {name: median(values) for name, values in seeds.items()}
     for personal in PERSONAL.read_all(root):

@@ -35,6 +35,7 @@ from metalearn.records.labelled_tables import (
     labelled_markdown,
     short_commit,
 )
+from metalearn.records.named_numbers import named_numbers
 from metalearn.records.record import Provenance, Stage
 from metalearn.records.svg import HASHES
 from metalearn.records.tables import markdown
@@ -183,6 +184,16 @@ def test_path_tells_dataset_run_and_another_test_of_its_name(tmp_path: Path) -> 
     own = write(tmp_path, dataset="labelled", labels=0)
     assert own.parent.name == "labelled-402c6c89" and "-all-" in own.name
     assert len(LABELLED.read_all(tmp_path)) == 3
+
+
+def test_numbers_by_name_are_medians_over_the_seeds_of_one_body(tmp_path: Path) -> None:
+    for seed, (one, other) in enumerate([(0.5, 0.7), (0.25, 0.9), (0.4, 0.8)]):
+        write(tmp_path, seed=seed, accuracy=one)
+        write(tmp_path, (BODY,), seed=seed, accuracy=other)
+    found = named_numbers(tmp_path)
+    name = "labelled/usps/probe-ridge-efficientnet-lite0-160px-5labels"
+    assert (found[name], found[f"{name}-2"]) == (0.4, 0.8)
+    assert (found[f"{name}-seed1"], found[f"{name}-seed1-2"]) == (0.25, 0.9)
 
 
 def test_update_that_was_picked_does_not_make_another_test() -> None:
