@@ -16,9 +16,10 @@ from metalearn.records.personal import PERSONAL
 def named_numbers(root: Path) -> dict[str, float]:
     """Accuracy, a share of 1, by `<file below root without its end>`.
 
-    Of labelled images, without the `-seed<k>` of its name too: the median over seeds, where a
-    number behind that stays (`-2`: of the second of that name). Of active learning, with `@<labels>`: the mean over draws. Of domain adaptation, in the target: the same;
-    with `@<validator>` or `@oracle`, of what that chooses of the method's settings or states.
+    Of labelled images, without the `-seed<k>` of its name too: the median over seeds; a number
+    behind that stays (`-2`: the second record of that name). Of active learning, with `@<labels>`:
+    the mean over draws. Of domain adaptation, in the target: the same; with `@<validator>` or
+    `@oracle`, of what that chooses of the method's settings or states.
 
     Raises:
       UserError: a file that is no record.
