@@ -2,7 +2,8 @@
 
     python -m experiments.adapt --source=mnist --target=usps --methods=recentre,coral --images=2000
     python -m experiments.adapt --source=grocery_iconic --target=grocery --features=body
-    python -m experiments.adapt --source=labelled --data_dir=A --target=labelled --target_data_dir=B
+    python -m experiments.adapt --source=labelled --data_dir=A --target=labelled \
+        --target_data_dir=B --draws=1
 
 The same classifier is fitted to features that each method adapts, beside that of the source alone
 (`none`), in several draws; or (`--methods=dann,mcc`, say) the same body is trained by each method,

@@ -1,7 +1,8 @@
 """Train a classifier of labelled images from random weights; what it saves is a body for the rest.
 
 `python -m experiments.pretrain --dataset=cifar10 --backbone=cnn --optimizer=adam --lr=1e-3`, then
-for instance `python -m experiments.protonet --dataset=cifar_fs --init_from=WORKDIR`.
+for instance `python -m experiments.protonet --dataset=cifar_fs --init_from=WORKDIR
+--backbone=cnn --norm=none`, which is told the network that WORKDIR has.
 """
 
 import experiments._cli.begin  # noqa: F401  # first: it may start the program over

@@ -89,13 +89,24 @@ def test_a_folder_of_another_simulation_is_refused(
     assert found.code == 2 and "choose another --workdir" in found.err
 
 
+def test_budgets_of_the_default_are_no_larger_than_the_pool(trained: Path, tmp_path: Path) -> None:
+    (_, body, *_) = words(draw(tmp_path / "many", images=60), trained)
+    places = (f"--data_dir={tmp_path / 'many'}", f"--cache_dir={tmp_path / 'cache'}", "--draws=1")
+    given = ("--dataset=labelled", body, *places, "--strategies=random")
+    for folder, pool in (("all", ()), ("some", ("--pool=110",))):
+        found = program("active", *given, *pool, f"--workdir={tmp_path / folder}")
+        assert found.code == 0, found.err
+        record = json.loads((tmp_path / folder / "random.json").read_text())
+        assert record["test"]["budgets"] == [100]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ("--budget=9,3", "ascending"),
         ("--budget=ten", "whole numbers"),
         ("--budget=1000", "the pool has"),
-        ("--pool=5", "raise it"),
+        ("--pool=5", "the pool has 5 images; ask for fewer"),
         ("--pool=5000", "images to draw from"),
         ("--strategies=best", "no strategy 'best'"),
         ("--labels=3", "--budget"),

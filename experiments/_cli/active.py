@@ -13,6 +13,7 @@ from experiments._cli.active_arguments import (
     config_given,
     rules_given,
     strategies_given,
+    within,
     workdir_of,
 )
 from experiments._cli.define import FLAGS
@@ -61,8 +62,11 @@ def simulate_all() -> None:
     workdir = workdir_of(config)
     check_run_folder(workdir)
     (config, material) = open_material(config)
+    there = len(material.labelled.train.rows)
+    if rules.pool > there:
+        raise UserError(f"--pool={rules.pool}: there are {there} images to draw from")
+    rules = within(rules, rules.pool or there)
     images = images_from(material, rules.distinct)
-    _check_budgets(rules, images)
     workdir.mkdir(parents=True, exist_ok=True)
     with lock_workdir(workdir):
         blanks = _blanks(names, _blank(config, material, rules))
@@ -94,16 +98,6 @@ def images_from(material: Material, distinct: bool) -> Images:
         classes=len(names),
         places=np.arange(len(z)),
     )
-
-
-def _check_budgets(rules: Rules, images: Images) -> None:
-    there = min(len(images.y), rules.pool or len(images.y))
-    if rules.pool > len(images.y):
-        raise UserError(f"--pool={rules.pool}: there are {len(images.y)} images to draw from")
-    if rules.budgets[-1] > there:
-        raise UserError(
-            f"--budget={rules.budgets[-1]}: the pool has {there} images; ask for fewer labels"
-        )
 
 
 def _blank(config: Config, material: Material, rules: Rules) -> ActiveRecord:

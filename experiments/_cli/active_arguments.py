@@ -38,7 +38,12 @@ def define_active() -> None:
         f"how images are chosen, comma-separated: {names}; or all",
         list,
     )
-    define_flag("budget", BUDGETS, "labels known after each round, comma-separated", list)
+    define_flag(
+        "budget",
+        BUDGETS,
+        "labels known after each round, comma-separated; by default those that the pool has",
+        list,
+    )
     define_choice(
         "classifier",
         AUTO,
@@ -101,9 +106,26 @@ def rules_given() -> Rules:
         raise UserError(f"--budget={','.join(FLAGS.budget)}: give whole numbers") from None
     if not budgets or sorted(set(budgets)) != list(budgets) or budgets[0] < 1:
         raise UserError(f"--budget={','.join(FLAGS.budget)}: give ascending numbers from 1")
-    if FLAGS.pool and FLAGS.pool < budgets[-1]:
-        raise UserError(f"--pool={FLAGS.pool}: fewer images than labels in --budget; raise it")
-    return Rules(budgets, FLAGS.pool, FLAGS.balanced, FLAGS.distinct, FLAGS.stop)
+    rules = Rules(budgets, FLAGS.pool, FLAGS.balanced, FLAGS.distinct, FLAGS.stop)
+    return within(rules, FLAGS.pool) if FLAGS.pool else rules
+
+
+def within(rules: Rules, images: int) -> Rules:
+    """The rules for a pool of so many images: budgets of the default are no larger.
+
+    Args:
+      rules: as they were given.
+      images: of the pool.
+
+    Raises:
+      UserError: a budget that was given is larger, or there is no smaller one.
+    """
+    budgets = tuple(budget for budget in rules.budgets if budget <= images)
+    if not budgets or (FLAGS["budget"].present and budgets != rules.budgets):
+        raise UserError(
+            f"--budget={rules.budgets[-1]}: the pool has {images} images; ask for fewer labels"
+        )
+    return rules._replace(budgets=budgets)
 
 
 def strategies_given() -> list[str]:

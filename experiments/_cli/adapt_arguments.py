@@ -56,7 +56,8 @@ def define_adapt() -> None:
         "methods",
         ["recentre", "z_score", "coral"],
         f"comma-separated: how features are adapted, {', '.join(METHODS)}, or all of these; or how "
-        f"a body is trained, {', '.join(DEEP)}, or trained for all of these; with "
+        f"a body is trained, {', '.join(DEEP)}, or trained for all of these, those that "
+        "learn from labels of the target with --target_labels alone; with "
         f"--classifier={NEAREST}, all leaves out weights of images",
         list,
     )

@@ -73,7 +73,7 @@ def define_inputs() -> None:
 
 
 def _define_machines() -> None:
-    define_flag("devices", None, "local devices to use [all]", int)
+    define_flag("devices", None, "local devices to use [as many as divide --meta_batch]", int)
     define_flag(
         "tasks_per_device",
         0,

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metalearn.active.auto import enough_labels
+from metalearn.active.auto import enough_labels, first_images
 from metalearn.active.pool import Pool
 from metalearn.active.registry import AUTO, STRATEGIES
-from metalearn.active.simulation import compiled
+from metalearn.active.simulation import Pick, compiled
 from metalearn.errors import UserError
 from metalearn.labelling.head import (
     Labelled,
@@ -74,16 +74,22 @@ def ask(state: State, looked: Looked, prior: float, wish: Wish) -> State:
     some = labelled_of(looked.z, looked.place, state.labelled, prior)
     key = jax.random.fold_in(random_key(wish.seed), len(state.rounds))
     (pool, guesses) = _pool(state, looked, some, free, wish)
-    strategy = wish.strategy
-    if strategy == AUTO:  # by what is labelled, not by what is asked about or skipped
-        sure = some.enough and len(some.y) >= enough_labels(len(pool.counts), len(looked.z))
-        strategy = "margin" if sure else "facility_location"
-    rows = np.asarray(compiled(STRATEGIES[strategy].pick)(key, pool, new))
+    rows = np.asarray(compiled(_picking(wish.strategy, pool, some))(key, pool, new))
     asked = {
         looked.digests[row]: Record(looked.names[row], guess=guesses.get(int(row))) for row in rows
     }
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return state.asking(asked, Round(at, wish.strategy))
+
+
+def _picking(strategy: str, pool: Pool, some: Labelled) -> Pick:
+    """What chooses; `auto` as `by_labels`, but by what is labelled, not asked about or skipped."""
+    if strategy != AUTO:
+        return STRATEGIES[strategy].pick
+    if not len(pool.labelled):
+        return first_images
+    sure = some.enough and len(some.y) >= enough_labels(len(pool.counts), len(pool.z))
+    return STRATEGIES["margin" if sure else "facility_location"].pick
 
 
 def free_of(state: State, looked: Looked) -> np.ndarray:

@@ -46,7 +46,7 @@ class PlainCnn(Module):
         if min(x.shape[1:3]) < LEAST:
             raise UserError(
                 f"cnn takes images of {LEAST} pixels a side at least, not {x.shape[1]} x "
-                f"{x.shape[2]}: choose --backbone=cnn-bn, or a larger --image_size"
+                f"{x.shape[2]}: choose --backbone=cnn-bn, or larger images"
             )
         init = self.kernel_init or OWN_KERNELS
         for i, width in enumerate(self.widths):

@@ -47,7 +47,7 @@ class LeNet(Module):
         if min(x.shape[1:3]) < LEAST:
             raise UserError(
                 f"lenet takes images of {LEAST} pixels a side at least, not {x.shape[1]} x "
-                f"{x.shape[2]}: choose --backbone=conv4-32, or a larger --image_size"
+                f"{x.shape[2]}: choose --backbone=conv4-32, or larger images"
             )
         init = self.kernel_init or OWN_KERNELS
         for i, width in enumerate(self.widths):

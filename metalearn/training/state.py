@@ -76,9 +76,11 @@ def begin(run: Run, fresh: TrainState, pretrained: Body | None = None) -> TrainS
     with closing(Checkpoints(workdir)) as checkpoints:
         found = checkpoints.read_trained(trained).meta["body"]
     if shapes(found) != shapes(fresh.meta["body"]):
+        norm = "" if layers_of(trained.norm) == layers_of(run.config.norm) else trained.norm
         raise UserError(
             f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this "
-            "run's"
+            f"run's, {run.config.backbone} ({run.config.norm}): give --backbone={trained.backbone}"
+            f"{norm and f' --norm={norm}'}"
         )
     return _with_body(fresh, found)
 

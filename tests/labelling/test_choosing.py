@@ -3,12 +3,14 @@
 import shutil
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from metalearn.active.registry import STRATEGIES
 from metalearn.errors import UserError
+from metalearn.labelling import choosing
 from metalearn.labelling.answers import read_sorted
 from metalearn.labelling.choosing import free_of, missing, renamed
 from metalearn.labelling.given import Given
@@ -207,6 +209,19 @@ def test_what_is_asked_about_or_skipped_does_not_make_a_head_sure(tmp_path: Path
     state = taken(state, some, place).state
     serving = asked(state, looked, 5, strategy="facility_location").open
     assert asked(state, looked, 5).open.keys() == serving.keys()
+
+
+def test_auto_begins_as_it_does_in_simulations(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `first_images`, and never again once something was asked about."""
+    monkeypatch.setattr(
+        choosing, "first_images", lambda key, pool, k: len(pool.z) - 1 - jnp.arange(k)
+    )
+    first = asked(State(), looked, 2)
+    assert list(first.photos) == [looked.digests[17], looked.digests[16]]
+    second = asked(first, looked, 3)
+    assert looked.digests[15] != list(second.photos)[2]
 
 
 def test_labels_are_corrected_and_photos_skipped(place: Place, looked: Looked) -> None:
