@@ -144,7 +144,7 @@ METHODS: Entries = GRADIENT | EMBEDDING | PRETRAINED
 STRATEGIES: dict[str, Strategy] = {
     "probe": Strategy(supervised.ProbeSettings, supervised_recipes.probe_recipe),
     "partial": Strategy(supervised.PartialSettings, supervised_recipes.partial_recipe),
-    "fine_tune": Strategy(supervised.Settings, supervised_recipes.recipe),
+    "fine_tune": Strategy(supervised.Settings, supervised_recipes.fine_tune_recipe),
     "gradual": Strategy(supervised.Settings, supervised_recipes.recipe),
     "lora": Strategy(supervised.AdapterSettings, supervised_recipes.adapter_recipe),
     "scratch": Strategy(supervised.Settings, supervised_recipes.scratch_recipe, random=True),
