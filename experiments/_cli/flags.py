@@ -154,7 +154,7 @@ def classifier_config(
     """The settings of a classifier of fixed classes that was given these.
 
     They are defaults, then the recipe, then what an earlier run says of its body, then those given.
-    The recipe's size of images is of some pre-trained bodies alone.
+    The recipe's size of images is of some pre-trained bodies alone, its rates of stages of all.
 
     Args:
       strategy: how a body becomes a classifier.
@@ -167,6 +167,8 @@ def classifier_config(
     settings = recipe | said | {"method": strategy, "dataset": dataset}
     if is_pretrained(settings.get("backbone", "")) and "input_size" in recipe.keys() - said.keys():
         settings["input_size"] = usual_size(settings["backbone"])
+    if not is_pretrained(settings.get("backbone", "")) and "layer_decay" not in said:
+        settings.pop("layer_decay", None)
     if settings.get("backbone") in WITHOUT_NORM and "norm" not in given:
         settings["norm"] = "none"
     return dataclasses.replace(Config(), **settings)
