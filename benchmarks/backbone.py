@@ -27,12 +27,8 @@ from benchmarks._lib.work import Arrays, Work, difference
 from experiments._cli.define import define_flag
 from metalearn.errors import UserError
 
-AGREE = {
-    "embed": 1e-4,
-    "last": 1e-3,
-    "behind": 1e-3,
-    "whole": 1e-3,
-}  # relative difference in float32
+# Relative difference in float32
+AGREE = {"embed": 1e-4, "last": 1e-3, "behind": 1e-3, "whole": 1e-3}
 CLOCKS = {"cpu": "CPU time on one core", "wall": "wall time on all cores"}
 TRAINED = {
     "last": "last block from its cached input",

@@ -48,7 +48,7 @@ class Common:
 
     method: str = setting("maml", "name in metalearn.learners.registry.METHODS")
     dataset: str = setting("cifar_fs", "name of a dataset")
-    image_size: int = setting(0, "pixels a side of photographs, 0: see docs/data.md", least=0)
+    image_size: int = setting(0, "side of photographs in pixels (0: see docs/data.md)", least=0)
     backbone: str = setting("conv4-64", "name in metalearn.models.BACKBONES, or of models.zoo")
     weights: str = setting(
         "", "file of a pre-trained body's weights (empty: those installed); records hold its digest"
@@ -216,7 +216,7 @@ class Mirrored(FewShot):
 class Scaled(FewShot):
     """What methods read whose logits have a scale."""
 
-    scale: float = setting(1.0, "of the logits; from here on r2d2 learns it")
+    scale: float = setting(1.0, "of the logits (r2d2 begins with it, and learns it)")
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,10 @@ def fine_tune_recipe(dataset: str, labels: int) -> Recipe:
     """As `recipe`; of few labels without augmentation, at lower rates for earlier stages.
 
     Chosen among rates of 1e-5 to 1e-4, 0.6 of the later stage's and mirrored images, by five labels
-    a class of the validation classes of CIFAR-FS and of the validation images of the groceries: at
-    one rate for all stages a classifier that begins as a probe loses accuracy on the groceries.
+    a class of the validation classes of CIFAR-FS and of the validation images of the groceries
+    (`experiments.transfer --strategy=fine_tune --learned=valid --labels=5`): at one rate for all
+    stages a classifier that begins as a probe loses accuracy on the groceries. Bodies without
+    stages, those trained from scratch here, have one rate.
     """
     ours = dict(augment="none", layer_decay=0.6) if labels else {}
     return recipe(dataset, labels) | ours
