@@ -50,6 +50,15 @@ def steps_of(record: Record) -> str:
     return " + ".join(str(c.steps) for c in (*(s.config for s in record.stages), record.config))
 
 
+def told_steps(record: Record) -> str:
+    """`39000 (rotations) + 1500`: the updates, and what is special of the trainings before."""
+    told = []
+    for stage in record.stages:
+        notes = ", ".join(_own_notes(stage.config, {earlier.role for earlier in stage.lineage}))
+        told.append(f"{stage.config.steps} ({notes})" if notes else str(stage.config.steps))
+    return " + ".join([*told, str(record.config.steps)])
+
+
 def queries_of(r: Record) -> str:
     """`15 queries a class`."""
     queries = r.config.queries
@@ -65,17 +74,21 @@ def tested_as(r: Record) -> str:
 
 def notes_of(r: Record) -> list[str]:
     """Notes on what is special of a record's training: `from a trained body`, `cosine`."""
+    begun = {"from a pre-trained body": r.external, FROM_BODY: "init_from" in r.roles}
+    return [*(note for note, holds in begun.items() if holds), *_own_notes(r.config, r.roles)]
+
+
+def _own_notes(config: Config, roles: set[str]) -> list[str]:
+    """Notes on what is special of one training, apart from the body that it began with."""
     notes = {
-        "from a pre-trained body": r.external,
-        FROM_BODY: "init_from" in r.roles,
-        "rotations": r.config.rotation and not r.config.all_turns,
-        "rotations, all turns": r.config.rotation and r.config.all_turns,
-        "distilled": "teacher" in r.roles,
-        "full-context embeddings": r.config.contextual,
-        "cosine": r.config.distance == "cosine",
-        "learned scale": r.config.learned_scale,
-        "ridge": r.config.method == "metaoptnet" and r.config.head == "ridge",
-        "always pulled": r.config.proximal_every_step,
+        "rotations": config.rotation and not config.all_turns,
+        "rotations, all turns": config.rotation and config.all_turns,
+        "distilled": "teacher" in roles,
+        "full-context embeddings": config.contextual,
+        "cosine": config.distance == "cosine",
+        "learned scale": config.learned_scale,
+        "ridge": config.method == "metaoptnet" and config.head == "ridge",
+        "always pulled": config.proximal_every_step,
     }
     return [note for note, holds in notes.items() if holds]
 
@@ -84,7 +97,7 @@ def trained_on(r: Record) -> str:
     """`5-way 1-shot, batch, 10000 updates`, or `classes, rotations, 16000 updates`."""
     if r.external and not r.config.steps:
         return "external data alone"
-    updates = f"{steps_of(r)} updates"
+    updates = f"{told_steps(r)} updates"
     if r.config.method in PRETRAINED:
         return ", ".join(["classes", *notes_of(r), updates])
     episodes = f"{r.config.train_ways}-way {r.config.train_shots}-shot"

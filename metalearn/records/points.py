@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalearn.config import Config
-from metalearn.records.cells import FROM_BODY, notes_of, queries_of, steps_of
+from metalearn.records.cells import FROM_BODY, notes_of, queries_of, told_steps
 from metalearn.records.names import body_of, method_of
 from metalearn.records.record import Record
 from metalearn.records.report import Row, mean
@@ -99,7 +99,7 @@ def _point(side: str, records: list[Record]) -> Point:
     test = (config.ways, config.shots, config.queries)
     notes = [note for note in notes_of(first) if note != FROM_BODY]  # its steps show that
     how = ", ".join([first.test.normalisation, *notes])
-    label = f"{method_of(config)} {body_of(config)} ({how}), {steps_of(first)} steps"
+    label = f"{method_of(config)} {body_of(config)} ({how}), {told_steps(first)} steps"
     return Point(label, *test, side, 100 * accuracy, 100 * ci95, seconds, tuple(records))
 
 

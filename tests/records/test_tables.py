@@ -290,6 +290,18 @@ def test_earlier_stages_are_named_and_pooled_over_their_seeds(root: Path) -> Non
     ]
 
 
+def test_what_is_special_of_earlier_stages_is_told(root: Path) -> None:
+    turned = changed(BODY, rotation=True, all_turns=True)
+    pupil = dataclasses.replace(BODY, lineage=(dataclasses.replace(TEACHER, lineage=(turned,)),))
+    for seed, stage in enumerate((turned, pupil)):
+        write(root, f"{seed}.json", method="protonet", seed=seed, lineage=(stage,))
+    rows = [row["trained on"] for row in table(root) if row["method"] == "protonet"]
+    assert sorted(told.partition("body, ")[2] for told in rows) == [
+        "400 (rotations, all turns) + 400 + 400 (distilled) + 60000 updates",
+        "400 (rotations, all turns) + 60000 updates",
+    ]
+
+
 def changed(stage: Stage, **settings: object) -> Stage:
     return dataclasses.replace(stage, config=dataclasses.replace(stage.config, **settings))
 
