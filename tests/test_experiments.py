@@ -483,6 +483,9 @@ def test_init_from_begins_with_another_runs_body(
     assert " --init_from=runs/folder-" in command and str(tmp_path) not in command
     other = program("protonet", *of(workdir=tmp_path / "other", backbone="conv4-32"))
     assert "another body" in other.complaint and "give --backbone=conv2-8" in other.complaint
+    # Of the same shapes, and yet another network
+    grouped = program("protonet", *of(workdir=tmp_path / "grouped", norm="group"))
+    assert grouped.code == 2 and "--norm=running" in grouped.complaint
     nowhere = program("protonet", *of(workdir=tmp_path / "third", init_from=tmp_path / "none"))
     assert "holds no run" in nowhere.complaint
 

@@ -75,8 +75,10 @@ def begin(run: Run, fresh: TrainState, pretrained: Body | None = None) -> TrainS
     check_whole_body(workdir, trained, run.config)
     with closing(Checkpoints(workdir)) as checkpoints:
         found = checkpoints.read_trained(trained).meta["body"]
-    if shapes(found) != shapes(fresh.meta["body"]):
-        norm = "" if layers_of(trained.norm) == layers_of(run.config.norm) else trained.norm
+    alike = layers_of(trained.norm) == layers_of(run.config.norm)
+    # Group and layer normalisation have parameters of the same shapes as batch normalisation
+    if not alike or shapes(found) != shapes(fresh.meta["body"]):
+        norm = "" if alike else trained.norm
         raise UserError(
             f"--init_from={workdir}: {trained.backbone} ({trained.norm}) is another body than this "
             f"run's, {run.config.backbone} ({run.config.norm}): give --backbone={trained.backbone}"
