@@ -2,7 +2,8 @@
 
 `python -m experiments.best --dataset=cifar_fs --shots=5`. Each stage is a run of its own, below the
 folder --workdir: it is resumed, and skipped where it is done. Flags of trainings are for every
-stage that reads them. `--without=distillation,mirror` leaves parts out, to see what they are worth.
+stage that reads them. `--parts=rotation,distillation,episodes,mirror` takes all that there is, also
+what did not pay on small networks.
 """
 
 import dataclasses
@@ -17,10 +18,12 @@ from experiments._cli.program import carry_out, command_line
 from experiments._cli.start import start
 from metalearn.config import Config
 from metalearn.errors import UserError
-from metalearn.learners.best import PARTS, Stage, stages
+from metalearn.learners.best import PARTS, Stage, stages, usual_parts
 from metalearn.learners.registry import preset, reads
 from metalearn.records.names import file_name
 from metalearn.training.state import Run
+
+OWN = ("init_from", "teacher", "mirror", "rotation", "all_turns", "rotation_weight")
 
 
 def recipe() -> list[Stage]:
@@ -32,9 +35,13 @@ def recipe() -> list[Stage]:
     given = settings_given()
     shots = given.get("shots", 1)
     backbone = given.get("backbone", "conv4-64")
-    if FLAGS["generations"].present and "distillation" in FLAGS.without:
-        raise UserError("--generations is of distillation, which --without leaves out: give one")
-    found = stages(FLAGS.dataset, shots, backbone, FLAGS.generations, tuple(FLAGS.without))
+    parts = tuple(FLAGS.parts) if FLAGS["parts"].present else usual_parts(backbone)
+    if FLAGS["generations"].present and "distillation" not in parts:
+        raise UserError(
+            f"--generations is of distillation, which is not among the parts, {', '.join(parts)}: "
+            "add it to --parts, or leave this out"
+        )
+    found = stages(FLAGS.dataset, shots, backbone, parts, FLAGS.generations)
     for name in given:
         if not any(reads(stage.method, name) for stage in found):
             raise UserError(f"--{name} is read by no stage of this recipe; leave it out")
@@ -43,8 +50,8 @@ def recipe() -> list[Stage]:
             f"--shots={shots}: without episodes the recipe is picked and tested by 5 shots: leave "
             f"this out, and test it again by experiments.evaluate --shots={shots}"
         )
-    if own := [name for name in ("init_from", "teacher", "mirror") if name in given]:
-        raise UserError(f"--{own[0]} is the recipe's own; see --without and --generations")
+    if own := [name for name in OWN if name in given]:
+        raise UserError(f"--{own[0]} is the recipe's own; see --parts and --generations")
     return found
 
 
@@ -61,9 +68,10 @@ def config_of(stage: Stage, given: dict[str, Any], before: Path | None) -> Confi
 
 
 def usual_folder(backbone: str, seed: int) -> Path:
-    """Where the stages go without --workdir: a name that says what is left out."""
-    left_out = "".join(f"-without-{part}" for part in PARTS if part in FLAGS.without)
-    return Path("runs") / f"best-{file_name(FLAGS.dataset)}-{backbone}{left_out}-seed{seed}"
+    """Where the stages go without --workdir: a name that says which parts were asked for."""
+    asked = [part for part in PARTS if part in (FLAGS.parts or [])]
+    parts = "".join(f"-{part}" for part in asked) or ("-alone" if FLAGS["parts"].present else "")
+    return Path("runs") / f"best-{file_name(FLAGS.dataset)}-{backbone}{parts}-seed{seed}"
 
 
 def main() -> None:
@@ -86,5 +94,10 @@ if __name__ == "__main__":
     define(None)
     define_dataset()
     define_flag("generations", 1, "generations of distillation", lower_bound=0, upper_bound=9)
-    define_flag("without", [], f"parts to leave out, of {', '.join(PARTS)}")
+    define_flag(
+        "parts",
+        None,
+        f"beside pre-training, of {', '.join(PARTS)} [those that pay on the backbone]",
+        list,
+    )
     start(main)

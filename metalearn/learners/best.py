@@ -13,7 +13,8 @@ from metalearn.errors import UserError
 from metalearn.learners.recipes import PUBLISHED, Recipe, unmirrored
 
 PARTS = ("rotation", "distillation", "episodes", "mirror")
-# 65 passes over the 38,400 training images of CIFAR-FS by 64, the rate times 0.1 after 60
+# Of Rajasegaran et al. 2021 for ResNet-12: 65 passes over the 38,400 training images of CIFAR-FS by
+# 64, the rate times 0.1 after 60
 EPOCHS: Recipe = dict(steps=39_000, schedule="steps:0.1@0.92308")
 
 
@@ -33,52 +34,65 @@ class Stage(NamedTuple):
     role: str = ""
 
 
+def usual_parts(backbone: str) -> tuple[str, ...]:
+    """Those that pay on this network.
+
+    All that is published on ResNet-12. On smaller networks validation classes of CIFAR-FS gained
+    nothing by rotation and distillation (docs/findings.md), which take most of the time.
+    """
+    return PARTS if _is_large(backbone) else ("episodes", "mirror")
+
+
 def stages(
-    dataset: str, shots: int, backbone: str, generations: int = 1, without: tuple[str, ...] = ()
+    dataset: str, shots: int, backbone: str, parts: tuple[str, ...], generations: int = 1
 ) -> list[Stage]:
     """The trainings of the recipe, in their order.
 
-    First supervised pre-training, which sees every image in its four turns and predicts these too;
-    then generations that learn from the last one's predictions (half of the loss, temperature 4);
-    then some episodes of prototypical networks: with cosines for 1 shot, with distances for more.
-    All but the last are the same for every number of shots: their checkpoint is picked by 5-way
-    5-shot validation.
+    First supervised pre-training as RFS's, with rotation of every image in its four turns, which it
+    predicts too; then generations of distillation, which learn from the last one's predictions
+    (half of the loss, temperature 4); then some episodes of prototypical networks: with cosines for
+    1 shot, with distances for more. All but the last are the same for every number of shots: their
+    checkpoint is picked by 5-way 5-shot validation.
 
     Args:
       dataset: one of photographs: a turned character is another class, or looks like one.
       shots: K at test.
       backbone: of all stages.
+      parts: of `PARTS`, what there is beside the pre-training; `mirror` is of tests.
       generations: of distillation.
-      without: parts to leave out, of `PARTS`.
 
     Raises:
       UserError: a dataset of characters, or an unknown part.
     """
     if unmirrored(dataset):
         raise UserError(f"the recipe turns and mirrors images, which makes others of {dataset}'s")
-    if unknown := [part for part in without if part not in PARTS]:
-        raise UserError(f"--without={unknown[0]}: the parts are {', '.join(PARTS)}")
-    mirror = "mirror" not in without
-    common = dict(backbone=backbone, mirror=mirror)
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise UserError(f"--parts={unknown[0]}: the parts are {', '.join(PARTS)}")
+    length = EPOCHS if _is_large(backbone) else {}
+    common = dict(backbone=backbone, mirror="mirror" in parts)
+    supervised = common | length | dict(shots=5)
     turned = dict(rotation=True, all_turns=True, rotation_weight=_rotation_weight(backbone))
-    first = turned if "rotation" not in without else {}
-    found = [Stage("pretrained", "rfs", common | EPOCHS | first | dict(shots=5))]
-    for generation in range(generations if "distillation" not in without else 0):
-        name = f"distilled{generation + 1}"
-        found.append(Stage(name, "rfs", common | EPOCHS | dict(shots=5), "teacher"))
-    if "episodes" not in without:
+    first = turned if "rotation" in parts else {}
+    found = [Stage("pretrained", "rfs", supervised | first)]
+    for generation in range(generations if "distillation" in parts else 0):
+        found.append(Stage(f"distilled{generation + 1}", "rfs", supervised, "teacher"))
+    if "episodes" in parts:
         tuned = common | _episodes(dataset, shots)
         found.append(Stage(f"episodes-{shots}shot", "protonet", tuned, "init_from"))
     return found
 
 
+def _is_large(backbone: str) -> bool:
+    return backbone.startswith("resnet12")
+
+
 def _rotation_weight(backbone: str) -> float:
     """That of Rajasegaran et al. 2021 for the network they train; half of it for a smaller one."""
-    return 2.0 if backbone.startswith("resnet12") else 1.0
+    return 2.0 if _is_large(backbone) else 1.0
 
 
 def _episodes(dataset: str, shots: int) -> Recipe:
-    kind = dict(distance="cosine", scale=20.0) if shots == 1 else {}
+    kind = dict(distance="cosine", scale=20.0) if shots == 1 else dict(scale=0.05)
     # Images of a user may have fewer classes
     kind |= dict(train_ways=30 if shots == 1 else 20) if dataset in PUBLISHED else {}
     length = dict(steps=3_000, valid_every=250, lr=5e-4, meta_batch=2, train_queries=5)
