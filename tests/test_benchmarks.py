@@ -394,7 +394,8 @@ def test_drawn_features_of_a_class_are_alike() -> None:
 
 def test_plan_compiles_a_step_without_data() -> None:
     shape = ("--backbone=conv4-8", "--side=16", "--ways=2", "--meta_batch=4", "--devices=2")
-    found = json.loads(said_by("benchmarks.plan", "--method=protonet", *shape))
+    given = ("--method=protonet", "--tasks_per_device=2", *shape)
+    found = json.loads(said_by("benchmarks.plan", *given))
     assert (
         found["memory_bytes_a_task"] > found["images_a_task"] * 16 * 16 * 3
         and found["tasks_at_once"] == 2

@@ -77,7 +77,7 @@ def _define_machines() -> None:
     define_flag(
         "tasks_per_device",
         0,
-        "tasks a device works on at a time [its share; one where tasks adapt the body on a CPU]",
+        "tasks a device works on at a time [its share; on a CPU one]",
         lower_bound=0,
     )
     define_flag(

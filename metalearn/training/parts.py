@@ -103,10 +103,10 @@ def support_copies(config: Config, dataset: str) -> Copies:
 def tasks_at_once(config: Config, asked: int) -> int:
     """How many tasks a device trains on at a time (0: all of its share).
 
-    As many as asked for, if that is not 0. Else on a CPU one, where tasks adapt the body: kernels
-    of several tasks at once are slower there.
+    As many as asked for, if that is not 0. Else on a CPU one: kernels of several tasks at once are
+    slower there, and where tasks share them a step of several tasks takes about twice the time.
     """
-    one = config.method in GRADIENT and jax.local_devices()[0].platform == "cpu"
+    one = jax.local_devices()[0].platform == "cpu"
     return asked or int(one)
 
 
