@@ -125,7 +125,7 @@ def main() -> None:
     config.check()
     devices = FLAGS.hosts * (FLAGS.devices or 1)
     configure(1, config.precision)
-    at_once = share(config.meta_batch, devices, tasks_at_once(config, FLAGS.tasks_per_device))
+    at_once = share(config.meta_batch, devices, tasks_at_once(FLAGS.tasks_per_device))
     found = plan(config, source, compiled(config, source), FLAGS.hosts, devices, at_once)
     what = {"method": config.method, "backbone": config.backbone, "meta_batch": config.meta_batch}
     where = {

@@ -37,8 +37,9 @@ class Stage(NamedTuple):
 def usual_parts(backbone: str) -> tuple[str, ...]:
     """Those that pay on this network.
 
-    All that is published on ResNet-12. On smaller networks validation classes of CIFAR-FS gained
-    nothing by rotation and distillation (docs/findings.md), which take most of the time.
+    All that is published on ResNet-12. On Conv4-64, which stands here for all smaller networks,
+    validation classes of CIFAR-FS gained nothing by rotation and distillation (docs/findings.md),
+    which take most of the time.
     """
     return PARTS if _is_large(backbone) else ("episodes", "mirror")
 
@@ -92,6 +93,7 @@ def _rotation_weight(backbone: str) -> float:
 
 
 def _episodes(dataset: str, shots: int) -> Recipe:
+    # Of squared distances of features as long as RFS's: that of the rows in RESULTS.md
     kind = dict(distance="cosine", scale=20.0) if shots == 1 else dict(scale=0.05)
     # Images of a user may have fewer classes
     kind |= dict(train_ways=30 if shots == 1 else 20) if dataset in PUBLISHED else {}

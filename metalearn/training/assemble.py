@@ -124,7 +124,7 @@ def assembled(
     split: PyTree = lab.train
     if drawn is not None:
         (sample, split) = drawn
-    at_once = tasks_at_once(config, lab.at_once)
+    at_once = tasks_at_once(lab.at_once)
     chunk = make_chunk(loss, sample, optimizer, config.meta_batch, lab.mesh, at_once, lab.streamed)
     return Training(
         config, lab, init, loss, supervised, optimizer, sampler, sample, split, at_once, chunk

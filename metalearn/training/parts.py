@@ -100,11 +100,12 @@ def support_copies(config: Config, dataset: str) -> Copies:
     )
 
 
-def tasks_at_once(config: Config, asked: int) -> int:
+def tasks_at_once(asked: int) -> int:
     """How many tasks a device trains on at a time (0: all of its share).
 
     As many as asked for, if that is not 0. Else on a CPU one: kernels of several tasks at once are
-    slower there, and where tasks share them a step of several tasks takes about twice the time.
+    slower there, and so are several tasks that share their kernels (`experiments.protonet` on one
+    core: half the tasks a second).
     """
     one = jax.local_devices()[0].platform == "cpu"
     return asked or int(one)
@@ -122,9 +123,7 @@ def make_trained(config: Config, lab: Lab, seeds: int = 1, classes: int | None =
     Raises:
       UserError: as `make_method`.
     """
-    shared = seeds == 1 and (
-        config.method not in GRADIENT or tasks_at_once(config, lab.at_once) == 1
-    )
+    shared = seeds == 1 and (config.method not in GRADIENT or tasks_at_once(lab.at_once) == 1)
     return make_method(config, lab.classes if classes is None else classes, shared)
 
 
