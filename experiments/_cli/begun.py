@@ -2,11 +2,24 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from metalearn.config import Config
 from metalearn.errors import UserError
+from metalearn.learners.registry import METHODS
 from metalearn.models import is_pretrained
-from metalearn.records.workdir import read_workdir
+from metalearn.records.workdir import holds_run, read_workdir
+
+
+def body_as_before(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The network of the run that --init_from names, instead of the one of the method's recipe.
+
+    {} where there is no such run (yet), or the method compares feature maps, which most have not.
+    """
+    folder = Path(given.get("init_from") or "none")
+    if method not in METHODS or METHODS[method].maps or not holds_run(folder):
+        return {}
+    return {"backbone": read_workdir(folder).config.backbone}
 
 
 def sized_as_before(config: Config) -> Config:

@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments._cli.begun import sized_as_before
+from experiments._cli.begun import body_as_before, sized_as_before
 from experiments._cli.define import FLAGS, define_choice, define_flag
 from experiments._cli.unread import check_optimizer
 from metalearn.config import Config
@@ -142,10 +142,10 @@ def config_from_flags() -> Config:
 
 def trained_config(given: dict[str, Any]) -> Config:
     """The settings of a training that was given these: defaults, the recipe, then those given."""
-    method, dataset, shots = (
-        given.get(k, getattr(Config, k)) for k in ("method", "dataset", "shots")
-    )
-    return dataclasses.replace(Config(), **(preset(method, dataset, shots) | given)).with_defaults()
+    names = ("method", "dataset", "shots")
+    method, dataset, shots = (given.get(k, getattr(Config, k)) for k in names)
+    recipe = preset(method, dataset, shots) | body_as_before(method, given)
+    return dataclasses.replace(Config(), **(recipe | given)).with_defaults()
 
 
 def classifier_config(

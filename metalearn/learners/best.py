@@ -72,7 +72,7 @@ def stages(
     length = EPOCHS if _is_large(backbone) else {}
     common = dict(backbone=backbone, mirror="mirror" in parts)
     supervised = common | length | dict(shots=5)
-    turned = dict(rotation=True, all_turns=True, rotation_weight=_rotation_weight(backbone))
+    turned = dict(rotation=True, all_turns=True, rotation_weight=2.0)
     first = turned if "rotation" in parts else {}
     found = [Stage("pretrained", "rfs", supervised | first)]
     for generation in range(generations if "distillation" in parts else 0):
@@ -85,11 +85,6 @@ def stages(
 
 def _is_large(backbone: str) -> bool:
     return backbone.startswith("resnet12")
-
-
-def _rotation_weight(backbone: str) -> float:
-    """That of Rajasegaran et al. 2021 for the network they train; half of it for a smaller one."""
-    return 2.0 if _is_large(backbone) else 1.0
 
 
 def _episodes(dataset: str, shots: int) -> Recipe:

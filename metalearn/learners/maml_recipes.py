@@ -5,14 +5,14 @@ from metalearn.learners.recipes import CHARACTERS, Recipe
 
 
 def boil(dataset: str, shots: int) -> Recipe:
-    """Oh et al. 2021, released code: one step of 0.5 on Conv4-64 (and 30,000 updates).
+    """Oh et al. 2021, released code: one step of 0.5 on Conv4-64, 30,000 updates.
 
     On characters all, elsewhere the rest is MAML's.
     """
     if dataset in CHARACTERS:
         return maml.recipe(dataset, shots)
     one_step = dict(inner_lr=0.5, inner_steps=1, test_inner_steps=1)
-    return maml.recipe(dataset, shots) | dict(backbone="conv4-64") | one_step
+    return maml.recipe(dataset, shots) | dict(backbone="conv4-64", steps=30_000) | one_step
 
 
 def meta_sgd(dataset: str, shots: int) -> Recipe:

@@ -26,8 +26,9 @@ Classification with Simple Ingredients. Journal of Imaging, 2022.
                 image, half of the loss as in the released code; there images and features are mixed
                 as well (mixup), here not
 Rajasegaran et al. Self-supervised Knowledge Distillation for Few-shot Learning. BMVC 2021.
-    rotation    with all four turns of every image and a weight of 2: the first generation (there
-                the rotation loss is a binary cross-entropy of each turn, here a softmax's)
+    rotation    with a weight, of 2 there, and all four turns of every image: the first generation.
+                As in the released code the turn is predicted from the class logits, by a
+                binary cross-entropy of each of the four
 """
 
 from dataclasses import dataclass
@@ -37,9 +38,13 @@ import jax
 from metalearn.learners.embedding import embedding
 from metalearn.learners.recipes import CHARACTERS, PLAIN, Recipe
 from metalearn.ops.classifier import classify, init_classifier
-from metalearn.ops.losses import accuracy, cross_entropy, divergence
+from metalearn.ops.losses import accuracy, binary_cross_entropy, cross_entropy, divergence
 from metalearn.settings import Batched, Mirrored, setting
 from metalearn.types import Array, Batch, Head, Info, Key, Learner, Network, PyTree
+
+# Whole batches of 64 in their training images, 64 and 60 classes of 600
+EPOCH = {"cifar_fs": 600, "fc100": 562}
+OF_CIFAR = "steps:0.1@0.5,0.1@0.66667,0.1@0.83333"
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Settings(Mirrored, Batched):
     )
     rotation_weight: float = setting(
         0.0,
-        "of the rotation loss, added to that of the classes (0: the mean of both, as in EASY)",
+        "of the rotation loss, added to that of the classes, as in SKD (0: the mean of both, as in "
+        "EASY)",
         least=0,
     )
 
@@ -83,7 +89,9 @@ def pretrained(
       norm, centre: see `embedding`; centring is for the test alone.
       rotation: have a linear classifier of quarter turns, for batches that were turned (see
         `Batch`).
-      rotation_weight: of its loss beside that of the classes; 0 for the mean of both.
+      rotation_weight: of its loss beside that of the classes; it then reads the class logits
+        (Rajasegaran et al. 2021). 0: it reads features, and the loss is the mean of both (Bendou
+        et al. 2022).
       initial: weights of the classifiers, see `init_classifier`.
     """
     base = embedding(network, head, ways, norm, centre=centre)
@@ -93,7 +101,8 @@ def pretrained(
         meta = base.init(body_key, x)
         features = jax.eval_shape(network.apply, meta["body"], x).shape[-1]
         own = init_classifier(classes_key, classifier, features, classes, initial)
-        turns = init_classifier(turns_key, "linear", features, 4, initial)
+        read = classes if rotation_weight else features
+        turns = init_classifier(turns_key, "linear", read, 4, initial)
         return meta | {"classifier": own} | ({"turns": turns} if rotation else {})
 
     def loss(key: Key, meta: PyTree, batch: Batch, step: Array | int = 0) -> tuple[Array, Info]:
@@ -102,9 +111,12 @@ def pretrained(
         value = cross_entropy(logits, batch.y)
         if batch.teacher is not None:
             value = (value + divergence(logits, batch.teacher)) / 2
-        if batch.turns is not None:
-            turned = cross_entropy(classify("linear", meta["turns"], z), batch.turns)
-            value = value + rotation_weight * turned if rotation_weight else (value + turned) / 2
+        if batch.turns is not None and rotation_weight:
+            turned = classify("linear", meta["turns"], logits)
+            value = value + rotation_weight * binary_cross_entropy(turned, batch.turns)
+        elif batch.turns is not None:
+            turned = classify("linear", meta["turns"], z)
+            value = (value + cross_entropy(turned, batch.turns)) / 2
         return value, {"loss": value, "accuracy": accuracy(logits, batch.y)}
 
     def classified(meta: PyTree, x: Array) -> Array:
@@ -151,17 +163,19 @@ def build(
 
 
 def recipe(dataset: str, shots: int) -> Recipe:
-    """One pre-training for all baselines, that of Tian et al. 2020's released code.
+    """One pre-training for all baselines, that of Tian et al. 2020's released code and its authors.
 
-    SGD 0.05, momentum 0.9, weight decay 5e-4 of all weights, batches of 64, 100 epochs, the rate
-    times 0.1 after 60 and 80; augmented by crop, jitter and flip; kernels by He et al. 2015. So
-    heads alone are compared, but for Baseline++, whose body learns through its own classifier (Chen
-    et al. 2019, released code: Adam at 1e-3, batches of 16; lengths of the weights begin at about
+    SGD 0.05, momentum 0.9, weight decay 5e-4 of all weights, batches of 64; augmented by crop,
+    jitter and flip; kernels by He et al. 2015; a Conv4 whose last block does not halve, and whose
+    features are means over places. 100 epochs, the rate times 0.1 after 60 and 80; of CIFAR-FS and
+    FC100 90 epochs, after 45, 60 and 75 (the authors in WangYueFt/rfs#5). So heads alone are
+    compared, but for Baseline++, whose body learns through its own classifier (Chen et al. 2019,
+    released code: Adam at 1e-3 without decay, batches of 16; lengths of the weights begin at about
     0.58, here at 1). LaplacianShot's and TIM's bodies are released with labels smoothed by 0.1,
     here they are not. Batches are drawn with replacement, there epoch by epoch.
     """
     photographs = dict(
-        backbone="conv4-64",
+        backbone="conv4-64-rfs",
         norm="running",
         optimizer="sgd",
         nesterov=False,
@@ -176,4 +190,6 @@ def recipe(dataset: str, shots: int) -> Recipe:
         batch_size=64,
         valid_every=2000,
     )
+    if dataset in EPOCH:
+        photographs |= dict(steps=90 * EPOCH[dataset], schedule=OF_CIFAR)
     return photographs | PLAIN if dataset in CHARACTERS else photographs

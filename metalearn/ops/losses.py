@@ -46,6 +46,15 @@ def divergence(logits: Array, teacher: Array, temperature: float = 4.0) -> Array
     return temperature**2 * (jnp.exp(log_p) * (log_p - log_q)).sum(-1).mean()
 
 
+def binary_cross_entropy(logits: Array, labels: Array) -> Array:
+    """Mean cross-entropy of sigmoids in nats, over images and classes, each against the rest.
+
+    Logits are [B,N], labels int [B].
+    """
+    one_hot = jax.nn.one_hot(labels, logits.shape[-1])
+    return optax.sigmoid_binary_cross_entropy(logits, one_hot).mean()
+
+
 def squared_error(logits: Array, labels: Array) -> Array:
     """Mean squared difference of sigmoid(logits) [B,N] and the one-hot labels [B]."""
     return jnp.square(jax.nn.sigmoid(logits) - jax.nn.one_hot(labels, logits.shape[-1])).mean()

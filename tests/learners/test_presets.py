@@ -124,10 +124,18 @@ SOURCES = {
         schedule="steps:0.06@0.33333,0.2@0.66667,0.2@0.83333", decay="all"
     ),
     ("metaoptnet", "mini_imagenet", 5): dict(train_shots=15, label_smoothing=0.1),
-    ("rfs", "cifar_fs", 5): dict(lr=0.05, weight_decay=5e-4, batch_size=64, support_copies=5),
-    ("rfs", "cifar_fs", 1): dict(
-        schedule="steps:0.1@0.6,0.1@0.8", decay="all", nesterov=False, initial="he"
+    ("rfs", "cifar_fs", 5): dict(
+        backbone="conv4-64-rfs", lr=0.05, weight_decay=5e-4, batch_size=64, support_copies=5
     ),
+    ("rfs", "cifar_fs", 1): dict(
+        steps=54_000,
+        schedule="steps:0.1@0.5,0.1@0.66667,0.1@0.83333",
+        decay="all",
+        nesterov=False,
+        initial="he",
+    ),
+    ("rfs", "fc100", 5): dict(steps=50_580, schedule="steps:0.1@0.5,0.1@0.66667,0.1@0.83333"),
+    ("rfs", "mini_imagenet", 5): dict(steps=60_000, schedule="steps:0.1@0.6,0.1@0.8"),
     ("transductive_finetune", "cifar_fs", 1): dict(inner_lr=5e-5, test_inner_steps=25),
 }
 

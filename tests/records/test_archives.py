@@ -2,10 +2,13 @@
 
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from experiments._cli.flags import parsed, trained_config
+from metalearn.config import Config
 from metalearn.records.workdir import read_workdir
 from metalearn.training.checkpoint import Checkpoints
 from tests.programs import ROOT
@@ -31,10 +34,9 @@ def test_archive_is_a_run_of_its_command(
     workdir = tmp_path / name
     config = read_workdir(workdir).config
     program, *flags = command.split()
-    given = {"steps": {"finetune": "60000", "maml": "60000", "protonet": "10000"}[program]}
-    for flag in flags:
-        key, _, value = flag.removeprefix("--").partition("=")
-        given[key] = value or "True"
-    assert {key: str(getattr(config, key)) for key in given} == given
+    asked = trained_config({"method": program} | parsed(flags))
+    assert [
+        f.name for f in fields(Config) if getattr(config, f.name) != getattr(asked, f.name)
+    ] == []
     done = int(updates.split(" of ")[0].replace(",", ""))
     assert Checkpoints(workdir).latest_step() == done
