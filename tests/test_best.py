@@ -60,7 +60,7 @@ def test_small_networks_have_the_parts_that_pay() -> None:
     small, large = (stages("cifar_fs", 5, b, usual_parts(b)) for b in ("conv4-64", "resnet12"))
     assert [stage.name for stage in small] == ["pretrained", "episodes-5shot"]
     # As long as RFS's own pre-training; a ResNet-12's is that of another paper
-    assert "steps" not in small[0].settings and large[0].settings["steps"] == 39_000
+    assert small[0].settings["steps"] == 60_000 and large[0].settings["steps"] == 39_000
     assert large[0].settings["rotation_weight"] == 2
 
 
