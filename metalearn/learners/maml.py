@@ -213,8 +213,8 @@ def recipe(dataset: str, shots: int) -> Recipe:
     Train queries are K on Omniglot and 15 elsewhere, moments those of each call, nothing is
     augmented. There the inner loss is the sum over classes of the mean over their images: its inner
     rates of 0.4 (Omniglot) and 0.01 are 2 and 0.05 times the mean over 5 classes, as here. With
-    0.05, CIFAR-FS is learned faster than with 0.01. On Omniglot 0.4 stays, as in most later code: with
-    2, first-order MAML learns far less here (docs/findings.md).
+    0.05, CIFAR-FS is learned faster than with 0.01. On Omniglot 0.4 stays, as in most later code:
+    with 2, first-order MAML learns far less (docs/findings.md).
     Glyphs: ours, for a first look of some minutes on two CPU cores.
     """
     characters = dict(backbone="conv4-64-strided", inner_lr=0.4, inner_steps=1, test_inner_steps=3)
