@@ -64,7 +64,9 @@ class Common:
     )
     precision: str = setting("float32", "of matrix products: float32, tf32 or bfloat16")
     init_from: str = setting(
-        "", "folder of a finished run whose body training begins from (empty: random weights)"
+        "",
+        "folder of a finished run whose body training begins from, in its network unless "
+        "--backbone names another (empty: random weights)",
     )
     seed: int = setting(0, "of initial weights, training tasks and class splits", least=0)
 

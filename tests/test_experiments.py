@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments._cli.flags import trained_config
 from experiments._cli.lab import check_few_shot
 from experiments._cli.start import guarded
 from metalearn import testing
@@ -468,6 +469,8 @@ def test_init_from_begins_with_another_runs_body(
     of = partial(words, images, steps=1, valid_every=1, lr=0, method=None, init_from=trained)
     # Its network, too, not that of the recipe
     assert program("protonet", *of(workdir=tmp_path / "run", backbone=None)).code == 0
+    maps = trained_config({"method": "relationnet", "init_from": str(trained)})
+    assert maps.backbone == "conv4-64-map"
     # A rate of 0: as it began
     old, new = (
         weights(trained, "best"),

@@ -16,10 +16,10 @@ def body_as_before(method: str, given: dict[str, Any]) -> dict[str, Any]:
 
     {} where there is no such run (yet), or the method compares feature maps, which most have not.
     """
-    folder = Path(given.get("init_from") or "none")
-    if method not in METHODS or METHODS[method].maps or not holds_run(folder):
+    if not given.get("init_from") or method not in METHODS or METHODS[method].maps:
         return {}
-    return {"backbone": read_workdir(folder).config.backbone}
+    folder = Path(given["init_from"])
+    return {"backbone": read_workdir(folder).config.backbone} if holds_run(folder) else {}
 
 
 def sized_as_before(config: Config) -> Config:

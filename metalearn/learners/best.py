@@ -15,9 +15,9 @@ from metalearn.learners.recipes import PUBLISHED, Recipe, unmirrored
 PARTS = ("rotation", "distillation", "episodes", "mirror")
 # Of Rajasegaran et al. 2021 for ResNet-12: 65 passes over the 38,400 training images of CIFAR-FS by
 # 64, the rate times 0.1 after 60
-EPOCHS: Recipe = dict(steps=39_000, schedule="steps:0.1@0.92308")
+OF_RESNET12: Recipe = dict(steps=39_000, schedule="steps:0.1@0.92308")
 # Of Tian et al. 2020 for miniImageNet: that of the rows in RESULTS.md
-FLAT: Recipe = dict(steps=60_000, schedule="steps:0.1@0.6,0.1@0.8")
+OF_CONV4: Recipe = dict(steps=60_000, schedule="steps:0.1@0.6,0.1@0.8")
 
 
 class Stage(NamedTuple):
@@ -71,7 +71,7 @@ def stages(
         raise UserError(f"the recipe turns and mirrors images, which makes others of {dataset}'s")
     if unknown := [part for part in parts if part not in PARTS]:
         raise UserError(f"--parts={unknown[0]}: the parts are {', '.join(PARTS)}")
-    length = EPOCHS if _is_large(backbone) else FLAT
+    length = OF_RESNET12 if _is_large(backbone) else OF_CONV4
     common = dict(backbone=backbone, mirror="mirror" in parts)
     supervised = common | length | dict(shots=5)
     turned = dict(rotation=True, all_turns=True, rotation_weight=2.0)
@@ -90,7 +90,7 @@ def _is_large(backbone: str) -> bool:
 
 
 def _episodes(dataset: str, shots: int) -> Recipe:
-    # Of squared distances of features as long as RFS's: that of the rows in RESULTS.md
+    # Of squared distances of a flat Conv4-64's features: that of the rows in RESULTS.md
     kind = dict(distance="cosine", scale=20.0) if shots == 1 else dict(scale=0.05)
     # Images of a user may have fewer classes
     kind |= dict(train_ways=30 if shots == 1 else 20) if dataset in PUBLISHED else {}
