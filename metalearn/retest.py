@@ -88,8 +88,9 @@ def _check_fits(
     here = [jax.eval_shape(m.train.init, random_key(0), x) for m in (own, method)]
     if shapes(here[0]) != shapes(there):
         raise UserError(
-            f"{trained.method} with {trained.backbone} on {trained.dataset} is another model than "
-            "that in its folder: its files were mixed up; train it again in another --workdir"
+            f"{trained.method} with {trained.backbone} on {trained.dataset} trains another model "
+            "than that in its folder: an earlier version made it, or its files were mixed up; test "
+            "it by the version that made it, or train it again in another --workdir"
         )
     if here[0] != here[1]:
         raise UserError(
