@@ -14,7 +14,8 @@ from metalearn.records.report import Row
 def named_records(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[Record]]:
     """Records by name, `<dataset>/<file's stem>`.
 
-    Without its `-seed<k>`, a name stands for all seeds of its row.
+    Without its `-seed<k>`, a name stands for all seeds of its row: `x-seed0` and `x-seed1` are also
+    `x`, second records `x-seed0-2` and `x-seed1-2` also `x-2`.
     """
     named: dict[str, list[Record]] = {}
     for side in (side for rows in datasets.values() for row in rows for side in row if side):
@@ -22,8 +23,8 @@ def named_records(root: Path, datasets: dict[str, list[Row]]) -> dict[str, list[
             assert r.path is not None  # it was read from there
             name = str(r.path.relative_to(root).with_suffix(""))
             named[name] = [r]
-            short = name.removesuffix(f"-seed{r.config.seed}")
-            if short != name:  # else it ends with the -2 of a second record
+            short = re.sub(rf"-seed{r.config.seed}(-\d+)?$", r"\1", name)
+            if short != name:
                 named[short] = side if named.get(short, side) is side else []  # of two rows
     return named
 

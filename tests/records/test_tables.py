@@ -174,7 +174,11 @@ def test_findings_are_filled_in_with_numbers_of_records(root: Path) -> None:
     write(root, f"{Path(again).name}.json", steps=100, accuracy=0.25)
     (root / "findings.md").write_text(f"{{{again}}}, {{{again} - {one}}}")
     assert f"\n25.00 ± {said[-4:]}, {25 - 100 * first['accuracy']:+.2f}" in findings(root)
-    (root / f"{again}.json").unlink()
+    write(root, f"{Path(every).name}-seed1-2.json", seed=1, steps=100, accuracy=0.5)
+    (root / "findings.md").write_text(f"{{{every}-2}}")
+    assert f"\n37.50 ± {said[-4:]}" in findings(root)
+    for seed in (0, 1):
+        (root / f"{every}-seed{seed}-2.json").unlink()
     (root / "findings.md").write_text(f"{{{every}}}")
     write(root, f"{Path(every).name}-seed1.json", seed=1, steps=100)
     with pytest.raises(UserError, match=f"no record {every}: "):
